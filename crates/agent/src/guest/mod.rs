@@ -1,0 +1,1 @@
+//! Guests: QEMU processes and their disks.

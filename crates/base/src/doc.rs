@@ -1,0 +1,432 @@
+//! The two documents that region and agent exchange.
+//!
+//! The region says what should be ([`Desired`]); the agent says what is ([`Observed`]). Both are
+//! whole documents, never changes, so that either side may forget, restart or miss a message.
+//! Fields are only ever added, each with a default, so that release N and N-1 understand each other.
+//!
+//! ```text
+//! GET /agent/v1/desired?since=G&wait=30   200 Desired with generation > G, or 204 after `wait` seconds
+//! PUT /agent/v1/observed                  204; 409 when `applied` is older than one already reported
+//! GET /agent/v1/images/{sha512}           200 the image's bytes
+//! ```
+//! The host proves itself with `Authorization: Bearer <host token>`.
+
+use crate::{HostId, ImageId, Micros, NetworkId, PortId, RouterId, SecurityGroupId, ServerId, SubnetId};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Version of the document format that this release writes.
+pub const VERSION: u32 = 1;
+
+/// Everything that one host should hold. What is not in it should not be on the host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Desired {
+    pub version: u32,
+    pub host: HostId,
+    /// Grows with every change of the document. An agent refuses one that is older than what it holds.
+    pub generation: u64,
+    #[serde(default)]
+    pub guests: Vec<Guest>,
+    #[serde(default)]
+    pub networks: Vec<Network>,
+    #[serde(default)]
+    pub groups: Vec<SecurityGroup>,
+    #[serde(default)]
+    pub routers: Vec<Router>,
+}
+
+// ------------------------------------------------------------------------------------ guests
+
+/// A virtual machine that this host owns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Guest {
+    pub id: ServerId,
+    /// Grows each time the guest moves to another host; a host with an older one must not run it.
+    pub ownership: u64,
+    pub power: Power,
+    /// Counts the reboots asked for. An agent that has carried out fewer reboots the guest once.
+    #[serde(default)]
+    pub boots: u64,
+    /// How the last reboot should be done.
+    #[serde(default)]
+    pub boot_kind: BootKind,
+    pub vcpus: u32,
+    pub memory_mib: u64,
+    pub disk: RootDisk,
+    /// In the order in which the guest should see them.
+    #[serde(default)]
+    pub nics: Vec<Nic>,
+    #[serde(default)]
+    pub config_drive: bool,
+    pub metadata: Metadata,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    On,
+    /// Asked politely (ACPI), then pulled after the agent's grace time (default 60 s).
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BootKind {
+    /// ACPI power-down, then start again; pulled after the grace time.
+    #[default]
+    Soft,
+    /// A fresh QEMU process at once.
+    Hard,
+}
+
+/// The root disk: an overlay on a cached image, or blank.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RootDisk {
+    pub image: Option<ImageSource>,
+    /// Virtual size in bytes that the guest sees (never less than the image's virtual size).
+    pub bytes: u64,
+}
+
+/// Which image content to start from. Content is addressed by its SHA-512, so a cache needs no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSource {
+    pub id: ImageId,
+    /// Lower-case hexadecimal SHA-512 of the stored bytes.
+    pub sha512: String,
+    /// `qcow2`, `raw`, `vmdk` or `vpc`: QEMU's names (an API's `vhd` is `vpc` here).
+    pub format: String,
+    /// Length of the stored file in bytes.
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Nic {
+    pub port: PortId,
+    pub network: NetworkId,
+    /// Lower case, with colons.
+    pub mac: String,
+    pub mtu: u32,
+}
+
+/// What the metadata service and the config drive tell the guest.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Metadata {
+    pub name: String,
+    pub hostname: String,
+    pub project_id: String,
+    pub availability_zone: String,
+    pub launch_index: u32,
+    pub flavor: String,
+    #[serde(default)]
+    pub keys: Vec<SshKey>,
+    /// The user's own `metadata` of the server.
+    #[serde(default)]
+    pub meta: BTreeMap<String, String>,
+    /// Base64 of the user data, as the API received it.
+    #[serde(default)]
+    pub user_data: Option<String>,
+    #[serde(default)]
+    pub admin_pass: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SshKey {
+    pub name: String,
+    pub public_key: String,
+}
+
+// ------------------------------------------------------------------------------------ networks
+
+/// A virtual network that this host takes part in: a namespace with a bridge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    pub id: NetworkId,
+    /// VXLAN network identifier, unique in the region (24 bits).
+    pub vni: u32,
+    /// In bytes, as the guests should use it.
+    pub mtu: u32,
+    #[serde(default)]
+    pub subnets: Vec<Subnet>,
+    /// Every port of the network, also those on other hosts (for forwarding entries).
+    #[serde(default)]
+    pub ports: Vec<Port>,
+    /// Set on an external network: how it reaches the world from this host.
+    #[serde(default)]
+    pub uplink: Option<Uplink>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Subnet {
+    pub id: SubnetId,
+    pub cidr: IpNet,
+    pub gateway: Option<IpAddr>,
+    /// Whether DHCP (v4) or DHCPv6/RA (v6, see `ipv6`) answer on it.
+    pub dhcp: bool,
+    #[serde(default)]
+    pub dns: Vec<IpAddr>,
+    #[serde(default)]
+    pub routes: Vec<Route>,
+    /// Address mode of an IPv6 subnet: who tells the guest its address.
+    #[serde(default)]
+    pub ipv6: Option<Ipv6Mode>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ipv6Mode {
+    /// Router advertisement with the autonomous flag; the guest makes its EUI-64 address.
+    Slaac,
+    /// SLAAC address, other options (DNS) by DHCPv6.
+    DhcpStateless,
+    /// Address by DHCPv6.
+    DhcpStateful,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    pub destination: IpNet,
+    pub nexthop: IpAddr,
+}
+
+/// A port of a network: a guest's NIC, or a router's leg.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Port {
+    pub id: PortId,
+    pub mac: String,
+    #[serde(default)]
+    pub addresses: Vec<PortAddress>,
+    pub owner: PortOwner,
+    /// The host that holds it; `None` while nobody does.
+    #[serde(default)]
+    pub host: Option<HostId>,
+    /// Underlay address of that host, when it is not this one.
+    #[serde(default)]
+    pub tunnel: Option<IpAddr>,
+    pub admin_up: bool,
+    /// False switches anti-spoofing and security groups off for this port.
+    pub security: bool,
+    #[serde(default)]
+    pub groups: Vec<SecurityGroupId>,
+    /// Addresses (and MACs) that the port may use beside its own.
+    #[serde(default)]
+    pub allowed_pairs: Vec<AddressPair>,
+    /// Name for DHCP option 12 and DNS.
+    #[serde(default)]
+    pub hostname: String,
+    /// Extra DHCP options, by their names or numbers.
+    #[serde(default)]
+    pub dhcp_options: Vec<DhcpOption>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PortOwner {
+    Guest(ServerId),
+    Router(RouterId),
+    /// Held by nobody that a host would plug.
+    Other,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortAddress {
+    pub subnet: SubnetId,
+    pub address: IpAddr,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressPair {
+    pub address: IpNet,
+    #[serde(default)]
+    pub mac: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DhcpOption {
+    pub name: String,
+    pub value: String,
+    /// 4 or 6.
+    pub ip_version: u8,
+}
+
+/// How an external network reaches the world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Uplink {
+    /// The host itself sits on the network with these addresses (the subnets' gateways) and
+    /// masquerades what leaves for the outside.
+    HostNat { addresses: Vec<IpNet> },
+    /// A physical NIC of the host is a port of the bridge (flat provider network).
+    Nic { device: String },
+}
+
+/// A security group, with the addresses of its members so that rules can name them as peers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SecurityGroup {
+    pub id: SecurityGroupId,
+    pub stateful: bool,
+    #[serde(default)]
+    pub rules: Vec<SecurityRule>,
+    /// Addresses of all member ports in the region (sorted), for rules with `Remote::Group`.
+    #[serde(default)]
+    pub members: Vec<IpAddr>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityRule {
+    pub direction: Direction,
+    /// 4 or 6.
+    pub ip_version: u8,
+    /// IP protocol number; `None` is any.
+    #[serde(default)]
+    pub protocol: Option<u8>,
+    /// Port range for TCP, UDP, SCTP, UDPLITE, DCCP; type and code for ICMP.
+    #[serde(default)]
+    pub min: Option<u16>,
+    #[serde(default)]
+    pub max: Option<u16>,
+    #[serde(default)]
+    pub remote: Remote,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    Ingress,
+    Egress,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remote {
+    #[default]
+    Any,
+    Prefix(IpNet),
+    Group(SecurityGroupId),
+}
+
+/// A virtual router. The same gateway MAC and addresses exist on every host that needs it (anycast).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Router {
+    pub id: RouterId,
+    pub admin_up: bool,
+    /// Legs into tenant networks: ports of `networks` in the same document, owned by this router.
+    #[serde(default)]
+    pub legs: Vec<RouterLeg>,
+    #[serde(default)]
+    pub gateway: Option<Gateway>,
+    #[serde(default)]
+    pub routes: Vec<Route>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouterLeg {
+    pub port: PortId,
+    pub network: NetworkId,
+    pub mac: String,
+    /// With the subnet's prefix length.
+    pub addresses: Vec<IpNet>,
+}
+
+/// The way out: a leg into an external network, SNAT and floating IPs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gateway {
+    pub port: PortId,
+    pub network: NetworkId,
+    pub mac: String,
+    /// With the subnet's prefix length.
+    pub addresses: Vec<IpNet>,
+    /// Default routes, one per IP version at most.
+    pub nexthops: Vec<IpAddr>,
+    pub snat: bool,
+    #[serde(default)]
+    pub floating: Vec<Floating>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Floating {
+    pub floating: IpAddr,
+    pub fixed: IpAddr,
+}
+
+// ------------------------------------------------------------------------------------ observed
+
+/// Everything that one host found when it last looked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    pub version: u32,
+    pub host: HostId,
+    /// Generation of the desired document that this report is about.
+    pub applied: u64,
+    pub at: Micros,
+    pub facts: HostFacts,
+    #[serde(default)]
+    pub guests: Vec<GuestStatus>,
+    /// Ports that are plugged and filtered as desired.
+    #[serde(default)]
+    pub ports_up: Vec<PortId>,
+    /// What could not be applied, with the reason; absent items are fine.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
+}
+
+/// What a host is and has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostFacts {
+    pub hostname: String,
+    pub vcpus: u32,
+    pub memory_mib: u64,
+    /// Size of the file system that holds guests' disks, and what is free on it, in bytes.
+    pub disk_bytes: u64,
+    pub disk_free_bytes: u64,
+    /// `kvm` where a probe has seen a guest run under it, else `tcg`.
+    pub accel: String,
+    pub cpu_model: String,
+    pub qemu_version: String,
+    pub agent_version: String,
+    /// Where the region reaches the agent for bytes (consoles, logs), such as `http://127.0.0.1:40123`.
+    pub bytes_url: String,
+    /// Underlay address for tunnels.
+    #[serde(default)]
+    pub tunnel: Option<IpAddr>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuestStatus {
+    pub id: ServerId,
+    pub ownership: u64,
+    pub state: GuestState,
+    /// How many of the desired `boots` have been carried out.
+    #[serde(default)]
+    pub boots: u64,
+    /// Why it is so: progress while building, the failure when failed.
+    #[serde(default)]
+    pub reason: String,
+    /// When the present QEMU process started.
+    #[serde(default)]
+    pub started_at: Option<Micros>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestState {
+    /// Disk or network are being made ready.
+    Preparing,
+    Running,
+    /// Stopped as asked, or the guest powered itself off.
+    Stopped,
+    /// QEMU runs and the guest's CPUs are paused.
+    Paused,
+    /// It could not be made or started; `reason` says why. The agent goes on trying with back-off.
+    Failed,
+}
+
+/// Something of the desired document that could not be applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `network`, `router`, `port`, `image`.
+    pub kind: String,
+    pub id: String,
+    pub reason: String,
+}
