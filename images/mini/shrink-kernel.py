@@ -14,7 +14,6 @@ import struct
 import subprocess
 import sys
 
-CHUNK = 8 << 20  # unit of the lz4 legacy format; the boot code wants whole ones
 HEADER_ROOM = 0x1000
 PT_LOAD, SHT_NOBITS = 1, 8
 
@@ -55,7 +54,7 @@ def compact(elf):
     last[5] = cut
     body = bytearray(elf)
     for label, _, _, offset, length in secs:
-        if label in (".BTF", ".BTF_ids") and length and label == ".BTF":
+        if label == ".BTF":
             body[offset : offset + length] = bytes(length)
     out = bytearray(last[4] - base + cut)
     for head in loads:
@@ -70,13 +69,12 @@ def compact(elf):
     struct.pack_into("<HHHHH", out, 0x36, psize, len(loads), 64, 0, 0)
     for i, head in enumerate(loads):
         struct.pack_into("<IIQQQQQQ", out, 64 + i * psize, *head)
-    out += bytes(-len(out) % CHUNK)
     return bytes(out), memory
 
 
 def main(source, target):
     image = bytearray(open(source, "rb").read())
-    if image[0x202:0x206] != b"HdrS"[:0] + image[0x202:0x206] or image[0x1FE:0x200] != b"\x55\xaa":
+    if image[0x202:0x206] != b"HdrS":
         raise ValueError("not a bzImage")
     code = (image[0x1F1] + 1) * 512
     offset, length = struct.unpack_from("<II", image, 0x248)
@@ -90,13 +88,14 @@ def main(source, target):
     room = length - len(packed)
     if room < 8:
         raise ValueError("grew")
+    # The input keeps its length: the boot code stops at the zeros, and finds the unpacked size at the end.
     # Unpacking happens in place, towards its own input: keep the distance that the build had, and
     # as much again as the input became shorter.
     need = max(memory, len(elf) + (init_size - old_size) + room)
     need = (need + 0xFFFF) & ~0xFFFF
     if need > init_size:
         raise ValueError("nothing gained")
-    image[code + offset : code + offset + length] = packed + bytes(room)
+    image[code + offset : code + offset + length] = packed + bytes(room - 4) + struct.pack("<I", len(elf))
     struct.pack_into("<I", image, 0x260, need)
     open(target, "wb").write(image)
     print("kernel needs %d MB from 16 MB on (was %d), payload %d KB (was %d)"

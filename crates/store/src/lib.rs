@@ -1,1 +1,24 @@
+//! The database, and what every service does with it: transactions ([`Db`], [`Tx`]), the work engine
+//! ([`work`]), quotas ([`quota`]), audit and events ([`log`]), the generation of each host's document
+//! ([`host`]).
+//!
+//! Invariants: a transaction's closure is synchronous, so nobody can await a host while it is open;
+//! this crate is the only one that knows which database is behind; one text of SQL runs on both
+//! (`$1` parameters, TEXT and BIGINT, `ON CONFLICT`, `RETURNING`).
 
+mod db;
+#[cfg(test)]
+mod db_tests;
+pub mod host;
+pub mod log;
+mod migrate;
+mod pg;
+pub mod quota;
+mod sql;
+mod sqlite;
+mod val;
+pub mod work;
+
+pub use db::{Db, Topic, Tx};
+pub use sql::Sql;
+pub use val::{FromCol, Row, Val};

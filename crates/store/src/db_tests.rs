@@ -1,0 +1,112 @@
+//! The facade on both databases. PostgreSQL runs when `HANOK_TEST_POSTGRES` holds a URL.
+
+use crate::{Db, Sql, Topic, params, quota};
+use base::{Kind, Micros, ProjectId};
+
+/// An empty schema of its own in the database behind `url`.
+pub async fn fresh_postgres(url: &str) -> Db {
+    let schema = format!("t{}", uuid::Uuid::new_v4().simple());
+    let (server, name) = (url.to_owned(), schema.clone());
+    tokio::task::spawn_blocking(move || {
+        let mut c = postgres::Client::connect(&server, postgres::NoTls).unwrap();
+        c.batch_execute(&format!("CREATE SCHEMA {name}")).unwrap();
+    })
+    .await
+    .unwrap();
+    let sep = if url.contains('?') { '&' } else { '?' };
+    Db::postgres(&format!("{url}{sep}options=-c%20search_path%3D{schema}")).await.unwrap()
+}
+
+async fn databases() -> Vec<(Db, tempfile::TempDir)> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = vec![(Db::sqlite(&dir.path().join("db")).await.unwrap(), dir)];
+    if let Ok(url) = std::env::var("HANOK_TEST_POSTGRES") {
+        all.push((fresh_postgres(&url).await, tempfile::tempdir().unwrap()));
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_failed_transaction_leaves_nothing_and_takes_nobody_with_it() {
+    for (db, _dir) in databases().await {
+        let set = |name: &'static str, fail: bool| {
+            db.write(move |tx| {
+                tx.exec("INSERT INTO setting (name, value) VALUES ($1, 'x')", params![name])?;
+                if fail { Err(base::Fault::bad_request("no")) } else { Ok(()) }
+            })
+        };
+        let (a, b, c) = tokio::join!(set("a", false), set("b", true), set("c", false));
+        assert!(a.is_ok() && b.is_err() && c.is_ok());
+        let names = db
+            .read(|tx| tx.rows("SELECT name FROM setting ORDER BY name", &[], |r| r.get::<String>(0)))
+            .await
+            .unwrap();
+        assert_eq!(names, ["a", "c"]);
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_the_database_become_faults() {
+    for (db, _dir) in databases().await {
+        let twice = db.write(|tx| {
+            tx.exec("INSERT INTO setting (name, value) VALUES ('n', 'x')", &[])?;
+            tx.exec("INSERT INTO setting (name, value) VALUES ('n', 'x')", &[])
+        });
+        assert_eq!(twice.await.unwrap_err().kind, Kind::Conflict);
+        let orphan =
+            db.write(|tx| tx.exec("INSERT INTO project_tag (project_id, tag) VALUES ('nobody', 't')", &[]));
+        assert_eq!(orphan.await.unwrap_err().kind, Kind::BadReference);
+    }
+}
+
+#[tokio::test]
+async fn a_quota_is_not_given_twice() {
+    for (db, _dir) in databases().await {
+        let mut tasks = Vec::new();
+        for _ in 0..50 {
+            let db = db.clone();
+            tasks.push(tokio::spawn(async move {
+                db.write(|tx| Ok(quota::take(tx, &ProjectId::from("p"), "cores", 3, 100)?.is_ok()))
+                    .await
+                    .unwrap()
+            }));
+        }
+        let mut given = 0;
+        for t in tasks {
+            given += i64::from(t.await.unwrap());
+        }
+        assert_eq!(given, 33, "33 times 3 fit into 100");
+        let p = ProjectId::from("p");
+        let used = db.write(move |tx| {
+            quota::give(tx, &p, "cores", 99)?;
+            quota::usage(tx, &p, "cores", 100)
+        });
+        assert_eq!(used.await.unwrap().used, 0);
+    }
+}
+
+#[tokio::test]
+async fn keyset_pages_and_hints() {
+    for (db, _dir) in databases().await {
+        let mut topics = db.topics();
+        db.write(|tx| {
+            for i in 0..5_i64 {
+                tx.exec(
+                    "INSERT INTO domain (id, name, created_at) VALUES ($1, $1, $2)",
+                    params![format!("d{i}"), Micros(i / 2)],
+                )?;
+            }
+            tx.hint(Topic::Identity);
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert_eq!(topics.recv().await.unwrap(), Topic::Identity);
+        let page = db.read(|tx| {
+            let mut q = Sql::new("SELECT id FROM domain WHERE enabled = 1");
+            q.after(Micros(0), "d1", false).push(" ORDER BY created_at, id").limit(2);
+            q.rows(tx, |r| r.get::<String>(0))
+        });
+        assert_eq!(page.await.unwrap(), ["d2", "d3"]);
+    }
+}

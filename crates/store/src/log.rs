@@ -1,0 +1,50 @@
+//! What happened: events (for people who look after the cloud) and the audit trail (who asked for what).
+
+use crate::{Tx, params};
+use base::{Micros, Result};
+
+/// How much an event matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Info,
+    Warning,
+    /// Somebody should look.
+    Error,
+}
+
+/// Keeps an event about `target` (an id).
+pub fn event(tx: &Tx<'_>, level: Level, kind: &str, target: &str, message: &str) -> Result<()> {
+    let level = match level {
+        Level::Info => "info",
+        Level::Warning => "warning",
+        Level::Error => "error",
+    };
+    tx.exec(
+        "INSERT INTO event (id, at, level, kind, target, message) VALUES ($1, $2, $3, $4, $5, $6)",
+        params![row_id(), Micros::now(), level, kind, target, message],
+    )?;
+    Ok(())
+}
+
+/// Who asks: the part of a request that the audit trail keeps.
+#[derive(Debug, Clone)]
+pub struct Who {
+    pub request_id: String,
+    pub user_id: String,
+    pub project_id: String,
+}
+
+/// Keeps that `who` did `action` (such as `server.create`) to `target`. Belongs to the same
+/// transaction as the deed.
+pub fn audit(tx: &Tx<'_>, who: &Who, action: &str, target: &str) -> Result<()> {
+    tx.exec(
+        "INSERT INTO audit (id, at, request_id, user_id, project_id, action, target)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        params![row_id(), Micros::now(), &who.request_id, &who.user_id, &who.project_id, action, target],
+    )?;
+    Ok(())
+}
+
+fn row_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}

@@ -1,0 +1,33 @@
+//! Brings the schema up to date. The files in `migrations/` run in order, each once, each in one
+//! transaction.
+
+use crate::{Db, params};
+use base::{Fault, Micros, Result};
+
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_core", include_str!("../../../migrations/0001_core.sql")),
+    ("0002_identity", include_str!("../../../migrations/0002_identity.sql")),
+    ("0003_image", include_str!("../../../migrations/0003_image.sql")),
+    ("0004_network", include_str!("../../../migrations/0004_network.sql")),
+    ("0005_compute", include_str!("../../../migrations/0005_compute.sql")),
+];
+
+pub async fn run(db: &Db) -> Result<()> {
+    db.write(|tx| {
+        tx.batch("CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, at BIGINT NOT NULL)")?;
+        let done = tx.rows("SELECT name FROM migration", &[], |r| r.get::<String>(0))?;
+        if let Some(newer) = done.iter().find(|n| !MIGRATIONS.iter().any(|(m, _)| m == n)) {
+            return Err(Fault::unavailable(format!(
+                "The database was made by a newer release (it holds {newer}). Start that release, or a newer one."
+            )));
+        }
+        for (name, sql) in MIGRATIONS {
+            if !done.iter().any(|n| n == name) {
+                tx.batch(sql)?;
+                tx.exec("INSERT INTO migration (name, at) VALUES ($1, $2)", params![*name, Micros::now()])?;
+            }
+        }
+        Ok(())
+    })
+    .await
+}

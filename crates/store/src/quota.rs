@@ -1,0 +1,81 @@
+//! Quotas. `used` moves only by one conditional UPDATE, so that two requests cannot take the same
+//! unit, whatever the isolation level.
+
+use crate::{Tx, params};
+use base::{Fault, Kind, ProjectId, Result};
+
+/// What a project may use of a resource, and uses. `max` -1 means without limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    pub used: i64,
+    pub max: i64,
+}
+
+/// Why a quota could not be taken.
+#[derive(Debug)]
+pub struct Over {
+    pub resource: &'static str,
+    pub requested: i64,
+    pub usage: Usage,
+}
+
+/// Takes `n` units. `default` is the limit where the project has none of its own.
+///
+/// # Errors
+/// The inner `Err` when the limit does not allow it; each API has its own words for that.
+pub fn take(
+    tx: &Tx<'_>,
+    project: &ProjectId,
+    resource: &'static str,
+    n: i64,
+    default: i64,
+) -> Result<std::result::Result<(), Over>> {
+    tx.exec(
+        "INSERT INTO quota (project_id, resource) VALUES ($1, $2) ON CONFLICT (project_id, resource) DO NOTHING",
+        params![project, resource],
+    )?;
+    let taken = tx.exec(
+        "UPDATE quota SET used = used + $3 WHERE project_id = $1 AND resource = $2
+         AND (COALESCE(max, $4) < 0 OR used + $3 <= COALESCE(max, $4))",
+        params![project, resource, n, default],
+    )?;
+    if taken == 1 {
+        return Ok(Ok(()));
+    }
+    let usage = usage(tx, project, resource, default)?;
+    Ok(Err(Over { resource, requested: n, usage }))
+}
+
+/// Gives `n` units back.
+pub fn give(tx: &Tx<'_>, project: &ProjectId, resource: &str, n: i64) -> Result<()> {
+    let changed = tx.exec(
+        "UPDATE quota SET used = used - $3 WHERE project_id = $1 AND resource = $2 AND used >= $3",
+        params![project, resource, n],
+    )?;
+    if changed == 1 {
+        return Ok(());
+    }
+    Err(Fault::internal(format!("quota {resource} of project {project} would fall below zero")))
+}
+
+pub fn usage(tx: &Tx<'_>, project: &ProjectId, resource: &str, default: i64) -> Result<Usage> {
+    let row = tx.opt(
+        "SELECT used, COALESCE(max, $3) FROM quota WHERE project_id = $1 AND resource = $2",
+        params![project, resource, default],
+        |r| Ok(Usage { used: r.get(0)?, max: r.get(1)? }),
+    )?;
+    Ok(row.unwrap_or(Usage { used: 0, max: default }))
+}
+
+/// Sets a project's own limit; `None` goes back to the default.
+pub fn set(tx: &Tx<'_>, project: &ProjectId, resource: &str, max: Option<i64>) -> Result<()> {
+    if max.is_some_and(|m| m < -1) {
+        return Err(Fault::new(Kind::BadRequest, format!("Quota limit for {resource} must be -1 or more.")));
+    }
+    tx.exec(
+        "INSERT INTO quota (project_id, resource, max) VALUES ($1, $2, $3)
+         ON CONFLICT (project_id, resource) DO UPDATE SET max = excluded.max",
+        params![project, resource, max],
+    )?;
+    Ok(())
+}

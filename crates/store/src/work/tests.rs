@@ -1,0 +1,140 @@
+use super::*;
+use crate::Db;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+enum Door {
+    Opening,
+    Open,
+}
+
+struct DoorLife(Arc<AtomicU32>);
+
+impl Life for DoorLife {
+    const KIND: &'static str = "door";
+    type State = Door;
+    async fn step(&self, _id: &str, state: &Door) -> Result<Step<Door>> {
+        Ok(match state {
+            Door::Opening => {
+                self.0.fetch_add(1, Ordering::SeqCst);
+                Step::go(Door::Open).also(|tx| {
+                    tx.exec("INSERT INTO setting (name, value) VALUES ('door', 'open')", &[])?;
+                    Ok(())
+                })
+            }
+            Door::Open => Step::rest(Door::Open),
+        })
+    }
+    fn budget(_: &Door) -> Option<Duration> {
+        Some(Duration::from_secs(5))
+    }
+}
+
+async fn databases() -> Vec<(Db, tempfile::TempDir)> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = vec![(Db::sqlite(&dir.path().join("db")).await.unwrap(), dir)];
+    if let Ok(url) = std::env::var("HANOK_TEST_POSTGRES") {
+        all.push((crate::db_tests::fresh_postgres(&url).await, tempfile::tempdir().unwrap()));
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_step_that_dies_before_its_commit_runs_again() {
+    for (db, _dir) in databases().await {
+        let runs = Arc::new(AtomicU32::new(0));
+        let engine = Engine::builder(db.clone()).with(DoorLife(runs.clone())).build();
+        db.write(|tx| start::<DoorLife>(tx, "d1", &Door::Opening)).await.unwrap();
+        assert_eq!(engine.run_one("d1", false).await.unwrap(), Ran::Dropped);
+        assert_eq!(engine.run_one("d1", true).await.unwrap(), Ran::Committed);
+        assert_eq!(runs.load(Ordering::SeqCst), 2);
+        assert_eq!(engine.run_one("d1", true).await.unwrap(), Ran::Committed);
+        assert_eq!(engine.run_one("d1", true).await.unwrap(), Ran::Nothing, "at rest");
+        let door =
+            db.read(|tx| tx.one("SELECT value FROM setting WHERE name='door'", &[], |r| r.get::<String>(0)));
+        assert_eq!(door.await.unwrap(), "open");
+    }
+}
+
+#[tokio::test]
+async fn a_wake_during_a_step_makes_it_run_again() {
+    for (db, _dir) in databases().await {
+        let engine = Engine::builder(db.clone()).with(DoorLife(Arc::default())).build();
+        db.write(|tx| start::<DoorLife>(tx, "d1", &Door::Open)).await.unwrap();
+        // Claim by hand, wake, then try to commit what the claim knew.
+        let other = Engine::builder(db.clone()).with(DoorLife(Arc::default())).build();
+        let run = engine.run_one("d1", true);
+        db.write(|tx| wake(tx, "d1")).await.unwrap();
+        assert_eq!(run.await.unwrap(), Ran::Committed);
+        assert_eq!(other.run_one("d1", true).await.unwrap(), Ran::Nothing);
+    }
+}
+
+#[tokio::test]
+async fn many_workers_run_each_row_once() {
+    for (db, _dir) in databases().await {
+        let runs = Arc::new(AtomicU32::new(0));
+        db.write(|tx| {
+            tx.exec("DELETE FROM setting", &[])?;
+            (0..200).try_for_each(|i| start::<Count>(tx, &format!("c{i}"), &()))
+        })
+        .await
+        .unwrap();
+        let mut workers = Vec::new();
+        for _ in 0..4 {
+            let engine = Engine::builder(db.clone()).with(Count(runs.clone())).build();
+            workers.push(tokio::spawn(engine.run()));
+        }
+        while left(&db).await > 0 {
+            tokio::task::yield_now().await;
+        }
+        workers.iter().for_each(tokio::task::JoinHandle::abort);
+        assert_eq!(runs.load(Ordering::SeqCst), 200);
+    }
+}
+
+async fn left(db: &Db) -> i64 {
+    db.read(|tx| tx.one("SELECT COUNT(*) FROM work", &[], |r| r.get(0))).await.unwrap()
+}
+
+struct Count(Arc<AtomicU32>);
+
+impl Life for Count {
+    const KIND: &'static str = "count";
+    type State = ();
+    async fn step(&self, _: &str, (): &()) -> Result<Step<()>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(Step::gone())
+    }
+    fn budget((): &()) -> Option<Duration> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn an_overrun_is_told_once_and_an_unreadable_state_is_left_alone() {
+    for (db, _dir) in databases().await {
+        let engine = Engine::builder(db.clone()).with(DoorLife(Arc::default())).build();
+        db.write(|tx| {
+            start::<DoorLife>(tx, "late", &Door::Opening)?;
+            tx.exec("UPDATE work SET since = 0, wake_at = NULL WHERE id = 'late'", &[])?;
+            start::<DoorLife>(tx, "strange", &Door::Opening)?;
+            tx.exec("UPDATE work SET state = '\"Ajar\"' WHERE id = 'strange'", &[])
+        })
+        .await
+        .unwrap();
+        engine.run_one("strange", true).await.unwrap();
+        let worker = tokio::spawn(engine.run());
+        let events =
+            || db.read(|tx| tx.rows("SELECT kind FROM event ORDER BY kind", &[], |r| r.get::<String>(0)));
+        while events().await.unwrap().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        worker.abort();
+        assert_eq!(events().await.unwrap(), ["work.overrun", "work.unreadable"]);
+        let kept = db.read(|tx| why(tx, "strange")).await.unwrap().unwrap();
+        assert_eq!(kept.state, serde_json::json!("Ajar"));
+    }
+}
