@@ -1,0 +1,148 @@
+//! Checks on JSON bodies, with the words that Identity and Compute use for a refusal.
+//!
+//! `null` means absent everywhere, because clients send explicit nulls.
+
+use base::{Fault, Result};
+use serde_json::{Map, Value};
+
+/// A JSON object of a request, with its name for messages.
+#[derive(Debug, Clone)]
+pub struct Obj {
+    pub name: String,
+    pub map: Map<String, Value>,
+}
+
+impl Obj {
+    pub fn root(value: Value) -> Result<Obj> {
+        match value {
+            Value::Object(map) => Ok(Obj { name: "body".into(), map }),
+            _ => Err(Fault::bad_request("Malformed request body: a JSON object is expected.")),
+        }
+    }
+    fn invalid(&self, field: &str, why: &str) -> Fault {
+        let value = self.map.get(field).unwrap_or(&Value::Null).to_string();
+        let value: String = value.chars().take(200).collect();
+        Fault::bad_request(format!("Invalid input for field/attribute {field}. Value: {value}. {why}"))
+    }
+    fn present(&self, field: &str) -> Option<&Value> {
+        self.map.get(field).filter(|v| !v.is_null())
+    }
+    fn missing(&self, field: &str) -> Fault {
+        let value: String = Value::Object(self.map.clone()).to_string().chars().take(200).collect();
+        Fault::bad_request(format!(
+            "Invalid input for field/attribute {}. Value: {value}. '{field}' is a required property",
+            self.name
+        ))
+    }
+    /// Takes the object under `field`: `{"server": {…}}`.
+    pub fn inner(&self, field: &str) -> Result<Obj> {
+        self.opt_inner(field)?.ok_or_else(|| self.missing(field))
+    }
+    pub fn opt_inner(&self, field: &str) -> Result<Option<Obj>> {
+        match self.present(field) {
+            None => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(Obj { name: field.to_owned(), map: map.clone() })),
+            Some(_) => Err(self.invalid(field, "It is not of type 'object'")),
+        }
+    }
+    /// Whether the field was sent at all, `null` included.
+    pub fn has(&self, field: &str) -> bool {
+        self.map.contains_key(field)
+    }
+    /// Whether the field was sent as `null`.
+    pub fn is_null(&self, field: &str) -> bool {
+        self.map.get(field).is_some_and(Value::is_null)
+    }
+    /// Text of at most `max` characters.
+    pub fn opt_str(&self, field: &str, max: usize) -> Result<Option<String>> {
+        match self.present(field) {
+            None => Ok(None),
+            Some(Value::String(s)) if s.chars().count() > max => {
+                Err(self.invalid(field, &format!("It is too long: at most {max} characters are allowed")))
+            }
+            Some(Value::String(s)) if s.contains('\0') => {
+                Err(self.invalid(field, "It holds a zero character"))
+            }
+            Some(Value::String(s)) => Ok(Some(s.clone())),
+            Some(_) => Err(self.invalid(field, "It is not of type 'string'")),
+        }
+    }
+    pub fn str(&self, field: &str, max: usize) -> Result<String> {
+        self.opt_str(field, max)?.ok_or_else(|| self.missing(field))
+    }
+    /// Text that must not be empty or only blanks.
+    pub fn name(&self, field: &str, max: usize) -> Result<String> {
+        let s = self.str(field, max)?;
+        if s.trim().is_empty() { Err(self.invalid(field, "It is too short")) } else { Ok(s) }
+    }
+    /// True or false, also in OpenStack's spellings as text.
+    pub fn opt_bool(&self, field: &str) -> Result<Option<bool>> {
+        match self.present(field) {
+            None => Ok(None),
+            Some(Value::Bool(b)) => Ok(Some(*b)),
+            Some(Value::String(s)) => match s.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Ok(Some(true)),
+                "false" | "0" | "no" | "off" => Ok(Some(false)),
+                _ => Err(self.invalid(field, "It is not of type 'boolean'")),
+            },
+            Some(_) => Err(self.invalid(field, "It is not of type 'boolean'")),
+        }
+    }
+    /// A whole number within `min..=max`, also written as text.
+    pub fn opt_int(&self, field: &str, min: i64, max: i64) -> Result<Option<i64>> {
+        let n = match self.present(field) {
+            None => return Ok(None),
+            Some(Value::Number(n)) => n.as_i64(),
+            Some(Value::String(s)) => s.parse().ok(),
+            Some(_) => None,
+        };
+        let Some(n) = n else { return Err(self.invalid(field, "It is not of type 'integer'")) };
+        if n < min {
+            return Err(self.invalid(field, &format!("{n} is less than the minimum of {min}")));
+        }
+        if n > max {
+            return Err(self.invalid(field, &format!("{n} is greater than the maximum of {max}")));
+        }
+        Ok(Some(n))
+    }
+    pub fn int(&self, field: &str, min: i64, max: i64) -> Result<i64> {
+        self.opt_int(field, min, max)?.ok_or_else(|| self.missing(field))
+    }
+    pub fn opt_list(&self, field: &str) -> Result<Option<&Vec<Value>>> {
+        match self.present(field) {
+            None => Ok(None),
+            Some(Value::Array(list)) => Ok(Some(list)),
+            Some(_) => Err(self.invalid(field, "It is not of type 'array'")),
+        }
+    }
+    /// A list of texts.
+    pub fn opt_strs(&self, field: &str, max: usize) -> Result<Option<Vec<String>>> {
+        let Some(list) = self.opt_list(field)? else { return Ok(None) };
+        let texts = list.iter().map(|v| match v {
+            Value::String(s) if s.chars().count() <= max => Ok(s.clone()),
+            _ => Err(self.invalid(field, &format!("Each must be text of at most {max} characters"))),
+        });
+        texts.collect::<Result<_>>().map(Some)
+    }
+    /// An id of ours.
+    ///
+    /// # Errors
+    /// 400 when it does not look like one.
+    pub fn opt_id<T: std::str::FromStr>(&self, field: &str) -> Result<Option<T>> {
+        let Some(s) = self.opt_str(field, 64)? else { return Ok(None) };
+        s.parse().map(Some).map_err(|_| self.invalid(field, &format!("'{s}' is not a 'uuid'")))
+    }
+    pub fn id<T: std::str::FromStr>(&self, field: &str) -> Result<T> {
+        self.opt_id(field)?.ok_or_else(|| self.missing(field))
+    }
+    /// Refuses fields that are not in the list.
+    pub fn only(&self, known: &[&str]) -> Result<()> {
+        match self.map.keys().find(|k| !known.contains(&k.as_str())) {
+            None => Ok(()),
+            Some(k) => Err(Fault::bad_request(format!(
+                "Invalid input for field/attribute {}. Additional properties are not allowed ('{k}' was unexpected)",
+                self.name
+            ))),
+        }
+    }
+}

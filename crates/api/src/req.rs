@@ -1,0 +1,127 @@
+//! What a handler is asked.
+
+use crate::{Auth, Obj, Version};
+use axum::body::Body;
+use axum::extract::ws::WebSocketUpgrade;
+use base::{Fault, Kind, Result};
+use http::{HeaderMap, Method};
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Longest JSON body, in bytes.
+pub const JSON_LIMIT: usize = 1 << 20;
+
+/// A request that its route's rule has let through.
+pub struct Req {
+    pub method: Method,
+    /// Path and query as the client wrote them.
+    pub uri: http::Uri,
+    pub headers: HeaderMap,
+    pub query: Query,
+    pub auth: Arc<Auth>,
+    /// `req-<uuid>`, as the answer's `x-openstack-request-id` says.
+    pub request_id: String,
+    /// Scheme and authority that links are made from, such as `http://192.0.2.1:5240`.
+    pub base: String,
+    /// The microversion; 0.0 for APIs that have none.
+    pub version: Version,
+    pub(crate) params: Vec<(String, String)>,
+    pub(crate) body: Body,
+    pub(crate) upgrade: Option<WebSocketUpgrade>,
+}
+
+impl Req {
+    /// A part of the path. One that does not even look like an id is a thing that does not exist.
+    ///
+    /// # Errors
+    /// 404, never 400: clients try names where ids go.
+    pub fn param<T: FromStr>(&self, name: &str) -> Result<T> {
+        let text = self.text_param(name);
+        text.parse().map_err(|_| Fault::not_found(format!("{text} could not be found.")))
+    }
+    /// A part of the path as text.
+    pub fn text_param(&self, name: &str) -> &str {
+        self.params.iter().find(|(k, _)| k == name).map_or("", |(_, v)| v)
+    }
+    /// The JSON object in the body.
+    ///
+    /// # Errors
+    /// 400 when it is not one, 413 when it is too long.
+    pub async fn json(&mut self) -> Result<Obj> {
+        let bytes = self.bytes(JSON_LIMIT).await?;
+        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| {
+            Fault::bad_request(format!("Malformed request body: it is not valid JSON ({e})."))
+        })?;
+        Obj::root(value)
+    }
+    /// The whole body.
+    pub async fn bytes(&mut self, limit: usize) -> Result<bytes::Bytes> {
+        let body = std::mem::take(&mut self.body);
+        axum::body::to_bytes(body, limit).await.map_err(|_| {
+            Fault::new(Kind::TooLarge, format!("The request body is cut off or longer than {limit} bytes."))
+        })
+    }
+    /// The body as a stream (uploads).
+    pub fn stream(&mut self) -> axum::body::BodyDataStream {
+        std::mem::take(&mut self.body).into_data_stream()
+    }
+    /// The WebSocket handshake, if the client asks for one.
+    pub fn upgrade(&mut self) -> Result<WebSocketUpgrade> {
+        self.upgrade.take().ok_or_else(|| Fault::bad_request("This address speaks WebSocket only."))
+    }
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|v| v.to_str().ok())
+    }
+    /// For the audit trail.
+    pub fn who(&self) -> store::log::Who {
+        store::log::Who {
+            request_id: self.request_id.clone(),
+            user_id: self.auth.user.id.0.clone(),
+            project_id: self.auth.project().map(|p| p.0.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// The query string, decoded, in order, with repetitions.
+#[derive(Debug, Clone, Default)]
+pub struct Query(pub Vec<(String, String)>);
+
+impl Query {
+    pub fn parse(raw: Option<&str>) -> Self {
+        let decode = |s: &str| {
+            percent_encoding::percent_decode_str(&s.replace('+', " ")).decode_utf8_lossy().into_owned()
+        };
+        let pairs = raw.unwrap_or("").split('&').filter(|p| !p.is_empty());
+        Query(
+            pairs
+                .map(|p| {
+                    let (k, v) = p.split_once('=').unwrap_or((p, ""));
+                    (decode(k), decode(v))
+                })
+                .collect(),
+        )
+    }
+    /// The first value of a name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+    /// Every value of a name.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+    /// A yes or no in any of OpenStack's spellings; an empty value counts as yes.
+    ///
+    /// # Errors
+    /// 400 with the value that is neither.
+    pub fn bool(&self, name: &str) -> Result<Option<bool>> {
+        let Some(v) = self.get(name) else { return Ok(None) };
+        match v.to_ascii_lowercase().as_str() {
+            "" | "1" | "true" | "t" | "yes" | "y" | "on" => Ok(Some(true)),
+            "0" | "false" | "f" | "no" | "n" | "off" => Ok(Some(false)),
+            _ => Err(Fault::bad_request(format!("{name}: {v:?} is neither true nor false."))),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! A service's route table, and the one place where a request becomes a [`Req`] and a `Fault` an answer.
+
+use crate::{Auth, Authority, Microversions, Query, Reply, Req, Rule, Style, Version};
+use axum::Router;
+use axum::extract::{FromRequestParts, RawPathParams, Request, ws::WebSocketUpgrade};
+use axum::response::Response;
+use axum::routing::{MethodFilter, on};
+use base::{Fault, Kind, Result};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+type Handler<S> =
+    Arc<dyn Fn(Arc<S>, Req) -> Pin<Box<dyn Future<Output = Result<Reply>> + Send>> + Send + Sync>;
+
+/// One line of a route table.
+pub struct Route<S> {
+    pub method: Method,
+    pub path: &'static str,
+    pub rule: Rule,
+    /// Microversions in which it exists.
+    from: Version,
+    until: Version,
+    handler: Handler<S>,
+}
+
+impl<S> Route<S> {
+    /// It exists from microversion `v` on.
+    pub fn since(&mut self, v: Version) -> &mut Self {
+        self.from = v;
+        self
+    }
+    /// It exists up to and including microversion `v`.
+    pub fn until(&mut self, v: Version) -> &mut Self {
+        self.until = v;
+        self
+    }
+}
+
+/// A route as tests and documents see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub method: Method,
+    /// With the service's prefix.
+    pub path: String,
+    pub rule: Rule,
+    pub style: Style,
+}
+
+/// What all services need to let requests in.
+#[derive(Clone)]
+pub struct Gate {
+    pub authority: Arc<dyn Authority>,
+    /// Configured public URL (behind a proxy); else links are made from the request's Host.
+    pub public_url: Option<String>,
+}
+
+/// The table of contents of a service.
+pub struct Service<S> {
+    prefix: &'static str,
+    style: Style,
+    micro: Option<Microversions>,
+    routes: Vec<Route<S>>,
+}
+
+macro_rules! verbs {
+    ($($name:ident $method:ident),*) => {$(
+        pub fn $name<F, Fut>(&mut self, path: &'static str, rule: Rule, f: F) -> &mut Route<S>
+        where
+            F: Fn(Arc<S>, Req) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<Reply>> + Send + 'static,
+        {
+            self.route(Method::$method, path, rule, f)
+        }
+    )*};
+}
+
+impl<S: Send + Sync + 'static> Service<S> {
+    /// `prefix` is where the service lives, such as `/compute/v2.1`; paths follow it (axum syntax).
+    pub fn new(prefix: &'static str, style: Style) -> Self {
+        Service { prefix, style, micro: None, routes: Vec::new() }
+    }
+    pub fn microversions(&mut self, m: Microversions) -> &mut Self {
+        self.micro = Some(m);
+        self
+    }
+    verbs!(get GET, post POST, put PUT, patch PATCH, delete DELETE, head HEAD);
+
+    fn route<F, Fut>(&mut self, method: Method, path: &'static str, rule: Rule, f: F) -> &mut Route<S>
+    where
+        F: Fn(Arc<S>, Req) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply>> + Send + 'static,
+    {
+        let handler: Handler<S> = Arc::new(move |s, r| Box::pin(f(s, r)));
+        let route = Route { method, path, rule, from: Version(0, 0), until: Version(u16::MAX, 0), handler };
+        let at = self.routes.len();
+        self.routes.push(route);
+        &mut self.routes[at]
+    }
+
+    /// Every route, for the tests that walk them and the reference that lists them.
+    pub fn list(&self) -> Vec<Listed> {
+        let listed = self.routes.iter().map(|r| Listed {
+            method: r.method.clone(),
+            path: format!("{}{}", self.prefix, r.path),
+            rule: r.rule,
+            style: self.style,
+        });
+        listed.collect()
+    }
+
+    /// Becomes an axum router with the full paths.
+    pub fn router(self, state: Arc<S>, gate: &Gate) -> Router {
+        let front = Arc::new(Front { gate: gate.clone(), style: self.style, micro: self.micro });
+        let mut router = Router::new();
+        for route in self.routes {
+            let path = format!("{}{}", self.prefix, route.path);
+            let Ok(filter) = MethodFilter::try_from(route.method.clone()) else { continue };
+            let (front, state, route) = (front.clone(), state.clone(), Arc::new(route));
+            let serve = move |request: Request| {
+                let (front, state, route) = (front.clone(), state.clone(), route.clone());
+                async move { front.serve(&route, state, request).await }
+            };
+            router = router.route(&path, on(filter, serve));
+        }
+        let missing = front.clone();
+        let known = router.method_not_allowed_fallback(move |request: Request| {
+            let front = front.clone();
+            async move {
+                front.refuse(
+                    request,
+                    Fault::new(Kind::MethodNotAllowed, "This address does not take that method."),
+                )
+            }
+        });
+        if self.prefix.is_empty() {
+            return known;
+        }
+        let rest = on_any(move |request: Request| {
+            let front = missing.clone();
+            async move { front.refuse(request, Fault::not_found("The resource could not be found.")) }
+        });
+        known.route(&format!("{}/{{*rest}}", self.prefix), rest)
+    }
+}
+
+fn on_any<F, Fut>(f: F) -> axum::routing::MethodRouter
+where
+    F: Fn(Request) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Response> + Send + 'static,
+{
+    axum::routing::any(f)
+}
+
+/// What stands between the network and a service's handlers.
+struct Front {
+    gate: Gate,
+    style: Style,
+    micro: Option<Microversions>,
+}
+
+impl Front {
+    async fn serve<S>(&self, route: &Route<S>, state: Arc<S>, request: Request) -> Response {
+        let request_id = new_request_id();
+        let (parts, body) = request.into_parts();
+        let micro = self.micro.map_or(Ok(Version::default()), |m| m.of(&parts.headers));
+        let version = *micro.as_ref().unwrap_or(&Version::default());
+        let base = self.base(&parts.headers);
+        let place = format!("{} {}", parts.method, parts.uri.path());
+        let outcome = async {
+            let auth = self.admit(route.rule, &parts.headers).await?;
+            let version = micro?;
+            if version < route.from || version > route.until {
+                return Err(Fault::not_found("The resource could not be found in this microversion."));
+            }
+            let req = make_req(parts, body, auth, request_id.clone(), base.clone(), version).await;
+            (route.handler)(state, req).await
+        }
+        .await;
+        let mut response = match outcome {
+            Ok(reply) => Response::from(reply),
+            Err(fault) => self.error(&fault, &base, &request_id, &place),
+        };
+        self.stamp(&mut response, &request_id, version);
+        response
+    }
+
+    async fn admit(&self, rule: Rule, headers: &HeaderMap) -> Result<Arc<Auth>> {
+        if rule == Rule::Open {
+            return Ok(Arc::new(Auth::nobody()));
+        }
+        let token =
+            headers.get("x-auth-token").and_then(|t| t.to_str().ok()).ok_or_else(Fault::unauthorized)?;
+        let auth = self.gate.authority.verify(token).await?;
+        rule.check(&auth)?;
+        Ok(auth)
+    }
+
+    fn base(&self, headers: &HeaderMap) -> String {
+        if let Some(url) = &self.gate.public_url {
+            return url.clone();
+        }
+        let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("localhost");
+        // A Host goes into links, so it may hold nothing but an authority.
+        let sane = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
+        format!("http://{}", if sane { host } else { "localhost" })
+    }
+
+    fn refuse(&self, request: Request, fault: Fault) -> Response {
+        let id = new_request_id();
+        let base = self.base(request.headers());
+        let mut response = self.error(&fault, &base, &id, request.uri().path());
+        self.stamp(&mut response, &id, self.micro.map(|m| m.min).unwrap_or_default());
+        response
+    }
+
+    fn error(&self, fault: &Fault, base: &str, request_id: &str, place: &str) -> Response {
+        let status = self.style.status(fault.kind);
+        if status >= 500 && fault.kind != Kind::NotImplemented {
+            tracing::error!(request_id, place, %fault, "request failed");
+        } else {
+            tracing::debug!(request_id, place, status, %fault, "request refused");
+        }
+        let (kind, body) = self.style.body(fault);
+        let mut reply = Reply::text(status, kind, body);
+        if status == 401 {
+            reply = reply.header("www-authenticate", &format!("Keystone uri=\"{base}/identity\""));
+        }
+        if matches!(status, 413 | 503) {
+            reply = reply.header("retry-after", if status == 503 { "1" } else { "0" });
+        }
+        Response::from(reply)
+    }
+
+    fn stamp(&self, response: &mut Response, request_id: &str, version: Version) {
+        let headers = response.headers_mut();
+        if let Ok(id) = HeaderValue::from_str(request_id) {
+            if self.style == Style::Compute {
+                headers.insert(HeaderName::from_static("x-compute-request-id"), id.clone());
+            }
+            headers.insert(HeaderName::from_static("x-openstack-request-id"), id);
+        }
+        if let Some(m) = self.micro {
+            m.tell(version, headers);
+        }
+    }
+}
+
+fn new_request_id() -> String {
+    format!("req-{}", uuid::Uuid::new_v4())
+}
+
+async fn make_req(
+    mut parts: Parts,
+    body: axum::body::Body,
+    auth: Arc<Auth>,
+    request_id: String,
+    base: String,
+    version: Version,
+) -> Req {
+    let params = match RawPathParams::from_request_parts(&mut parts, &()).await {
+        Ok(p) => p.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        Err(_) => Vec::new(),
+    };
+    let upgrade = if parts.headers.contains_key(header::UPGRADE) {
+        WebSocketUpgrade::from_request_parts(&mut parts, &()).await.ok()
+    } else {
+        None
+    };
+    Req {
+        query: Query::parse(parts.uri.query()),
+        method: parts.method,
+        uri: parts.uri,
+        headers: parts.headers,
+        auth,
+        request_id,
+        base,
+        version,
+        params,
+        body,
+        upgrade,
+    }
+}

@@ -1,0 +1,103 @@
+//! Each API's own way to say no: status codes and bodies.
+
+use base::{Fault, Kind};
+use serde_json::{Value, json};
+
+/// Whose manner an error is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    Identity,
+    Compute,
+    Image,
+    Network,
+    /// Our own API and everything that belongs to no other: like Identity.
+    Hanok,
+}
+
+impl Style {
+    /// The HTTP status for a kind of fault.
+    pub fn status(self, kind: Kind) -> u16 {
+        match kind {
+            Kind::BadRequest => 400,
+            Kind::BadReference if self == Style::Compute => 400,
+            Kind::BadReference | Kind::NotFound => 404,
+            Kind::Unauthorized => 401,
+            Kind::Forbidden => 403,
+            Kind::MethodNotAllowed => 405,
+            Kind::NotAcceptable => 406,
+            Kind::Conflict => 409,
+            Kind::PreconditionFailed => 412,
+            Kind::TooLarge => 413,
+            Kind::UnsupportedMedia => 415,
+            Kind::Quota => match self {
+                Style::Network => 409,
+                Style::Image => 413,
+                Style::Compute | Style::Identity | Style::Hanok => 403,
+            },
+            Kind::Internal => 500,
+            Kind::NotImplemented => 501,
+            Kind::Unavailable => 503,
+        }
+    }
+
+    /// Content type and body of an error.
+    pub fn body(self, fault: &Fault) -> (&'static str, String) {
+        let code = self.status(fault.kind);
+        let title = title(code);
+        let message = &fault.message;
+        let value: Value = match self {
+            // The token check is one middleware in the real services, so all but Image say it alike.
+            Style::Identity | Style::Hanok => {
+                json!({"error": {"code": code, "message": message, "title": title}})
+            }
+            Style::Compute | Style::Network if code == 401 => {
+                json!({"error": {"code": code, "message": message, "title": title}})
+            }
+            Style::Compute => json!({compute_kind(code): {"code": code, "message": message}}),
+            Style::Network => {
+                json!({"NeutronError": {"type": fault.tag.unwrap_or(network_type(code)), "message": message, "detail": ""}})
+            }
+            Style::Image => return ("text/html; charset=UTF-8", html(code, title, message)),
+        };
+        ("application/json", value.to_string())
+    }
+}
+
+fn title(code: u16) -> &'static str {
+    http::StatusCode::from_u16(code).ok().and_then(|s| s.canonical_reason()).unwrap_or("Error")
+}
+
+fn compute_kind(code: u16) -> &'static str {
+    match code {
+        400 => "badRequest",
+        403 => "forbidden",
+        404 => "itemNotFound",
+        405 => "badMethod",
+        409 => "conflictingRequest",
+        413 | 429 => "overLimit",
+        415 => "badMediaType",
+        501 => "notImplemented",
+        503 => "serviceUnavailable",
+        _ => "computeFault",
+    }
+}
+
+fn network_type(code: u16) -> &'static str {
+    match code {
+        400 => "HTTPBadRequest",
+        403 => "PolicyNotAuthorized",
+        404 => "HTTPNotFound",
+        405 => "HTTPMethodNotAllowed",
+        409 => "Conflict",
+        412 => "RevisionNumberConstraintFailed",
+        503 => "ServiceUnavailable",
+        _ => "HTTPInternalServerError",
+    }
+}
+
+fn html(code: u16, title: &str, message: &str) -> String {
+    let text = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    format!(
+        "<html>\n <head>\n  <title>{code} {title}</title>\n </head>\n <body>\n  <h1>{code} {title}</h1>\n  {text}<br /><br />\n\n </body>\n</html>"
+    )
+}
