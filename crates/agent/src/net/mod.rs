@@ -1,5 +1,9 @@
 //! The datapath: namespaces, bridges, taps, filters, routers, DHCP, RA and metadata on one host.
 
+pub mod metadata;
+#[cfg(test)]
+mod sample;
+
 use base::doc::{Desired, Problem};
 use base::names::Prefix;
 use base::{HostId, NetworkId, PortId, Result};
