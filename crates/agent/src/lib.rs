@@ -5,15 +5,31 @@
 //!
 //! Invariants: applying a document twice changes nothing; a guest's QEMU process is never our child
 //! in the sense that ends with us; every outside name is derived from an id and the instance prefix.
+//!
+//! Debian packages that a host needs: `qemu-system-x86 qemu-utils seabios genisoimage`.
 
+pub mod board;
 pub mod bytes;
+pub mod facts;
 pub mod guest;
+pub mod host;
 pub mod link;
 pub mod net;
 pub mod reconcile;
 
-use base::{HostId, names::Prefix};
-use std::{net::IpAddr, path::PathBuf};
+use base::{Fault, HostId, Result, names::Prefix};
+use guest::accel::Probe;
+use guest::images::Images;
+use host::Host;
+use rustix::fs::FlockOperation;
+use std::fs::File;
+use std::future::Future;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 /// How an agent is set up. Every field is known before it starts; nothing here changes while it runs.
 #[derive(Debug, Clone)]
@@ -31,7 +47,82 @@ pub struct Config {
     /// Address for the byte routes; port 0 picks a free one.
     pub listen: std::net::SocketAddr,
     /// Underlay address for tunnels to other hosts.
-    pub tunnel: Option<IpAddr>,
+    pub tunnel: Option<std::net::IpAddr>,
     /// Seconds that a guest has to power down by itself before it is pulled.
     pub grace_s: u64,
+}
+
+/// Runs the host role until `stop` is ready. Every guest goes on running afterwards, and is found
+/// again by the next run with the same data directory.
+///
+/// # Errors
+/// `Conflict` when another agent uses the data directory; what made the datapath or the byte
+/// server fail to start.
+pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
+    let (data, _alone) = claim(&config.data)?;
+    guest::open_all(&data)?;
+    let link = link::Link::new(&config.region, &config.token)?;
+    let remembered = reconcile::remembered(&data)?.filter(|d| d.host == config.host);
+    let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|e| {
+        Fault::unavailable(format!("{} cannot be listened on for consoles.", config.listen)).because(e)
+    })?;
+    let facts = facts::gather(listener.local_addr()?, config.tunnel).await;
+    let host = Arc::new(Host {
+        id: config.host,
+        grace: Duration::from_secs(config.grace_s),
+        net: net::Datapath::start(config.prefix, config.host).await?,
+        images: Images::open(&data, config.local_images, link.clone())?,
+        probe: Probe::start(&data),
+        board: board::Board::default(),
+        starts: Semaphore::new(host::STARTS),
+        desired: watch::Sender::new(remembered.map(Arc::new)),
+        applied: watch::Sender::new(0),
+        link,
+        data,
+    });
+    let mut tasks = JoinSet::new();
+    tasks.spawn(bytes::serve(host.clone(), listener, config.token));
+    tasks.spawn(reconcile::follow(host.clone()));
+    tasks.spawn(reconcile::apply(host.clone()));
+    tasks.spawn(reconcile::report(host.clone(), facts));
+    tasks.spawn(reconcile::trim_logs(host));
+    tokio::select! {
+        () = stop => {}
+        ended = tasks.join_next() => {
+            return Err(Fault::internal(format!("a part of the agent ended: {ended:?}")));
+        }
+    }
+    tasks.shutdown().await;
+    Ok(())
+}
+
+/// Stops every guest of this data directory: politely within `grace`, then at once. Their disks stay, and
+/// an agent that runs here later starts them again when its document says so. Returns how many ran.
+///
+/// # Errors
+/// `Conflict` while an agent runs on the directory, since it would start them again.
+pub async fn stop_guests(data: &Path, grace: Duration) -> Result<usize> {
+    let (data, _alone) = claim(data)?;
+    guest::keeper::stop_all(&data, grace).await
+}
+
+/// Stops every guest at once and removes everything in the kernel that carries the prefix. Files stay: who
+/// wants them gone removes the data directory afterwards.
+///
+/// # Errors
+/// `Conflict` while an agent runs on the directory.
+pub async fn wipe(data: &Path, prefix: Prefix) -> Result<()> {
+    stop_guests(data, Duration::ZERO).await?;
+    net::Datapath::start(prefix, HostId::nil()).await?.wipe().await
+}
+
+/// Makes the data directory (0700) and takes it for ourselves until the file is dropped. Returns its
+/// absolute path without links.
+fn claim(data: &Path) -> Result<(PathBuf, File)> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
+    let data = data.canonicalize()?;
+    let lock = File::create(data.join("agent.lock"))?;
+    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| Fault::conflict(format!("Another agent runs on {}. Stop it first.", data.display())))?;
+    Ok((data, lock))
 }

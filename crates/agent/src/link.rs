@@ -1,1 +1,226 @@
-//! (see the crate's documentation)
+//! The wire to the region: fetches the desired document, brings back the observed one, streams images.
+//!
+//! HTTP/1.1 with kept-alive connections and the host's bearer token; paths are those of [`base::doc`].
+//! It knows nothing of guests or networks, so that simulated hosts use it as they are. Every call has
+//! a time limit. Trouble that only a person can mend (401, 409) is said once in the log, with what
+//! to do, and again only after it had been well in between.
+
+use base::doc::{Desired, Observed};
+use base::{Fault, Kind, Result};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+/// How long a call may take beyond the wait that it asked for.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// An image that sends nothing for so long is given up; the next try begins anew.
+const STALL: Duration = Duration::from_secs(60);
+/// A desired document larger than this is refused rather than read into memory.
+const DOCUMENT_MAX: usize = 64 << 20;
+
+/// One host's connection to its region. Cheap to clone.
+#[derive(Clone)]
+pub struct Link {
+    client: Client<HttpConnector, Full<Bytes>>,
+    base: Arc<str>,
+    bearer: header::HeaderValue,
+    /// The status that was last complained about, 0 when all is well.
+    said: Arc<AtomicU16>,
+}
+
+impl Link {
+    /// `region` is the base URL such as `http://127.0.0.1:5240`, `token` the host's secret.
+    ///
+    /// # Errors
+    /// `BadRequest` when the URL is not `http://…` or the token cannot stand in a header.
+    pub fn new(region: &str, token: &str) -> Result<Self> {
+        let base: Arc<str> = region.trim_end_matches('/').into();
+        if !base.starts_with("http://") {
+            return Err(Fault::bad_request(format!(
+                "The region's address {region:?} must begin with http://, such as http://127.0.0.1:5240."
+            )));
+        }
+        let mut bearer = header::HeaderValue::try_from(format!("Bearer {token}"))
+            .map_err(|_| Fault::bad_request("The host token holds characters that no token has."))?;
+        bearer.set_sensitive(true);
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(Duration::from_secs(5)));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .build(connector);
+        Ok(Link { client, base, bearer, said: Arc::default() })
+    }
+
+    /// The document when it is newer than `since`, else `None` after at most `wait`.
+    pub async fn desired(&self, since: u64, wait: Duration) -> Result<Option<Desired>> {
+        let path = format!("/agent/v1/desired?since={since}&wait={}", wait.as_secs());
+        let answer = self.call(Method::GET, &path, Bytes::new(), wait + PATIENCE).await?;
+        if answer.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        let body = tokio::time::timeout(STALL, Limited::new(answer.into_body(), DOCUMENT_MAX).collect())
+            .await
+            .map_err(|_| away("the document stopped half-way"))?
+            .map_err(away)?;
+        Ok(Some(serde_json::from_slice(&body.to_bytes())?))
+    }
+
+    /// Brings back what was found.
+    pub async fn observe(&self, observed: &Observed) -> Result<()> {
+        let body = Bytes::from(serde_json::to_vec(observed)?);
+        let answer = self.call(Method::PUT, "/agent/v1/observed", body, PATIENCE).await?;
+        // Read to the end, or the connection cannot be used again.
+        let _ = Limited::new(answer.into_body(), 1 << 16).collect().await;
+        Ok(())
+    }
+
+    /// The stored bytes of the image with this content.
+    pub async fn image(&self, sha512: &str) -> Result<ImageBody> {
+        let path = format!("/agent/v1/images/{sha512}");
+        Ok(ImageBody(self.call(Method::GET, &path, Bytes::new(), STALL).await?.into_body()))
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Response<Incoming>> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header(header::AUTHORIZATION, self.bearer.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(Fault::internal)?;
+        let answer = tokio::time::timeout(limit, self.client.request(request))
+            .await
+            .map_err(|_| away(format!("no answer within {} s", limit.as_secs())))?
+            .map_err(away)?;
+        let status = answer.status();
+        if status.is_success() {
+            self.said.store(0, Ordering::Relaxed);
+            return Ok(answer);
+        }
+        let text = Limited::new(answer.into_body(), 4096).collect().await;
+        let text = text.map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned()).unwrap_or_default();
+        self.complain(status);
+        Err(Fault::new(kind_of(status), format!("The region answered {status}.")).because(text.trim()))
+    }
+
+    /// Says once what a person has to do.
+    fn complain(&self, status: StatusCode) {
+        let advice = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                "the region does not know this host's token: join it again with a fresh join token"
+            }
+            StatusCode::CONFLICT => {
+                "the region has had a newer report from this host: another agent runs with the same \
+                 host id, or this data directory is an old copy; stop the one that is too many"
+            }
+            _ => return,
+        };
+        if self.said.swap(status.as_u16(), Ordering::Relaxed) != status.as_u16() {
+            tracing::error!(status = status.as_u16(), "{advice}");
+        }
+    }
+}
+
+fn kind_of(status: StatusCode) -> Kind {
+    match status {
+        StatusCode::UNAUTHORIZED => Kind::Unauthorized,
+        StatusCode::FORBIDDEN => Kind::Forbidden,
+        StatusCode::NOT_FOUND => Kind::NotFound,
+        StatusCode::CONFLICT => Kind::Conflict,
+        _ => Kind::Unavailable,
+    }
+}
+
+fn away(cause: impl std::fmt::Display) -> Fault {
+    Fault::unavailable("The region cannot be reached at the moment.").because(cause)
+}
+
+/// The bytes of an image as they come.
+#[derive(Debug)]
+pub struct ImageBody(Incoming);
+
+impl ImageBody {
+    /// The next piece, or `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let frame = tokio::time::timeout(STALL, self.0.frame())
+                .await
+                .map_err(|_| away(format!("the image sent nothing for {} s", STALL.as_secs())))?;
+            match frame {
+                None => return Ok(None),
+                Some(Err(e)) => return Err(away(e)),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Growing waits between tries: doubled each time up to `most`, a random quarter taken off so that
+/// many hosts do not come back in step.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    least: Duration,
+    most: Duration,
+    tries: u32,
+}
+
+impl Backoff {
+    pub fn new(least: Duration, most: Duration) -> Self {
+        Backoff { least, most, tries: 0 }
+    }
+    pub fn reset(&mut self) {
+        self.tries = 0;
+    }
+    /// How many times in a row it went wrong.
+    pub fn tries(&self) -> u32 {
+        self.tries
+    }
+    /// How long to wait before the next try.
+    pub fn next_wait(&mut self) -> Duration {
+        let full = self.least.saturating_mul(1 << self.tries.min(20)).min(self.most);
+        self.tries = self.tries.saturating_add(1);
+        // The standard library's seeded hasher is the random number that needs no dependency.
+        let random = std::hash::RandomState::new().build_hasher().finish() % 250;
+        full.mul_f64(1.0 - random as f64 / 1000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn back_off_grows_and_is_capped() {
+        let mut b = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        let waits: Vec<_> = (0..40).map(|_| b.next_wait()).collect();
+        assert!(waits[0] <= Duration::from_millis(100) && waits[0] >= Duration::from_millis(75));
+        assert!(waits[39] <= Duration::from_secs(5) && waits[39] >= Duration::from_millis(3750));
+        b.reset();
+        assert!(b.next_wait() <= Duration::from_millis(100));
+    }
+
+    #[test]
+    fn refuses_addresses_that_it_cannot_speak_to() {
+        assert!(Link::new("ftp://x", "t").is_err());
+        assert!(Link::new("http://127.0.0.1:1", "a\nb").is_err());
+    }
+}

@@ -1,1 +1,221 @@
-//! (see the crate's documentation)
+//! The loop that makes the host equal to the document, and the two that talk to the region.
+//!
+//! [`follow`] fetches documents; [`apply`] has what must go removed, then the networks made, then
+//! the guests kept ([`crate::guest::keeper`], one task each, so that none waits for another);
+//! [`report`] brings back the [`crate::board::Board`] on every change and every ten seconds.
+//! All three go on for ever and are dropped when the agent stops, guests untouched.
+
+use crate::facts;
+use crate::guest::keeper::{Want, keep};
+use crate::guest::{Dir, logs, process, write_private};
+use crate::host::Host;
+use crate::link::Backoff;
+use base::doc::{Desired, HostFacts, Observed, Problem, VERSION};
+use base::{Fault, Micros, Result, ServerId};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+const POLL: Duration = Duration::from_secs(30);
+/// The region hears of us at least so often.
+const REPORT: Duration = Duration::from_secs(10);
+/// Changes that come close together travel together.
+const GATHER: Duration = Duration::from_millis(50);
+/// Everything is looked at again after so long; sooner when something could not be applied.
+const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN_PROBLEMS: Duration = Duration::from_secs(5);
+/// How long networks wait for removed guests to let go of their taps.
+const REMOVAL: Duration = Duration::from_secs(20);
+
+const DOCUMENT: &str = "desired.json";
+
+/// The document of the last run, so that guests start with the region away.
+pub fn remembered(data: &Path) -> Result<Option<Desired>> {
+    match std::fs::read(data.join(DOCUMENT)) {
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(desired) => Ok(Some(desired)),
+            Err(e) => {
+                tracing::error!("{DOCUMENT} cannot be read ({e}): waiting for the region's");
+                Ok(None)
+            }
+        },
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Fetches each new document, keeps it on disk, and hands it on.
+pub async fn follow(host: Arc<Host>) {
+    let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(15));
+    loop {
+        let since = host.desired.borrow().as_ref().map_or(0, |d| d.generation);
+        let got = host.link.desired(since, POLL).await.and_then(|new| match new {
+            Some(new) => accept(&host, since, new),
+            None => Ok(()),
+        });
+        match got {
+            Ok(()) => backoff.reset(),
+            Err(fault) => {
+                if backoff.tries() == 0 {
+                    tracing::warn!("no new document: {fault}");
+                }
+                tokio::time::sleep(backoff.next_wait()).await;
+            }
+        }
+    }
+}
+
+fn accept(host: &Host, since: u64, new: Desired) -> Result<()> {
+    if new.host != host.id {
+        return Err(Fault::conflict(format!("the document is of host {}, not ours", new.host)));
+    }
+    let held = host.desired.borrow().is_some();
+    if held && new.generation <= since {
+        return Err(Fault::conflict(format!("refused generation {}: {since} is held", new.generation)));
+    }
+    write_private(&host.data.join(DOCUMENT), &serde_json::to_vec(&new)?)?;
+    tracing::debug!(generation = new.generation, guests = new.guests.len(), "new document");
+    host.desired.send_replace(Some(Arc::new(new)));
+    Ok(())
+}
+
+/// One keeper task and the line to it.
+struct Kept {
+    want: watch::Sender<Want>,
+    task: tokio::task::AbortHandle,
+}
+
+/// Applies each document, and the newest one again from time to time.
+pub async fn apply(host: Arc<Host>) {
+    let mut desired = host.desired.subscribe();
+    let mut tasks = JoinSet::new();
+    let mut kept: HashMap<ServerId, Kept> = HashMap::new();
+    loop {
+        let document = desired.borrow_and_update().clone();
+        let mut again = AGAIN;
+        if let Some(document) = document {
+            hand_out(&host, &document, &mut kept, &mut tasks);
+            let unremoved = removed(&document, &kept).await;
+            let mut report = host.net.apply(&document).await;
+            report.problems.extend(unremoved);
+            if !report.problems.is_empty() {
+                again = AGAIN_PROBLEMS;
+            }
+            host.board.net(document.generation, report);
+            host.applied.send_replace(document.generation);
+            let wanted = document.guests.iter().filter_map(|g| Some(g.disk.image.as_ref()?.sha512.clone()));
+            host.images.tidy(wanted.collect());
+        }
+        tokio::select! {
+            _ = desired.changed() => {}
+            () = tokio::time::sleep(again) => {}
+        }
+        while tasks.try_join_next().is_some() {}
+    }
+}
+
+/// Tells every keeper what the document says of its guest; guests found on disk get one too.
+fn hand_out(
+    host: &Arc<Host>,
+    document: &Desired,
+    kept: &mut HashMap<ServerId, Kept>,
+    tasks: &mut JoinSet<()>,
+) {
+    kept.retain(|_, k| !k.task.is_finished());
+    let mut ids: HashSet<ServerId> = process::on_disk(&host.data).into_iter().collect();
+    ids.extend(kept.keys().copied());
+    let mut wants: HashMap<ServerId, Want> =
+        ids.into_iter().map(|id| (id, Want { guest: None, generation: document.generation })).collect();
+    for guest in &document.guests {
+        let want = Want { guest: Some(Arc::new(guest.clone())), generation: document.generation };
+        wants.insert(guest.id, want);
+    }
+    for (id, want) in wants {
+        if let Some(k) = kept.get(&id) {
+            let generation = want.generation;
+            k.want.send_if_modified(|old| {
+                let new = old.generation != generation;
+                if new {
+                    *old = want;
+                }
+                new
+            });
+        } else {
+            let (tell, hear) = watch::channel(want);
+            let task = tasks.spawn(keep(host.clone(), id, hear));
+            kept.insert(id, Kept { want: tell, task });
+        }
+    }
+}
+
+/// Waits until guests that are not named any more are gone, and says which are not.
+async fn removed(document: &Desired, kept: &HashMap<ServerId, Kept>) -> Vec<Problem> {
+    let named: HashSet<ServerId> = document.guests.iter().map(|g| g.id).collect();
+    let leaving: Vec<_> = kept.iter().filter(|(id, _)| !named.contains(id)).collect();
+    let gone = async {
+        for (_, k) in &leaving {
+            k.want.closed().await;
+        }
+    };
+    let _ = tokio::time::timeout(REMOVAL, gone).await;
+    let left = leaving.iter().filter(|(_, k)| !k.want.is_closed());
+    left.map(|(id, _)| Problem {
+        kind: "guest".into(),
+        id: id.to_string(),
+        reason: format!("It could not be removed within {} s; still trying.", REMOVAL.as_secs()),
+    })
+    .collect()
+}
+
+/// Brings the board back to the region: at once after a change, and regularly.
+pub async fn report(host: Arc<Host>, facts: HostFacts) {
+    let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
+    loop {
+        let sent = match observed(&host, &facts) {
+            Ok(observed) => host.link.observe(&observed).await,
+            Err(e) => Err(e),
+        };
+        match sent {
+            Ok(()) => {
+                backoff.reset();
+                let _ = tokio::time::timeout(REPORT, host.board.changed()).await;
+                tokio::time::sleep(GATHER).await;
+            }
+            Err(fault) => {
+                if backoff.tries() == 0 {
+                    tracing::warn!("no report reached the region: {fault}");
+                }
+                tokio::time::sleep(backoff.next_wait()).await;
+            }
+        }
+    }
+}
+
+fn observed(host: &Host, facts: &HostFacts) -> Result<Observed> {
+    let board = host.board.get();
+    Ok(Observed {
+        version: VERSION,
+        host: host.id,
+        applied: board.applied,
+        at: Micros::now(),
+        facts: facts::refresh(facts, &host.data, &host.probe)?,
+        guests: board.guests.into_values().collect(),
+        ports_up: board.ports_up,
+        problems: board.problems,
+    })
+}
+
+/// Keeps the guests' logs short.
+pub async fn trim_logs(host: Arc<Host>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        for id in process::on_disk(&host.data) {
+            if let Err(fault) = logs::cap(&Dir::of(&host.data, id)) {
+                tracing::warn!(guest = %id, "its log could not be cut: {fault}");
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Root disks: a qcow2 overlay on a cached image, or blank.
+//!
+//! The overlay names its base by a relative path, so the data directory may be moved. Images come
+//! from tenants: their format is always said, never guessed, and one that refers to other files is
+//! refused. `qemu-img` runs with limits on memory, CPU time and wall time. A disk gets its name only when
+//! it is whole.
+
+use super::Dir;
+use base::doc::ImageSource;
+use base::{Fault, Kind, Result};
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+const FILE: &str = "disk.qcow2";
+const LIMIT: Duration = Duration::from_secs(120);
+/// Kept free on the file system, so that running guests do not stop because a new one came.
+const RESERVE: u64 = 64 << 20;
+
+pub fn exists(dir: &Dir) -> bool {
+    dir.path(FILE).exists()
+}
+
+/// Makes the guest's disk of at least `bytes`. The image must be in the cache.
+pub async fn make(dir: &Dir, image: Option<&ImageSource>, bytes: u64) -> Result<()> {
+    need(dir.root(), 0)?;
+    let temporary = "disk.qcow2.tmp";
+    let bytes = bytes.next_multiple_of(512);
+    match image {
+        None => qemu_img(dir, &["create", "-q", "-f", "qcow2", temporary, &bytes.to_string()]).await?,
+        Some(image) => {
+            let base = format!("../../images/{}", image.sha512);
+            let least = inspect(dir, &base, &image.format).await?;
+            let size = bytes.max(least).next_multiple_of(512).to_string();
+            let format = image.format.as_str();
+            let create = ["create", "-q", "-f", "qcow2", "-F", format, "-b", &base, temporary, &size];
+            qemu_img(dir, &create).await?
+        }
+    };
+    Ok(std::fs::rename(dir.path(temporary), dir.path(FILE))?)
+}
+
+/// Grows the disk of a guest that does not run; never shrinks it.
+pub async fn grow(dir: &Dir, bytes: u64) -> Result<()> {
+    let size = bytes.next_multiple_of(512).to_string();
+    qemu_img(dir, &["resize", "-q", "-f", "qcow2", FILE, &size]).await?;
+    Ok(())
+}
+
+/// The image's virtual size, after checking that it is one file that refers to no other.
+async fn inspect(dir: &Dir, path: &str, format: &str) -> Result<u64> {
+    if !["qcow2", "raw", "vmdk", "vpc"].contains(&format) {
+        return Err(Fault::bad_request(format!("An image of format {format:?} cannot be started from.")));
+    }
+    let told = qemu_img(dir, &["info", "--output=json", "-f", format, path]).await?;
+    let info: Value = serde_json::from_slice(&told)?;
+    let data = &info["format-specific"]["data"];
+    let extents = data["extents"].as_array();
+    let foreign = info.get("backing-filename").is_some()
+        || data.get("data-file").is_some()
+        || extents.is_some_and(|all| all.iter().any(|e| e["filename"].as_str().is_some_and(|f| f != path)));
+    if foreign {
+        return Err(Fault::bad_request(
+            "The image refers to another file (a backing file, data file or extent). \
+             Upload one that is whole, such as `qemu-img convert` writes it.",
+        ));
+    }
+    info["virtual-size"].as_u64().ok_or_else(|| Fault::bad_request("The image has no readable size."))
+}
+
+async fn qemu_img(dir: &Dir, arguments: &[&str]) -> Result<Vec<u8>> {
+    let output = limited("qemu-img", "qemu-utils", dir.root(), arguments).await?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if said.contains("No space left") {
+        need(dir.root(), 1 << 20)?;
+    }
+    Err(Fault::unavailable(format!("qemu-img {}: {}: {said}", arguments[0], output.status)))
+}
+
+/// Runs a tool of Debian's `package` in `cwd` with limits; it ends when its future is dropped.
+pub async fn limited<S: AsRef<OsStr>>(
+    tool: &str,
+    package: &str,
+    cwd: &Path,
+    arguments: &[S],
+) -> Result<std::process::Output> {
+    let child = tokio::process::Command::new("prlimit")
+        .args(["--as=2147483648", "--cpu=60", "--core=0", tool])
+        .args(arguments)
+        .current_dir(cwd)
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(LIMIT, child)
+        .await
+        .map_err(|_| Fault::unavailable(format!("{tool} took longer than {} s.", LIMIT.as_secs())))?
+        .map_err(|e| Fault::internal(format!("starting {tool}: {e}")))?;
+    if !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("failed to execute") {
+        return Err(Fault::unavailable(format!(
+            "{tool} is not installed on this host: apt install {package}."
+        )));
+    }
+    Ok(output)
+}
+
+/// Size of the file system and what is free on it, in bytes.
+pub fn space(path: &Path) -> Result<(u64, u64)> {
+    let fs = rustix::fs::statvfs(path).map_err(std::io::Error::from)?;
+    Ok((fs.f_blocks * fs.f_frsize, fs.f_bavail * fs.f_frsize))
+}
+
+/// # Errors
+/// `TooLarge` with how much is missing when fewer than `bytes` (and the reserve) are free.
+pub fn need(path: &Path, bytes: u64) -> Result<()> {
+    let (_, free) = space(path)?;
+    let need = bytes + RESERVE;
+    if free >= need {
+        return Ok(());
+    }
+    let mib = |b: u64| b.div_ceil(1 << 20);
+    Err(Fault::new(
+        Kind::TooLarge,
+        format!(
+            "The host's disk is full: {} MiB are needed, {} MiB are free, {} MiB are missing.",
+            mib(need),
+            mib(free),
+            mib(need - free)
+        ),
+    ))
+}

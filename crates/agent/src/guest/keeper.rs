@@ -1,0 +1,425 @@
+//! The keeper of one guest: looks, does the next thing, looks again.
+//!
+//! ```text
+//!            no document names it ──► kill, remove the directory, done
+//!  power off, process     ──► ACPI, grace, end                      power off, none ──► Stopped
+//!  power on,  no process  ──► halted under these boots: Stopped     else disk, network, start
+//!  power on,  process     ──► shut down by the guest: note it, end  reboot asked: end; else Running
+//! ```
+//! Each pass may be dropped anywhere (a newer document, the agent's own end): the next one finds
+//! what was done by looking. Failures are said with their reason and tried again with growing waits.
+
+use super::process::Process;
+use super::qmp::Qmp;
+use super::{Dir, Record, disk, drive, logs, process, qemu};
+use crate::host::Host;
+use crate::link::Backoff;
+use base::doc::{BootKind, Guest, GuestState, GuestStatus, Power};
+use base::{Fault, Kind, Micros, Result, ServerId};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// A process that ran this long had not failed to start.
+const WELL: Duration = Duration::from_secs(60);
+/// A settled guest is looked at again after this long, whatever was or was not heard of it.
+const LOOK: Duration = Duration::from_secs(30);
+/// A guest that did not react to its power button is told again.
+const PRESS_AGAIN: Duration = Duration::from_secs(10);
+
+/// What the newest document says of a guest; `guest` is `None` when it should not be here.
+#[derive(Debug, Clone)]
+pub struct Want {
+    pub guest: Option<Arc<Guest>>,
+    pub generation: u64,
+}
+
+/// What a pass came to.
+enum Next {
+    /// Something was done: look again.
+    Again,
+    /// All is as it should be until something changes. Holds the process to watch.
+    Rest(Option<Process>),
+}
+
+struct Keeper {
+    host: Arc<Host>,
+    dir: Dir,
+    monitor: Option<Qmp>,
+    /// The process that we started: the same as one that is found, and it also knows how it ended.
+    child: Option<Process>,
+    backoff: Backoff,
+    /// Why the last process is gone, when it went unasked.
+    lost: Option<String>,
+    started: Option<Instant>,
+}
+
+/// Keeps the guest until no document names it any more and nothing of it is left.
+pub async fn keep(host: Arc<Host>, id: ServerId, mut want: watch::Receiver<Want>) {
+    let mut keeper = Keeper {
+        dir: Dir::of(&host.data, id),
+        host,
+        monitor: None,
+        child: None,
+        backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
+        lost: None,
+        started: None,
+    };
+    loop {
+        let now = want.borrow_and_update().clone();
+        let outcome = match &now.guest {
+            None => match keeper.remove().await {
+                Ok(()) if want.has_changed().unwrap_or(false) => Ok(Next::Again),
+                Ok(()) => return keeper.host.board.forget(id),
+                Err(e) => Err(e),
+            },
+            Some(guest) => tokio::select! {
+                biased;
+                () = superseded(&mut want, guest) => {
+                    keeper.monitor = None;
+                    Ok(Next::Again)
+                }
+                outcome = keeper.pass(guest, now.generation) => outcome,
+            },
+        };
+        if want.borrow().generation != now.generation {
+            continue;
+        }
+        match outcome {
+            Ok(Next::Again) => {}
+            Ok(Next::Rest(process)) => tokio::select! {
+                _ = want.changed() => {}
+                () = keeper.rest(process) => {}
+            },
+            Err(fault) => {
+                keeper.monitor = None;
+                let wait = keeper.failed(now.guest.as_deref(), &fault);
+                tokio::select! {
+                    _ = want.changed() => {}
+                    () = tokio::time::sleep(wait) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Returns when the document asks for something else than the pass under way works towards.
+async fn superseded(want: &mut watch::Receiver<Want>, guest: &Guest) {
+    loop {
+        if want.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        let same = want.borrow().guest.as_ref().is_some_and(|now| {
+            (now.power, now.boots, now.boot_kind, now.ownership)
+                == (guest.power, guest.boots, guest.boot_kind, guest.ownership)
+        });
+        if !same {
+            return;
+        }
+    }
+}
+
+impl Keeper {
+    async fn pass(&mut self, guest: &Guest, generation: u64) -> Result<Next> {
+        let mut record = self.record(guest).await?;
+        let pending = record.boots < Some(guest.boots);
+        match (guest.power, self.find()) {
+            (Power::Off, None) => {
+                if record.halted {
+                    record.halted = false;
+                    self.dir.save(&record)?;
+                }
+                self.lost = None;
+                self.say(guest, &record, GuestState::Stopped, "");
+                Ok(Next::Rest(None))
+            }
+            (Power::Off, Some(process)) => {
+                self.say(guest, &record, GuestState::Running, "shutting down");
+                self.power_down(&process).await?;
+                Ok(Next::Again)
+            }
+            (Power::On, None) if record.halted && !pending => {
+                self.say(guest, &record, GuestState::Stopped, "the guest powered itself off");
+                Ok(Next::Rest(None))
+            }
+            (Power::On, None) => self.start(guest, generation, record).await,
+            (Power::On, Some(process)) if pending && guest.boot_kind == BootKind::Hard => {
+                self.say(guest, &record, GuestState::Running, "rebooting");
+                self.end(&process).await?;
+                Ok(Next::Again)
+            }
+            (Power::On, Some(process)) => {
+                self.monitor(&process).await?;
+                self.look(guest, record, process, pending).await
+            }
+        }
+    }
+
+    fn find(&self) -> Option<Process> {
+        let found = Process::find(&self.dir)?;
+        Some(self.child.clone().filter(|child| child.pid == found.pid).unwrap_or(found))
+    }
+
+    /// A process lives and should: what is its guest doing?
+    async fn look(
+        &mut self,
+        guest: &Guest,
+        mut record: Record,
+        process: Process,
+        pending: bool,
+    ) -> Result<Next> {
+        let Some(monitor) = &mut self.monitor else { return Ok(Next::Again) };
+        let status = monitor.status().await?;
+        if status == "shutdown" {
+            record.halted = true;
+            self.dir.save(&record)?;
+            self.end(&process).await?;
+            return Ok(Next::Again);
+        }
+        if pending {
+            self.say(guest, &record, GuestState::Running, "rebooting");
+            self.power_down(&process).await?;
+            return Ok(Next::Again);
+        }
+        let (state, reason) = match status.as_str() {
+            "running" => (GuestState::Running, ""),
+            "io-error" => {
+                // Resumes when there is space again; else it stops at the same write and is tried later.
+                monitor.run("cont").await?;
+                (GuestState::Paused, "the host's disk is full or failing: the guest waits for it")
+            }
+            "internal-error" | "guest-panicked" => {
+                (GuestState::Failed, "qemu: the guest's processor stopped; a hard reboot starts it anew")
+            }
+            other => (GuestState::Paused, other),
+        };
+        self.say(guest, &record, state, reason);
+        Ok(Next::Rest(Some(process)))
+    }
+
+    /// The record of this ownership. What an older one left here is of no use and goes.
+    async fn record(&self, guest: &Guest) -> Result<Record> {
+        match self.dir.load()? {
+            Some(record) if record.ownership == guest.ownership => Ok(record),
+            Some(record) if record.ownership > guest.ownership => Err(Fault::conflict(format!(
+                "ownership: this host has had the guest under {}, the document says {}.",
+                record.ownership, guest.ownership
+            ))),
+            Some(record) => {
+                tracing::info!(guest = %guest.id, "the guest has moved and come back ({} to {}): its old disk goes",
+                    record.ownership, guest.ownership);
+                self.clear().await?;
+                Ok(Record::new(guest.ownership))
+            }
+            None => Ok(Record::new(guest.ownership)),
+        }
+    }
+
+    async fn start(&mut self, guest: &Guest, generation: u64, mut record: Record) -> Result<Next> {
+        if let Some(why) = self.lost.take() {
+            return Err(Fault::unavailable(why));
+        }
+        self.disk(guest, &mut record).await.map_err(|e| blame("disk", e))?;
+        self.say(guest, &record, GuestState::Preparing, "waiting for its networks");
+        let mut applied = self.host.applied.subscribe();
+        applied.wait_for(|at| *at >= generation).await.map_err(Fault::internal)?;
+        self.say(guest, &record, GuestState::Preparing, "waiting for its turn to start");
+        let host = self.host.clone();
+        let _turn = host.starts.acquire().await.map_err(Fault::internal)?;
+        self.say(guest, &record, GuestState::Preparing, "starting");
+        if guest.config_drive {
+            drive::make(&self.dir, &host.drive_files(guest)?).await.map_err(|e| blame("config drive", e))?;
+        }
+        let mut taps = Vec::new();
+        for nic in &guest.nics {
+            let (net, network, port) = (host.net.clone(), nic.network, nic.port);
+            let open = tokio::task::spawn_blocking(move || net.open_tap(network, port));
+            taps.push(open.await.map_err(Fault::internal)?.map_err(|e| blame("network", e))?);
+        }
+        let accel = host.probe.accel().await;
+        record.boots = Some(guest.boots);
+        record.halted = false;
+        record.started_at = Some(Micros::now());
+        self.dir.save(&record)?;
+        self.started = Some(Instant::now());
+        let (process, monitor) =
+            qemu::start(&self.dir, guest, accel, taps).await.map_err(|e| blame("qemu", e))?;
+        self.monitor = Some(monitor);
+        self.child = Some(process.clone());
+        tracing::info!(guest = %guest.id, pid = process.pid, accel = accel.name(), "guest started");
+        Ok(Next::Again)
+    }
+
+    /// Makes the disk when there is none, or grows it.
+    async fn disk(&self, guest: &Guest, record: &mut Record) -> Result<()> {
+        let bytes = guest.disk.bytes;
+        if disk::exists(&self.dir) {
+            if record.disk_made && record.disk_bytes < bytes {
+                disk::grow(&self.dir, bytes).await?;
+            }
+            if !record.disk_made || record.disk_bytes < bytes {
+                record.disk_made = true;
+                record.disk_bytes = bytes;
+                self.dir.save(record)?;
+            }
+            return Ok(());
+        }
+        if record.disk_made {
+            return Err(Fault::not_found(format!(
+                "{} was made and is not there any more. Put it back, or delete the server.",
+                self.dir.path("disk.qcow2").display()
+            )));
+        }
+        self.say(guest, record, GuestState::Preparing, "making the disk");
+        self.dir.make()?;
+        // Noted before it is used: the cache keeps what a record names.
+        record.image = guest.disk.image.as_ref().map(|i| i.sha512.clone());
+        self.dir.save(record)?;
+        if let Some(image) = &guest.disk.image {
+            let progress = |reason: String| self.say(guest, record, GuestState::Preparing, &reason);
+            self.host.images.ensure(image, &progress).await?;
+        }
+        disk::make(&self.dir, guest.disk.image.as_ref(), bytes).await?;
+        record.disk_made = true;
+        record.disk_bytes = bytes;
+        self.dir.save(record)
+    }
+
+    async fn monitor(&mut self, process: &Process) -> Result<()> {
+        if self.monitor.is_none() {
+            let connected = Qmp::connect(&self.dir).await;
+            self.monitor = Some(connected.map_err(|e| {
+                blame("qemu", e).because(format!("pid {}; a hard reboot starts it anew", process.pid))
+            })?);
+        }
+        Ok(())
+    }
+
+    async fn power_down(&mut self, process: &Process) -> Result<()> {
+        power_down(&self.dir, &mut self.monitor, process, self.host.grace).await
+    }
+
+    async fn end(&mut self, process: &Process) -> Result<()> {
+        self.monitor = None;
+        process.end().await
+    }
+
+    /// Returns when something may have changed.
+    async fn rest(&mut self, process: Option<Process>) {
+        let Some(process) = process else { return tokio::time::sleep(LOOK).await };
+        let monitor = &mut self.monitor;
+        let heard = async {
+            while let Some(qmp) = monitor {
+                match qmp.event().await.as_deref() {
+                    Ok("STOP" | "RESUME" | "SHUTDOWN" | "GUEST_PANICKED") => return,
+                    Ok(_) => {}
+                    Err(_) => *monitor = None,
+                }
+            }
+            // QEMU is ending, or was taken over by another monitor: connect again after a while.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        tokio::select! {
+            () = process.ended() => {}
+            () = heard => return,
+            () = tokio::time::sleep(LOOK) => return,
+        }
+        self.monitor = None;
+        let how = process.how_it_ended().await;
+        self.lost = Some(format!("qemu: it ended unexpectedly ({how}): {}", logs::last_words(&self.dir)));
+        if self.started.is_none_or(|at| at.elapsed() > WELL) {
+            self.backoff.reset();
+        }
+    }
+
+    /// Ends the process and removes every file of the guest.
+    async fn remove(&mut self) -> Result<()> {
+        self.monitor = None;
+        self.clear().await
+    }
+
+    async fn clear(&self) -> Result<()> {
+        if let Some(process) = Process::find(&self.dir) {
+            process.kill().await?;
+        }
+        self.dir.remove()
+    }
+
+    fn say(&self, guest: &Guest, record: &Record, state: GuestState, reason: &str) {
+        let runs = matches!(state, GuestState::Running | GuestState::Paused);
+        self.host.board.guest(GuestStatus {
+            id: guest.id,
+            ownership: guest.ownership,
+            state,
+            boots: record.boots.unwrap_or(0),
+            reason: reason.to_owned(),
+            started_at: record.started_at.filter(|_| runs),
+        });
+    }
+
+    /// Says what went wrong; returns how long to wait before the next try.
+    fn failed(&mut self, guest: Option<&Guest>, fault: &Fault) -> Duration {
+        let wait = self.backoff.next_wait();
+        tracing::warn!(guest = %self.dir.id, tries = self.backoff.tries(), "{fault}");
+        let Some(guest) = guest else { return wait };
+        let record = self.dir.load().ok().flatten().unwrap_or_else(|| Record::new(guest.ownership));
+        let cause = match (&fault.kind, &fault.cause) {
+            (Kind::Internal, Some(cause)) => cause.clone(),
+            (_, Some(cause)) => format!("{} ({cause})", fault.message),
+            (_, None) => fault.message.clone(),
+        };
+        let reason = format!("{}; trying again in {} s", cause.trim_end_matches('.'), wait.as_secs().max(1));
+        self.say(guest, &record, GuestState::Failed, &reason);
+        wait
+    }
+}
+
+/// Stops every guest found under `data`; returns how many ran. Nobody keeps them meanwhile.
+pub async fn stop_all(data: &Path, grace: Duration) -> Result<usize> {
+    let mut stops = tokio::task::JoinSet::new();
+    for dir in process::on_disk(data).into_iter().map(|id| Dir::of(data, id)) {
+        if let Some(process) = Process::find(&dir) {
+            stops.spawn(async move { power_down(&dir, &mut None, &process, grace).await });
+        }
+    }
+    let count = stops.len();
+    while let Some(stopped) = stops.join_next().await {
+        stopped.map_err(Fault::internal)??;
+    }
+    Ok(count)
+}
+
+/// Presses the power button, waits for the grace time, then pulls the plug.
+async fn power_down(dir: &Dir, monitor: &mut Option<Qmp>, process: &Process, grace: Duration) -> Result<()> {
+    let polite = async {
+        let mut qmp = match monitor.take() {
+            Some(qmp) => qmp,
+            None => Qmp::connect(dir).await?,
+        };
+        while qmp.status().await? == "running" {
+            qmp.run("system_powerdown").await?;
+            let stopped = async {
+                while qmp.event().await? != "STOP" {}
+                Ok::<_, Fault>(())
+            };
+            let _ = tokio::time::timeout(PRESS_AGAIN, stopped).await;
+        }
+        Ok::<_, Fault>(())
+    };
+    // An error means that it has ended already, or is deaf to us: either way the plug is next.
+    tokio::select! {
+        _ = tokio::time::timeout(grace, polite) => {}
+        () = process.ended() => {}
+    }
+    process.end().await
+}
+
+/// Puts in front which part it was.
+fn blame(part: &str, mut fault: Fault) -> Fault {
+    if fault.kind == Kind::Internal {
+        fault = Fault::unavailable(fault.cause.unwrap_or(fault.message));
+    }
+    fault.message = format!("{part}: {}", fault.message);
+    fault
+}

@@ -1,0 +1,192 @@
+//! One QEMU process: its command line, and starting it so that it outlives us.
+//!
+//! The process is started in its own session with files for standard streams and its guest's directory
+//! as working directory (socket paths stay short). It is our child only for as long as we live; nothing ends
+//! it when we end. Taps are opened by the datapath and inherited by number.
+
+use super::Dir;
+use super::accel::Accel;
+use super::logs;
+use super::process::Process;
+use super::qmp::Qmp;
+use base::doc::Guest;
+use base::{Fault, Result};
+use rustix::io::{FdFlags, fcntl_setfd};
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Stdio;
+use std::time::Duration;
+
+pub const QEMU: &str = "qemu-system-x86_64";
+
+/// PCI Express ports that stay free for NICs and volumes attached later.
+const SPARE_PORTS: usize = 4;
+/// How long QEMU may take from its start until its monitor answers, on a busy host.
+const START_LIMIT: Duration = Duration::from_secs(60);
+const SOCKETS: [&str; 4] = ["qmp.sock", "serial.sock", "vnc.sock", "qga.sock"];
+
+/// Starts the guest's QEMU and waits until its monitor answers. `taps` are in the order of the NICs.
+///
+/// # Errors
+/// With QEMU's own last words when it ended at once.
+pub async fn start(dir: &Dir, guest: &Guest, accel: Accel, taps: Vec<OwnedFd>) -> Result<(Process, Qmp)> {
+    for socket in SOCKETS {
+        let _ = std::fs::remove_file(dir.path(socket));
+    }
+    let process = spawn(dir, command_line(dir, guest, accel, &taps)?, taps)?;
+    let answers = async {
+        loop {
+            match Qmp::connect(dir).await {
+                Ok(qmp) => return qmp,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = process.ended() => Err(Fault::unavailable(format!(
+            "QEMU ended at once ({}): {}", process.how_it_ended().await, logs::last_words(dir)
+        ))),
+        qmp = answers => Ok((process, qmp)),
+        () = tokio::time::sleep(START_LIMIT) => Err(Fault::unavailable(format!(
+            "QEMU was started but did not answer within {} s.", START_LIMIT.as_secs()
+        ))),
+    }
+}
+
+fn spawn(dir: &Dir, arguments: Vec<String>, taps: Vec<OwnedFd>) -> Result<Process> {
+    let open =
+        || std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(dir.path("qemu.log"));
+    let log: File = open()?;
+    log.set_len(0)?;
+    let mut command = tokio::process::Command::new(QEMU);
+    command
+        .args(arguments)
+        .current_dir(dir.root())
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    let inherited = taps;
+    #[expect(unsafe_code, reason = "the calls between fork and exec are bare system calls")]
+    // SAFETY: setsid and fcntl are async-signal-safe and touch no memory of ours.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::setsid()?;
+            for tap in &inherited {
+                fcntl_setfd(tap, FdFlags::empty())?;
+            }
+            Ok(())
+        });
+    }
+    let child = command.spawn().map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Fault::unavailable(format!(
+            "{QEMU} is not installed on this host: apt install qemu-system-x86 qemu-utils genisoimage."
+        )),
+        _ => Fault::internal(format!("starting {QEMU}: {e}")),
+    })?;
+    Process::of_child(dir, child)
+}
+
+/// The arguments, in an order that a person can read in `ps`.
+fn command_line(dir: &Dir, guest: &Guest, accel: Accel, taps: &[OwnedFd]) -> Result<Vec<String>> {
+    let id = dir.id;
+    let mut line = Line::default();
+    line.add("-name", format!("guest={id},debug-threads=on"));
+    line.add("-uuid", id);
+    line.add("-pidfile", dir.path("pid").display());
+    line.flags(&["-no-user-config", "-nodefaults", "-sandbox"]);
+    line.flags(&["on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
+    line.add("-machine", "q35,usb=off,vmport=off");
+    match accel {
+        Accel::Kvm => line.flags(&["-accel", "kvm", "-cpu", "host"]),
+        Accel::Tcg => line.flags(&["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"]),
+    }
+    line.add("-smp", guest.vcpus.max(1));
+    line.add("-m", format!("{}M", guest.memory_mib.max(1)));
+    line.add("-rtc", "base=utc");
+    // Cloud-init looks for the product; the rest is for people.
+    line.add("-smbios", format!("type=1,manufacturer=Hanok,product=OpenStack Nova,uuid={id},serial={id}"));
+    line.flags(&["-action", "shutdown=pause", "-boot", "menu=off,strict=on", "-msg", "timestamp=on"]);
+    line.flags(&["-display", "none", "-vnc", "unix:vnc.sock", "-device", "VGA"]);
+    line.flags(&["-qmp", "unix:qmp.sock,server=on,wait=off"]);
+    line.flags(&["-chardev"]);
+    line.flags(&["socket,id=serial,path=serial.sock,server=on,wait=off,logfile=serial.log,logappend=on"]);
+    line.flags(&["-device", "isa-serial,chardev=serial", "-device", "virtio-serial-pci"]);
+    line.flags(&["-chardev", "socket,id=qga,path=qga.sock,server=on,wait=off"]);
+    line.flags(&["-device", "virtserialport,chardev=qga,name=org.qemu.guest_agent.0"]);
+    line.flags(&["-object", "rng-random,id=rng,filename=/dev/urandom"]);
+    line.flags(&["-device", "virtio-rng-pci,rng=rng"]);
+    disks(&mut line, dir, guest);
+    nics(&mut line, guest, taps)?;
+    Ok(line.0)
+}
+
+fn disks(line: &mut Line, dir: &Dir, guest: &Guest) {
+    let root = serde_json::json!({
+        "driver": "qcow2", "node-name": "root", "discard": "unmap", "cache": { "direct": false },
+        "file": {
+            "driver": "file", "filename": dir.path("disk.qcow2"), "aio": "threads",
+            "discard": "unmap", "cache": { "direct": false },
+        },
+    });
+    line.add("-blockdev", root);
+    line.flags(&["-device", "virtio-blk-pci,drive=root,id=root,bootindex=1,write-cache=on"]);
+    if guest.config_drive {
+        let drive = serde_json::json!({
+            "driver": "raw", "node-name": "config", "read-only": true,
+            "file": { "driver": "file", "filename": dir.path("config.iso") },
+        });
+        line.add("-blockdev", drive);
+        line.flags(&["-device", "ide-cd,drive=config,id=config"]);
+    }
+}
+
+/// NICs sit on PCI Express ports of their own, so that each can be unplugged and more can come.
+fn nics(line: &mut Line, guest: &Guest, taps: &[OwnedFd]) -> Result<()> {
+    for port in 0..guest.nics.len() + SPARE_PORTS {
+        line.add("-device", format!("pcie-root-port,id=port{port},chassis={}", port + 1));
+    }
+    for (n, (nic, tap)) in guest.nics.iter().zip(taps).enumerate() {
+        if !nic.mac.bytes().all(|b| b.is_ascii_hexdigit() || b == b':') {
+            return Err(Fault::bad_request(format!("{:?} is not a MAC address.", nic.mac)));
+        }
+        line.add("-netdev", format!("tap,id=net{n},fd={}", tap.as_raw_fd()));
+        line.add(
+            "-device",
+            format!(
+                "virtio-net-pci,netdev=net{n},id=nic{n},bus=port{n},mac={},host_mtu={},romfile=",
+                nic.mac, nic.mtu
+            ),
+        );
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Line(Vec<String>);
+
+impl Line {
+    fn add(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.0.push(name.to_owned());
+        self.0.push(value.to_string());
+    }
+    fn flags(&mut self, words: &[&str]) {
+        self.0.extend(words.iter().map(|w| (*w).to_owned()));
+    }
+}
+
+/// QEMU's version such as `7.2.22`, or why there is none.
+pub async fn version() -> String {
+    let asked = tokio::process::Command::new(QEMU).arg("--version").kill_on_drop(true).output();
+    match tokio::time::timeout(Duration::from_secs(10), asked).await {
+        Ok(Ok(output)) => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            let version = text.split_whitespace().skip_while(|w| *w != "version").nth(1);
+            version.unwrap_or("unknown").to_owned()
+        }
+        Ok(Err(e)) if e.kind() == std::io::ErrorKind::NotFound => "not installed".to_owned(),
+        _ => "unknown".to_owned(),
+    }
+}

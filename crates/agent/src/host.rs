@@ -1,0 +1,44 @@
+//! What the parts of one agent share.
+
+use crate::board::Board;
+use crate::guest::accel::Probe;
+use crate::guest::images::Images;
+use crate::link::Link;
+use crate::net::{Datapath, metadata};
+use base::doc::{Desired, Guest};
+use base::{Fault, HostId, Result};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+
+/// Guests started at the same time.
+pub const STARTS: usize = 4;
+
+pub struct Host {
+    pub id: HostId,
+    /// Absolute, without links: QEMU processes are recognised by it.
+    pub data: PathBuf,
+    /// How long a guest may take to power down by itself.
+    pub grace: Duration,
+    pub link: Link,
+    pub net: Datapath,
+    pub images: Images,
+    pub probe: Probe,
+    pub board: Board,
+    pub starts: Semaphore,
+    /// The newest document.
+    pub desired: watch::Sender<Option<Arc<Desired>>>,
+    /// Generation whose networks are in place, so that its guests may start.
+    pub applied: watch::Sender<u64>,
+}
+
+impl Host {
+    /// What the config drive of a guest should hold.
+    pub fn drive_files(&self, guest: &Guest) -> Result<BTreeMap<String, Vec<u8>>> {
+        let desired = self.desired.borrow().clone();
+        let desired = desired.ok_or_else(|| Fault::internal("a guest without a document"))?;
+        Ok(metadata::files(guest, &metadata::nics(guest, &desired)))
+    }
+}

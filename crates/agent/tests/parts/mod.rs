@@ -1,0 +1,299 @@
+//! What the tests of guests are made of: a region on loopback that serves one document and collects the
+//! reports, an agent over a directory of its own, and an image that a second is enough for.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use agent::Config;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use base::doc::*;
+use base::{HostId, ImageId, ServerId};
+use sha2::{Digest, Sha512};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Long enough for any condition on a busy machine; only a failure ever waits for it.
+const PATIENCE: Duration = Duration::from_secs(120);
+pub const TOKEN: &str = "secret-of-the-test-host";
+
+/// Assembled by hand (GNU as, 16 bits): greets on the serial port, enables the power button, then on each
+/// timer tick: `q` on the serial port or the power button powers off (S5), `r` resets, else echoes.
+const CODE: &[u8] = &[
+    0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xd0, 0xbc, 0x00, 0x7c, 0xfb, 0xbe, 0x62, 0x7c, 0xac, 0x84, 0xc0,
+    0x74, 0x05, 0xe8, 0x3d, 0x00, 0xeb, 0xf6, 0xba, 0x02, 0x06, 0xb8, 0x00, 0x01, 0xef, 0xf4, 0xba, 0xfd,
+    0x03, 0xec, 0xa8, 0x01, 0x74, 0x0f, 0xba, 0xf8, 0x03, 0xec, 0x3c, 0x71, 0x74, 0x10, 0x3c, 0x72, 0x74,
+    0x16, 0xe8, 0x1c, 0x00, 0xba, 0x00, 0x06, 0xed, 0xf6, 0xc4, 0x01, 0x74, 0xdf, 0xba, 0x04, 0x06, 0xb8,
+    0x00, 0x20, 0xef, 0xf4, 0xeb, 0xfd, 0xb0, 0x0e, 0xba, 0xf9, 0x0c, 0xee, 0xf4, 0xeb, 0xfd, 0x50, 0xba,
+    0xfd, 0x03, 0xec, 0xa8, 0x20, 0x74, 0xfb, 0x58, 0xba, 0xf8, 0x03, 0xee, 0xc3,
+];
+pub const GREETING: &str = "hanok guest up";
+
+/// A raw image of one MiB that boots [`CODE`].
+pub fn image() -> Vec<u8> {
+    let mut disk = CODE.to_vec();
+    disk.extend(GREETING.bytes());
+    disk.extend(*b"\r\n\0");
+    disk.resize(510, 0);
+    disk.extend([0x55, 0xaa]);
+    disk.resize(1 << 20, 0);
+    disk
+}
+
+/// A region that serves one document and remembers the newest report.
+pub struct Region {
+    pub desired: watch::Sender<Desired>,
+    pub observed: watch::Sender<Option<Observed>>,
+    pub images: Mutex<HashMap<String, Vec<u8>>>,
+    pub refuses: std::sync::atomic::AtomicBool,
+    pub url: String,
+}
+
+impl Region {
+    pub async fn start() -> Arc<Self> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let desired = Desired {
+            version: VERSION,
+            host: HostId::new(),
+            generation: 1,
+            guests: vec![],
+            networks: vec![],
+            groups: vec![],
+            routers: vec![],
+        };
+        let region = Arc::new(Region {
+            desired: watch::Sender::new(desired),
+            observed: watch::Sender::new(None),
+            images: Mutex::default(),
+            refuses: false.into(),
+            url: format!("http://{}", listener.local_addr().unwrap()),
+        });
+        let app = Router::new()
+            .route("/agent/v1/desired", get(desired_route))
+            .route("/agent/v1/observed", put(observed_route))
+            .route("/agent/v1/images/{sha512}", get(image_route))
+            .with_state(region.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        region
+    }
+
+    /// Changes the document.
+    pub fn change(&self, f: impl FnOnce(&mut Desired)) {
+        self.desired.send_modify(|d| {
+            f(d);
+            d.generation += 1;
+        });
+    }
+    /// Changes one guest of the document.
+    pub fn change_guest(&self, id: ServerId, f: impl FnOnce(&mut Guest)) {
+        self.change(|d| f(d.guests.iter_mut().find(|g| g.id == id).unwrap()));
+    }
+
+    /// Stores an image and returns where it is.
+    pub fn store(&self, content: Vec<u8>) -> ImageSource {
+        let sha512 = hex::encode(Sha512::digest(&content));
+        let bytes = content.len() as u64;
+        self.images.lock().unwrap().insert(sha512.clone(), content);
+        ImageSource { id: ImageId::new(), sha512, format: "raw".into(), bytes }
+    }
+
+    /// Adds a guest that boots the test image and should run.
+    pub fn add_guest(&self) -> ServerId {
+        let guest = guest(self.store(image()));
+        let id = guest.id;
+        self.change(|d| d.guests.push(guest));
+        id
+    }
+
+    /// Waits for a report that holds.
+    pub async fn until(&self, what: &str, f: impl Fn(&Observed) -> bool) -> Observed {
+        let mut reports = self.observed.subscribe();
+        let seen = tokio::time::timeout(PATIENCE, reports.wait_for(|o| o.as_ref().is_some_and(&f))).await;
+        let last = self.observed.borrow().clone();
+        match seen {
+            Ok(seen) => seen.unwrap().clone().unwrap(),
+            Err(_) => panic!("never saw: {what}\nlast report: {last:#?}"),
+        }
+    }
+    /// Waits until the guest is reported so.
+    pub async fn until_guest(
+        &self,
+        id: ServerId,
+        what: &str,
+        f: impl Fn(&GuestStatus) -> bool,
+    ) -> GuestStatus {
+        let is = |o: &Observed| o.guests.iter().any(|g| g.id == id && f(g));
+        let report = self.until(what, is).await;
+        report.guests.into_iter().find(|g| g.id == id).unwrap()
+    }
+    pub async fn until_state(&self, id: ServerId, state: GuestState) -> GuestStatus {
+        self.until_guest(id, &format!("{state:?}"), |g| g.state == state).await
+    }
+}
+
+pub fn guest(image: ImageSource) -> Guest {
+    Guest {
+        id: ServerId::new(),
+        ownership: 1,
+        power: Power::On,
+        boots: 0,
+        boot_kind: BootKind::Hard,
+        vcpus: 1,
+        memory_mib: 32,
+        disk: RootDisk { image: Some(image), bytes: 2 << 20 },
+        nics: vec![],
+        config_drive: false,
+        metadata: Metadata { name: "tester".into(), hostname: "tester".into(), ..Metadata::default() },
+    }
+}
+
+fn allowed(headers: &HeaderMap) -> bool {
+    headers.get(header::AUTHORIZATION).is_some_and(|v| v.as_bytes() == format!("Bearer {TOKEN}").as_bytes())
+}
+
+async fn desired_route(
+    State(region): State<Arc<Region>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    if !allowed(&headers) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let query = query.unwrap();
+    let value = |name| query.split('&').find_map(|p| p.strip_prefix(name)).unwrap().parse::<u64>().unwrap();
+    let (since, wait) = (value("since="), Duration::from_secs(value("wait=")));
+    let mut desired = region.desired.subscribe();
+    let newer = tokio::time::timeout(wait, desired.wait_for(|d| d.generation > since)).await;
+    match newer {
+        Ok(document) => serde_json::to_vec(&*document.unwrap()).unwrap().into_response(),
+        Err(_) => StatusCode::NO_CONTENT.into_response(),
+    }
+}
+
+async fn observed_route(State(region): State<Arc<Region>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    if !allowed(&headers) || region.refuses.load(std::sync::atomic::Ordering::Relaxed) {
+        return StatusCode::UNAUTHORIZED;
+    }
+    region.observed.send_replace(Some(serde_json::from_slice(&body).unwrap()));
+    StatusCode::NO_CONTENT
+}
+
+async fn image_route(
+    State(region): State<Arc<Region>>,
+    Path(sha512): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    match region.images.lock().unwrap().get(&sha512) {
+        Some(content) if allowed(&headers) => content.clone().into_response(),
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// An agent over a directory of its own. Guests that are left are ended with it.
+pub struct Agent {
+    pub config: Config,
+    pub dir: tempfile::TempDir,
+    task: Option<JoinHandle<base::Result<()>>>,
+}
+
+impl Agent {
+    pub async fn start(region: &Region) -> Self {
+        Self::with(region, |_| {}).await
+    }
+    pub async fn with(region: &Region, f: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::Builder::new().prefix("hanok-agent-").tempdir().unwrap();
+        let mut prefix = format!("{:x}", std::process::id() % 0xfff);
+        prefix.insert(0, 'g');
+        let mut config = Config {
+            host: region.desired.borrow().host,
+            region: region.url.clone(),
+            token: TOKEN.into(),
+            data: dir.path().canonicalize().unwrap(),
+            prefix: prefix.try_into().unwrap(),
+            local_images: None,
+            listen: "127.0.0.1:0".parse().unwrap(),
+            tunnel: None,
+            grace_s: 60,
+        };
+        f(&mut config);
+        let mut agent = Agent { config, dir, task: None };
+        agent.again();
+        agent
+    }
+    /// Starts the agent (again) over the same directory.
+    pub fn again(&mut self) {
+        assert!(self.task.is_none());
+        self.task = Some(tokio::spawn(agent::run(self.config.clone(), std::future::pending())));
+    }
+    /// Ends the agent as a kill would: nothing of it runs on.
+    pub async fn kill(&mut self) {
+        let task = self.task.take().unwrap();
+        task.abort();
+        let ended = task.await;
+        assert!(ended.is_err_and(|e| e.is_cancelled()), "the agent had ended by itself");
+    }
+    pub fn guest_file(&self, id: ServerId, name: &str) -> std::path::PathBuf {
+        self.config.data.join("guests").join(id.to_string()).join(name)
+    }
+    /// The pid of the guest's QEMU.
+    pub fn pid(&self, id: ServerId) -> Option<i32> {
+        let dir = agent::guest::Dir::of(&self.config.data, id);
+        agent::guest::process::Process::find(&dir).map(|p| p.pid)
+    }
+    /// What the guest wrote to its serial port.
+    pub fn serial(&self, id: ServerId) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.guest_file(id, "serial.log")).unwrap_or_default())
+            .into_owned()
+    }
+    pub async fn until_serial(&self, id: ServerId, what: &str, f: impl Fn(&str) -> bool) {
+        let seen = async {
+            while !f(&self.serial(id)) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, seen).await.is_err() {
+            panic!("never saw on the serial port: {what}; it holds {:?}", self.serial(id));
+        }
+    }
+    /// Types into the guest's serial port past the agent.
+    pub async fn type_serial(&self, id: ServerId, text: &str) {
+        use tokio::io::AsyncWriteExt;
+        let dir = agent::guest::Dir::of(&self.config.data, id);
+        let mut serial = dir.connect("serial.sock").await.unwrap();
+        serial.write_all(text.as_bytes()).await.unwrap();
+    }
+    /// Waits, with no agent running, until the guest has powered itself off.
+    pub async fn until_shut_down(&self, id: ServerId) {
+        let dir = agent::guest::Dir::of(&self.config.data, id);
+        let mut monitor = agent::guest::qmp::Qmp::connect(&dir).await.unwrap();
+        while monitor.status().await.unwrap() != "shutdown" {
+            monitor.event().await.unwrap();
+        }
+    }
+    /// Ends the agent and its guests.
+    pub async fn end(mut self) {
+        if self.task.is_some() {
+            self.kill().await;
+        }
+        agent::stop_guests(&self.config.data, Duration::ZERO).await.unwrap();
+    }
+}
+
+impl Drop for Agent {
+    /// After a failed test: no guest may outlive it.
+    fn drop(&mut self) {
+        let guests = agent::guest::process::on_disk(&self.config.data);
+        for pid in guests.into_iter().filter_map(|id| {
+            let pid = std::fs::read_to_string(self.guest_file(id, "pid")).ok()?.trim().parse().ok()?;
+            rustix::process::Pid::from_raw(pid)
+        }) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
