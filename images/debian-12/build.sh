@@ -5,6 +5,7 @@
 # partition 1 the ext4 root, last on the disk so that cloud-init's growpart can grow it.
 # Packages come from the mirrors that apt on this host is configured with.
 # needs: apt mmdebstrap debian-archive-keyring mtools syslinux syslinux-common fdisk qemu-utils e2fsprogs systemd-boot-efi
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 set -euo pipefail
 export LC_ALL=C
 
@@ -88,7 +89,7 @@ ssh_genkeytypes: [ed25519]
 ssh_quiet_keygen: true
 ssh: {emit_keys_to_console: false}
 locale: C.UTF-8
-apt_preserve_sources_list: true
+apt: {preserve_sources_list: true}
 cloud_init_modules: [seed_random, bootcmd, write-files, growpart, resizefs, disk_setup, mounts, set_hostname, update_hostname, update_etc_hosts, ca-certs, users-groups, ssh]
 cloud_config_modules: [ssh-import-id, set-passwords, apt-configure, ntp, timezone, runcmd]
 cloud_final_modules: [package-update-upgrade-install, write-files-deferred, scripts-vendor, scripts-per-once, scripts-per-boot, scripts-per-instance, scripts-user, ssh-authkey-fingerprints, phone-home, final-message, power-state-change]
@@ -125,8 +126,8 @@ done
 # brings each of them back.
 chroot . systemctl -q enable systemd-networkd systemd-resolved ssh serial-getty@ttyS0
 chroot . systemctl -q disable apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service \
-  systemd-pstore.service dpkg-db-backup.timer systemd-networkd-wait-online.service 2>/dev/null || true
-# cloud-init itself waits for its network; without it the boot must not hang for two minutes
+  systemd-pstore.service dpkg-db-backup.timer 2>/dev/null || true
+# A server whose second network has no DHCP, or none at all, must not wait for the usual two minutes.
 mkdir -p etc/systemd/system/systemd-networkd-wait-online.service.d
 printf '[Service]\nExecStart=\nExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=30\n' > etc/systemd/system/systemd-networkd-wait-online.service.d/timeout.conf
 mkdir -p etc/systemd/journald.conf.d

@@ -6,6 +6,7 @@
 # packages are only downloaded and unpacked.
 # A root on disk and not in memory: a snapshot keeps what was written, and 64 MB are enough.
 # needs: apt mtools syslinux syslinux-common fdisk qemu-utils lz4 cpio kmod e2fsprogs binutils systemd-boot-efi python3-minimal
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 set -euo pipefail
 export LC_ALL=C
 

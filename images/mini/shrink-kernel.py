@@ -5,7 +5,8 @@ The kernel itself needs 40 MB from address 16 MB on, which fits.  What does not 
 the boot code unpacks the whole ELF file, with 4 MB of scratch space (for memory encryption) and
 paddings in it, and refuses to work below 68 MB.  We leave the boot code alone and give it a shorter
 ELF file: same segments, same addresses, without scratch space, uninitialised data (the kernel clears
-that itself) and type information (BTF: for BPF programs only; the kernel also boots faster without).
+that itself) and type information (BTF, for BPF programs only; the kernel notes its absence with one
+line, `BPF: Invalid magic`).
 
 Relocations, which follow the ELF file, go too: such a kernel must be booted with `nokaslr`.
 Anything unexpected ends with an error and no output: the caller then uses the kernel as it is.
