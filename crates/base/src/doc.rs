@@ -372,7 +372,7 @@ pub struct Observed {
 }
 
 /// What a host is and has.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct HostFacts {
     pub hostname: String,
     pub vcpus: u32,

@@ -1,1 +1,13 @@
+//! The client verbs of `hanok`: what no OpenStack client has (`why`, `console`).
+//!
+//! It finds the cloud as every OpenStack client does: `OS_*` variables, else `OS_CLOUD` in
+//! `clouds.yaml` (`OS_CLIENT_CONFIG_FILE`, here, `~/.config/openstack`, `/etc/openstack`), else the
+//! cloud `hanok` of the installation on this machine.
 
+mod console;
+mod http_client;
+mod login;
+mod why;
+
+pub use console::console;
+pub use why::why;

@@ -1,1 +1,137 @@
+//! Simulated hosts: they speak the real agent protocol over the real wire and obey at once, without
+//! guests or networks. For trying things, for tests where the point is scale or crashes, for benchmarks.
+//!
+//! Invariant: a simulated host keeps nothing of its own. Everything it reports follows from the newest
+//! desired document, so that thousands of them cost little.
 
+use agent::link::{Backoff, Link};
+use base::doc::{Desired, Guest, GuestState, GuestStatus, HostFacts, Observed, PortOwner, Power, VERSION};
+use base::{HostId, Micros, PortId, Result};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// A heartbeat comes at least this often.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+
+/// Who a simulated host is.
+#[derive(Debug, Clone)]
+pub struct Host {
+    pub id: HostId,
+    pub name: String,
+    /// Its secret for `Authorization: Bearer`.
+    pub token: String,
+}
+
+/// Runs the hosts against the region at `url`, until dropped.
+pub async fn run(url: String, hosts: Vec<Host>) {
+    let mut all = JoinSet::new();
+    for host in hosts {
+        all.spawn(live(url.clone(), host));
+    }
+    while all.join_next().await.is_some() {}
+}
+
+async fn live(url: String, host: Host) {
+    let link = match Link::new(&url, &host.token) {
+        Ok(link) => link,
+        Err(fault) => {
+            tracing::error!(host = host.name, %fault, "cannot simulate this host");
+            return;
+        }
+    };
+    let mut pause = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+    let mut newest = Desired {
+        version: VERSION,
+        host: host.id,
+        generation: 0,
+        guests: Vec::new(),
+        networks: Vec::new(),
+        groups: Vec::new(),
+        routers: Vec::new(),
+    };
+    loop {
+        match turn(&link, &host, &mut newest).await {
+            Ok(()) => pause.reset(),
+            Err(fault) => {
+                tracing::debug!(host = host.name, %fault, "the region is away");
+                tokio::time::sleep(pause.next_wait()).await;
+            }
+        }
+    }
+}
+
+/// Reports what is, then waits for what should be.
+async fn turn(link: &Link, host: &Host, newest: &mut Desired) -> Result<()> {
+    link.observe(&observe(host, newest)).await?;
+    if let Some(desired) = link.desired(newest.generation, HEARTBEAT).await? {
+        *newest = desired;
+    }
+    Ok(())
+}
+
+fn observe(host: &Host, desired: &Desired) -> Observed {
+    Observed {
+        version: VERSION,
+        host: host.id,
+        applied: desired.generation,
+        at: Micros::now(),
+        facts: facts(&host.name),
+        guests: desired.guests.iter().map(status).collect(),
+        ports_up: ports_up(host.id, desired),
+        problems: Vec::new(),
+    }
+}
+
+/// A well-equipped machine, so that room is not what a simulation runs out of.
+fn facts(name: &str) -> HostFacts {
+    HostFacts {
+        hostname: name.to_owned(),
+        vcpus: 64,
+        memory_mib: 256 << 10,
+        disk_bytes: 4 << 40,
+        disk_free_bytes: 4 << 40,
+        accel: "simulated".into(),
+        cpu_model: "simulated".into(),
+        qemu_version: "0.0".into(),
+        agent_version: env!("CARGO_PKG_VERSION").into(),
+        ..HostFacts::default()
+    }
+}
+
+fn status(guest: &Guest) -> GuestStatus {
+    let state = match guest.power {
+        Power::On => GuestState::Running,
+        Power::Off => GuestState::Stopped,
+    };
+    GuestStatus {
+        id: guest.id,
+        ownership: guest.ownership,
+        state,
+        boots: guest.boots,
+        reason: String::new(),
+        started_at: None,
+    }
+}
+
+fn ports_up(me: HostId, desired: &Desired) -> Vec<PortId> {
+    let ports = desired.networks.iter().flat_map(|n| &n.ports);
+    ports.filter(|p| p.host == Some(me) && matches!(p.owner, PortOwner::Guest(_))).map(|p| p.id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_simulated_host_reports_what_it_was_told() {
+        let host = Host { id: HostId::new(), name: "sim-1".into(), token: "t".into() };
+        let json = serde_json::json!({
+            "version": 1, "host": host.id, "generation": 7,
+            "guests": [{"id": base::ServerId::new(), "ownership": 2, "power": "off", "boots": 3, "vcpus": 1,
+                "memory_mib": 64, "disk": {"image": null, "bytes": 1}, "metadata": {"name": "a", "hostname": "a",
+                "project_id": "p", "availability_zone": "nova", "launch_index": 0, "flavor": "nano"}}],
+        });
+        let seen = observe(&host, &serde_json::from_value(json).unwrap());
+        assert_eq!((seen.applied, seen.guests[0].boots, seen.guests[0].state), (7, 3, GuestState::Stopped));
+    }
+}

@@ -1,0 +1,105 @@
+//! `hanok console SERVER`: the serial console in this terminal.
+
+use crate::login::Session;
+use base::{Fault, Result};
+use futures_util::{SinkExt, StreamExt};
+use rustix::termios::{self, OptionalActions, Termios};
+use serde_json::json;
+use std::io::Write;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
+
+/// Ctrl-], as telnet and virsh have it.
+const LEAVE: u8 = 0x1d;
+
+/// Connects the terminal to a server's serial port until the user or the server hangs up.
+pub async fn console(server: &str) -> Result<()> {
+    let session = Session::open().await?;
+    let id = session.server(server).await?;
+    let body = json!({"kind": "serial"});
+    let ticket = session.ask("POST", &format!("/hanok/v1/servers/{id}/console"), Some(body)).await?;
+    let token = ticket["token"].as_str().ok_or_else(|| Fault::internal("the ticket has no token"))?;
+    let url = session.socket_url(&format!("/hanok/v1/console/serial?token={token}"));
+    let (socket, _) = tokio_tungstenite::connect_async(url)
+        .await
+        .map_err(|e| Fault::unavailable(format!("The console of {server} cannot be reached: {e}")))?;
+    let _ = writeln!(std::io::stderr(), "Connected to {server}. Ctrl-] leaves; Enter shows the prompt.\r");
+    let raw = RawTerminal::enter();
+    let ended = pass(socket).await;
+    drop(raw);
+    let _ = writeln!(std::io::stderr(), "\nLeft the console of {server}.");
+    ended
+}
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+async fn pass(socket: Socket) -> Result<()> {
+    let (mut to_guest, mut from_guest) = socket.split();
+    let mut keys = keys();
+    loop {
+        tokio::select! {
+            typed = keys.recv() => {
+                let Some(typed) = typed else { return Ok(()) };
+                if typed.contains(&LEAVE) {
+                    return Ok(());
+                }
+                to_guest.send(Message::Binary(typed.into())).await.map_err(gone)?;
+            }
+            said = from_guest.next() => match said {
+                Some(Ok(Message::Binary(bytes))) => show(&bytes)?,
+                Some(Ok(Message::Text(text))) => show(text.as_bytes())?,
+                Some(Ok(Message::Close(_))) | None => return Ok(()),
+                Some(Ok(_)) => {}
+                Some(Err(e)) => return Err(gone(e)),
+            }
+        }
+    }
+}
+
+fn gone(e: tokio_tungstenite::tungstenite::Error) -> Fault {
+    Fault::unavailable(
+        "The console was cut off. The server may have been stopped; connect again when it runs.",
+    )
+    .because(e)
+}
+
+fn show(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(bytes)?;
+    Ok(out.flush()?)
+}
+
+/// What is typed, read on a thread of its own because a terminal can only be read by waiting.
+fn keys() -> mpsc::Receiver<Vec<u8>> {
+    let (tx, rx) = mpsc::channel(64);
+    std::thread::spawn(move || {
+        let mut buffer = [0_u8; 1024];
+        while let Ok(n) = rustix::io::read(rustix::stdio::stdin(), &mut buffer) {
+            if n == 0 || tx.blocking_send(buffer[..n].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    rx
+}
+
+/// The terminal in raw mode; back to what it was when dropped.
+struct RawTerminal(Option<Termios>);
+
+impl RawTerminal {
+    fn enter() -> Self {
+        let Ok(before) = termios::tcgetattr(rustix::stdio::stdin()) else { return RawTerminal(None) };
+        let mut raw = before.clone();
+        raw.make_raw();
+        let _ = termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Flush, &raw);
+        RawTerminal(Some(before))
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Flush, before);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `hanok why ID`.
+
+use crate::login::{Session, path_part};
+use base::Result;
+use comfy_table::{Table, presets};
+use serde_json::Value;
+use std::io::Write;
+
+/// Prints everything that is known about why a resource is as it is.
+pub async fn why(id: &str) -> Result<()> {
+    let session = Session::open().await?;
+    let id = session.server(id).await.unwrap_or_else(|_| id.to_owned());
+    let answer = session.ask("GET", &format!("/hanok/v1/why/{}", path_part(&id)), None).await?;
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    rows(&mut table, "", &answer);
+    // A closed pipe is the reader's business.
+    let _ = writeln!(std::io::stdout(), "{table}");
+    Ok(())
+}
+
+/// One row a value; nested names are joined by dots.
+fn rows(table: &mut Table, name: &str, value: &Value) {
+    let join = |k: &str| if name.is_empty() { k.to_owned() } else { format!("{name}.{k}") };
+    match value {
+        Value::Null => {}
+        Value::String(s) if s.is_empty() => {}
+        Value::Object(map) => map.iter().for_each(|(k, v)| rows(table, &join(k), v)),
+        Value::Array(list) if list.iter().any(Value::is_object) => {
+            list.iter().enumerate().for_each(|(i, v)| rows(table, &join(&i.to_string()), v));
+        }
+        Value::String(s) => {
+            table.add_row([name, s]);
+        }
+        other => {
+            table.add_row([name, &other.to_string()]);
+        }
+    }
+}
