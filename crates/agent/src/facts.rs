@@ -21,6 +21,7 @@ pub async fn gather(bytes: SocketAddr, tunnel: Option<IpAddr>) -> HostFacts {
         qemu_version: qemu::version().await,
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         bytes_url: format!("http://{bytes}"),
+        bytes_token: String::new(),
         tunnel,
     }
 }

@@ -387,6 +387,10 @@ pub struct HostFacts {
     pub agent_version: String,
     /// Where the region reaches the agent for bytes (consoles, logs), such as `http://127.0.0.1:40123`.
     pub bytes_url: String,
+    /// What the region shows the agent there as `Authorization: Bearer`: random, made anew each time the
+    /// agent starts, because the region keeps only a hash of the host's own token.
+    #[serde(default)]
+    pub bytes_token: String,
     /// Underlay address for tunnels.
     #[serde(default)]
     pub tunnel: Option<IpAddr>,
