@@ -1,0 +1,45 @@
+# The few verbs. `make up` and `make test` are the whole set-up on a fresh Debian 12 machine.
+
+HANOK := target/release/hanok
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# Passed on to hanok, such as: make up ARGS="--listen 0.0.0.0:5240"
+ARGS ?=
+
+.PHONY: up down dev build test lint bench tempest help
+
+help:
+	@echo "make up       start the whole cloud on this machine (Ctrl-C stops the control plane)"
+	@echo "make down     stop it and all guests; make down ARGS=--wipe deletes all data too"
+	@echo "make dev      the control plane over simulated hosts; no root, no guests"
+	@echo "make test     install what the tests need and run all of them"
+	@echo "make lint     rustfmt and clippy"
+	@echo "make bench    figures: medians, p99, ratios"
+	@echo "make tempest  OpenStack's own test suite against a running Hanok"
+
+up: build
+	$(SUDO) $(HANOK) up $(ARGS)
+
+down: build
+	$(SUDO) $(HANOK) down $(ARGS)
+
+dev: build
+	$(HANOK) dev --data data $(ARGS)
+
+build:
+	scripts/install-deps.sh
+	cargo build --release --locked --bin hanok
+
+test:
+	scripts/install-test-deps.sh
+	scripts/python-venv.sh
+	scripts/postgres-for-tests.sh cargo nextest run --locked --workspace
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+bench: build
+	scripts/bench.sh
+
+tempest: build
+	scripts/tempest.sh
