@@ -1,13 +1,58 @@
 //! The datapath: namespaces, bridges, taps, filters, routers, DHCP, RA and metadata on one host.
+//!
+//! ```text
+//!   host's namespace                       hk-net-<id>  (one per network)
+//!  ┌───────────────────┐        ┌─────────────────────────────────────────────────┐
+//!  │ QEMU ─ fd of tap ─┼────────┼─ t<port> ─┐ anti-spoof, mark     169.254.169.254│
+//!  │                   │        │           br0 ── DHCP, metadata, RA (our tasks) │
+//!  │ vxlan's UDP socket┼────────┼─ vx0 ─────┤ only with other hosts               │
+//!  │                   │        │  l<port> ─┘ security groups on br0's way        │
+//!  │                   │        └──────┼──────────────────────────────────────────┘
+//!  │                   │   r<port> ────┘    hk-rtr-<id>  (one per router)
+//!  │                   │    addresses, forwarding, SNAT, floating addresses
+//!  │                   │   r<port> ────┐
+//!  │                   │        ┌──────┼──────────────────────────────────────────┐
+//!  │                   │        │  l<port> ── br0    hk-net-<id>, external        │
+//!  │ hk<network> ──────┼────────┼─ up0 ────────┘     (or a NIC of the host)       │
+//!  │ masquerading      │        └─────────────────────────────────────────────────┘
+//!  └───────────────────┘
+//! ```
+//!
+//! [`plan`] turns the document into what each namespace should hold, [`converge`] brings the kernel
+//! there, [`serve`] answers the guests. What is there and not in the document goes, by its name.
+//!
+//! Invariants: a tap is up only after its filter is loaded; applying a document twice starts no
+//! process; nothing outside of names with our prefix is touched.
 
+mod converge;
+mod dhcp4;
+mod filter;
+mod http;
+mod kernel;
 pub mod metadata;
+mod nat;
+mod plan;
+mod rules;
 #[cfg(test)]
 mod sample;
+mod serve;
+mod sockets;
+mod space;
+#[cfg(test)]
+mod tests;
+mod view;
 
 use base::doc::{Desired, Problem};
 use base::names::Prefix;
-use base::{HostId, NetworkId, PortId, Result};
+use base::{Fault, HostId, Kind, NetworkId, PortId, Result};
+use converge::{Converge, Known, Outcome};
+use kernel::Kernel;
+use plan::Plan;
+use serve::NetServers;
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// What applying the networks of a document came to.
 #[derive(Debug, Default)]
@@ -17,25 +62,100 @@ pub struct NetReport {
     pub problems: Vec<Problem>,
 }
 
+/// What an operator should read of a failure: our own has its substance in the cause.
+fn reason(fault: &Fault) -> String {
+    match (fault.kind, &fault.cause) {
+        (Kind::Internal, Some(cause)) => cause.clone(),
+        _ => fault.to_string(),
+    }
+}
+
 /// The datapath of one host. Cheap to clone; one apply runs at a time.
 #[derive(Clone)]
-pub struct Datapath {}
+pub struct Datapath {
+    prefix: Prefix,
+    host: HostId,
+    kernel: Arc<Kernel>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    known: Known,
+    networks: BTreeMap<String, NetServers>,
+}
 
 impl Datapath {
-    pub async fn start(_prefix: Prefix, _host: HostId) -> Result<Self> {
-        Ok(Datapath {})
+    pub async fn start(prefix: Prefix, host: HostId) -> Result<Self> {
+        Ok(Datapath { prefix, host, kernel: Arc::default(), state: Arc::default() })
     }
+
     /// Makes the kernel and the servers inside the namespaces equal to the document. Idempotent; what
     /// fails is reported and the rest goes on.
-    pub async fn apply(&self, _desired: &Desired) -> NetReport {
-        NetReport::default()
+    pub async fn apply(&self, desired: &Desired) -> NetReport {
+        let plan = plan::plan(&self.prefix, self.host, desired);
+        let mut state = self.state.lock().await;
+        let mut outcome = match self.converge(plan, &mut state).await {
+            Ok(outcome) => outcome,
+            Err(e) => {
+                let reason = reason(&e);
+                let problem = Problem { kind: "host".into(), id: self.host.to_string(), reason };
+                return NetReport { ports_up: vec![], problems: vec![problem] };
+            }
+        };
+        self.serve(desired, &mut state, &mut outcome);
+        NetReport { ports_up: outcome.ports_up, problems: outcome.problems }
     }
+
+    /// The kernel's part, on a thread that may block.
+    async fn converge(&self, plan: Plan, state: &mut State) -> Result<Outcome> {
+        let (prefix, kernel) = (self.prefix.clone(), self.kernel.clone());
+        let mut known = std::mem::take(&mut state.known);
+        let work = move || {
+            let outcome = Converge { kernel: &kernel, prefix: &prefix }.run(&plan, &mut known);
+            (known, outcome)
+        };
+        let (known, outcome) = tokio::task::spawn_blocking(work).await.map_err(Fault::internal)?;
+        state.known = known;
+        Ok(outcome)
+    }
+
+    /// Gives the servers their newest view; starts and ends them with their namespaces.
+    fn serve(&self, desired: &Desired, state: &mut State, outcome: &mut Outcome) {
+        let guests = view::guests(desired);
+        let mut old = std::mem::take(&mut state.networks);
+        old.retain(|ns, _| !outcome.fresh.contains(ns));
+        for network in &desired.networks {
+            let ns = self.prefix.network_ns(network.id);
+            let view = Arc::new(view::network(self.host, network, &desired.routers, &guests));
+            if let Some(servers) = old.remove(&ns) {
+                servers.update(view);
+                state.networks.insert(ns, servers);
+                continue;
+            }
+            match NetServers::start(&ns, view) {
+                Ok(servers) => {
+                    state.networks.insert(ns, servers);
+                }
+                Err(e) => {
+                    let (id, reason) = (network.id.to_string(), reason(&e));
+                    outcome.problems.push(Problem { kind: "network".into(), id, reason });
+                }
+            }
+        }
+    }
+
     /// Opens the tap of a guest's port (already made by [`Datapath::apply`]) for QEMU.
-    pub fn open_tap(&self, _network: NetworkId, _port: PortId) -> Result<OwnedFd> {
-        Err(base::Fault::internal("no datapath"))
+    pub fn open_tap(&self, network: NetworkId, port: PortId) -> Result<OwnedFd> {
+        kernel::open_tap(&self.prefix.network_ns(network), &self.prefix.tap(port))
     }
+
     /// Removes everything in the kernel that carries this instance's prefix.
     pub async fn wipe(&self) -> Result<()> {
-        Ok(())
+        let mut state = self.state.lock().await;
+        *state = State::default();
+        let (prefix, kernel) = (self.prefix.clone(), self.kernel.clone());
+        let work = move || Converge { kernel: &kernel, prefix: &prefix }.wipe();
+        tokio::task::spawn_blocking(work).await.map_err(Fault::internal)?
     }
 }

@@ -1,0 +1,229 @@
+//! Brings the kernel from what it holds to a [`Plan`].
+//!
+//! What was applied last is remembered per namespace, so an unchanged one costs nothing. After a
+//! restart, or when something failed, a namespace is looked at instead. Each namespace is handled on
+//! its own: a failure is reported and the others go on.
+
+use super::kernel::{self, Kernel, Tool, act};
+use super::plan::{Plan, SpacePlan};
+use super::reason;
+use super::rules::{Rules, Table};
+use super::space::Space;
+use base::doc::Problem;
+use base::names::Prefix;
+use base::{PortId, Result};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What was applied last to one namespace.
+#[derive(Debug)]
+struct Applied {
+    space: Space,
+    /// `None` when unknown: a look does not read rule sets, they are replaced as a whole.
+    rules: Option<Rules>,
+}
+
+/// The kernel's state as far as it is known.
+#[derive(Debug, Default)]
+pub struct Known {
+    spaces: BTreeMap<String, Applied>,
+    host: Option<Applied>,
+    /// Ports that were up after the last success, by namespace.
+    up: BTreeMap<String, Vec<PortId>>,
+}
+
+/// What one round came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub ports_up: Vec<PortId>,
+    pub problems: Vec<Problem>,
+    /// Namespaces that were made in this round: servers inside must start anew.
+    pub fresh: BTreeSet<String>,
+}
+
+pub struct Converge<'a> {
+    pub kernel: &'a Kernel,
+    pub prefix: &'a Prefix,
+}
+
+impl Converge<'_> {
+    pub fn run(&self, plan: &Plan, known: &mut Known) -> Outcome {
+        let mut outcome = Outcome::default();
+        if let Err(e) = self.spaces(plan, known, &mut outcome) {
+            let problem =
+                |p: &SpacePlan| Problem { kind: p.kind.into(), id: p.id.clone(), reason: reason(&e) };
+            outcome.problems.extend(plan.spaces.iter().map(problem));
+            return outcome;
+        }
+        self.devices(plan, known, &mut outcome);
+        if let Err(e) = self.host(plan, known) {
+            outcome.problems.push(Problem { kind: "host".into(), id: String::new(), reason: reason(&e) });
+        }
+        for one in &plan.spaces {
+            outcome.problems.extend(one.problems.iter().cloned());
+            let mut done = self.space(one, known);
+            if done.is_err() {
+                // What is remembered was wrong, or something was in the way: look, and try once more.
+                known.spaces.remove(&one.ns);
+                done = self.space(one, known);
+            }
+            match done {
+                Ok(()) => {
+                    known.up.insert(one.ns.clone(), one.ports.clone());
+                }
+                Err(e) => {
+                    known.spaces.remove(&one.ns);
+                    let (kind, id, reason) = (one.kind.into(), one.id.clone(), reason(&e));
+                    outcome.problems.push(Problem { kind, id, reason });
+                }
+            }
+            let up = known.up.get(&one.ns).into_iter().flatten();
+            outcome.ports_up.extend(up.filter(|p| one.ports.contains(p)));
+        }
+        outcome
+    }
+
+    /// Namespaces: those that should not be go, those that are missing are made.
+    fn spaces(&self, plan: &Plan, known: &mut Known, outcome: &mut Outcome) -> Result<()> {
+        let wanted: BTreeSet<&str> = plan.spaces.iter().map(|p| p.ns.as_str()).collect();
+        let present = self.namespaces()?;
+        known.spaces.retain(|ns, _| present.contains(ns) && wanted.contains(ns.as_str()));
+        known.up.retain(|ns, _| present.contains(ns) && wanted.contains(ns.as_str()));
+        self.remove(present.iter().filter(|ns| !wanted.contains(ns.as_str())))?;
+        let missing = plan.spaces.iter().filter(|p| !present.contains(&p.ns));
+        let lines: Vec<_> = missing.clone().map(|p| act(format!("netns add {}", p.ns))).collect();
+        self.kernel.batch(Tool::Ip, None, &lines)?;
+        for one in missing {
+            outcome.fresh.insert(one.ns.clone());
+            known.spaces.insert(one.ns.clone(), Applied { space: Space::fresh(), rules: None });
+        }
+        // A pair of devices dies with the namespace of either end.
+        for one in &plan.spaces {
+            for (device, outside) in &one.outside {
+                let Some(other) = outside.other.as_ref() else { continue };
+                let lost = |ns: &String| outcome.fresh.contains(ns);
+                let knew = known.spaces.get(&one.ns).is_some_and(|a| a.space.links.contains_key(device));
+                if lost(other) && knew {
+                    known.spaces.remove(&one.ns);
+                }
+                if lost(&one.ns) && !lost(other) {
+                    known.spaces.remove(other);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn namespaces(&self) -> Result<BTreeSet<String>> {
+        let mut all = kernel::namespaces(&format!("{}-net-", self.prefix))?;
+        all.extend(kernel::namespaces(&format!("{}-rtr-", self.prefix))?);
+        Ok(all.into_iter().collect())
+    }
+
+    /// Removes namespaces; NICs of the host come home first.
+    fn remove<'a>(&self, spaces: impl Iterator<Item = &'a String>) -> Result<()> {
+        let mut lines = Vec::new();
+        for ns in spaces {
+            let inside = Space::look(self.kernel, Some(ns), |_| true)?;
+            let going = inside.changes(&Space::fresh(), std::process::id());
+            self.kernel.batch(Tool::Ip, Some(ns), &going.set)?;
+            lines.push(kernel::remove(format!("netns del {ns}")));
+        }
+        self.kernel.batch(Tool::Ip, None, &lines)
+    }
+
+    /// Settings that devices inherit, then the devices that are made from the host's namespace.
+    fn devices(&self, plan: &Plan, known: &mut Known, outcome: &mut Outcome) {
+        let mut lines = Vec::new();
+        for one in &plan.spaces {
+            if let Err(e) = self.prepare(one, known) {
+                let (kind, id, reason) = (one.kind.into(), one.id.clone(), reason(&e));
+                outcome.problems.push(Problem { kind, id, reason });
+                continue;
+            }
+            let have = known.spaces.get(&one.ns);
+            let has = |device: &str| have.is_some_and(|a| a.space.links.contains_key(device));
+            lines.extend(one.outside.iter().filter(|(d, _)| !has(d)).map(|(_, o)| act(&o.command)));
+        }
+        // What is missing afterwards fails again, with its reason, where it is needed.
+        if let Err(e) = self.kernel.batch(Tool::Ip, None, &lines) {
+            tracing::warn!(error = %e, "devices between namespaces could not be made");
+        }
+    }
+
+    fn prepare(&self, one: &SpacePlan, known: &mut Known) -> Result<()> {
+        if !known.spaces.contains_key(&one.ns) {
+            let space = Space::look(self.kernel, Some(&one.ns), |_| true)?;
+            known.spaces.insert(one.ns.clone(), Applied { space, rules: None });
+        }
+        if let Some(have) = known.spaces.get_mut(&one.ns)
+            && have.space.settings != one.space.settings
+        {
+            kernel::sysctls(Some(&one.ns), &one.space.settings)?;
+            have.space.settings.clone_from(&one.space.settings);
+        }
+        Ok(())
+    }
+
+    /// One namespace. Filters are loaded after the taps exist and before they come up.
+    fn space(&self, one: &SpacePlan, known: &mut Known) -> Result<()> {
+        self.prepare(one, known)?;
+        let Some(have) = known.spaces.get_mut(&one.ns) else { return Ok(()) };
+        let ns = Some(one.ns.as_str());
+        if have.space != one.space {
+            let mut changes = have.space.changes(&one.space, std::process::id());
+            self.kernel.batch(Tool::Ip, ns, &changes.make)?;
+            self.load(ns, have, &one.rules)?;
+            if have.space.device_settings != one.space.device_settings {
+                kernel::sysctls(ns, &one.space.device_settings)?;
+            }
+            self.kernel.batch(Tool::Ip, ns, &changes.set)?;
+            self.kernel.batch(Tool::Bridge, ns, &std::mem::take(&mut changes.forwarding))?;
+            have.space = one.space.clone();
+        }
+        self.load(ns, have, &one.rules)
+    }
+
+    fn load(&self, ns: Option<&str>, have: &mut Applied, want: &Rules) -> Result<()> {
+        if let Some(text) = want.text(have.rules.as_ref()).filter(|t| !t.is_empty()) {
+            self.kernel.nft(ns, &text)?;
+        }
+        have.rules = Some(want.clone());
+        Ok(())
+    }
+
+    /// The host's own namespace, where only devices with our names count.
+    fn host(&self, plan: &Plan, known: &mut Known) -> Result<()> {
+        let have = match known.host.take() {
+            Some(have) => have,
+            None => Applied {
+                space: Space::look(self.kernel, None, |device| self.is_uplink(device))?,
+                rules: None,
+            },
+        };
+        // Devices that were made in this round are not in what is remembered; that is how new looks.
+        let changes = have.space.changes(&plan.host, std::process::id());
+        if have.space.settings != plan.host.settings {
+            kernel::sysctls(None, &plan.host.settings)?;
+        }
+        self.kernel.batch(Tool::Ip, None, &changes.set)?;
+        // After a restart the table may be there without need; naming it makes it go.
+        let table = format!("ip {}", self.prefix.host_table());
+        let rules = have.rules.or_else(|| Some(Rules { tables: [(table, Table::default())].into() }));
+        let mut now = Applied { space: plan.host.clone(), rules };
+        self.load(None, &mut now, &plan.host_rules)?;
+        known.host = Some(now);
+        Ok(())
+    }
+
+    fn is_uplink(&self, device: &str) -> bool {
+        let rest = device.strip_prefix(&self.prefix.to_string());
+        rest.is_some_and(|r| r.len() == 10 && r.bytes().all(|b| b.is_ascii_hexdigit()))
+    }
+
+    /// Removes everything of this instance.
+    pub fn wipe(&self) -> Result<()> {
+        self.remove(self.namespaces()?.iter())?;
+        let nothing = Plan { spaces: vec![], host: Space::default(), host_rules: Rules::default() };
+        self.host(&nothing, &mut Known::default())
+    }
+}

@@ -1,0 +1,80 @@
+//! The metadata service: HTTP at 169.254.169.254 inside a namespace.
+//!
+//! Who asks is known by the source address and the namespace alone: the filter at each tap lets only
+//! its own addresses in, and replies go to their owner by static entries. Headers that claim another
+//! identity (`X-Forwarded-For`, `X-Instance-ID`) are never read.
+
+use super::metadata;
+use super::view::Directory;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+/// Connections at the same time per namespace; more wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 64;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection is closed after this long, however slowly its guest reads.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+pub async fn serve(listener: TcpListener, directory: watch::Receiver<Arc<Directory>>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(e) => {
+                tracing::warn!(error = %e, "the metadata service cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let directory = directory.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let reply = reply(&directory.borrow(), peer.ip(), &request);
+                async move { Ok::<_, Infallible>(reply) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service);
+            // A guest that goes away in the middle is no event.
+            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
+            drop(permit);
+        });
+    }
+}
+
+fn reply(directory: &Directory, peer: IpAddr, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.\n".into());
+    }
+    let path = request.uri().path();
+    let found = directory.get(&peer).and_then(|g| metadata::answer(path, &g.guest, &g.nics));
+    let Some(body) = found else {
+        return plain(StatusCode::NOT_FOUND, "There is nothing here for you.\n".into());
+    };
+    let mut reply = plain(StatusCode::OK, body.into());
+    if path.ends_with(".json") {
+        let json = header::HeaderValue::from_static("application/json");
+        reply.headers_mut().insert(header::CONTENT_TYPE, json);
+    }
+    reply
+}
+
+fn plain(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut reply = Response::new(Full::new(body));
+    *reply.status_mut() = status;
+    let text = header::HeaderValue::from_static("text/plain; charset=utf-8");
+    reply.headers_mut().insert(header::CONTENT_TYPE, text);
+    reply
+}

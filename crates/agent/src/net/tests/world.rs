@@ -1,0 +1,179 @@
+//! A datapath of its own in this kernel, and guests that are namespaces behind real taps: a cable
+//! carries frames between the tap that QEMU would have and a tap in the guest's namespace.
+
+use crate::net::kernel::{self, Kernel, Tool, act, inside};
+use crate::net::sample;
+use crate::net::{Datapath, NetReport};
+use base::NetworkId;
+use base::doc::{Desired, Network, Port};
+use base::names::Prefix;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long a packet may take on a busy machine before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct World {
+    pub prefix: Prefix,
+    pub path: Datapath,
+    kernel: Arc<Kernel>,
+    clients: Vec<String>,
+}
+
+/// `None` (with a word) where the tests cannot run: they need root.
+pub async fn world() -> Option<World> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: network namespaces need root");
+        return None;
+    }
+    let name = format!("t{}", &Uuid::new_v4().simple().to_string()[..3]);
+    let prefix = Prefix::try_from(name).unwrap();
+    let path = Datapath::start(prefix.clone(), sample::HOST).await.unwrap();
+    let kernel = path.kernel.clone();
+    Some(World { prefix, path, kernel, clients: vec![] })
+}
+
+impl World {
+    /// Applies a document that must come out whole.
+    pub async fn apply(&self, desired: &Desired) -> NetReport {
+        let report = self.path.apply(desired).await;
+        assert!(report.problems.is_empty(), "{:?}", report.problems);
+        report
+    }
+
+    /// Plugs a guest into its port.
+    pub fn client(&mut self, network: &Network, port: &Port) -> Client {
+        let ns = format!("{}-tst-{}", self.prefix, self.clients.len());
+        self.kernel.batch(Tool::Ip, None, &[act(format!("netns add {ns}"))]).unwrap();
+        self.clients.push(ns.clone());
+        let lines = ["link set lo up".into(), "tuntap add dev eth0 mode tap vnet_hdr".into()];
+        self.kernel.batch(Tool::Ip, Some(&ns), &lines.map(|l: String| act(l))).unwrap();
+        let guest = kernel::open_tap(&ns, "eth0").unwrap();
+        let host = self.path.open_tap(network.id, port.id).unwrap();
+        let (guest, host) = (std::fs::File::from(guest), std::fs::File::from(host));
+        cable(guest.try_clone().unwrap(), host.try_clone().unwrap());
+        cable(host, guest);
+        let client = Client { ns, kernel: self.kernel.clone() };
+        client.ip(&[&format!("link set eth0 address {} mtu {} up", port.mac, network.mtu)]);
+        client
+    }
+
+    /// Names in this kernel that carry the prefix, the guests' own apart.
+    pub fn traces(&self) -> Vec<String> {
+        let mut all = kernel::namespaces(&self.prefix.to_string()).unwrap();
+        all.retain(|ns| !self.clients.contains(ns));
+        let links = self.kernel.look(Tool::Ip, None, &["link", "show"]).unwrap();
+        let names = links.iter().filter_map(|l| l["ifname"].as_str().map(str::to_owned));
+        all.extend(names.filter(|n| n.starts_with(&self.prefix.to_string())));
+        let tables = Command::new("nft").args(["list", "tables"]).output().unwrap();
+        let tables = String::from_utf8(tables.stdout).unwrap();
+        all.extend(tables.lines().filter(|t| t.ends_with(&self.prefix.host_table())).map(str::to_owned));
+        all
+    }
+
+    pub fn network_ns(&self, id: NetworkId) -> String {
+        self.prefix.network_ns(id)
+    }
+
+    pub fn starts(&self) -> u64 {
+        self.kernel.starts()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let (kernel, prefix) = (&self.kernel, &self.prefix);
+        let lines: Vec<_> = self.clients.iter().map(|ns| act(format!("netns del {ns}"))).collect();
+        let guests = kernel.batch(Tool::Ip, None, &lines);
+        let rest = crate::net::converge::Converge { kernel, prefix }.wipe();
+        if !std::thread::panicking() {
+            guests.unwrap();
+            rest.unwrap();
+        }
+    }
+}
+
+/// Carries frames one way until either device goes.
+fn cable(mut from: std::fs::File, mut to: std::fs::File) {
+    std::thread::spawn(move || {
+        let mut frame = vec![0; 70_000];
+        while let Ok(length @ 1..) = from.read(&mut frame) {
+            // A device that is down refuses frames, as a NIC without a cable would.
+            let _ = to.write(&frame[..length]);
+        }
+    });
+}
+
+pub struct Client {
+    pub ns: String,
+    kernel: Arc<Kernel>,
+}
+
+impl Client {
+    pub fn ip(&self, lines: &[&str]) {
+        let lines: Vec<_> = lines.iter().map(|l| act(*l)).collect();
+        self.kernel.batch(Tool::Ip, Some(&self.ns), &lines).unwrap();
+    }
+
+    pub fn run(&self, program: &str, args: &[&str]) -> Output {
+        inside(&self.ns, || Command::new(program).args(args).output().unwrap()).unwrap()
+    }
+
+    /// Takes a lease; returns what the client was told, as `name=value` lines.
+    pub fn dhcp(&self) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("script");
+        let told = dir.path().join("told");
+        let text = format!(
+            "#!/bin/sh\n[ \"$1\" = bound ] || exit 0\nset > {}\nip addr add $ip/$mask dev $interface\n\
+             set -- $staticroutes\nwhile [ -n \"$1\" ]; do\n\
+             [ $2 = 0.0.0.0 ] && ip route add $1 dev $interface || ip route add $1 via $2\nshift 2\ndone\n",
+            told.display()
+        );
+        std::fs::write(&script, text).unwrap();
+        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let options = ["-f", "-q", "-n", "-t", "20", "-T", "1", "-O", "staticroutes", "-i", "eth0", "-s"];
+        let mut args = vec!["udhcpc"];
+        args.extend(options);
+        args.push(script.to_str().unwrap());
+        let out = self.run("busybox", &args);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        std::fs::read_to_string(told).unwrap()
+    }
+
+    pub fn pings(&self, to: &str) -> bool {
+        // Neighbours may have to be learnt first, so the first packets may be lost.
+        self.run("busybox", &["ping", "-c", "1", "-w", "20", to]).status.success()
+    }
+
+    pub fn get(&self, path: &str) -> Option<String> {
+        let out = self.run("busybox", &["wget", "-q", "-O", "-", &format!("http://169.254.169.254{path}")]);
+        out.status.success().then(|| String::from_utf8(out.stdout).unwrap())
+    }
+
+    pub fn udp(&self, address: &str) -> UdpSocket {
+        let address: SocketAddr = address.parse().unwrap();
+        let socket = inside(&self.ns, || UdpSocket::bind(address)).unwrap().unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    }
+}
+
+/// What a socket has received, without waiting.
+pub fn waiting(socket: &UdpSocket) -> Option<(String, IpAddr)> {
+    socket.set_nonblocking(true).unwrap();
+    let got = receive(socket);
+    socket.set_nonblocking(false).unwrap();
+    got
+}
+
+/// The next datagram and its source; `None` when none came in time.
+pub fn receive(socket: &UdpSocket) -> Option<(String, IpAddr)> {
+    let mut bytes = [0; 2048];
+    let (length, from) = socket.recv_from(&mut bytes).ok()?;
+    Some((String::from_utf8(bytes[..length].to_vec()).unwrap(), from.ip()))
+}
