@@ -1,0 +1,121 @@
+//! `make bench`: figures of one run on one machine, beside what people run today on such a machine.
+//!
+//! Medians, p99 and ratios; no verdict, because a busy machine is not a slower program. Usage:
+//! `hanok-bench PATH-TO-HANOK`.
+
+mod load;
+mod product;
+mod report;
+
+use base::{Fault, Result};
+use load::{Load, Target};
+use product::Product;
+use report::Report;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// Requests at the same time in every load, as in the figures that we compare with.
+const CONCURRENCY: usize = 16;
+/// Servers in the create and delete loads.
+const SERVERS: usize = 1000;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let hanok =
+        std::env::args().nth(1).ok_or_else(|| Fault::bad_request("usage: hanok-bench PATH-TO-HANOK"))?;
+    let mut report = Report::default();
+    cold_start(&hanok, &mut report).await?;
+    let product = Product::start(&hanok, 10).await?;
+    let target = product.log_in().await?;
+    report.figure("control plane at rest, resident", product.resident_mib()?, "MiB", None);
+    lists(&product, &target, &mut report).await?;
+    ports(&target, &mut report).await?;
+    servers(&target, &mut report).await?;
+    report.figure("control plane after the load, resident", product.resident_mib()?, "MiB", None);
+    product.stop().await;
+    Ok(())
+}
+
+async fn cold_start(hanok: &str, report: &mut Report) -> Result<()> {
+    let begin = Instant::now();
+    let product = Product::start(hanok, 1).await?;
+    report.figure("empty directory to `ready`", begin.elapsed().as_secs_f64(), "s", None);
+    let target = product.log_in().await?;
+    let network = target.private_network().await?;
+    let server = target.create_server("first", &network).await?;
+    target.wait_active(&server).await?;
+    report.figure(
+        "empty directory to the first ACTIVE server",
+        begin.elapsed().as_secs_f64(),
+        "s",
+        Some((31.0, false)),
+    );
+    product.stop().await;
+    Ok(())
+}
+
+async fn lists(product: &Product, target: &Target, report: &mut Report) -> Result<()> {
+    let get = |path: &str| Load::get(path, target);
+    let login = Load::post("/identity/v3/auth/tokens", product.login_body());
+    report.load("password token", login.run(target, CONCURRENCY, Duration::from_secs(4)).await?, Some(10.0));
+    let validate = get("/identity/v3/auth/tokens").header("x-subject-token", &target.token);
+    report.load(
+        "token validation",
+        validate.run(target, CONCURRENCY, Duration::from_secs(4)).await?,
+        Some(113.0),
+    );
+    let flavors = get("/compute/v2.1/flavors");
+    report.load("flavors", flavors.run(target, CONCURRENCY, Duration::from_secs(4)).await?, Some(346.0));
+    let networks = get("/network/v2.0/networks");
+    report.load("networks", networks.run(target, CONCURRENCY, Duration::from_secs(4)).await?, Some(69.0));
+    let wide = get("/network/v2.0/networks");
+    report.load("networks, concurrency 64", wide.run(target, 64, Duration::from_secs(4)).await?, None);
+    Ok(())
+}
+
+async fn ports(target: &Target, report: &mut Report) -> Result<()> {
+    target.unlimited().await?;
+    let network = target
+        .call("POST", "/network/v2.0/networks", Some(json!({"network": {"name": "bench"}})))
+        .await?["network"]["id"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let subnet = json!({"subnet": {"network_id": network, "ip_version": 4, "cidr": "10.128.0.0/16"}});
+    target.call("POST", "/network/v2.0/subnets", Some(subnet)).await?;
+    let create = Load::post("/network/v2.0/ports", json!({"port": {"network_id": network}})).auth(target);
+    report.load("port create", create.run(target, CONCURRENCY, Duration::from_secs(4)).await?, Some(7.5));
+    Ok(())
+}
+
+async fn servers(target: &Target, report: &mut Report) -> Result<()> {
+    let network = target.private_network().await?;
+    let mut ids = target.create_until_active("a", 100, &network).await?.0;
+    let detail = Load::get("/compute/v2.1/servers/detail", target);
+    report.load(
+        "servers/detail of 100",
+        detail.run(target, CONCURRENCY, Duration::from_secs(4)).await?,
+        Some(10.5),
+    );
+    let (more, took) = target.create_until_active("b", SERVERS - 100, &network).await?;
+    report.rate("servers to ACTIVE", (SERVERS - 100) as f64 / took.as_secs_f64(), 0.7);
+    ids.extend(more);
+    let detail = Load::get("/compute/v2.1/servers/detail", target);
+    report.load(
+        "servers/detail of 1000, one at a time",
+        detail.run(target, 1, Duration::from_secs(4)).await?,
+        None,
+    );
+    let begin = Instant::now();
+    target.delete_until_gone(&ids).await?;
+    report.rate("servers deleted and gone", SERVERS as f64 / begin.elapsed().as_secs_f64(), 1.5);
+    Ok(())
+}
+
+/// The id in `{"server": {"id": …}}` and its like.
+fn id_of(answer: &Value, kind: &str) -> Result<String> {
+    answer[kind]["id"]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Fault::internal(format!("no {kind} in {answer}")))
+}

@@ -1,0 +1,6 @@
+#!/bin/bash
+# Figures of this machine, in one run: see bench/src/main.rs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo build --release --locked -p hanok-bench
+exec target/release/hanok-bench target/release/hanok
