@@ -231,6 +231,9 @@ impl Front {
         if matches!(status, 413 | 503) {
             reply = reply.header("retry-after", if status == 503 { "1" } else { "0" });
         }
+        if let Some(extra) = &fault.header {
+            reply = reply.header(extra.0, &extra.1);
+        }
         Response::from(reply)
     }
 

@@ -29,6 +29,7 @@ impl Style {
             Kind::PreconditionFailed => 412,
             Kind::TooLarge => 413,
             Kind::UnsupportedMedia => 415,
+            Kind::RangeNotSatisfiable => 416,
             Kind::Quota => match self {
                 Style::Network => 409,
                 Style::Image => 413,

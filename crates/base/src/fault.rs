@@ -29,6 +29,8 @@ pub enum Kind {
     TooLarge,
     /// The body's media type or content is not what was promised (415).
     UnsupportedMedia,
+    /// The asked range lies outside the content (416).
+    RangeNotSatisfiable,
     /// A quota is used up (403 in Compute and Identity, 409 in Network, 413 in Image).
     Quota,
     /// Something that we need is away for the moment (503).
@@ -40,18 +42,21 @@ pub enum Kind {
 }
 
 /// An error with the user's words (`message`), the log's words (`cause`), and optionally the
-/// exception name that clients of the Network API match on (`tag`).
+/// exception name that clients of the Network API match on (`tag`) and a header that HTTP wants to go
+/// with the refusal (`Accept-Patch`, `Content-Range`).
 #[derive(Debug, Clone)]
 pub struct Fault {
     pub kind: Kind,
     pub message: String,
     pub tag: Option<&'static str>,
     pub cause: Option<String>,
+    /// Lower-case name and value.
+    pub header: Option<Box<(&'static str, String)>>,
 }
 
 impl Fault {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Fault { kind, message: message.into(), tag: None, cause: None }
+        Fault { kind, message: message.into(), tag: None, cause: None, header: None }
     }
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(Kind::BadRequest, message)
@@ -86,7 +91,14 @@ impl Fault {
                     .into(),
             tag: None,
             cause: Some(cause.to_string()),
+            header: None,
         }
+    }
+    /// Sends a header along; the name is written in lower case.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.header = Some(Box::new((name, value.into())));
+        self
     }
     /// Names the exception that Network clients match on, such as `NetworkNotFound`.
     #[must_use]
