@@ -2,4 +2,7 @@
 //! both ways and verified; formats recognised by looking, refused when they lie.
 
 mod for_compute;
+mod model;
+mod table;
+
 pub use for_compute::{BootImage, for_boot};

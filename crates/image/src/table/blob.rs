@@ -1,0 +1,79 @@
+//! Content rows and the steps of an upload, seen from the database.
+
+use crate::model::Content;
+use base::{ImageId, Micros, Result};
+use store::{Tx, params};
+
+/// True when the content was not known before.
+pub fn insert(tx: &Tx<'_>, content: &Content) -> Result<bool> {
+    let n = tx.exec(
+        "INSERT INTO image_blob (sha512, md5, bytes, created_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (sha512) DO NOTHING",
+        params![&content.sha512, &content.md5, content.bytes, Micros::now()],
+    )?;
+    Ok(n == 1)
+}
+
+pub fn exists(tx: &Tx<'_>, sha512: &str) -> Result<bool> {
+    let row = tx.opt("SELECT 1 FROM image_blob WHERE sha512 = $1", params![sha512], |_| Ok(()))?;
+    Ok(row.is_some())
+}
+
+/// Whether any image shows the content.
+pub fn is_used(tx: &Tx<'_>, sha512: &str) -> Result<bool> {
+    let row = tx.opt("SELECT 1 FROM image WHERE sha512 = $1 LIMIT 1", params![sha512], |_| Ok(()))?;
+    Ok(row.is_some())
+}
+
+/// True when the row was there and no image shows the content.
+pub fn delete_unused(tx: &Tx<'_>, sha512: &str) -> Result<bool> {
+    let n = tx.exec(
+        "DELETE FROM image_blob WHERE sha512 = $1 AND NOT EXISTS (SELECT 1 FROM image WHERE sha512 = $1)",
+        params![sha512],
+    )?;
+    Ok(n == 1)
+}
+
+/// Every content that some image shows, or some row stands for.
+pub fn all(tx: &Tx<'_>) -> Result<Vec<String>> {
+    tx.rows("SELECT sha512 FROM image_blob", &[], |r| r.get(0))
+}
+
+/// `queued` to `saving`; false when the image is not queued (any more).
+pub fn begin(tx: &Tx<'_>, id: ImageId) -> Result<bool> {
+    let n = tx.exec(
+        "UPDATE image SET status = 'saving', updated_at = $2 WHERE id = $1 AND status = 'queued'",
+        params![id, Micros::now()],
+    )?;
+    Ok(n == 1)
+}
+
+/// `saving` back to `queued`. `created_at` tells the image from another that took its id meanwhile.
+pub fn give_back(tx: &Tx<'_>, id: ImageId, created_at: Micros) -> Result<()> {
+    tx.exec(
+        "UPDATE image SET status = 'queued', updated_at = $3 WHERE id = $1 AND status = 'saving' AND created_at = $2",
+        params![id, created_at, Micros::now()],
+    )?;
+    Ok(())
+}
+
+/// Uploads that ended with the process that took them.
+pub fn give_all_back(tx: &Tx<'_>) -> Result<u64> {
+    tx.exec("UPDATE image SET status = 'queued' WHERE status = 'saving'", &[])
+}
+
+/// `saving` to `active` with its content; false when the image has been deleted meanwhile.
+pub fn finish(
+    tx: &Tx<'_>,
+    id: ImageId,
+    created_at: Micros,
+    content: &Content,
+    virtual_size: Option<u64>,
+) -> Result<bool> {
+    let n = tx.exec(
+        "UPDATE image SET status = 'active', sha512 = $3, virtual_size = $4, updated_at = $5
+         WHERE id = $1 AND status = 'saving' AND created_at = $2",
+        params![id, created_at, &content.sha512, virtual_size, Micros::now()],
+    )?;
+    Ok(n == 1)
+}

@@ -1,0 +1,5 @@
+//! SQL of the image tables.
+
+pub mod blob;
+pub mod image;
+pub mod member;
