@@ -112,7 +112,10 @@ impl Datapath {
         let (prefix, kernel) = (self.prefix.clone(), self.kernel.clone());
         let mut known = std::mem::take(&mut state.known);
         let work = move || {
+            let before = kernel.starts();
             let outcome = Converge { kernel: &kernel, prefix: &prefix }.run(&plan, &mut known);
+            let processes = kernel.starts() - before;
+            tracing::debug!(processes, problems = outcome.problems.len(), "networks applied");
             (known, outcome)
         };
         let (known, outcome) = tokio::task::spawn_blocking(work).await.map_err(Fault::internal)?;

@@ -36,6 +36,12 @@ impl NetServers {
         Ok(NetServers { view, directory, _tasks: tasks })
     }
 
+    /// Ends the tasks and waits until their sockets are closed.
+    #[cfg(test)]
+    pub async fn stop(mut self) {
+        self._tasks.shutdown().await;
+    }
+
     pub fn update(&self, view: Arc<NetView>) {
         let directory = Arc::new(view.directory.clone());
         self.directory.send_if_modified(|old| replace(old, directory));

@@ -2,10 +2,16 @@
 
 mod world;
 
-use super::sample::{self, document, guest, network, port, subnet};
-use world::{receive, waiting, world};
+use super::kernel::{Kernel, Tool, act, inside};
+use super::sample::{document, guest, network, port, subnet};
+use base::doc::*;
+use base::{NetworkId, RouterId, SecurityGroupId};
+use ipnet::IpNet;
+use std::net::{IpAddr, TcpStream, UdpSocket};
+use uuid::Uuid;
+use world::{PATIENCE, receive, waiting, world};
 
-fn one_network() -> (base::doc::Network, base::doc::Desired) {
+fn one_network() -> (Network, Desired) {
     let ports = vec![port(1, &[(1, "10.0.0.5")]), port(2, &[(1, "10.0.0.6")])];
     let net = network(1, vec![subnet(1, "10.0.0.0/24", Some("10.0.0.1"))], ports);
     let guests = net.ports.iter().map(|p| guest(p, &net)).collect();
@@ -29,4 +35,297 @@ async fn a_guest_gets_its_address_its_name_and_its_metadata() {
     assert!(doc.contains("\"name\":\"vm1\""), "{doc}");
     assert_eq!(a.get("/latest/meta-data/local-ipv4").as_deref(), Some("10.0.0.5"));
     assert_eq!(a.get("/latest/meta-data/none"), None);
+}
+
+const OPEN_V4: SecurityRule = SecurityRule {
+    direction: Direction::Ingress,
+    ip_version: 4,
+    protocol: None,
+    min: None,
+    max: None,
+    remote: Remote::Any,
+};
+
+fn group(n: u128, rules: Vec<SecurityRule>, members: &[&str]) -> SecurityGroup {
+    let id = SecurityGroupId(Uuid::from_u128(n << 96));
+    let members = members.iter().map(|m| m.parse().unwrap()).collect();
+    SecurityGroup { id, stateful: true, rules, members }
+}
+
+/// The default group: everything out, everything in from its members.
+fn default_group(members: &[&str]) -> SecurityGroup {
+    let out = SecurityRule { direction: Direction::Egress, ..OPEN_V4 };
+    let out6 = SecurityRule { ip_version: 6, ..out.clone() };
+    let mut group = group(9, vec![out, out6], members);
+    for ip_version in [4, 6] {
+        group.rules.push(SecurityRule { ip_version, remote: Remote::Group(group.id), ..OPEN_V4 });
+    }
+    group
+}
+
+fn join(doc: &mut Desired, group: SecurityGroup) {
+    doc.networks.iter_mut().flat_map(|n| &mut n.ports).for_each(|p| p.groups = vec![group.id]);
+    doc.groups = vec![group];
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn security_groups_open_close_and_end_connections() {
+    let Some(mut world) = world().await else { return };
+    let (net, mut doc) = one_network();
+    let udp = SecurityRule { protocol: Some(17), min: Some(5000), max: Some(5001), ..OPEN_V4 };
+    join(&mut doc, default_group(&[]));
+    doc.groups[0].rules.push(udp);
+    world.apply(&doc).await;
+    let (a, b) = (world.client(&net, &net.ports[0]), world.client(&net, &net.ports[1]));
+    a.dhcp();
+    b.dhcp();
+    let from = a.udp("10.0.0.5:4000");
+    let (open, other, closed) = (b.udp("10.0.0.6:5000"), b.udp("10.0.0.6:5001"), b.udp("10.0.0.6:5002"));
+    // Each path keeps the order of its packets: once the last has come, the first was dropped.
+    from.send_to(b"1", "10.0.0.6:5002").unwrap();
+    from.send_to(b"2", "10.0.0.6:5000").unwrap();
+    assert_eq!(receive(&open), Some(("2".into(), "10.0.0.5".parse().unwrap())));
+    assert_eq!(waiting(&closed), None);
+    // A reply needs no rule of its own; what nobody asked for does.
+    let unasked = a.udp("10.0.0.5:4001");
+    closed.send_to(b"3", "10.0.0.5:4001").unwrap();
+    open.send_to(b"4", "10.0.0.5:4000").unwrap();
+    assert_eq!(receive(&from).map(|r| r.0), Some("4".into()));
+    assert_eq!(waiting(&unasked), None);
+    // The rule goes: the connection that it allowed ends, in both directions.
+    if let Some(rule) = doc.groups[0].rules.last_mut() {
+        rule.min = Some(5001);
+    }
+    world.apply(&doc).await;
+    from.send_to(b"5", "10.0.0.6:5000").unwrap();
+    from.send_to(b"6", "10.0.0.6:5001").unwrap();
+    assert_eq!(receive(&other).map(|r| r.0), Some("6".into()));
+    assert_eq!(waiting(&open), None);
+    open.send_to(b"7", "10.0.0.5:4000").unwrap();
+    other.send_to(b"8", "10.0.0.5:4000").unwrap();
+    assert_eq!(receive(&from).map(|r| r.0), Some("8".into()));
+    // Membership opens everything between members, by an update of a set.
+    doc.groups[0].members = vec!["10.0.0.5".parse().unwrap(), "10.0.0.6".parse().unwrap()];
+    let before = world.starts();
+    world.apply(&doc).await;
+    assert_eq!(world.starts(), before + 1);
+    from.send_to(b"9", "10.0.0.6:5002").unwrap();
+    assert_eq!(receive(&closed).map(|r| r.0), Some("9".into()));
+    assert!(a.pings("10.0.0.6"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stateless_groups_need_a_rule_for_each_direction() {
+    let Some(mut world) = world().await else { return };
+    let (net, mut doc) = one_network();
+    let udp = SecurityRule { protocol: Some(17), min: Some(5000), max: Some(5000), ..OPEN_V4 };
+    let out = SecurityRule { direction: Direction::Egress, protocol: Some(17), ..OPEN_V4 };
+    join(&mut doc, SecurityGroup { stateful: false, ..group(3, vec![udp, out], &[]) });
+    world.apply(&doc).await;
+    let (a, b) = (world.client(&net, &net.ports[0]), world.client(&net, &net.ports[1]));
+    a.dhcp();
+    b.dhcp();
+    let (from, high, to) = (a.udp("10.0.0.5:5000"), a.udp("10.0.0.5:4000"), b.udp("10.0.0.6:5000"));
+    high.send_to(b"1", "10.0.0.6:5000").unwrap();
+    assert_eq!(receive(&to).map(|r| r.0), Some("1".into()));
+    to.send_to(b"2", "10.0.0.5:4000").unwrap();
+    to.send_to(b"3", "10.0.0.5:5000").unwrap();
+    assert_eq!(receive(&from).map(|r| r.0), Some("3".into()));
+    assert_eq!(waiting(&high), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_cannot_speak_for_another() {
+    let Some(mut world) = world().await else { return };
+    let (net, mut doc) = one_network();
+    let mut open = default_group(&[]);
+    open.rules.push(OPEN_V4);
+    join(&mut doc, open);
+    world.apply(&doc).await;
+    let (a, b) = (world.client(&net, &net.ports[0]), world.client(&net, &net.ports[1]));
+    a.dhcp();
+    b.dhcp();
+    a.ip(&["addr add 10.0.0.77/24 dev eth0"]);
+    let (own, other, to) = (a.udp("10.0.0.5:4000"), a.udp("10.0.0.77:4000"), b.udp("10.0.0.6:5000"));
+    other.send_to(b"spoofed", "10.0.0.6:5000").unwrap();
+    own.send_to(b"own", "10.0.0.6:5000").unwrap();
+    assert_eq!(receive(&to).map(|r| r.0), Some("own".into()));
+    // An allowed pair makes it legal; so does a port without security.
+    let pair = AddressPair { address: "10.0.0.64/28".parse().unwrap(), mac: None };
+    doc.networks[0].ports[0].allowed_pairs = vec![pair];
+    world.apply(&doc).await;
+    other.send_to(b"allowed", "10.0.0.6:5000").unwrap();
+    assert_eq!(receive(&to), Some(("allowed".into(), "10.0.0.77".parse().unwrap())));
+    doc.networks[0].ports[0].allowed_pairs.clear();
+    doc.networks[0].ports[0].security = false;
+    world.apply(&doc).await;
+    other.send_to(b"free", "10.0.0.6:5000").unwrap();
+    assert_eq!(receive(&to).map(|r| r.0), Some("free".into()));
+    // Even then the answer to a stolen address goes to its owner, so its metadata stays private.
+    a.ip(&["addr add 10.0.0.6/24 dev eth0", "addr del 10.0.0.5/24 dev eth0"]);
+    let steal =
+        inside(&a.ns, || TcpStream::connect_timeout(&"169.254.169.254:80".parse().unwrap(), PATIENCE / 10));
+    assert!(steal.unwrap().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn applying_again_starts_nothing_and_an_empty_document_leaves_nothing() {
+    let Some(mut world) = world().await else { return };
+    let (net, mut doc) = one_network();
+    world.apply(&doc).await;
+    let before = world.starts();
+    assert_eq!(world.apply(&doc).await.ports_up.len(), 2);
+    assert_eq!(world.starts(), before);
+    // One more port is a handful.
+    doc.networks[0].ports.push(port(3, &[(1, "10.0.0.7")]));
+    assert_eq!(world.apply(&doc).await.ports_up.len(), 3);
+    assert_eq!(world.starts(), before + 4);
+    assert!(world.path.open_tap(net.id, doc.networks[0].ports[2].id).is_ok());
+    // After a restart everything is looked at: what should be stays, what should not goes.
+    world.restart().await;
+    let extra = doc.networks[0].ports.pop().unwrap();
+    assert_eq!(world.apply(&doc).await.ports_up.len(), 2);
+    assert!(world.path.open_tap(net.id, extra.id).is_err());
+    // Something is lost behind our back: the namespace itself.
+    let lost = format!("netns del {}", world.network_ns(net.id));
+    Kernel::default().batch(Tool::Ip, None, &[act(lost)]).unwrap();
+    assert_eq!(world.apply(&doc).await.ports_up.len(), 2);
+    world.apply(&document(vec![], vec![])).await;
+    assert_eq!(world.traces(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_applied_is_named_and_the_rest_goes_on() {
+    let Some(world) = world().await else { return };
+    let (_, mut doc) = one_network();
+    doc.networks[0].ports[0].mac = "nonsense".into();
+    let mut other = network(2, vec![], vec![]);
+    other.uplink = Some(Uplink::Nic { device: "nosuchdevice".into() });
+    doc.networks.push(other.clone());
+    let report = world.path.apply(&doc).await;
+    assert_eq!(report.ports_up, [doc.networks[0].ports[1].id]);
+    let named: Vec<_> = report.problems.iter().map(|p| (p.kind.as_str(), p.id.clone())).collect();
+    let port = doc.networks[0].ports[0].id.to_string();
+    assert_eq!(named, [("port", port), ("network", other.id.to_string())], "{:?}", report.problems);
+}
+
+/// A range for an external network that no other test (of any run) uses on this host at the time:
+/// they share its namespace.
+fn outside() -> impl Fn(u8) -> IpAddr + Copy {
+    let [a, b, ..] = *Uuid::new_v4().as_bytes();
+    move |last| [198, 18 | a & 1, b, last].into()
+}
+
+/// Two tenant networks behind one router, with a way out to the host.
+fn routed(at: impl Fn(u8) -> IpAddr) -> Desired {
+    let ports = vec![port(1, &[(1, "10.0.0.5")]), port(2, &[(1, "10.0.0.6")])];
+    let one = network(1, vec![subnet(1, "10.0.0.0/24", Some("10.0.0.1"))], ports);
+    let two = vec![port(3, &[(2, "10.0.1.5")])];
+    let two = network(2, vec![subnet(2, "10.0.1.0/24", Some("10.0.1.1"))], two);
+    let mut three = subnet(3, &format!("{}/24", at(0)), Some(&at(1).to_string()));
+    three.dhcp = false;
+    let mut three = network(3, vec![three], vec![]);
+    three.uplink = Some(Uplink::HostNat { addresses: vec![IpNet::new(at(1), 24).unwrap()] });
+    let leg = |n: u8, network: u128, address: &str| RouterLeg {
+        port: port(n, &[]).id,
+        network: NetworkId(Uuid::from_u128(network)),
+        mac: port(n, &[]).mac,
+        addresses: vec![address.parse().unwrap()],
+    };
+    let gateway = Gateway {
+        port: port(103, &[]).id,
+        network: three.id,
+        mac: port(103, &[]).mac,
+        addresses: vec![IpNet::new(at(10), 24).unwrap()],
+        nexthops: vec![at(1)],
+        snat: true,
+        floating: vec![
+            Floating { floating: at(50), fixed: "10.0.0.5".parse().unwrap() },
+            Floating { floating: at(51), fixed: "10.0.1.5".parse().unwrap() },
+        ],
+    };
+    let legs = vec![leg(101, 1, "10.0.0.1/24"), leg(102, 2, "10.0.1.1/24")];
+    let id = RouterId(Uuid::from_u128(77));
+    let router = Router { id, admin_up: true, legs, gateway: Some(gateway), routes: vec![] };
+    let guests = [&one, &two].into_iter().flat_map(|n| n.ports.iter().map(|p| guest(p, n))).collect();
+    let mut doc = document(vec![one, two, three], guests);
+    doc.routers = vec![router];
+    let mut open = default_group(&[]);
+    open.rules.push(OPEN_V4);
+    join(&mut doc, open);
+    doc
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routers_route_translate_and_carry_floating_addresses() {
+    let Some(mut world) = world().await else { return };
+    let at = outside();
+    let mut doc = routed(at);
+    world.apply(&doc).await;
+    let (one, two) = (doc.networks[0].clone(), doc.networks[1].clone());
+    let (a, b) = (world.client(&one, &one.ports[0]), world.client(&one, &one.ports[1]));
+    let c = world.client(&two, &two.ports[0]);
+    for client in [&a, &b, &c] {
+        client.dhcp();
+    }
+    assert!(a.pings("10.0.0.1"), "the gateway answers");
+    assert!(b.pings("10.0.1.5"), "between networks");
+    // Out through the gateway: with the floating address, or else the router's.
+    let host = UdpSocket::bind((at(1), 0)).unwrap();
+    host.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (from_a, from_b) = (a.udp("10.0.0.5:4000"), b.udp("10.0.0.6:4000"));
+    from_b.send_to(b"b", host.local_addr().unwrap()).unwrap();
+    assert_eq!(receive(&host), Some(("b".into(), at(10))));
+    from_a.send_to(b"a", host.local_addr().unwrap()).unwrap();
+    assert_eq!(receive(&host), Some(("a".into(), at(50))));
+    // In to a floating address, from the host and from behind the same router.
+    host.send_to(b"in", (at(50), 4000)).unwrap();
+    assert_eq!(receive(&from_a), Some(("in".into(), at(1))));
+    from_b.send_to(b"hairpin", (at(50), 4000)).unwrap();
+    assert_eq!(receive(&from_a), Some(("hairpin".into(), at(10))));
+    from_a.send_to(b"back", (at(10), 4000)).unwrap();
+    assert_eq!(receive(&from_b), Some(("back".into(), at(50))));
+    assert!(c.pings(&at(50).to_string()), "floating to floating");
+    // A floating address moves to another guest; the old owner is no longer reached.
+    let before = world.starts();
+    doc.routers[0].gateway.as_mut().unwrap().floating[0].fixed = "10.0.0.6".parse().unwrap();
+    world.apply(&doc).await;
+    assert_eq!(world.starts(), before + 1);
+    let other = UdpSocket::bind((at(1), 0)).unwrap();
+    other.send_to(b"moved", (at(50), 4000)).unwrap();
+    assert_eq!(receive(&from_b).map(|r| r.0), Some("moved".into()));
+    assert_eq!(waiting(&from_a), None);
+    // A router that is switched off forwards nothing and keeps no address.
+    doc.routers[0].admin_up = false;
+    world.apply(&doc).await;
+    assert!(!b.run("busybox", &["ping", "-c", "1", "-W", "1", "10.0.1.5"]).status.success());
+    doc.routers[0].admin_up = true;
+    world.apply(&doc).await;
+    assert!(b.pings("10.0.1.5"));
+    world.restart().await;
+    world.apply(&doc).await;
+    assert!(b.pings("10.0.1.5") && c.pings(&at(1).to_string()));
+    world.apply(&document(vec![], vec![])).await;
+    assert_eq!(world.traces(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_subnets_of_one_network_route_through_their_router() {
+    let Some(mut world) = world().await else { return };
+    let mut doc = routed(outside());
+    let two = doc.networks.remove(1);
+    doc.networks[0].subnets.extend(two.subnets);
+    doc.networks[0].ports.extend(two.ports);
+    doc.routers[0].legs[1].network = doc.networks[0].id;
+    doc.groups = vec![default_group(&["10.0.0.5", "10.0.1.5"])];
+    for guest in &mut doc.guests {
+        guest.nics[0].network = doc.networks[0].id;
+    }
+    world.apply(&doc).await;
+    let one = doc.networks[0].clone();
+    let (a, c) = (world.client(&one, &one.ports[0]), world.client(&one, &one.ports[2]));
+    a.dhcp();
+    assert!(c.dhcp().contains("ip='10.0.1.5'"));
+    assert_eq!(c.get("/latest/meta-data/local-ipv4").as_deref(), Some("10.0.1.5"));
+    assert!(a.pings("10.0.1.5"));
 }

@@ -62,6 +62,15 @@ impl World {
         client
     }
 
+    /// As if the agent's process ended and came back.
+    pub async fn restart(&mut self) {
+        for (_, servers) in std::mem::take(&mut self.path.state.lock().await.networks) {
+            servers.stop().await;
+        }
+        self.path = Datapath::start(self.prefix.clone(), sample::HOST).await.unwrap();
+        self.kernel = self.path.kernel.clone();
+    }
+
     /// Names in this kernel that carry the prefix, the guests' own apart.
     pub fn traces(&self) -> Vec<String> {
         let mut all = kernel::namespaces(&self.prefix.to_string()).unwrap();
