@@ -177,6 +177,31 @@ impl Target {
         if bytes.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&bytes)?) }
     }
 
+    /// Sends bytes as an image's content.
+    pub async fn upload(&self, path: &str, body: Bytes) -> Result<()> {
+        let headers = vec![("content-type", "application/octet-stream".to_owned())];
+        let load = Load { method: "PUT", path: path.to_owned(), headers, body }.auth(self);
+        let mut connection = connect(&self.address).await?;
+        let (status, answer) = exchange(&mut connection, load.request(&self.address)?).await?;
+        if status == 204 {
+            return Ok(());
+        }
+        Err(Fault::internal(format!("PUT {path}: {status} {}", String::from_utf8_lossy(&answer))))
+    }
+
+    /// Reads a body to its end; answers its length.
+    pub async fn download(&self, path: &str) -> Result<usize> {
+        let mut connection = connect(&self.address).await?;
+        connection.ready().await.map_err(Fault::internal)?;
+        let request = Load::get(path, self).request(&self.address)?;
+        let mut body = connection.send_request(request).await.map_err(Fault::internal)?.into_body();
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            length += frame.map_err(Fault::internal)?.data_ref().map_or(0, Bytes::len);
+        }
+        Ok(length)
+    }
+
     /// Lifts the quotas that a load would meet.
     pub async fn unlimited(&self) -> Result<()> {
         let project = &self.project;

@@ -3,6 +3,7 @@
 //! Medians, p99 and ratios; no verdict, because a busy machine is not a slower program. Usage:
 //! `hanok-bench PATH-TO-HANOK`.
 
+mod guest;
 mod load;
 mod product;
 mod report;
@@ -31,8 +32,45 @@ async fn main() -> Result<()> {
     lists(&product, &target, &mut report).await?;
     ports(&target, &mut report).await?;
     servers(&target, &mut report).await?;
+    images(&target, &mut report).await?;
     report.figure("control plane after the load, resident", product.resident_mib()?, "MiB", None);
     product.stop().await;
+    if std::env::args().any(|a| a == "--guests") {
+        guest::first_kernel_line(&hanok, &mut report).await?;
+    }
+    Ok(())
+}
+
+/// Upload and download of 256 MiB beside `cp` of the same bytes on the same disk.
+async fn images(target: &Target, report: &mut Report) -> Result<()> {
+    const MIB: usize = 256;
+    let bytes: Vec<u8> = (0..MIB << 17)
+        .flat_map(|i: usize| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
+        .collect();
+    let dir = tempfile::tempdir()?;
+    let (from, to) = (dir.path().join("a"), dir.path().join("b"));
+    std::fs::write(&from, &bytes)?;
+    let begin = Instant::now();
+    let copied = std::process::Command::new("cp").arg(&from).arg(&to).status()?;
+    let cp = MIB as f64 / begin.elapsed().as_secs_f64();
+    report.figure("cp of 256 MiB", if copied.success() { cp } else { f64::NAN }, "MiB/s", None);
+    let body = json!({"name": "big", "disk_format": "raw", "container_format": "bare"});
+    let id = target.call("POST", "/image/v2/images", Some(body)).await?["id"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let path = format!("/image/v2/images/{id}/file");
+    let begin = Instant::now();
+    target.upload(&path, bytes.into()).await?;
+    report.figure("image upload", MIB as f64 / begin.elapsed().as_secs_f64(), "MiB/s", Some((cp, true)));
+    let begin = Instant::now();
+    let got = target.download(&path).await?;
+    report.figure(
+        "image download",
+        got as f64 / 1_048_576.0 / begin.elapsed().as_secs_f64(),
+        "MiB/s",
+        Some((cp, true)),
+    );
     Ok(())
 }
 

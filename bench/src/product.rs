@@ -16,11 +16,17 @@ pub struct Product {
 impl Product {
     /// Starts it over `hosts` simulated hosts and waits until it is ready.
     pub async fn start(hanok: &str, hosts: usize) -> Result<Product> {
+        Self::start_with(hanok, &["dev", "--hosts", &hosts.to_string()]).await
+    }
+
+    /// Starts any role that prints `ready`.
+    pub async fn start_with(hanok: &str, role: &[&str]) -> Result<Product> {
         let dir = tempfile::tempdir()?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address = format!("127.0.0.1:{port}");
         let mut child = Command::new(hanok)
-            .args(["dev", "--hosts", &hosts.to_string(), "--listen", &address, "--data"])
+            .args(role)
+            .args(["--listen", &address, "--data"])
             .arg(dir.path())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -33,6 +39,10 @@ impl Product {
             }
         }
         Err(Fault::internal("hanok ended before it was ready"))
+    }
+
+    pub fn data(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     fn password(&self) -> String {

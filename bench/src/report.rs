@@ -35,7 +35,7 @@ impl Report {
     pub fn figure(&mut self, name: &str, value: f64, unit: &str, today: Option<(f64, bool)>) {
         let ratio = match today {
             None => String::new(),
-            Some((t, true)) => format!("  {:.0} x", value / t),
+            Some((t, true)) => format!("  {:.2} x", value / t),
             Some((t, false)) => format!("  {:.0} x", t / value),
         };
         self.line(&format!("{name:<42} {value:>9.2} {unit}{ratio}"));
