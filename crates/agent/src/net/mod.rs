@@ -26,12 +26,14 @@
 
 mod converge;
 mod dhcp4;
+mod dhcp6;
 mod filter;
 mod http;
 mod kernel;
 pub mod metadata;
 mod nat;
 mod plan;
+mod ra;
 mod rules;
 #[cfg(test)]
 mod sample;
@@ -42,17 +44,18 @@ mod space;
 mod tests;
 mod view;
 
-use base::doc::{Desired, Problem};
+use base::doc::{Desired, Network, Problem, RouterLeg};
 use base::names::Prefix;
 use base::{Fault, HostId, Kind, NetworkId, PortId, Result};
 use converge::{Converge, Known, Outcome};
 use kernel::Kernel;
 use plan::Plan;
-use serve::NetServers;
+use serve::{NetServers, RouterServers};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use tokio::sync::Mutex;
+use view::NetView;
 
 /// What applying the networks of a document came to.
 #[derive(Debug, Default)]
@@ -83,6 +86,7 @@ pub struct Datapath {
 struct State {
     known: Known,
     networks: BTreeMap<String, NetServers>,
+    routers: BTreeMap<String, RouterServers>,
 }
 
 impl Datapath {
@@ -126,26 +130,45 @@ impl Datapath {
     /// Gives the servers their newest view; starts and ends them with their namespaces.
     fn serve(&self, desired: &Desired, state: &mut State, outcome: &mut Outcome) {
         let guests = view::guests(desired);
+        let views: Vec<(&Network, Arc<NetView>)> = desired
+            .networks
+            .iter()
+            .map(|n| (n, Arc::new(view::network(self.host, n, &desired.routers, &guests))))
+            .collect();
+        let mut problems = Vec::new();
+        let mut problem = |kind: &str, id: String, e: Fault| {
+            problems.push(Problem { kind: kind.into(), id, reason: reason(&e) });
+        };
         let mut old = std::mem::take(&mut state.networks);
-        old.retain(|ns, _| !outcome.fresh.contains(ns));
-        for network in &desired.networks {
+        for (network, view) in &views {
             let ns = self.prefix.network_ns(network.id);
-            let view = Arc::new(view::network(self.host, network, &desired.routers, &guests));
-            if let Some(servers) = old.remove(&ns) {
-                servers.update(view);
-                state.networks.insert(ns, servers);
-                continue;
-            }
-            match NetServers::start(&ns, view) {
-                Ok(servers) => {
-                    state.networks.insert(ns, servers);
-                }
-                Err(e) => {
-                    let (id, reason) = (network.id.to_string(), reason(&e));
-                    outcome.problems.push(Problem { kind: "network".into(), id, reason });
-                }
+            let running = old.remove(&ns).filter(|_| !outcome.fresh.contains(&ns));
+            let done = match running {
+                Some(mut servers) => servers.update(&ns, view.clone()).map(|()| servers),
+                None => NetServers::start(&ns, view.clone()),
+            };
+            match done {
+                Ok(servers) => drop(state.networks.insert(ns, servers)),
+                Err(e) => problem("network", network.id.to_string(), e),
             }
         }
+        let mut old = std::mem::take(&mut state.routers);
+        for router in &desired.routers {
+            let ns = self.prefix.router_ns(router.id);
+            let mut running = old.remove(&ns).filter(|_| !outcome.fresh.contains(&ns));
+            let lost = |l: &RouterLeg| outcome.fresh.contains(&self.prefix.network_ns(l.network));
+            if let Some(servers) = running.as_mut().filter(|_| router.legs.iter().any(lost)) {
+                servers.forget_legs();
+            }
+            let running = running.map_or_else(|| RouterServers::start(&ns), Ok);
+            let directory = view::behind(router, views.iter().map(|(n, v)| (n.id, v.as_ref())));
+            let adverts = view::adverts(&self.prefix, router, &desired.networks);
+            match running.and_then(|mut servers| servers.update(&ns, directory, adverts).map(|()| servers)) {
+                Ok(servers) => drop(state.routers.insert(ns, servers)),
+                Err(e) => problem("router", router.id.to_string(), e),
+            }
+        }
+        outcome.problems.extend(problems);
     }
 
     /// Opens the tap of a guest's port (already made by [`Datapath::apply`]) for QEMU.

@@ -128,10 +128,15 @@ fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) 
     plan
 }
 
+/// The bridge's MAC: locally administered, the same on every host and after every restart.
+pub fn bridge_mac(id: NetworkId) -> Mac {
+    let [a, b, c, d, e, ..] = *id.0.as_bytes();
+    Mac([0x0e, a, b, c, d, e])
+}
+
 /// The parts of a network's namespace that do not depend on its ports.
 fn network_space(network: &Network) -> Space {
-    let [a, b, c, d, e, ..] = *network.id.0.as_bytes();
-    let bridge = Link { mac: Some(Mac([0x0e, a, b, c, d, e])), ..link(Kind::Bridge, network.mtu) };
+    let bridge = Link { mac: Some(bridge_mac(network.id)), ..link(Kind::Bridge, network.mtu) };
     let on_link = |to: IpNet| {
         let source = to.addr().is_ipv4().then_some(IpAddr::V4(METADATA_V4));
         Route { to, via: None, dev: BRIDGE.into(), source }
@@ -301,6 +306,8 @@ fn router_space(forward: bool) -> Space {
             ("netfilter/nf_conntrack_tcp_be_liberal", "1"),
         ]),
         links: [loopback()].into(),
+        // Guests that do not know the route on the link send metadata requests to their gateway.
+        addresses: [("lo".to_owned(), IpNet::V4(Ipv4Net::from(METADATA_V4)))].into(),
         ..Space::default()
     }
 }

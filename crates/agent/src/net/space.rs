@@ -23,7 +23,7 @@ pub const UPLINK: &str = "up0";
 pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe);
 
 /// A hardware address; prints as `fa:16:3e:00:00:01`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
@@ -35,6 +35,12 @@ impl Mac {
             *byte = u8::from_str_radix(part, 16).ok()?;
         }
         parts.next().is_none().then_some(Mac(bytes))
+    }
+    pub fn from_link_local(address: Ipv6Addr) -> Option<Mac> {
+        match address.octets() {
+            [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a, b, c, 0xff, 0xfe, d, e, f] => Some(Mac([a ^ 2, b, c, d, e, f])),
+            _ => None,
+        }
     }
     /// The link-local address that a host derives from it (RFC 4291, appendix A).
     pub fn link_local(self) -> Ipv6Addr {

@@ -1,10 +1,12 @@
 //! What the servers inside one namespace answer from. Built anew from each document, never changed.
 
 use super::metadata::{self, NicFacts};
-use super::plan::METADATA_V4;
+use super::plan;
+use super::ra;
 use super::space::Mac;
 use base::doc::{Desired, Guest, Network, Port, PortOwner, Router, Subnet};
-use base::{HostId, PortId, ServerId, SubnetId};
+use base::names::Prefix;
+use base::{HostId, NetworkId, ServerId, SubnetId};
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,6 +33,8 @@ pub type Directory = HashMap<IpAddr, Arc<GuestView>>;
 #[derive(Debug, Default, PartialEq)]
 pub struct NetView {
     pub mtu: u32,
+    /// The bridge's own MAC.
+    pub bridge: Mac,
     pub subnets: Vec<Subnet>,
     pub ports: HashMap<Mac, Arc<PortView>>,
     pub directory: Directory,
@@ -39,6 +43,17 @@ pub struct NetView {
 }
 
 impl NetView {
+    /// Whether guests here expect servers for IPv6.
+    pub fn speaks_v6(&self) -> bool {
+        self.subnets.iter().any(ra::advertised)
+    }
+
+    /// What the bridge advertises: the subnets for which no router speaks.
+    pub fn advert(&self) -> Option<Vec<u8>> {
+        let alone: Vec<_> = self.subnets.iter().filter(|s| !self.routed.contains(&s.id)).collect();
+        ra::advert(self.bridge, self.mtu, false, &alone)
+    }
+
     pub fn subnet(&self, id: SubnetId) -> Option<&Subnet> {
         self.subnets.iter().find(|s| s.id == id)
     }
@@ -56,7 +71,8 @@ pub fn network(
     routers: &[Router],
     guests: &HashMap<ServerId, Arc<GuestView>>,
 ) -> NetView {
-    let mut view = NetView { mtu: network.mtu, subnets: network.subnets.clone(), ..NetView::default() };
+    let (mtu, bridge, subnets) = (network.mtu, plan::bridge_mac(network.id), network.subnets.clone());
+    let mut view = NetView { mtu, bridge, subnets, ..NetView::default() };
     for port in network.ports.iter().filter(|p| p.host == Some(host)) {
         let (PortOwner::Guest(id), Some(mac)) = (port.owner, Mac::parse(&port.mac)) else { continue };
         let guest = guests.get(&id).cloned();
@@ -74,11 +90,22 @@ pub fn network(
     view
 }
 
+/// What a router on this host says on its legs: the device and the advertisement.
+pub fn adverts(prefix: &Prefix, router: &Router, networks: &[Network]) -> Vec<(String, Vec<u8>)> {
+    let legs = router.legs.iter().filter(|_| router.admin_up).filter_map(|leg| {
+        let network = networks.iter().find(|n| n.id == leg.network)?;
+        let on_leg = |s: &&Subnet| leg.addresses.iter().any(|a| s.cidr.contains(&a.addr()));
+        let subnets: Vec<_> = network.subnets.iter().filter(on_leg).collect();
+        let packet = ra::advert(Mac::parse(&leg.mac)?, network.mtu, true, &subnets)?;
+        Some((prefix.leg_router(leg.port), packet))
+    });
+    legs.collect()
+}
+
 /// The guests behind a router's legs, for those that send metadata requests to their gateway. The
 /// subnets of one router never overlap, so an address says which guest asks.
-pub fn behind(router: &Router, networks: &[(PortId, Arc<NetView>)]) -> Directory {
-    let legs: Vec<_> = router.legs.iter().map(|l| l.port).collect();
-    let views = networks.iter().filter(|(port, _)| legs.contains(port)).map(|(_, view)| view);
-    let entries = views.flat_map(|v| v.directory.iter().map(|(a, g)| (*a, g.clone())));
-    entries.filter(|(a, _)| a.is_ipv4() && *a != IpAddr::V4(METADATA_V4)).collect()
+pub fn behind<'a>(router: &Router, networks: impl Iterator<Item = (NetworkId, &'a NetView)>) -> Directory {
+    let mine = networks.filter(|(id, _)| router.legs.iter().any(|l| l.network == *id));
+    let entries = mine.flat_map(|(_, v)| v.directory.iter().map(|(a, g)| (*a, g.clone())));
+    entries.filter(|(a, _)| a.is_ipv4()).collect()
 }

@@ -2,12 +2,15 @@
 
 mod world;
 
+use super::dhcp6;
 use super::kernel::{Kernel, Tool, act, inside};
 use super::sample::{document, guest, network, port, subnet};
+use super::space::{self, Kind, Mac, Space};
 use base::doc::*;
 use base::{NetworkId, RouterId, SecurityGroupId};
 use ipnet::IpNet;
-use std::net::{IpAddr, TcpStream, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv6Addr, TcpStream, UdpSocket};
 use uuid::Uuid;
 use world::{PATIENCE, receive, waiting, world};
 
@@ -328,4 +331,123 @@ async fn two_subnets_of_one_network_route_through_their_router() {
     assert!(c.dhcp().contains("ip='10.0.1.5'"));
     assert_eq!(c.get("/latest/meta-data/local-ipv4").as_deref(), Some("10.0.1.5"));
     assert!(a.pings("10.0.1.5"));
+}
+
+/// A network with an IPv6 subnet next to its IPv4 one; `n` tells networks apart.
+fn with_v6(n: u8, mode: Ipv6Mode, ports: &[u8]) -> Network {
+    let (v4, v6) = (u128::from(n), 0x60 + u128::from(n));
+    let mut six = subnet(v6, &format!("fd00:{n}::/64"), Some(&format!("fd00:{n}::1")));
+    six.ipv6 = Some(mode);
+    let four = subnet(v4, &format!("10.0.{n}.0/24"), Some(&format!("10.0.{n}.1")));
+    let ports = ports.iter().map(|p| {
+        let six = Ipv6Addr::from([0xfd00, u16::from(n), 0, 0, 0xf816, 0x3eff, 0xfe00, u16::from(*p)]);
+        port(*p, &[(v4, &format!("10.0.{n}.{p}")), (v6, &six.to_string())])
+    });
+    network(u128::from(n), vec![four, six], ports.collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_make_their_ipv6_addresses_and_reach_another_network() {
+    let Some(mut world) = world().await else { return };
+    let (one, two) = (with_v6(1, Ipv6Mode::Slaac, &[1, 2]), with_v6(2, Ipv6Mode::Slaac, &[3]));
+    let mut doc = document(vec![one.clone(), two.clone()], vec![]);
+    let leg = |n: u8| RouterLeg {
+        port: port(100 + n, &[]).id,
+        network: NetworkId(Uuid::from_u128(n.into())),
+        mac: port(100 + n, &[]).mac,
+        addresses: vec![
+            format!("10.0.{n}.1/24").parse().unwrap(),
+            format!("fd00:{n}::1/64").parse().unwrap(),
+        ],
+    };
+    let id = RouterId(Uuid::from_u128(78));
+    doc.routers =
+        vec![Router { id, admin_up: true, legs: vec![leg(1), leg(2)], gateway: None, routes: vec![] }];
+    let six = SecurityRule { ip_version: 6, protocol: Some(1), min: Some(128), max: Some(0), ..OPEN_V4 };
+    let mut group = default_group(&[]);
+    group.rules.push(six);
+    join(&mut doc, group);
+    world.apply(&doc).await;
+    let a = world.client(&one, &one.ports[0]);
+    let b = world.client(&one, &one.ports[1]);
+    let c = world.client(&two, &two.ports[0]);
+    for client in [&a, &b, &c] {
+        client.soliciting();
+    }
+    let own = "fd00:1::f816:3eff:fe00:1";
+    assert!(a.has_address(own));
+    assert!(b.has_address("fd00:1::f816:3eff:fe00:2") && c.has_address("fd00:2::f816:3eff:fe00:3"));
+    assert!(a.pings("fd00:1::f816:3eff:fe00:2"), "on the link");
+    assert!(a.pings("fd00:2::f816:3eff:fe00:3"), "through the router");
+    // An address that is not the port's own does not get out, nor do claims to have one.
+    a.ip(&["addr add fd00:1::bad/64 dev eth0 nodad"]);
+    let (bad, good) = (a.udp("[fd00:1::bad]:4000"), a.udp(&format!("[{own}]:4000")));
+    let to = b.udp("[fd00:1::f816:3eff:fe00:2]:5000");
+    doc.groups[0].rules.push(SecurityRule { ip_version: 6, ..OPEN_V4 });
+    world.apply(&doc).await;
+    bad.send_to(b"bad", to.local_addr().unwrap()).unwrap();
+    good.send_to(b"good", to.local_addr().unwrap()).unwrap();
+    assert_eq!(receive(&to).map(|r| r.0), Some("good".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_asks_for_its_ipv6_address() {
+    let Some(mut world) = world().await else { return };
+    let net = with_v6(1, Ipv6Mode::DhcpStateful, &[1]);
+    let mut doc = document(vec![net.clone()], vec![guest(&net.ports[0], &net)]);
+    join(&mut doc, default_group(&[]));
+    world.apply(&doc).await;
+    let a = world.client(&net, &net.ports[0]);
+    let own = "fe80::f816:3eff:fe00:1";
+    assert!(a.has_address(own));
+    let socket = a.udp(&format!("[{own}%{}]:546", a.index()));
+    let solicit = dhcp6::tests::ask(dhcproto::v6::MessageType::Solicit, &[], &[]);
+    socket.send_to(&solicit, format!("[ff02::1:2%{}]:547", a.index())).unwrap();
+    let mut bytes = [0; 1500];
+    let (length, from) = socket.recv_from(&mut bytes).unwrap();
+    assert_eq!(from.ip(), IpAddr::V6(space::METADATA_V6));
+    let given = dhcp6::tests::given(&bytes[..length]);
+    assert_eq!(given, ["fd00:1::f816:3eff:fe00:1".parse::<Ipv6Addr>().unwrap()]);
+    // Metadata is there without IPv4, too.
+    let metadata = format!("[{}%{}]:80", space::METADATA_V6, a.index());
+    let mut stream = inside(&a.ns, || TcpStream::connect(metadata)).unwrap().unwrap();
+    stream.write_all(b"GET /latest/meta-data/hostname HTTP/1.0\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.0 200") && text.ends_with("vm1"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nic_of_the_host_comes_home_and_tunnels_appear_when_needed() {
+    let Some(mut world) = world().await else { return };
+    let (_, mut doc) = one_network();
+    let (nic, far) = (format!("{}n0", world.prefix), format!("{}n1", world.prefix));
+    let line = act(format!("link add {nic} type veth peer name {far}"));
+    Kernel::default().batch(Tool::Ip, None, &[line]).unwrap();
+    doc.networks[0].uplink = Some(Uplink::Nic { device: nic.clone() });
+    let mut remote = port(9, &[(1, "10.0.0.9")]);
+    remote.host = None;
+    remote.tunnel = Some("192.0.2.9".parse().unwrap());
+    doc.networks[0].ports.push(remote);
+    // Only one tunnel per identifier and kernel: a random one keeps tests apart.
+    doc.networks[0].vni =
+        u32::from_be_bytes([0, 1, Uuid::new_v4().as_bytes()[0], Uuid::new_v4().as_bytes()[1]]);
+    world.apply(&doc).await;
+    let ns = world.network_ns(doc.networks[0].id);
+    let found = Space::look(&Kernel::default(), Some(&ns), |_| true).unwrap();
+    assert_eq!(found.links[&nic].kind, Kind::Nic);
+    assert!(found.links["vx0"].bridge.is_some_and(|b| b.tunnel && !b.flood && !b.learning));
+    let mac = Mac::parse("fa:16:3e:00:00:09").unwrap();
+    assert_eq!(found.forwarding[&("vx0".into(), mac)], Some("192.0.2.9".parse().unwrap()));
+    assert_eq!(found.neighbours[&("br0".into(), "10.0.0.9".parse().unwrap())], mac);
+    world.restart().await;
+    let before = world.starts();
+    world.apply(&doc).await;
+    // Six looks, one rule set, and one look at the host: what was found needed no change.
+    assert!(world.starts() - before <= 13, "{}", world.starts() - before);
+    world.apply(&document(vec![], vec![])).await;
+    let mut left = world.traces();
+    left.sort();
+    assert_eq!(left, [nic.clone(), far]);
+    Kernel::default().batch(Tool::Ip, None, &[act(format!("link del {nic}"))]).unwrap();
 }

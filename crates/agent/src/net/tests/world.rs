@@ -11,7 +11,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// How long a packet may take on a busy machine before a test gives up.
@@ -64,7 +64,11 @@ impl World {
 
     /// As if the agent's process ended and came back.
     pub async fn restart(&mut self) {
-        for (_, servers) in std::mem::take(&mut self.path.state.lock().await.networks) {
+        let state = std::mem::take(&mut *self.path.state.lock().await);
+        for servers in state.networks.into_values() {
+            servers.stop().await;
+        }
+        for servers in state.routers.into_values() {
             servers.stop().await;
         }
         self.path = Datapath::start(self.prefix.clone(), sample::HOST).await.unwrap();
@@ -157,6 +161,38 @@ impl Client {
     pub fn pings(&self, to: &str) -> bool {
         // Neighbours may have to be learnt first, so the first packets may be lost.
         self.run("busybox", &["ping", "-c", "1", "-w", "20", to]).status.success()
+    }
+
+    /// Lets the guest's kernel configure itself by router advertisements, now.
+    pub fn soliciting(&self) {
+        let pairs = [("accept_ra", "1"), ("autoconf", "1"), ("dad_transmits", "0")];
+        let settings = pairs.map(|(k, v)| (format!("net/ipv6/conf/eth0/{k}"), v.to_owned())).into();
+        kernel::sysctls(Some(&self.ns), &settings).unwrap();
+        self.ip(&["link set eth0 down", "link set eth0 up"]);
+    }
+
+    /// Whether the address is there, or comes while we look.
+    pub fn has_address(&self, address: &str) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            // Binding works once duplicate detection is through.
+            let text = match address.starts_with("fe80") {
+                true => format!("[{address}%{}]:0", self.index()),
+                false => format!("[{address}]:0"),
+            };
+            let address: SocketAddr = text.parse().unwrap();
+            if inside(&self.ns, || UdpSocket::bind(address)).unwrap().is_ok() {
+                return true;
+            }
+            std::thread::yield_now();
+        }
+        false
+    }
+
+    /// Index of the guest's NIC in its kernel.
+    pub fn index(&self) -> u32 {
+        let links = self.kernel.look(Tool::Ip, Some(&self.ns), &["link", "show", "dev", "eth0"]).unwrap();
+        links[0]["ifindex"].as_u64().unwrap() as u32
     }
 
     pub fn get(&self, path: &str) -> Option<String> {
