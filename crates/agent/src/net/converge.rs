@@ -5,14 +5,17 @@
 //! its own: a failure is reported and the others go on.
 
 use super::kernel::{self, Kernel, Tool, act};
+use super::nat;
 use super::plan::{Plan, SpacePlan};
 use super::reason;
 use super::rules::{Rules, Table};
+use super::sockets;
 use super::space::Space;
 use base::doc::Problem;
 use base::names::Prefix;
 use base::{PortId, Result};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// What was applied last to one namespace.
 #[derive(Debug)]
@@ -88,11 +91,17 @@ impl Converge<'_> {
         let present = self.namespaces()?;
         known.spaces.retain(|ns, _| present.contains(ns) && wanted.contains(ns.as_str()));
         known.up.retain(|ns, _| present.contains(ns) && wanted.contains(ns.as_str()));
-        self.remove(present.iter().filter(|ns| !wanted.contains(ns.as_str())))?;
-        let missing = plan.spaces.iter().filter(|p| !present.contains(&p.ns));
-        let lines: Vec<_> = missing.clone().map(|p| act(format!("netns add {}", p.ns))).collect();
-        self.kernel.batch(Tool::Ip, None, &lines)?;
-        for one in missing {
+        // What is in the way of one of them must not stop the others: it is tried again next time.
+        if let Err(e) = self.remove(present.iter().filter(|ns| !wanted.contains(ns.as_str()))) {
+            tracing::warn!(error = %e, "a namespace that is no longer wanted could not be removed");
+        }
+        let missing: Vec<_> = plan.spaces.iter().filter(|p| !present.contains(&p.ns)).collect();
+        let lines: Vec<_> = missing.iter().map(|p| act(format!("netns add {}", p.ns))).collect();
+        if let Err(e) = self.kernel.batch(Tool::Ip, None, &lines) {
+            tracing::warn!(error = %e, "a namespace could not be made");
+        }
+        let made = if missing.is_empty() { BTreeSet::new() } else { self.namespaces()? };
+        for one in missing.into_iter().filter(|p| made.contains(&p.ns)) {
             outcome.fresh.insert(one.ns.clone());
             known.spaces.insert(one.ns.clone(), Applied { space: Space::fresh(), rules: None });
         }
@@ -123,12 +132,18 @@ impl Converge<'_> {
     fn remove<'a>(&self, spaces: impl Iterator<Item = &'a String>) -> Result<()> {
         let mut lines = Vec::new();
         for ns in spaces {
-            let inside = Space::look(self.kernel, Some(ns), |_| true)?;
-            let going = inside.changes(&Space::fresh(), std::process::id());
-            self.kernel.batch(Tool::Ip, Some(ns), &going.set)?;
+            if let Err(e) = self.clear(ns) {
+                tracing::warn!(error = %e, %ns, "a namespace could not be cleared before its removal");
+            }
             lines.push(kernel::remove(format!("netns del {ns}")));
         }
         self.kernel.batch(Tool::Ip, None, &lines)
+    }
+
+    fn clear(&self, ns: &str) -> Result<()> {
+        let inside = Space::look(self.kernel, Some(ns), |_| true)?;
+        let going = inside.changes(&Space::fresh(), std::process::id());
+        self.kernel.batch(Tool::Ip, Some(ns), &going.set)
     }
 
     /// Settings that devices inherit, then the devices that are made from the host's namespace.
@@ -170,17 +185,39 @@ impl Converge<'_> {
         let Some(have) = known.spaces.get_mut(&one.ns) else { return Ok(()) };
         let ns = Some(one.ns.as_str());
         if have.space != one.space {
-            let mut changes = have.space.changes(&one.space, std::process::id());
+            let changes = have.space.changes(&one.space, std::process::id());
             self.kernel.batch(Tool::Ip, ns, &changes.make)?;
             self.load(ns, have, &one.rules)?;
             if have.space.device_settings != one.space.device_settings {
                 kernel::sysctls(ns, &one.space.device_settings)?;
             }
             self.kernel.batch(Tool::Ip, ns, &changes.set)?;
-            self.kernel.batch(Tool::Bridge, ns, &std::mem::take(&mut changes.forwarding))?;
+            self.kernel.batch(Tool::Bridge, ns, &changes.forwarding)?;
+            if one.kind == "router" {
+                self.announce(one, &have.space);
+            }
             have.space = one.space.clone();
         }
-        self.load(ns, have, &one.rules)
+        let moved = have.rules.as_ref().map(|had| nat::moved(had, &one.rules)).unwrap_or_default();
+        self.load(ns, have, &one.rules)?;
+        self.kernel.forget_connections(&one.ns, &moved)
+    }
+
+    /// Tells the neighbourhood of a router which addresses it has taken over. Those that listen learn
+    /// sooner; the others learn when their entries time out, so a failure is no problem.
+    fn announce(&self, one: &SpacePlan, before: &Space) {
+        let mac_of = |space: &Space, device: &str| space.links.get(device).and_then(|l| l.mac);
+        for entry @ (device, address) in &one.space.addresses {
+            let mac = mac_of(&one.space, device);
+            if before.addresses.contains(entry) && mac == mac_of(before, device) {
+                continue;
+            }
+            if let (Some(mac), IpAddr::V4(address)) = (mac, address.addr())
+                && let Err(e) = sockets::announce(&one.ns, device, mac, address)
+            {
+                tracing::debug!(error = %e, %address, "an address could not be announced");
+            }
+        }
     }
 
     fn load(&self, ns: Option<&str>, have: &mut Applied, want: &Rules) -> Result<()> {

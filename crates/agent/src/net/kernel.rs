@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -114,6 +115,17 @@ impl Kernel {
         }
         let text = String::from_utf8_lossy(&output.stderr);
         Err(Fault::internal(format!("nft: {}", text.lines().next().unwrap_or("failed without a word"))))
+    }
+
+    /// Ends the connections through floating addresses in a router's namespace.
+    pub fn forget_connections(&self, ns: &str, addresses: &[Ipv4Addr]) -> Result<()> {
+        for address in addresses.iter().map(ToString::to_string) {
+            for end in ["--orig-dst", "--reply-dst"] {
+                // Its exit status says only whether there were any.
+                inside(ns, || self.run("conntrack", &["-D", end, &address], ""))??;
+            }
+        }
+        Ok(())
     }
 
     /// What `ip -j …` or `bridge -j …` print, as a list.

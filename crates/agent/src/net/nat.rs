@@ -7,8 +7,13 @@
 use super::rules::{Rules, Set, Table};
 use base::doc::Gateway;
 use ipnet::{IpNet, Ipv4Net};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
+
+const TABLE: &str = "ip hanok";
+/// From floating to fixed addresses.
+const INWARD: &str = "inward";
 
 /// Rules of a router whose gateway leg is the device `out`.
 pub fn router(gateway: Option<(&Gateway, &str)>) -> Rules {
@@ -22,7 +27,7 @@ pub fn router(gateway: Option<(&Gateway, &str)>) -> Rules {
     };
     let map = |elements| Set { keyword: "map", kind: "type ipv4_addr : ipv4_addr;", elements };
     let mut table = Table::default();
-    table.sets.insert("inward".into(), map(pairs().map(|(f, x)| format!("{f} : {x}")).collect()));
+    table.sets.insert(INWARD.into(), map(pairs().map(|(f, x)| format!("{f} : {x}")).collect()));
     table.sets.insert("outward".into(), map(pairs().map(|(f, x)| format!("{x} : {f}")).collect()));
     let mut post = format!("oifname \"{out}\" snat to ip saddr map @outward\n");
     let _ = writeln!(post, "iifname != \"{out}\" ct status dnat snat to ip saddr map @outward");
@@ -45,8 +50,18 @@ pub fn router(gateway: Option<(&Gateway, &str)>) -> Rules {
              iifname \"{out}\" ct state new ct status ! dnat drop\n}}"
         );
     }
-    rules.tables.insert("ip hanok".into(), table);
+    rules.tables.insert(TABLE.into(), table);
     rules
+}
+
+/// Floating addresses that no longer lead where they did: connections through them must end.
+pub fn moved(had: &Rules, want: &Rules) -> Vec<Ipv4Addr> {
+    fn inward(rules: &Rules) -> BTreeSet<String> {
+        let set = rules.tables.get(TABLE).and_then(|t| t.sets.get(INWARD));
+        set.map(|s| s.elements.clone()).unwrap_or_default()
+    }
+    let (had, want) = (inward(had), inward(want));
+    had.difference(&want).filter_map(|e| e.split(" : ").next()?.parse().ok()).collect()
 }
 
 fn own_v4(gateway: &Gateway) -> Option<Ipv4Addr> {

@@ -3,9 +3,12 @@
 
 use super::kernel::inside;
 use super::plan::METADATA_V4;
-use super::space::{BRIDGE, METADATA_V6};
+use super::space::{BRIDGE, METADATA_V6, Mac};
 use base::Result;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_with, sockopt};
+use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
+use rustix::net::{
+    AddressFamily, SendFlags, SocketFlags, SocketType, bind, ipproto, sendto, socket_with, sockopt,
+};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -74,6 +77,47 @@ pub fn http(ns: &str, v6: bool) -> Result<Vec<TcpListener>> {
         }
         Ok(all)
     })
+}
+
+/// Announces an address to the link: a gratuitous ARP request (RFC 5227, 3).
+pub fn announce(ns: &str, device: &str, mac: Mac, address: Ipv4Addr) -> Result<()> {
+    let ip = address.octets();
+    let mut frame = Vec::with_capacity(42);
+    frame.extend([0xff; 6]);
+    frame.extend(mac.0);
+    frame.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    frame.extend(mac.0);
+    frame.extend(ip);
+    frame.extend([0; 6]);
+    frame.extend(ip);
+    make(ns, || {
+        let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, FLAGS, None)?;
+        let to = LinkAddress { family: AF_PACKET, index: index(&socket, device)?, ..LinkAddress::default() };
+        sendto(&socket, &frame, SendFlags::empty(), &to)?;
+        Ok(())
+    })
+}
+
+const AF_PACKET: u16 = 17;
+
+/// `struct sockaddr_ll` (packet(7)), of which sending reads the family and the device.
+#[repr(C)]
+#[derive(Default)]
+struct LinkAddress {
+    family: u16,
+    protocol: u16,
+    index: u32,
+    kind: u16,
+    packet: u8,
+    length: u8,
+    address: [u8; 8],
+}
+
+#[expect(unsafe_code, reason = "hands out a pointer to itself and its own size, alive during the call")]
+unsafe impl SocketAddrArg for LinkAddress {
+    unsafe fn with_sockaddr<R>(&self, f: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R) -> R {
+        f(std::ptr::from_ref(self).cast(), size_of::<LinkAddress>() as SocketAddrLen)
+    }
 }
 
 fn index(socket: &OwnedFd, device: &str) -> io::Result<u32> {

@@ -159,6 +159,12 @@ async fn a_guest_cannot_speak_for_another() {
     world.apply(&doc).await;
     other.send_to(b"allowed", "10.0.0.6:5000").unwrap();
     assert_eq!(receive(&to), Some(("allowed".into(), "10.0.0.77".parse().unwrap())));
+    let any = |net: &str| AddressPair { address: net.parse().unwrap(), mac: None };
+    let far = AddressPair { mac: Some("00:00:5e:00:01:07".into()), ..any("10.0.0.200/32") };
+    doc.networks[0].ports[0].allowed_pairs = vec![any("0.0.0.0/0"), any("::/0"), any("fd00::/61"), far];
+    world.apply(&doc).await;
+    other.send_to(b"any", "10.0.0.6:5000").unwrap();
+    assert_eq!(receive(&to).map(|r| r.0), Some("any".into()));
     doc.networks[0].ports[0].allowed_pairs.clear();
     doc.networks[0].ports[0].security = false;
     world.apply(&doc).await;
@@ -293,11 +299,14 @@ async fn routers_route_translate_and_carry_floating_addresses() {
     let before = world.starts();
     doc.routers[0].gateway.as_mut().unwrap().floating[0].fixed = "10.0.0.6".parse().unwrap();
     world.apply(&doc).await;
-    assert_eq!(world.starts(), before + 1);
-    let other = UdpSocket::bind((at(1), 0)).unwrap();
-    other.send_to(b"moved", (at(50), 4000)).unwrap();
+    // One rule set, and the connections of one address at both ends.
+    assert_eq!(world.starts(), before + 3);
+    host.send_to(b"moved", (at(50), 4000)).unwrap();
     assert_eq!(receive(&from_b).map(|r| r.0), Some("moved".into()));
     assert_eq!(waiting(&from_a), None);
+    // A guest that does not know the route on the link asks its gateway.
+    c.ip(&["route del 169.254.169.254/32"]);
+    assert_eq!(c.get("/latest/meta-data/local-ipv4").as_deref(), Some("10.0.1.5"));
     // A router that is switched off forwards nothing and keeps no address.
     doc.routers[0].admin_up = false;
     world.apply(&doc).await;
@@ -331,6 +340,10 @@ async fn two_subnets_of_one_network_route_through_their_router() {
     assert!(c.dhcp().contains("ip='10.0.1.5'"));
     assert_eq!(c.get("/latest/meta-data/local-ipv4").as_deref(), Some("10.0.1.5"));
     assert!(a.pings("10.0.1.5"));
+    // A gateway that comes back with another MAC tells its guests.
+    doc.routers[0].legs[0].mac = "fa:16:3e:00:01:99".into();
+    world.apply(&doc).await;
+    assert!(a.knows("10.0.0.1", "fa:16:3e:00:01:99"));
 }
 
 /// A network with an IPv6 subnet next to its IPv4 one; `n` tells networks apart.

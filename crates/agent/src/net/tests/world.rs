@@ -189,6 +189,18 @@ impl Client {
         false
     }
 
+    /// Whether the guest's neighbour table has the entry, or gets it while we look.
+    pub fn knows(&self, address: &str, mac: &str) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let seen = self.kernel.look(Tool::Ip, Some(&self.ns), &["neigh", "show", "to", address]).unwrap();
+            if seen.iter().any(|n| n["lladdr"] == mac) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Index of the guest's NIC in its kernel.
     pub fn index(&self) -> u32 {
         let links = self.kernel.look(Tool::Ip, Some(&self.ns), &["link", "show", "dev", "eth0"]).unwrap();
