@@ -1,0 +1,112 @@
+//! A small HTTP client over plain sockets: one request a connection, and nothing is repaired on the way,
+//! so that tests can also send what no honest client would.
+
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// An answer, success or not.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+    /// The body as JSON; null where there is none.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        if self.body.is_empty() {
+            return Value::Null;
+        }
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("no JSON ({e}): {}", self.text()))
+    }
+    /// The JSON of an answer with this status.
+    ///
+    /// # Panics
+    /// With the whole answer when the status is another.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "answered: {}", self.text());
+        self.json()
+    }
+}
+
+/// Sends one request and reads the answer to its end.
+///
+/// # Errors
+/// When the connection fails or ends early; a cut-off answer is an error too.
+pub fn send(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Answer> {
+    let mut stream = connect(to)?;
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    stream.write_all(head.as_bytes())?;
+    // A server may refuse before it has read everything; its answer still counts.
+    let sent = stream.write_all(body);
+    read(stream).or_else(|e| sent.and(Err(e)))
+}
+
+pub fn connect(to: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&to, Duration::from_secs(10))?;
+    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Reads an answer from a connection that the server closes.
+pub fn read(mut stream: TcpStream) -> std::io::Result<Answer> {
+    let mut all = Vec::new();
+    let ended = stream.read_to_end(&mut all);
+    let early = || std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the answer was cut off");
+    let Some(end) = all.windows(4).position(|w| w == b"\r\n\r\n") else {
+        return Err(ended.err().unwrap_or_else(early));
+    };
+    let head = String::from_utf8_lossy(&all[..end]).into_owned();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().and_then(|l| l.split(' ').nth(1)?.parse().ok()).ok_or_else(early)?;
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|l| l.split_once(':'))
+        .map(|(n, v)| (n.trim().to_owned(), v.trim().to_owned()))
+        .collect();
+    let mut answer = Answer { status, headers, body: all[end + 4..].to_vec() };
+    if answer.header("transfer-encoding").is_some_and(|v| v.contains("chunked")) {
+        answer.body = unchunk(&answer.body).ok_or_else(early)?;
+    } else if let Some(length) = answer.header("content-length").and_then(|v| v.parse::<usize>().ok()) {
+        // An answer to HEAD has a length and no body.
+        if !answer.body.is_empty() && answer.body.len() != length {
+            return Err(early());
+        }
+    }
+    Ok(answer)
+}
+
+fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|w| w == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?.trim(), 16).ok()?;
+        rest = &rest[end + 2..];
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(rest.get(..size)?);
+        rest = rest.get(size + 2..)?;
+    }
+}

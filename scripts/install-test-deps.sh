@@ -1,0 +1,36 @@
+#!/bin/bash
+# Installs the Debian packages that the tests need and that are missing. Asks nothing; does nothing,
+# not even `apt-get update`, when all are there.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# Guests and their networks; clients; PostgreSQL for the store's tests.
+packages="qemu-system-x86 qemu-utils iproute2 nftables genisoimage
+  openssh-client iputils-ping bsdutils python3 python3-venv procps util-linux
+  postgresql"
+# What the recipes of the images say that they need.
+packages="$packages $(sed -n 's/^# needs: //p' "$root"/images/*/build.sh)"
+
+missing=
+for package in $(tr ' ' '\n' <<< "$packages" | sort -u); do
+  state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+  [ "$state" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+say() { echo "install-test-deps: $*" >&2; }
+if [ "$(id -u)" != 0 ]; then
+  say "missing:$missing"
+  say "run it as root, or: sudo apt-get install -y --no-install-recommends$missing"
+  exit 1
+fi
+say "installing$missing"
+export DEBIAN_FRONTEND=noninteractive
+# A running database server is not needed, so the package must not start one.
+if [ ! -e /etc/postgresql-common/createcluster.conf ] && [[ " $missing " == *" postgresql "* ]]; then
+  mkdir -p /etc/postgresql-common
+  echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf
+fi
+apt-get update -q -o DPkg::Lock::Timeout=300 >&2
+# shellcheck disable=SC2086
+apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 $missing >&2
