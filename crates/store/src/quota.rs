@@ -46,6 +46,16 @@ pub fn take(
     Ok(Err(Over { resource, requested: n, usage }))
 }
 
+/// Counts `n` units that are made whatever the limit says (what comes along with a project by itself).
+pub fn count(tx: &Tx<'_>, project: &ProjectId, resource: &str, n: i64) -> Result<()> {
+    tx.exec(
+        "INSERT INTO quota (project_id, resource, used) VALUES ($1, $2, $3)
+         ON CONFLICT (project_id, resource) DO UPDATE SET used = quota.used + excluded.used",
+        params![project, resource, n],
+    )?;
+    Ok(())
+}
+
 /// Gives `n` units back.
 pub fn give(tx: &Tx<'_>, project: &ProjectId, resource: &str, n: i64) -> Result<()> {
     let changed = tx.exec(
