@@ -74,14 +74,18 @@ CREATE INDEX port_host ON port (host_id);
 CREATE INDEX port_project ON port (project_id, created_at, id);
 CREATE INDEX port_page ON port (created_at, id);
 
--- An address is one row: nobody can be given it twice. `seq` keeps the order in a port's fixed_ips.
+-- An address is one row: nobody can be given it twice. `key` is the address as 8 (IPv4) or 32 (IPv6)
+-- hexadecimal digits, so that its order is that of the numbers and gaps can be found by walking the
+-- index. `seq` keeps the order in a port's fixed_ips.
 CREATE TABLE port_address (
     subnet_id   TEXT NOT NULL REFERENCES subnet (id),
+    key         TEXT NOT NULL,
     address     TEXT NOT NULL,
     port_id     TEXT NOT NULL REFERENCES port (id) ON DELETE CASCADE,
     seq         BIGINT NOT NULL DEFAULT 0,
-    PRIMARY KEY (subnet_id, address)
+    PRIMARY KEY (subnet_id, key)
 );
+CREATE INDEX port_address_address ON port_address (address);
 CREATE INDEX port_address_port ON port_address (port_id);
 
 CREATE TABLE security_group (
@@ -106,13 +110,15 @@ CREATE TABLE security_group_rule (
     direction   TEXT NOT NULL,
     ethertype   TEXT NOT NULL,                  -- IPv4, IPv6
     protocol    TEXT NOT NULL DEFAULT '',       -- as given: name, number or '' for any
+    proto       BIGINT NOT NULL DEFAULT -1,     -- its number; -1: any
     port_min    BIGINT NOT NULL DEFAULT -1,     -- -1: not set
     port_max    BIGINT NOT NULL DEFAULT -1,
-    remote_prefix TEXT NOT NULL DEFAULT '',
+    remote_prefix TEXT NOT NULL DEFAULT '',     -- as given
     remote_group_id TEXT NOT NULL DEFAULT '',
+    peer        TEXT NOT NULL DEFAULT '',       -- who it is about: group id, masked prefix, '' for anybody
     revision    BIGINT NOT NULL DEFAULT 1,
     created_at  BIGINT NOT NULL,
-    UNIQUE (group_id, direction, ethertype, protocol, port_min, port_max, remote_prefix, remote_group_id)
+    UNIQUE (group_id, direction, ethertype, proto, port_min, port_max, peer)
 );
 CREATE INDEX security_group_rule_remote ON security_group_rule (remote_group_id);
 
@@ -138,11 +144,13 @@ CREATE TABLE router (
     updated_at  BIGINT NOT NULL
 );
 CREATE INDEX router_project ON router (project_id, created_at, id);
+CREATE INDEX router_gateway ON router (gateway_port_id);
+CREATE INDEX router_home ON router (home_host_id);
 
 CREATE TABLE router_interface (
     port_id     TEXT PRIMARY KEY REFERENCES port (id),
     router_id   TEXT NOT NULL REFERENCES router (id),
-    network_id  TEXT NOT NULL
+    network_id  TEXT NOT NULL REFERENCES network (id)
 );
 CREATE INDEX router_interface_router ON router_interface (router_id);
 CREATE INDEX router_interface_network ON router_interface (network_id);
@@ -165,10 +173,19 @@ CREATE TABLE floating_ip (
     UNIQUE (port_id, fixed_address)
 );
 CREATE INDEX floating_ip_project ON floating_ip (project_id, created_at, id);
+CREATE INDEX floating_ip_router ON floating_ip (router_id);
+CREATE INDEX floating_ip_own_port ON floating_ip (own_port_id);
 
 -- Tags of every Network resource.
 CREATE TABLE network_tag (
     resource_id TEXT NOT NULL,
     tag         TEXT NOT NULL,
     PRIMARY KEY (resource_id, tag)
+);
+
+-- What people wrote about the agents that each host is shown with.
+CREATE TABLE network_agent (
+    id          TEXT PRIMARY KEY,
+    description TEXT NOT NULL DEFAULT '',
+    admin_up    BIGINT NOT NULL DEFAULT 1
 );

@@ -1,9 +1,12 @@
 //! What Compute asks of Network, in Compute's transaction.
 
-use base::{Fault, HostId, Kind, NetworkId, PortId, ProjectId, Result, ServerId, doc};
+use crate::act::{self, Caller, address::Want};
+use crate::model::{Network, Port};
+use crate::{err, table, touch};
+use base::{Fault, HostId, Kind, NetworkId, PortId, ProjectId, Result, SecurityGroupId, ServerId, doc};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use store::Tx;
+use store::{Sql, Tx, params};
 
 /// The NICs that a server asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,54 +38,319 @@ pub struct Address {
     pub port: PortId,
 }
 
-fn missing() -> Fault {
-    Fault::new(Kind::NotImplemented, "not built yet")
-}
-
 /// Makes (or adopts) the ports of a new server: quota, addresses, MACs, security groups (`groups` are
 /// names or ids; empty means `default`). Errors in Compute's words: an unknown network or port is
 /// `BadReference`, a port in use `Conflict`, several possible networks for `Auto` `Conflict`.
 pub fn allocate(
-    _tx: &Tx<'_>,
-    _project: &ProjectId,
-    _is_admin: bool,
-    _server: ServerId,
-    _hostname: &str,
-    _nics: &Nics,
-    _groups: &[String],
+    tx: &Tx<'_>,
+    project: &ProjectId,
+    is_admin: bool,
+    server: ServerId,
+    hostname: &str,
+    nics: &Nics,
+    groups: &[String],
 ) -> Result<Vec<PortId>> {
-    Err(missing())
+    let caller = Caller { project: project.clone(), admin: is_admin };
+    let nics = match nics {
+        Nics::None => return Ok(Vec::new()),
+        Nics::Auto => auto(tx, project)?,
+        Nics::These(list) => list.clone(),
+    };
+    let groups = find_groups(tx, project, groups)?;
+    // Further NICs of a server that has some already come after them.
+    let first = tx.one(
+        "SELECT COALESCE(MAX(position) + 1, 0) FROM port WHERE device_id = $1",
+        params![server],
+        |r| r.get::<i64>(0),
+    )?;
+    let mut ports = Vec::new();
+    for (position, nic) in (first..).zip(&nics) {
+        let port = match nic.port {
+            Some(id) => adopt(tx, &caller, server, id, position)?,
+            None => new_port(tx, &caller, server, hostname, nic, &groups, position)?,
+        };
+        ports.push(port);
+    }
+    Ok(ports)
+}
+
+fn auto(tx: &Tx<'_>, project: &ProjectId) -> Result<Vec<Nic>> {
+    let mut networks = tx.rows(
+        "SELECT id FROM network WHERE project_id = $1 AND external = 0 ORDER BY created_at LIMIT 2",
+        params![project],
+        |r| r.get::<NetworkId>(0),
+    )?;
+    if networks.is_empty() {
+        let shared = "SELECT id FROM network WHERE shared = 1 AND external = 0 ORDER BY created_at LIMIT 2";
+        networks = tx.rows(shared, &[], |r| r.get(0))?;
+    }
+    if networks.len() > 1 {
+        return Err(Fault::conflict(
+            "Multiple possible networks found, use a Network ID to be more specific.",
+        ));
+    }
+    Ok(networks.into_iter().map(|n| Nic { network: Some(n), ..Nic::default() }).collect())
+}
+
+/// Groups by id or name. No answer for an empty list: the default group.
+fn find_groups(tx: &Tx<'_>, project: &ProjectId, wanted: &[String]) -> Result<Option<Vec<SecurityGroupId>>> {
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    let mut out = Vec::new();
+    for text in wanted {
+        if text == "default" {
+            out.push(act::group::default_of(tx, project)?);
+            continue;
+        }
+        let by_id = match text.parse() {
+            Ok(id) => table::group::by_id(tx, id)?.filter(|g| g.std.project == *project).map(|g| g.id),
+            Err(_) => None,
+        };
+        let found = match by_id {
+            Some(id) => vec![id],
+            None => table::group::by_name(tx, project, text)?,
+        };
+        match found.as_slice() {
+            [one] => out.push(*one),
+            [] => {
+                return Err(Fault::bad_reference(format!(
+                    "Unable to find security_group with name or id '{text}'."
+                )));
+            }
+            _ => {
+                return Err(Fault::conflict(format!(
+                    "Multiple security_group matches found for name '{text}', use an ID to be more specific."
+                )));
+            }
+        }
+    }
+    Ok(Some(out))
+}
+
+fn adopt(tx: &Tx<'_>, caller: &Caller, server: ServerId, id: PortId, position: i64) -> Result<PortId> {
+    let missing = || Fault::bad_reference(format!("Port {id} could not be found."));
+    let mut p = table::port::by_id(tx, id)?.filter(|p| caller.owns(&p.std.project)).ok_or_else(missing)?;
+    // Held before the look at who uses it, so that two servers cannot both take it.
+    table::bump(tx, "port", &id.to_string())?;
+    let device = tx.one("SELECT device_id FROM port WHERE id = $1", params![id], |r| r.get::<String>(0))?;
+    if !device.is_empty() {
+        return Err(Fault::conflict(format!("Port {id} is still in use.")));
+    }
+    p.device_id = server.to_string();
+    p.device_owner = "compute:nova".into();
+    p.made_by_compute = false;
+    p.position = position;
+    table::port::update(tx, &p)?;
+    Ok(id)
+}
+
+fn new_port(
+    tx: &Tx<'_>,
+    caller: &Caller,
+    server: ServerId,
+    hostname: &str,
+    nic: &Nic,
+    groups: &Option<Vec<SecurityGroupId>>,
+    position: i64,
+) -> Result<PortId> {
+    let id = nic.network.ok_or_else(|| Fault::bad_request("A NIC needs a network or a port."))?;
+    let network = act::network::visible(tx, caller, id)
+        .map_err(|_| Fault::bad_reference(format!("Network {id} could not be found.")))?;
+    check_usable(tx, caller, &network)?;
+    let new = act::port::New {
+        fixed: nic.fixed_ip.map(|a| vec![Want { subnet: None, address: Some(a) }]),
+        device_id: server.to_string(),
+        device_owner: "compute:nova".into(),
+        groups: if network.port_security { groups.clone() } else { None },
+        dns_name: hostname.to_owned(),
+        made_by_compute: true,
+        position,
+        ..act::port::New::plain(id, &caller.project)
+    };
+    act::port::make(tx, caller, &network, new).map(|p| p.id).map_err(in_computes_words)
+}
+
+fn check_usable(tx: &Tx<'_>, caller: &Caller, network: &Network) -> Result<()> {
+    if network.external && !network.shared && !caller.owns(&network.std.project) {
+        return Err(Fault::forbidden(format!(
+            "It is not allowed to create an interface on external network {}.",
+            network.id
+        )));
+    }
+    if table::subnet::of_network(tx, network.id)?.is_empty() {
+        return Err(Fault::bad_request(format!(
+            "Network {} requires a subnet in order to boot instances on.",
+            network.id
+        )));
+    }
+    Ok(())
+}
+
+fn in_computes_words(f: Fault) -> Fault {
+    match (f.kind, f.tag) {
+        (Kind::Quota, _) => Fault::quota("Maximum number of ports exceeded."),
+        (_, Some("IpAddressAlreadyAllocated" | "InvalidIpForNetwork" | "InvalidIpForSubnet")) => {
+            Fault::bad_request(f.message)
+        }
+        (Kind::NotFound, _) => Fault::bad_reference(f.message),
+        _ => f,
+    }
+}
+
+fn of_server(tx: &Tx<'_>, server: ServerId) -> Result<Vec<Port>> {
+    table::port::find(tx, "t.device_id = $1 AND t.device_owner LIKE 'compute:%'", params![server])
 }
 
 /// Binds a server's ports to a host, or (with `None`) to no host; touches the documents concerned.
-pub fn bind(_tx: &Tx<'_>, _server: ServerId, _host: Option<HostId>) -> Result<()> {
-    Err(missing())
+pub fn bind(tx: &Tx<'_>, server: ServerId, host: Option<HostId>) -> Result<()> {
+    let mut ports = of_server(tx, server)?;
+    if ports.iter().all(|p| p.host == host) {
+        return Ok(());
+    }
+    let name = match host {
+        Some(id) => {
+            tx.opt("SELECT name FROM host WHERE id = $1", params![id], |r| r.get(0))?.unwrap_or_default()
+        }
+        None => String::new(),
+    };
+    let mut hosts = touch::hosts_of_ports(tx, &ports)?;
+    for p in ports.iter_mut().filter(|p| p.host != host) {
+        p.host = host;
+        p.binding_host.clone_from(&name);
+        p.active = false;
+        table::port::update(tx, p)?;
+        table::bump(tx, "port", &p.id.to_string())?;
+    }
+    hosts.extend(touch::hosts_of_ports(tx, &ports)?);
+    store::host::touch_all(tx, hosts)
 }
 
 /// Lets go of a server's ports: those made for it are deleted (addresses, quota, floating IPs come
 /// free), the others are unbound and kept. Not an error when there are none.
-pub fn release(_tx: &Tx<'_>, _server: ServerId) -> Result<()> {
-    Err(missing())
+pub fn release(tx: &Tx<'_>, server: ServerId) -> Result<()> {
+    for p in of_server(tx, server)? {
+        release_one(tx, p)?;
+    }
+    Ok(())
+}
+
+/// Lets go of one of a server's ports (`os-interface` DELETE).
+///
+/// # Errors
+/// 404 when the server has no such port.
+pub fn release_port(tx: &Tx<'_>, server: ServerId, port: PortId) -> Result<()> {
+    let p = of_server(tx, server)?.into_iter().find(|p| p.id == port);
+    release_one(tx, p.ok_or_else(|| err::no_port(port))?)
+}
+
+fn release_one(tx: &Tx<'_>, mut p: Port) -> Result<()> {
+    if p.made_by_compute {
+        return act::port::remove(tx, &p);
+    }
+    let hosts = touch::hosts_of_ports(tx, std::slice::from_ref(&p))?;
+    p.host = None;
+    p.binding_host.clear();
+    p.device_id.clear();
+    p.device_owner.clear();
+    p.active = false;
+    p.position = 0;
+    table::port::update(tx, &p)?;
+    table::bump(tx, "port", &p.id.to_string())?;
+    store::host::touch_all(tx, hosts)
 }
 
 /// The NICs of servers, in their order.
-pub fn nics(_tx: &Tx<'_>, _servers: &[ServerId]) -> Result<HashMap<ServerId, Vec<doc::Nic>>> {
-    Err(missing())
+pub fn nics(tx: &Tx<'_>, servers: &[ServerId]) -> Result<HashMap<ServerId, Vec<doc::Nic>>> {
+    let ids: Vec<String> = servers.iter().map(ServerId::to_string).collect();
+    let found = table::children(
+        tx,
+        "SELECT p.device_id, p.id, p.network_id, p.mac, n.mtu FROM port p JOIN network n ON n.id = p.network_id
+         WHERE p.device_owner LIKE 'compute:%' AND p.device_id IN (",
+        ") ORDER BY p.position, p.created_at, p.id",
+        &ids,
+        |r| Ok(doc::Nic { port: r.get(1)?, network: r.get(2)?, mac: r.get(3)?, mtu: r.get(4)? }),
+    )?;
+    Ok(by_server(found))
 }
 
-/// All addresses of servers, fixed and floating, for `addresses` in lists (one query for many servers).
-pub fn addresses(_tx: &Tx<'_>, _servers: &[ServerId]) -> Result<HashMap<ServerId, Vec<Address>>> {
-    Err(missing())
+fn by_server<T>(found: HashMap<String, Vec<T>>) -> HashMap<ServerId, Vec<T>> {
+    found.into_iter().filter_map(|(id, list)| Some((id.parse().ok()?, list))).collect()
+}
+
+/// All addresses of servers, fixed and floating, for `addresses` in lists (two queries for many servers).
+pub fn addresses(tx: &Tx<'_>, servers: &[ServerId]) -> Result<HashMap<ServerId, Vec<Address>>> {
+    let ids: Vec<String> = servers.iter().map(ServerId::to_string).collect();
+    let mut found = table::children(
+        tx,
+        "SELECT p.device_id, n.id, n.name, a.address, p.mac, p.id FROM port p JOIN network n ON n.id = p.network_id
+         JOIN port_address a ON a.port_id = p.id
+         WHERE p.device_owner LIKE 'compute:%' AND p.device_id IN (",
+        ") ORDER BY p.position, p.created_at, p.id, a.seq",
+        &ids,
+        |r| address(r, false),
+    )?;
+    let floating = table::children(
+        tx,
+        "SELECT p.device_id, n.id, n.name, f.address, p.mac, p.id FROM port p JOIN network n ON n.id = p.network_id
+         JOIN floating_ip f ON f.port_id = p.id
+         WHERE p.device_owner LIKE 'compute:%' AND p.device_id IN (",
+        ") ORDER BY p.position, p.created_at, p.id, f.address",
+        &ids,
+        |r| address(r, true),
+    )?;
+    for (server, mut list) in floating {
+        found.entry(server).or_default().append(&mut list);
+    }
+    Ok(by_server(found))
+}
+
+fn address(r: &store::Row<'_>, floating: bool) -> Result<Address> {
+    Ok(Address {
+        network: r.get(1)?,
+        network_name: r.get(2)?,
+        address: r.get(3)?,
+        floating,
+        mac: r.get(4)?,
+        port: r.get(5)?,
+    })
 }
 
 /// Names of the security groups of servers' ports, each once.
-pub fn security_groups(_tx: &Tx<'_>, _servers: &[ServerId]) -> Result<HashMap<ServerId, Vec<String>>> {
-    Err(missing())
+pub fn security_groups(tx: &Tx<'_>, servers: &[ServerId]) -> Result<HashMap<ServerId, Vec<String>>> {
+    let ids: Vec<String> = servers.iter().map(ServerId::to_string).collect();
+    let found = table::children(
+        tx,
+        "SELECT DISTINCT p.device_id, g.name FROM port p JOIN port_security_group m ON m.port_id = p.id
+         JOIN security_group g ON g.id = m.group_id
+         WHERE p.device_owner LIKE 'compute:%' AND p.device_id IN (",
+        ") ORDER BY p.device_id, g.name",
+        &ids,
+        |r| r.get(1),
+    )?;
+    Ok(by_server(found))
 }
 
 /// Servers that have an address (fixed or floating) matching: for the filters `ip` and `ip6` (substring).
-pub fn servers_with_address(_tx: &Tx<'_>, _part: &str, _ip_version: u8) -> Result<Vec<ServerId>> {
-    Err(missing())
+pub fn servers_with_address(tx: &Tx<'_>, part: &str, ip_version: u8) -> Result<Vec<ServerId>> {
+    // What is in no address (also the wildcards of LIKE) matches nothing.
+    if !part.bytes().all(|b| b.is_ascii_hexdigit() || b == b'.' || b == b':') {
+        return Ok(Vec::new());
+    }
+    let mark = if ip_version == 6 { "%:%" } else { "%.%" };
+    let like = format!("%{}%", part.to_ascii_lowercase());
+    let mut q = Sql::new(
+        "SELECT p.device_id FROM port p JOIN port_address a ON a.port_id = p.id
+         WHERE p.device_owner LIKE 'compute:%'",
+    );
+    q.and("a.address LIKE", like.as_str()).and("a.address LIKE", mark);
+    q.push(
+        " UNION SELECT p.device_id FROM port p JOIN floating_ip f ON f.port_id = p.id
+         WHERE p.device_owner LIKE 'compute:%'",
+    );
+    q.and("f.address LIKE", like.as_str()).and("f.address LIKE", mark);
+    let ids = q.rows(tx, |r| r.get::<String>(0))?;
+    Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
 }
 
 /// One NIC as `os-interface` shows it.
@@ -95,6 +363,14 @@ pub struct Interface {
     pub fixed: Vec<doc::PortAddress>,
 }
 
-pub fn interfaces(_tx: &Tx<'_>, _server: ServerId) -> Result<Vec<Interface>> {
-    Err(missing())
+pub fn interfaces(tx: &Tx<'_>, server: ServerId) -> Result<Vec<Interface>> {
+    let ports = of_server(tx, server)?;
+    let view = |p: Port| Interface {
+        port: p.id,
+        network: p.network,
+        mac: p.mac,
+        active: p.active,
+        fixed: p.addresses,
+    };
+    Ok(ports.into_iter().map(view).collect())
 }

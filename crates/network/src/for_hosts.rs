@@ -1,7 +1,21 @@
 //! What each host should know of networks, made from the tables.
+//!
+//! ```text
+//! a bound port here ──▶ its network ──▶ routers with a leg on it ──▶ their other networks
+//! a router at home here ──▶ its networks, its external network, its gateway and floating IPs
+//! ```
+//! Unbound ports are left out: nothing can be sent to them, and their coming and going is no host's
+//! business. [`crate::touch`] is the other half of this file: whoever changes what is read here bumps
+//! the generation of the hosts that hold it.
 
-use base::{HostId, PortId, Result, doc};
-use store::Tx;
+use crate::model::{self, Port};
+use crate::{act, plan, table};
+use base::doc::{self, PortOwner, Remote};
+use base::{Fault, HostId, NetworkId, PortId, Result, RouterId, SecurityGroupId};
+use ipnet::IpNet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use store::{Sql, Tx, params};
 
 /// The network part of a host's desired document.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -11,12 +25,333 @@ pub struct HostNetworks {
     pub routers: Vec<doc::Router>,
 }
 
-/// Networks with a port bound to `host`, those that its routers join, and everything around them.
-pub fn document(_tx: &Tx<'_>, _host: HostId) -> Result<HostNetworks> {
-    Ok(HostNetworks::default())
+/// Gives a home to routers that wait for one. To be called when a host registers or is enabled.
+pub fn settle_homes(tx: &Tx<'_>) -> Result<()> {
+    act::router::settle_homes(tx)
 }
 
+/// Networks with a port bound to `host`, those that its routers join, and everything around them.
+pub fn document(tx: &Tx<'_>, host: HostId) -> Result<HostNetworks> {
+    let own =
+        tx.rows("SELECT DISTINCT network_id FROM port WHERE host_id = $1", params![host], |r| r.get(0))?;
+    let routers = routers_here(tx, host, &own)?;
+    let legs = legs(tx, &routers)?;
+    let gateways = gateways(tx, &routers, host)?;
+    let mut ids: BTreeSet<NetworkId> = own.into_iter().collect();
+    ids.extend(legs.iter().map(|p| p.network));
+    ids.extend(gateways.iter().map(|p| p.network));
+    let networks = networks(tx, &ids)?;
+    let subnets = table::subnet::of_networks(tx, &ids.into_iter().collect::<Vec<_>>())?;
+    let mut ports = bound_ports(tx, &networks)?;
+    let groups = groups(tx, host, &ports)?;
+    ports.retain(|p| !p.device_owner.starts_with("network:router"));
+    ports.extend(legs.iter().cloned());
+    ports.extend(gateways.iter().cloned());
+    ports.sort_by_key(|p| p.id);
+    ports.dedup_by_key(|p| p.id);
+    let routers =
+        routers.iter().map(|r| router_doc(tx, r, &legs, &gateways, &subnets)).collect::<Result<_>>()?;
+    let tunnels = tunnels(tx, host)?;
+    let networks = networks.iter().map(|n| network_doc(n, &subnets, &ports, &tunnels)).collect();
+    Ok(HostNetworks { networks, groups, routers })
+}
+
+fn routers_here(tx: &Tx<'_>, host: HostId, networks: &[NetworkId]) -> Result<Vec<model::Router>> {
+    let mut q = Sql::new("SELECT id FROM router WHERE home_host_id = ");
+    q.bind(host);
+    if !networks.is_empty() {
+        q.push(" UNION SELECT router_id FROM router_interface WHERE network_id IN (");
+        table::fill(&mut q, networks);
+        q.push(")");
+    }
+    let ids: Vec<RouterId> = q.rows(tx, |r| r.get(0))?;
+    table::router::by_ids(tx, &ids)
+}
+
+fn legs(tx: &Tx<'_>, routers: &[model::Router]) -> Result<Vec<Port>> {
+    if routers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut q = Sql::new("SELECT port_id FROM router_interface WHERE router_id IN (");
+    table::fill(&mut q, routers.iter().map(|r| r.id));
+    q.push(")");
+    let ids: Vec<PortId> = q.rows(tx, |r| r.get(0))?;
+    if ids.is_empty() { Ok(Vec::new()) } else { table::port::find_in(tx, "t.id", ids, "") }
+}
+
+/// The gateway ports of the routers that are at home here.
+fn gateways(tx: &Tx<'_>, routers: &[model::Router], host: HostId) -> Result<Vec<Port>> {
+    let ids: Vec<PortId> =
+        routers.iter().filter(|r| r.home == Some(host)).filter_map(|r| r.gateway_port).collect();
+    if ids.is_empty() { Ok(Vec::new()) } else { table::port::find_in(tx, "t.id", ids, "") }
+}
+
+fn networks(tx: &Tx<'_>, ids: &BTreeSet<NetworkId>) -> Result<Vec<model::Network>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut q = Sql::new(&format!("SELECT {} FROM network t WHERE t.id IN (", table::network::COLS));
+    table::fill(&mut q, ids);
+    q.push(") ORDER BY t.id");
+    q.rows(tx, table::network::read)
+}
+
+/// Ports that some host holds.
+fn bound_ports(tx: &Tx<'_>, networks: &[model::Network]) -> Result<Vec<Port>> {
+    if networks.is_empty() {
+        return Ok(Vec::new());
+    }
+    table::port::find_in(tx, "t.network_id", networks.iter().map(|n| n.id), " AND t.host_id IS NOT NULL")
+}
+
+/// Where the other hosts are reached.
+fn tunnels(tx: &Tx<'_>, host: HostId) -> Result<HashMap<HostId, IpAddr>> {
+    let hosts = tx.rows("SELECT id, facts FROM host WHERE id <> $1", params![host], |r| {
+        let facts: serde_json::Value = model::json(r, 1)?;
+        Ok((r.get::<HostId>(0)?, facts["tunnel"].as_str().and_then(|t| t.parse::<IpAddr>().ok())))
+    })?;
+    Ok(hosts.into_iter().filter_map(|(id, tunnel)| Some((id, tunnel?))).collect())
+}
+
+fn network_doc(
+    n: &model::Network,
+    subnets: &[model::Subnet],
+    ports: &[Port],
+    tunnels: &HashMap<HostId, IpAddr>,
+) -> doc::Network {
+    doc::Network {
+        id: n.id,
+        vni: n.vni,
+        mtu: n.mtu,
+        subnets: subnets.iter().filter(|s| s.network == n.id).map(subnet_doc).collect(),
+        ports: ports.iter().filter(|p| p.network == n.id).map(|p| port_doc(n, p, tunnels)).collect(),
+        uplink: if n.external {
+            n.uplink.clone().or(Some(host_nat(subnets, n.id)))
+        } else {
+            n.uplink.clone()
+        },
+    }
+}
+
+/// An external network that names no NIC hangs on the host itself, which has the gateways' addresses.
+fn host_nat(subnets: &[model::Subnet], network: NetworkId) -> doc::Uplink {
+    let addresses =
+        subnets.iter().filter(|s| s.network == network).filter_map(|s| with_prefix(s, s.gateway?));
+    doc::Uplink::HostNat { addresses: addresses.collect() }
+}
+
+fn with_prefix(s: &model::Subnet, a: IpAddr) -> Option<IpNet> {
+    IpNet::new(a, s.cidr.prefix_len()).ok()
+}
+
+fn subnet_doc(s: &model::Subnet) -> doc::Subnet {
+    let mode = s.address_mode.as_deref().or(s.ra_mode.as_deref());
+    doc::Subnet {
+        id: s.id,
+        cidr: s.cidr,
+        gateway: s.gateway,
+        dhcp: s.dhcp,
+        dns: s.dns.clone(),
+        routes: s.routes.clone(),
+        ipv6: match mode {
+            Some("slaac") => Some(doc::Ipv6Mode::Slaac),
+            Some("dhcpv6-stateless") => Some(doc::Ipv6Mode::DhcpStateless),
+            Some("dhcpv6-stateful") => Some(doc::Ipv6Mode::DhcpStateful),
+            _ => None,
+        },
+    }
+}
+
+fn port_doc(n: &model::Network, p: &Port, tunnels: &HashMap<HostId, IpAddr>) -> doc::Port {
+    let owner = if p.device_owner.starts_with("compute:") {
+        p.device_id.parse().map_or(PortOwner::Other, PortOwner::Guest)
+    } else if p.device_owner.starts_with("network:router") {
+        p.device_id.parse().map_or(PortOwner::Other, PortOwner::Router)
+    } else {
+        PortOwner::Other
+    };
+    let pair = |x: &model::Pair| {
+        let mac = Some(x.mac_address.clone()).filter(|m| *m != p.mac);
+        Some(doc::AddressPair { address: model::parse_net(&x.ip_address)?, mac })
+    };
+    let hostname = match p.addresses.first() {
+        _ if !p.dns_name.is_empty() => p.dns_name.clone(),
+        Some(a) => plan::host_name(a.address),
+        None => String::new(),
+    };
+    doc::Port {
+        id: p.id,
+        mac: p.mac.clone(),
+        addresses: p.addresses.clone(),
+        owner,
+        host: p.host,
+        tunnel: p.host.and_then(|h| tunnels.get(&h).copied()),
+        admin_up: p.admin_up && n.admin_up,
+        security: p.port_security,
+        groups: p.groups.clone(),
+        allowed_pairs: p.pairs.iter().filter_map(pair).collect(),
+        hostname,
+        dhcp_options: p.dhcp_options.clone(),
+    }
+}
+
+// ------------------------------------------------------------------------------------ routers
+
+fn router_doc(
+    tx: &Tx<'_>,
+    r: &model::Router,
+    legs: &[Port],
+    gateways: &[Port],
+    subnets: &[model::Subnet],
+) -> Result<doc::Router> {
+    let own = r.id.to_string();
+    let nets = |p: &Port| -> Vec<IpNet> {
+        let find = |a: &doc::PortAddress| {
+            subnets.iter().find(|s| s.id == a.subnet).and_then(|s| with_prefix(s, a.address))
+        };
+        p.addresses.iter().filter_map(find).collect()
+    };
+    let leg =
+        |p: &Port| doc::RouterLeg { port: p.id, network: p.network, mac: p.mac.clone(), addresses: nets(p) };
+    let gateway = match gateways.iter().find(|p| Some(p.id) == r.gateway_port) {
+        None => None,
+        Some(p) => Some(doc::Gateway {
+            port: p.id,
+            network: p.network,
+            mac: p.mac.clone(),
+            addresses: nets(p),
+            nexthops: nexthops(p, subnets),
+            snat: r.enable_snat,
+            floating: floating(tx, r.id)?,
+        }),
+    };
+    Ok(doc::Router {
+        id: r.id,
+        admin_up: r.admin_up,
+        legs: legs.iter().filter(|p| p.device_id == own).map(leg).collect(),
+        gateway,
+        routes: r.routes.clone(),
+    })
+}
+
+/// The gateways of the subnets that the port has an address of, one per IP version.
+fn nexthops(p: &Port, subnets: &[model::Subnet]) -> Vec<IpAddr> {
+    let mut by_version = BTreeMap::new();
+    for a in &p.addresses {
+        if let Some(g) = subnets.iter().find(|s| s.id == a.subnet).and_then(|s| s.gateway) {
+            by_version.entry(g.is_ipv6()).or_insert(g);
+        }
+    }
+    by_version.into_values().collect()
+}
+
+fn floating(tx: &Tx<'_>, router: RouterId) -> Result<Vec<doc::Floating>> {
+    let list = table::floating::find(tx, "t.router_id = $1", params![router])?;
+    Ok(list.iter().filter_map(|f| Some(doc::Floating { floating: f.address, fixed: f.fixed? })).collect())
+}
+
+// ------------------------------------------------------------------------------------ groups
+
+/// Groups of the ports that `host` holds, with their rules; and the groups that those rules name as
+/// peers, with the addresses of their members.
+fn groups(tx: &Tx<'_>, host: HostId, ports: &[Port]) -> Result<Vec<doc::SecurityGroup>> {
+    let local = ports.iter().filter(|p| p.host == Some(host) && p.port_security);
+    let local: BTreeSet<SecurityGroupId> = local.flat_map(|p| p.groups.iter().copied()).collect();
+    let rules = table::group::rules_of(tx, &local.iter().copied().collect::<Vec<_>>())?;
+    let peers: BTreeSet<SecurityGroupId> = rules.iter().filter_map(|r| r.remote_group).collect();
+    let members = members(tx, &peers)?;
+    let all: Vec<SecurityGroupId> = local.union(&peers).copied().collect();
+    let doc = |g: model::Group| doc::SecurityGroup {
+        id: g.id,
+        stateful: g.stateful,
+        rules: rules.iter().filter(|r| r.group == g.id).map(rule_doc).collect(),
+        members: members.get(&g.id).map(|m| m.iter().copied().collect()).unwrap_or_default(),
+    };
+    Ok(table::group::by_ids(tx, &all)?.into_iter().map(doc).collect())
+}
+
+fn rule_doc(r: &model::Rule) -> doc::SecurityRule {
+    let remote = match (r.remote_group, r.masked_prefix()) {
+        (Some(g), _) => Remote::Group(g),
+        (None, Some(p)) if p.prefix_len() > 0 => Remote::Prefix(p),
+        _ => Remote::Any,
+    };
+    doc::SecurityRule {
+        direction: if r.ingress { doc::Direction::Ingress } else { doc::Direction::Egress },
+        ip_version: if r.v6 { 6 } else { 4 },
+        protocol: r.proto,
+        min: r.min,
+        max: r.max,
+        remote,
+    }
+}
+
+/// Addresses of the bound ports in each group, and the single addresses that they may use beside.
+fn members(
+    tx: &Tx<'_>,
+    groups: &BTreeSet<SecurityGroupId>,
+) -> Result<BTreeMap<SecurityGroupId, BTreeSet<IpAddr>>> {
+    let mut out: BTreeMap<SecurityGroupId, BTreeSet<IpAddr>> = BTreeMap::new();
+    if groups.is_empty() {
+        return Ok(out);
+    }
+    let mut q = Sql::new(
+        "SELECT m.group_id, a.address FROM port_security_group m JOIN port p ON p.id = m.port_id
+         JOIN port_address a ON a.port_id = p.id WHERE p.host_id IS NOT NULL AND m.group_id IN (",
+    );
+    table::fill(&mut q, groups);
+    q.push(")");
+    for (g, a) in q.rows(tx, |r| Ok((r.get(0)?, r.get(1)?)))? {
+        out.entry(g).or_default().insert(a);
+    }
+    let mut q = Sql::new(
+        "SELECT m.group_id, p.allowed_pairs FROM port_security_group m JOIN port p ON p.id = m.port_id
+         WHERE p.host_id IS NOT NULL AND p.allowed_pairs <> '[]' AND m.group_id IN (",
+    );
+    table::fill(&mut q, groups);
+    q.push(")");
+    for (g, pairs) in q.rows(tx, |r| Ok((r.get(0)?, model::json::<Vec<model::Pair>>(r, 1)?)))? {
+        let single = |p: &model::Pair| {
+            model::parse_net(&p.ip_address).filter(|n| n.prefix_len() == n.max_prefix_len()).map(|n| n.addr())
+        };
+        out.entry(g).or_default().extend(pairs.iter().filter_map(single));
+    }
+    Ok(out)
+}
+
+// ------------------------------------------------------------------------------------ observed
+
 /// Takes over which ports a host has plugged: their status, and that of floating IPs behind them.
-pub fn observed(_tx: &Tx<'_>, _host: HostId, _ports_up: &[PortId]) -> Result<()> {
+/// Writes only what changed, and wakes the servers that a change is about.
+pub fn observed(tx: &Tx<'_>, host: HostId, ports_up: &[PortId]) -> Result<()> {
+    let up: BTreeSet<PortId> = ports_up.iter().copied().collect();
+    let ports = tx.rows(
+        "SELECT id, status, device_id, device_owner FROM port WHERE host_id = $1",
+        params![host],
+        |r| Ok((r.get::<PortId>(0)?, r.get::<String>(1)?, r.get::<String>(2)?, r.get::<String>(3)?)),
+    )?;
+    for (id, status, device, owner) in ports {
+        let now = if up.contains(&id) { "ACTIVE" } else { "DOWN" };
+        if status == now {
+            continue;
+        }
+        tx.exec("UPDATE port SET status = $2 WHERE id = $1", params![id, now])?;
+        table::bump(tx, "port", &id.to_string())?;
+        tx.exec("UPDATE floating_ip SET status = $2 WHERE port_id = $1", params![id, now])?;
+        if owner.starts_with("compute:") {
+            store::work::wake(tx, &device)?;
+        }
+    }
     Ok(())
+}
+
+/// The port by which a guest asks: who has this address on this network (metadata, DNS).
+///
+/// # Errors
+/// 404 when nobody has it.
+pub fn port_at(tx: &Tx<'_>, network: NetworkId, address: IpAddr) -> Result<PortId> {
+    let sql = "SELECT a.port_id FROM port_address a JOIN port p ON p.id = a.port_id
+               WHERE p.network_id = $1 AND a.address = $2";
+    tx.opt(sql, params![network, address], |r| r.get(0))?
+        .ok_or_else(|| Fault::not_found(format!("Nobody has {address} on network {network}.")))
 }

@@ -1,8 +1,25 @@
 //! The Network service (OpenStack Network API v2.0): networks, subnets, ports, routers, floating IPs,
 //! security groups, quotas; and what each host should know of them.
 //!
+//! ```text
+//! api/    parse → call → answer, one noun a file
+//! act/    the rules: what may be made, changed, deleted, and what follows
+//! table/  SQL
+//! plan    which address next (pure)
+//! touch   which hosts have to hear of a change
+//! ```
 //! Invariants: an address, a MAC and a VNI are rows with unique keys, so the database itself cannot give
 //! one twice; whatever changes what a host holds bumps that host's generation in the same transaction.
 
+mod act;
+mod err;
+mod first;
 pub mod for_compute;
 pub mod for_hosts;
+mod model;
+mod plan;
+mod table;
+mod touch;
+
+pub use first::first_start;
+

@@ -1,0 +1,181 @@
+//! Security groups and rules.
+
+use super::{Caller, give, take};
+use crate::model::{Group, Rule, Std};
+use crate::{err, table, touch};
+use base::{Fault, ProjectId, Result, SecurityGroupId, SecurityGroupRuleId};
+use store::{Tx, params, quota};
+
+/// A rule as asked for, checked in itself.
+#[derive(Debug, Clone)]
+pub struct NewRule {
+    pub group: SecurityGroupId,
+    pub description: String,
+    pub ingress: bool,
+    pub v6: bool,
+    pub protocol: String,
+    pub proto: Option<u8>,
+    pub min: Option<u16>,
+    pub max: Option<u16>,
+    pub remote_prefix: Option<String>,
+    pub remote_group: Option<SecurityGroupId>,
+}
+
+/// The group `default` of a project, made when it is first needed.
+pub fn default_of(tx: &Tx<'_>, project: &ProjectId) -> Result<SecurityGroupId> {
+    if let Some(id) = table::group::by_name(tx, project, "default")?.pop() {
+        return Ok(id);
+    }
+    let g = Group {
+        id: SecurityGroupId::new(),
+        std: Std::new(project, "default", "Default security group"),
+        stateful: true,
+    };
+    if table::group::insert(tx, &g)? {
+        let rules = first_rules(tx, &g, true)?;
+        quota::count(tx, project, "security_group", 1)?;
+        quota::count(tx, project, "security_group_rule", rules)?;
+        return Ok(g.id);
+    }
+    let made = table::group::by_name(tx, project, "default")?.pop();
+    made.ok_or_else(|| Fault::internal(format!("no default group of project {project}")))
+}
+
+/// The rules that a new group begins with; answers how many.
+fn first_rules(tx: &Tx<'_>, g: &Group, from_itself: bool) -> Result<i64> {
+    let mut n = 0;
+    for (ingress, v6) in [(false, false), (false, true), (true, false), (true, true)] {
+        if ingress && !from_itself {
+            continue;
+        }
+        let new = NewRule {
+            group: g.id,
+            description: String::new(),
+            ingress,
+            v6,
+            protocol: String::new(),
+            proto: None,
+            min: None,
+            max: None,
+            remote_prefix: None,
+            remote_group: ingress.then_some(g.id),
+        };
+        table::group::insert_rule(tx, &rule(&new, &g.std.project))?;
+        n += 1;
+    }
+    Ok(n)
+}
+
+fn rule(new: &NewRule, project: &ProjectId) -> Rule {
+    Rule {
+        id: SecurityGroupRuleId::new(),
+        std: Std::new(project, "", &new.description),
+        group: new.group,
+        ingress: new.ingress,
+        v6: new.v6,
+        protocol: new.protocol.clone(),
+        proto: new.proto,
+        min: new.min,
+        max: new.max,
+        remote_prefix: new.remote_prefix.clone(),
+        remote_group: new.remote_group,
+    }
+}
+
+pub fn create(
+    tx: &Tx<'_>,
+    project: &ProjectId,
+    name: &str,
+    description: &str,
+    stateful: bool,
+) -> Result<Group> {
+    default_of(tx, project)?;
+    if name == "default" {
+        return Err(err::conflict(
+            "SecurityGroupDefaultAlreadyExists",
+            "Default security group already exists.",
+        ));
+    }
+    take(tx, project, "security_group")?;
+    let g = Group { id: SecurityGroupId::new(), std: Std::new(project, name, description), stateful };
+    table::group::insert(tx, &g)?;
+    let rules = first_rules(tx, &g, false)?;
+    quota::count(tx, project, "security_group_rule", rules)?;
+    Ok(g)
+}
+
+/// A group that the caller sees.
+pub fn visible(tx: &Tx<'_>, caller: &Caller, id: SecurityGroupId) -> Result<Group> {
+    let g = table::group::by_id(tx, id)?.filter(|g| caller.owns(&g.std.project));
+    g.ok_or_else(|| err::no_group(id))
+}
+
+/// Refuses groups that the caller does not see; answers them once each.
+pub fn check_all(tx: &Tx<'_>, caller: &Caller, ids: &[SecurityGroupId]) -> Result<Vec<SecurityGroupId>> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    let found = table::group::by_ids(tx, &ids)?;
+    for id in &ids {
+        if !found.iter().any(|g| g.id == *id && caller.owns(&g.std.project)) {
+            return Err(err::no_group(id));
+        }
+    }
+    Ok(ids)
+}
+
+pub fn delete(tx: &Tx<'_>, caller: &Caller, g: &Group) -> Result<()> {
+    if g.std.name == "default" && !caller.admin {
+        return Err(err::conflict(
+            "SecurityGroupCannotRemoveDefault",
+            "Insufficient rights for removing default security group.",
+        ));
+    }
+    let in_use = || err::conflict("SecurityGroupInUse", format!("Security Group {} in use.", g.id));
+    let used = "SELECT 1 FROM port_security_group WHERE group_id = $1 LIMIT 1";
+    if tx.opt(used, params![g.id], |_| Ok(()))?.is_some() {
+        return Err(in_use());
+    }
+    // Rules elsewhere that name this group as their peer go with it.
+    let peers = tx.rows(
+        "SELECT id FROM security_group_rule WHERE remote_group_id = $1 AND group_id <> $1",
+        params![g.id],
+        |r| r.get::<SecurityGroupRuleId>(0),
+    )?;
+    for id in peers {
+        if let Some(r) = table::group::rule_by_id(tx, id)? {
+            delete_rule(tx, &r)?;
+        }
+    }
+    let rules = tx.exec("DELETE FROM security_group_rule WHERE group_id = $1", params![g.id])?;
+    give(tx, &g.std.project, "security_group_rule", usize::try_from(rules).unwrap_or(0))?;
+    table::delete(tx, "security_group", &g.id.to_string())
+        .map_err(err::still_used("SecurityGroupInUse", format!("Security Group {} in use.", g.id)))?;
+    give(tx, &g.std.project, "security_group", 1)
+}
+
+pub fn create_rule(tx: &Tx<'_>, caller: &Caller, new: &NewRule) -> Result<Rule> {
+    let g = visible(tx, caller, new.group)?;
+    if let Some(peer) = new.remote_group {
+        visible(tx, caller, peer)?;
+    }
+    let r = rule(new, &g.std.project);
+    take(tx, &g.std.project, "security_group_rule")?;
+    if !table::group::insert_rule(tx, &r)? {
+        return Err(err::conflict(
+            "SecurityGroupRuleExists",
+            format!("Security group rule already exists in group {}.", g.id),
+        ));
+    }
+    table::bump(tx, "security_group", &g.id.to_string())?;
+    touch::group(tx, g.id)?;
+    Ok(r)
+}
+
+pub fn delete_rule(tx: &Tx<'_>, r: &Rule) -> Result<()> {
+    table::bump(tx, "security_group", &r.group.to_string())?;
+    if table::delete(tx, "security_group_rule", &r.id.to_string())? {
+        give(tx, &r.std.project, "security_group_rule", 1)?;
+    }
+    touch::group(tx, r.group)
+}

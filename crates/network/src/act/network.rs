@@ -1,0 +1,143 @@
+//! Networks.
+
+use super::{Caller, give, take};
+use crate::model::{Network, Std};
+use crate::{err, table, touch};
+use base::doc::Uplink;
+use base::{Fault, NetworkId, ProjectId, Result};
+use store::{Tx, params};
+
+/// 1500 bytes of the usual underlay without the 50 that VXLAN over IPv4 takes.
+pub const VXLAN_MTU: u32 = 1450;
+pub const FLAT_MTU: u32 = 1500;
+/// Least IPv4 MTU (RFC 791), and the largest that NICs carry.
+pub const MIN_MTU: u32 = 68;
+pub const MAX_FLAT_MTU: u32 = 9000;
+
+/// A network as asked for.
+#[derive(Debug, Clone)]
+pub struct New {
+    pub project: ProjectId,
+    pub name: String,
+    pub description: String,
+    pub admin_up: bool,
+    pub shared: bool,
+    pub external: bool,
+    pub is_default: bool,
+    pub mtu: Option<u32>,
+    pub vni: Option<u32>,
+    pub uplink: Option<Uplink>,
+    pub port_security: bool,
+    pub dns_domain: String,
+}
+
+impl New {
+    pub fn plain(project: &ProjectId, name: &str) -> Self {
+        New {
+            project: project.clone(),
+            name: name.to_owned(),
+            description: String::new(),
+            admin_up: true,
+            shared: false,
+            external: false,
+            is_default: false,
+            mtu: None,
+            vni: None,
+            uplink: None,
+            port_security: true,
+            dns_domain: String::new(),
+        }
+    }
+}
+
+/// A network that the caller sees: an own, shared or external one.
+pub fn visible(tx: &Tx<'_>, caller: &Caller, id: NetworkId) -> Result<Network> {
+    let n = table::network::by_id(tx, id)?.filter(|n| caller.owns(&n.std.project) || n.shared || n.external);
+    n.ok_or_else(|| err::no_network(id))
+}
+
+/// Checks an MTU against what the network can carry.
+pub fn check_mtu(mtu: u32, flat: bool) -> Result<()> {
+    let max = if flat { MAX_FLAT_MTU } else { VXLAN_MTU };
+    if (MIN_MTU..=max).contains(&mtu) {
+        return Ok(());
+    }
+    Err(err::invalid(format!("The MTU must be between {MIN_MTU} and {max} on this network; {mtu} is not.")))
+}
+
+pub fn create(tx: &Tx<'_>, new: New) -> Result<Network> {
+    take(tx, &new.project, "network")?;
+    let flat = new.uplink.is_some();
+    let mtu = new.mtu.unwrap_or(if flat || new.external { FLAT_MTU } else { VXLAN_MTU });
+    check_mtu(mtu, flat || new.external)?;
+    if new.is_default {
+        only_default(tx, NetworkId::nil())?;
+    }
+    let mut n = Network {
+        id: NetworkId::new(),
+        std: Std::new(&new.project, &new.name, &new.description),
+        admin_up: new.admin_up,
+        shared: new.shared,
+        external: new.external,
+        is_default: new.is_default,
+        mtu,
+        vni: 0,
+        uplink: new.uplink,
+        port_security: new.port_security,
+        dns_domain: new.dns_domain,
+    };
+    if let Some(vni) = new.vni {
+        n.vni = vni;
+        if !table::network::insert(tx, &n)? {
+            return Err(err::conflict(
+                "TunnelIdInUse",
+                format!("Unable to create the network. The tunnel ID {vni} is in use."),
+            ));
+        }
+        return Ok(n);
+    }
+    for _ in 0..64 {
+        n.vni = rand::random_range(1..1 << 24);
+        if table::network::insert(tx, &n)? {
+            return Ok(n);
+        }
+    }
+    Err(Fault::unavailable("Unable to create the network. No tenant network is available for allocation.")
+        .tag("NoNetworkAvailable"))
+}
+
+/// Refuses a second default external network.
+pub fn only_default(tx: &Tx<'_>, but: NetworkId) -> Result<()> {
+    let sql = "SELECT id FROM network WHERE is_default = 1 AND id <> $1 LIMIT 1";
+    match tx.opt(sql, params![but], |r| r.get::<String>(0))? {
+        None => Ok(()),
+        Some(id) => Err(err::conflict(
+            "DefaultExternalNetworkExists",
+            format!("A default external network already exists: {id}."),
+        )),
+    }
+}
+
+/// Deletes a network with its subnets. Ports of others keep it (409).
+pub fn delete(tx: &Tx<'_>, n: &Network) -> Result<()> {
+    let why = format!(
+        "Unable to complete operation on network {}. There are one or more ports still in use on the network.",
+        n.id
+    );
+    let hosts = touch::hosts_of_networks(tx, &[n.id])?;
+    let ports = table::port::find(tx, "t.network_id = $1", params![n.id])?;
+    if ports.iter().any(|p| p.device_owner != "network:dhcp") {
+        return Err(err::conflict("NetworkInUse", why));
+    }
+    for p in &ports {
+        super::port::remove(tx, p)?;
+    }
+    for s in table::subnet::of_network(tx, n.id)? {
+        table::delete(tx, "subnet", &s.id.to_string())
+            .map_err(err::still_used("NetworkInUse", why.clone()))?;
+        give(tx, &s.std.project, "subnet", 1)?;
+    }
+    table::delete(tx, "network", &n.id.to_string()).map_err(err::still_used("NetworkInUse", why))?;
+    give(tx, &n.std.project, "network", 1)?;
+    store::host::touch_all(tx, hosts)
+}

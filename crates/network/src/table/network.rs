@@ -1,0 +1,68 @@
+//! SQL of networks.
+
+use crate::model::{Network, Std};
+use base::{Fault, NetworkId, Result};
+use store::{Row, Tx, params};
+
+pub const COLS: &str = "t.id, t.project_id, t.name, t.description, t.revision, t.created_at, t.updated_at, \
+     t.admin_up, t.shared, t.external, t.is_default, t.mtu, t.vni, t.uplink, t.port_security, t.dns_domain";
+
+pub fn read(r: &Row<'_>) -> Result<Network> {
+    let uplink: Option<String> = r.get(13)?;
+    Ok(Network {
+        id: r.get(0)?,
+        std: Std::read(r)?,
+        admin_up: r.get(7)?,
+        shared: r.get(8)?,
+        external: r.get(9)?,
+        is_default: r.get(10)?,
+        mtu: r.get(11)?,
+        vni: r.get(12)?,
+        uplink: uplink.map(|u| serde_json::from_str(&u)).transpose()?,
+        port_security: r.get(14)?,
+        dns_domain: r.get(15)?,
+    })
+}
+
+pub fn by_id(tx: &Tx<'_>, id: NetworkId) -> Result<Option<Network>> {
+    tx.opt(&format!("SELECT {COLS} FROM network t WHERE t.id = $1"), params![id], read)
+}
+
+/// False when the VNI is taken.
+pub fn insert(tx: &Tx<'_>, n: &Network) -> Result<bool> {
+    let uplink = n.uplink.as_ref().map(serde_json::to_string).transpose()?;
+    let added = tx.exec(
+        "INSERT INTO network (id, project_id, name, description, revision, created_at, updated_at, admin_up, shared,
+         external, is_default, mtu, vni, uplink, port_security, dns_domain)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+         ON CONFLICT (vni) DO NOTHING",
+        params![
+            n.id, &n.std.project, &n.std.name, &n.std.description, n.std.revision, n.std.created, n.std.updated,
+            n.admin_up, n.shared, n.external, n.is_default, n.mtu, n.vni, &uplink, n.port_security, &n.dns_domain
+        ],
+    )?;
+    Ok(added == 1)
+}
+
+/// Writes everything that may change.
+pub fn update(tx: &Tx<'_>, n: &Network) -> Result<()> {
+    let uplink = n.uplink.as_ref().map(serde_json::to_string).transpose().map_err(Fault::from)?;
+    tx.exec(
+        "UPDATE network SET name = $2, description = $3, admin_up = $4, shared = $5, external = $6,
+         is_default = $7, mtu = $8, uplink = $9, port_security = $10, dns_domain = $11 WHERE id = $1",
+        params![
+            n.id,
+            &n.std.name,
+            &n.std.description,
+            n.admin_up,
+            n.shared,
+            n.external,
+            n.is_default,
+            n.mtu,
+            &uplink,
+            n.port_security,
+            &n.dns_domain
+        ],
+    )?;
+    Ok(())
+}

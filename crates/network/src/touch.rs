@@ -1,0 +1,113 @@
+//! Which hosts have to hear of a change: exactly those whose document it alters.
+//!
+//! ```text
+//! network ──▶ hosts with a bound port on it, or on a network that one of its routers joins to it;
+//!             the homes of its routers, also of those that have their gateway on it
+//! router  ──▶ hosts with a bound port on any of its networks; its home
+//! group   ──▶ rules: hosts with a bound port in it; members: hosts with a bound port in a group that
+//!             names it as a peer
+//! ```
+//! Unbound ports are in no document, so what happens to them bothers nobody. Before something goes,
+//! its hosts are asked for; after something came, they are asked for again.
+
+use crate::model::Port;
+use crate::table::fill;
+use base::{HostId, NetworkId, Result, RouterId, SecurityGroupId};
+use store::{Sql, Tx, params};
+
+/// Hosts that hold something of these networks.
+pub fn hosts_of_networks(tx: &Tx<'_>, networks: &[NetworkId]) -> Result<Vec<HostId>> {
+    if networks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut q = Sql::new("SELECT p.host_id FROM port p WHERE p.host_id IS NOT NULL AND p.network_id IN (");
+    fill(&mut q, networks);
+    q.push(
+        ") UNION SELECT p.host_id FROM router_interface a JOIN router_interface b ON b.router_id = a.router_id
+         JOIN port p ON p.network_id = b.network_id WHERE p.host_id IS NOT NULL AND a.network_id IN (",
+    );
+    fill(&mut q, networks);
+    q.push(
+        ") UNION SELECT r.home_host_id FROM router_interface a JOIN router r ON r.id = a.router_id
+         WHERE r.home_host_id IS NOT NULL AND a.network_id IN (",
+    );
+    fill(&mut q, networks);
+    q.push(
+        ") UNION SELECT r.home_host_id FROM port g JOIN router r ON r.gateway_port_id = g.id
+         WHERE r.home_host_id IS NOT NULL AND g.device_owner = 'network:router_gateway' AND g.network_id IN (",
+    );
+    fill(&mut q, networks);
+    q.push(")");
+    q.rows(tx, |r| r.get(0))
+}
+
+/// Hosts that hold this router.
+pub fn hosts_of_router(tx: &Tx<'_>, router: RouterId) -> Result<Vec<HostId>> {
+    tx.rows(
+        "SELECT p.host_id FROM router_interface i JOIN port p ON p.network_id = i.network_id
+         WHERE i.router_id = $1 AND p.host_id IS NOT NULL
+         UNION SELECT home_host_id FROM router WHERE id = $1 AND home_host_id IS NOT NULL",
+        params![router],
+        |r| r.get(0),
+    )
+}
+
+/// Hosts that filter by the rules of these groups.
+pub fn hosts_of_groups(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<HostId>> {
+    if groups.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut q = Sql::new(
+        "SELECT DISTINCT p.host_id FROM port_security_group g JOIN port p ON p.id = g.port_id
+         WHERE p.host_id IS NOT NULL AND g.group_id IN (",
+    );
+    fill(&mut q, groups);
+    q.push(")");
+    q.rows(tx, |r| r.get(0))
+}
+
+/// Hosts whose rules name these groups as peers, so that they hold the members' addresses.
+pub fn hosts_of_members(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<HostId>> {
+    if groups.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut q = Sql::new(
+        "SELECT DISTINCT p.host_id FROM security_group_rule r JOIN port_security_group g ON g.group_id = r.group_id
+         JOIN port p ON p.id = g.port_id WHERE p.host_id IS NOT NULL AND r.remote_group_id IN (",
+    );
+    fill(&mut q, groups);
+    q.push(")");
+    q.rows(tx, |r| r.get(0))
+}
+
+/// Hosts that hold something of these ports, as they are in the database now. Only bound ports and
+/// routers' legs are held by anybody.
+pub fn hosts_of_ports(tx: &Tx<'_>, ports: &[Port]) -> Result<Vec<HostId>> {
+    let held: Vec<&Port> =
+        ports.iter().filter(|p| p.host.is_some() || p.device_owner.starts_with("network:router")).collect();
+    let mut networks: Vec<NetworkId> = held.iter().map(|p| p.network).collect();
+    networks.sort_unstable();
+    networks.dedup();
+    let mut groups: Vec<SecurityGroupId> = held.iter().flat_map(|p| p.groups.iter().copied()).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let mut hosts = hosts_of_networks(tx, &networks)?;
+    hosts.extend(hosts_of_members(tx, &groups)?);
+    Ok(hosts)
+}
+
+pub fn networks(tx: &Tx<'_>, networks: &[NetworkId]) -> Result<()> {
+    store::host::touch_all(tx, hosts_of_networks(tx, networks)?)
+}
+
+pub fn router(tx: &Tx<'_>, id: RouterId) -> Result<()> {
+    store::host::touch_all(tx, hosts_of_router(tx, id)?)
+}
+
+pub fn group(tx: &Tx<'_>, id: SecurityGroupId) -> Result<()> {
+    store::host::touch_all(tx, hosts_of_groups(tx, &[id])?)
+}
+
+pub fn ports(tx: &Tx<'_>, ports: &[Port]) -> Result<()> {
+    store::host::touch_all(tx, hosts_of_ports(tx, ports)?)
+}
