@@ -1,6 +1,177 @@
-//! The byte server.
+//! The byte server: consoles and logs of this host's guests, for the region (which speaks to users).
+//!
+//! ```text
+//! GET /v1/guests/{id}/log?lines=N   200 text/plain: the last N lines (or bytes=N) of the serial console
+//! GET /v1/guests/{id}/serial        WebSocket: the serial console, both ways, any number of viewers
+//! GET /v1/guests/{id}/vnc           WebSocket: the RFB stream as binary messages
+//! ```
+//! The caller proves itself with the host's own token. Errors are a sentence as text/plain: 404 no such
+//! guest here, 409 it does not run, 503 too many viewers.
+
+use crate::guest::Dir;
+use crate::guest::console::{Consoles, connect, pump};
+use crate::guest::logs::{Tail, serial_tail};
 use crate::host::Host;
+use axum::Router;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use base::{Fault, Kind, Result, ServerId};
+use sha2::{Digest, Sha512};
 use std::sync::Arc;
-pub async fn serve(_host: Arc<Host>, _listener: tokio::net::TcpListener, _token: String) {
-    std::future::pending::<()>().await;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// A keystroke or a paste; the longest message that a viewer may send.
+const MESSAGE_MAX: usize = 1 << 20;
+/// Lines of the log when the caller does not say.
+const LINES: usize = 1000;
+
+struct Bytes {
+    host: Arc<Host>,
+    consoles: Consoles,
+    /// Digest of the token, so that comparing takes the same time whatever was sent.
+    token: [u8; 64],
+    stop: CancellationToken,
+}
+
+/// Serves until dropped; viewers are let go then.
+pub async fn serve(host: Arc<Host>, listener: TcpListener, token: String) {
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
+    let token = Sha512::digest(format!("Bearer {token}")).into();
+    let state = Arc::new(Bytes { host, consoles: Consoles::new(stop.clone()), token, stop });
+    let app = Router::new()
+        .route("/v1/guests/{id}/log", get(log))
+        .route("/v1/guests/{id}/serial", get(serial))
+        .route("/v1/guests/{id}/vnc", get(vnc))
+        .layer(middleware::from_fn_with_state(state.clone(), only_the_region))
+        .with_state(state);
+    if let Err(e) = axum::serve(listener, app).await {
+        tracing::error!("consoles and logs cannot be read any more: {e}");
+    }
+}
+
+async fn only_the_region(State(bytes): State<Arc<Bytes>>, request: Request, next: Next) -> Response {
+    let sent = request.headers().get(header::AUTHORIZATION).map_or(&[][..], |v| v.as_bytes());
+    if Sha512::digest(sent)[..] == bytes.token[..] {
+        next.run(request).await
+    } else {
+        Refusal(Fault::unauthorized()).into_response()
+    }
+}
+
+async fn log(
+    State(bytes): State<Arc<Bytes>>,
+    Path(id): Path<ServerId>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let dir = bytes.dir(id)?;
+    let tail = tail_of(query.as_deref().unwrap_or_default())?;
+    let text = tokio::task::spawn_blocking(move || serial_tail(&dir, tail)).await;
+    let text = text.map_err(Fault::internal)??;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+fn tail_of(query: &str) -> Result<Tail> {
+    let number = |text: &str| {
+        text.parse::<usize>()
+            .map_err(|_| Fault::bad_request(format!("{text:?} is not a number of lines or bytes.")))
+    };
+    for pair in query.split('&').filter(|p| !p.is_empty()) {
+        match pair.split_once('=') {
+            Some(("lines", n)) => return Ok(Tail::Lines(number(n)?)),
+            Some(("bytes", n)) => return Ok(Tail::Bytes(number(n)?)),
+            _ => {}
+        }
+    }
+    Ok(Tail::Lines(LINES))
+}
+
+async fn serial(
+    State(bytes): State<Arc<Bytes>>,
+    Path(id): Path<ServerId>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Refusal> {
+    let viewer = bytes.consoles.join(&bytes.dir(id)?).await?;
+    let stop = bytes.stop.clone();
+    Ok(accept(upgrade, async move |socket| {
+        tokio::select! {
+            () = viewer.serve(socket) => {}
+            () = stop.cancelled() => {}
+        }
+    }))
+}
+
+async fn vnc(
+    State(bytes): State<Arc<Bytes>>,
+    Path(id): Path<ServerId>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Refusal> {
+    let stream = connect(&bytes.dir(id)?, "vnc.sock").await?;
+    let stop = bytes.stop.clone();
+    Ok(accept(upgrade, async move |socket| {
+        tokio::select! {
+            () = pump(socket, stream) => {}
+            () = stop.cancelled() => {}
+        }
+    }))
+}
+
+fn accept<F>(upgrade: WebSocketUpgrade, serve: impl FnOnce(WebSocket) -> F + Send + 'static) -> Response
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    upgrade.protocols(["binary"]).max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX).on_upgrade(serve)
+}
+
+impl Bytes {
+    fn dir(&self, id: ServerId) -> Result<Dir> {
+        let dir = Dir::of(&self.host.data, id);
+        if dir.root().is_dir() { Ok(dir) } else { Err(Fault::not_found("This guest is not on this host.")) }
+    }
+}
+
+/// A fault as this server says it.
+struct Refusal(Fault);
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Refusal(fault)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = match self.0.kind {
+            Kind::BadRequest => StatusCode::BAD_REQUEST,
+            Kind::Unauthorized => StatusCode::UNAUTHORIZED,
+            Kind::NotFound => StatusCode::NOT_FOUND,
+            Kind::Conflict => StatusCode::CONFLICT,
+            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => {
+                tracing::error!("bytes: {}", self.0);
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
+        (status, headers, self.0.message).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_part_of_the_log_is_asked_for() {
+        assert!(matches!(tail_of("lines=7"), Ok(Tail::Lines(7))));
+        assert!(matches!(tail_of("x=1&bytes=9"), Ok(Tail::Bytes(9))));
+        assert!(matches!(tail_of(""), Ok(Tail::Lines(LINES))));
+        assert!(tail_of("lines=all").is_err());
+    }
 }

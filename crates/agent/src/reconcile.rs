@@ -11,7 +11,7 @@ use crate::guest::{Dir, logs, process, write_private};
 use crate::host::Host;
 use crate::link::Backoff;
 use base::doc::{Desired, HostFacts, Observed, Problem, VERSION};
-use base::{Fault, Micros, Result, ServerId};
+use base::{Fault, HostId, Micros, Result, ServerId};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -69,17 +69,24 @@ pub async fn follow(host: Arc<Host>) {
 }
 
 fn accept(host: &Host, since: u64, new: Desired) -> Result<()> {
-    if new.host != host.id {
-        return Err(Fault::conflict(format!("the document is of host {}, not ours", new.host)));
-    }
-    let held = host.desired.borrow().is_some();
-    if held && new.generation <= since {
-        return Err(Fault::conflict(format!("refused generation {}: {since} is held", new.generation)));
-    }
+    acceptable(host.id, host.desired.borrow().is_some().then_some(since), &new)?;
     write_private(&host.data.join(DOCUMENT), &serde_json::to_vec(&new)?)?;
     tracing::debug!(generation = new.generation, guests = new.guests.len(), "new document");
     host.desired.send_replace(Some(Arc::new(new)));
     Ok(())
+}
+
+/// A document is ours and newer than the one held, or it is refused.
+fn acceptable(host: HostId, held: Option<u64>, new: &Desired) -> Result<()> {
+    if new.host != host {
+        return Err(Fault::conflict(format!("the document is of host {}, not ours", new.host)));
+    }
+    match held {
+        Some(held) if new.generation <= held => {
+            Err(Fault::conflict(format!("refused generation {}: {held} is held", new.generation)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One keeper task and the line to it.
@@ -217,5 +224,29 @@ pub async fn trim_logs(host: Arc<Host>) {
                 tracing::warn!(guest = %id, "its log could not be cut: {fault}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_documents_that_are_old_or_of_others() {
+        let host = HostId::new();
+        let new = Desired {
+            version: VERSION,
+            host,
+            generation: 5,
+            guests: vec![],
+            networks: vec![],
+            groups: vec![],
+            routers: vec![],
+        };
+        assert!(acceptable(host, None, &new).is_ok());
+        assert!(acceptable(host, Some(4), &new).is_ok());
+        assert!(acceptable(host, Some(5), &new).is_err());
+        assert!(acceptable(host, Some(6), &new).is_err());
+        assert!(acceptable(HostId::new(), None, &new).is_err());
     }
 }

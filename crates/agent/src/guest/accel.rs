@@ -71,6 +71,8 @@ async fn boots_under_kvm(file: &PathBuf) -> bool {
     let mut sector = vec![0xba, 0xf8, 0x03, 0xb0, b'K', 0xee, 0xfa, 0xf4, 0xeb, 0xfd];
     sector.resize(510, 0);
     sector.extend([0x55, 0xaa]);
+    // The BIOS boots from no disk of a single sector.
+    sector.resize(1 << 20, 0);
     if std::fs::write(file, &sector).is_err() {
         return false;
     }

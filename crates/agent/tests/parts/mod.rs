@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Long enough for any condition on a busy machine; only a failure ever waits for it.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const TOKEN: &str = "secret-of-the-test-host";
 
 /// Assembled by hand (GNU as, 16 bits): greets on the serial port, enables the power button, then on each
@@ -261,12 +261,14 @@ impl Agent {
             panic!("never saw on the serial port: {what}; it holds {:?}", self.serial(id));
         }
     }
-    /// Types into the guest's serial port past the agent.
-    pub async fn type_serial(&self, id: ServerId, text: &str) {
+    /// Types into the guest's serial port past the agent. What the guest has not read is lost when the
+    /// returned stream is dropped.
+    pub async fn type_serial(&self, id: ServerId, text: &str) -> tokio::net::UnixStream {
         use tokio::io::AsyncWriteExt;
         let dir = agent::guest::Dir::of(&self.config.data, id);
         let mut serial = dir.connect("serial.sock").await.unwrap();
         serial.write_all(text.as_bytes()).await.unwrap();
+        serial
     }
     /// Waits, with no agent running, until the guest has powered itself off.
     pub async fn until_shut_down(&self, id: ServerId) {
@@ -281,7 +283,7 @@ impl Agent {
         if self.task.is_some() {
             self.kill().await;
         }
-        agent::stop_guests(&self.config.data, Duration::ZERO).await.unwrap();
+        agent::wipe(&self.config.data, self.config.prefix.clone()).await.unwrap();
     }
 }
 
