@@ -10,7 +10,7 @@ use super::plan::{Plan, SpacePlan};
 use super::reason;
 use super::rules::{Rules, Table};
 use super::sockets;
-use super::space::Space;
+use super::space::{Space, UPLINK};
 use base::doc::Problem;
 use base::names::Prefix;
 use base::{PortId, Result};
@@ -105,21 +105,33 @@ impl Converge<'_> {
             outcome.fresh.insert(one.ns.clone());
             known.spaces.insert(one.ns.clone(), Applied { space: Space::fresh(), rules: None });
         }
-        // A pair of devices dies with the namespace of either end.
+        self.part(plan, known, &outcome.fresh);
+        Ok(())
+    }
+
+    /// Where one end of a pair of devices went with its namespace, the other end goes too. The kernel
+    /// would do it, but only after the last socket inside is closed.
+    fn part(&self, plan: &Plan, known: &mut Known, fresh: &BTreeSet<String>) {
         for one in &plan.spaces {
-            for (device, outside) in &one.outside {
-                let Some(other) = outside.other.as_ref() else { continue };
-                let lost = |ns: &String| outcome.fresh.contains(ns);
-                let knew = known.spaces.get(&one.ns).is_some_and(|a| a.space.links.contains_key(device));
-                if lost(other) && knew {
-                    known.spaces.remove(&one.ns);
-                }
-                if lost(&one.ns) && !lost(other) {
-                    known.spaces.remove(other);
+            if one.outside.contains_key(UPLINK) && fresh.contains(&one.ns) {
+                known.host = None;
+            }
+            for (near, outside) in &one.outside {
+                let (Some(far), Some(other)) = (&outside.far, &outside.other) else { continue };
+                let (ns, widow) = match (fresh.contains(&one.ns), fresh.contains(other)) {
+                    (true, false) => (other, far),
+                    (false, true) => (&one.ns, near),
+                    _ => continue,
+                };
+                if known.spaces.get(ns).is_none_or(|a| a.space.links.contains_key(widow)) {
+                    let line = kernel::remove(format!("link del dev {widow}"));
+                    if let Err(e) = self.kernel.batch(Tool::Ip, Some(ns), &[line]) {
+                        tracing::warn!(error = %e, %ns, "half a pair of devices could not be removed");
+                    }
+                    known.spaces.remove(ns);
                 }
             }
         }
-        Ok(())
     }
 
     fn namespaces(&self) -> Result<BTreeSet<String>> {
@@ -157,7 +169,12 @@ impl Converge<'_> {
             }
             let have = known.spaces.get(&one.ns);
             let has = |device: &str| have.is_some_and(|a| a.space.links.contains_key(device));
-            lines.extend(one.outside.iter().filter(|(d, _)| !has(d)).map(|(_, o)| act(&o.command)));
+            for (_, outside) in one.outside.iter().filter(|(device, _)| !has(device)) {
+                if let (Some(far), None) = (&outside.far, &outside.other) {
+                    lines.push(kernel::remove(format!("link del dev {far}")));
+                }
+                lines.push(act(&outside.command));
+            }
         }
         // What is missing afterwards fails again, with its reason, where it is needed.
         if let Err(e) = self.kernel.batch(Tool::Ip, None, &lines) {

@@ -24,17 +24,19 @@ pub struct SpacePlan {
     pub ns: String,
     pub space: Space,
     pub rules: Rules,
-    /// Devices that are made from the host's namespace: the name inside, the command, and the
-    /// namespace of the other end.
+    /// Devices that are made from the host's namespace, by their names inside.
     pub outside: BTreeMap<String, Outside>,
     /// Guests' ports that are up once all of it is applied.
     pub ports: Vec<PortId>,
     pub problems: Vec<Problem>,
 }
 
+/// How such a device is made, and the other end of a pair: its name, and its namespace unless that
+/// is the host's own.
 #[derive(Debug, Clone)]
 pub struct Outside {
     pub command: String,
+    pub far: Option<String>,
     pub other: Option<String>,
 }
 
@@ -211,7 +213,7 @@ impl SpacePlan {
     fn leg(&mut self, prefix: &Prefix, router: &Router, port: PortId, mac: Mac, mtu: u32) {
         let (near, far, other) = (prefix.leg_net(port), prefix.leg_router(port), prefix.router_ns(router.id));
         let command = format!("link add {near} netns {} type veth peer name {far} netns {other}", self.ns);
-        self.outside.insert(near.clone(), Outside { command, other: Some(other) });
+        self.outside.insert(near.clone(), Outside { command, far: Some(far), other: Some(other) });
         self.space.forwarding.insert((near.clone(), mac), None);
         self.space.links.insert(near, Link { bridge: Some(CLOSED), ..link(Kind::Veth, mtu) });
     }
@@ -221,14 +223,14 @@ impl SpacePlan {
             "link add {TUNNEL} netns {} type vxlan id {} dstport {TUNNEL_PORT} nolearning",
             self.ns, network.vni
         );
-        self.outside.insert(TUNNEL.into(), Outside { command, other: None });
+        self.outside.insert(TUNNEL.into(), Outside { command, far: None, other: None });
         let bridge = Some(BridgePort { tunnel: true, ..CLOSED });
         self.space.links.insert(TUNNEL.into(), Link { bridge, ..link(Kind::Vxlan, network.mtu) });
     }
 
     fn uplink(&mut self, far: &str, mtu: u32) {
         let command = format!("link add {UPLINK} netns {} type veth peer name {far}", self.ns);
-        self.outside.insert(UPLINK.into(), Outside { command, other: None });
+        self.outside.insert(UPLINK.into(), Outside { command, far: Some(far.to_owned()), other: None });
         self.space.links.insert(UPLINK.into(), Link { bridge: Some(OPEN), ..link(Kind::Veth, mtu) });
     }
 
@@ -240,7 +242,7 @@ impl SpacePlan {
             return;
         }
         let command = format!("link set dev {device} netns {}", self.ns);
-        self.outside.insert(device.to_owned(), Outside { command, other: None });
+        self.outside.insert(device.to_owned(), Outside { command, far: None, other: None });
         let nic = Link { mtu: None, bridge: Some(OPEN), ..link(Kind::Nic, 0) };
         self.space.links.insert(device.to_owned(), nic);
     }

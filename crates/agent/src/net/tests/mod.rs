@@ -317,6 +317,11 @@ async fn routers_route_translate_and_carry_floating_addresses() {
     world.restart().await;
     world.apply(&doc).await;
     assert!(b.pings("10.0.1.5") && c.pings(&at(1).to_string()));
+    // The outside network's namespace is lost, and with it one end of two pairs of devices.
+    let lost = format!("netns del {}", world.network_ns(doc.networks[2].id));
+    Kernel::default().batch(Tool::Ip, None, &[act(lost)]).unwrap();
+    world.apply(&doc).await;
+    assert!(c.pings(&at(1).to_string()));
     world.apply(&document(vec![], vec![])).await;
     assert_eq!(world.traces(), Vec::<String>::new());
 }
