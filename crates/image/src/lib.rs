@@ -1,8 +1,124 @@
 //! The Image service (OpenStack Image API v2): images, their content stored once per content, streamed
 //! both ways and verified; formats recognised by looking, refused when they lie.
+//!
+//! - `api/`: one file per noun of the API; `table/`: SQL; `model`: rows and views; `attribute`: what
+//!   clients may set.
+//! - `upload` → `incoming` → `probe` → `content`: the way of content into the directory; `life`: its end.
+//! - [`for_boot`]: what Compute asks, in Compute's transaction.
+//!
+//! Invariants: an active image has its whole content on disk; content is named by its SHA-512 and never
+//! changes; an image that the caller may not see is never told apart from one that does not exist.
 
+mod api;
+mod attribute;
+mod content;
+mod first;
 mod for_compute;
+mod incoming;
+mod life;
+mod limits;
 mod model;
+mod probe;
 mod table;
+mod upload;
 
+pub use api::service;
 pub use for_compute::{BootImage, for_boot};
+pub use life::BlobLife;
+pub use limits::Limits;
+
+use base::Result;
+use content::{Contents, blocking, is_digest};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::Db;
+use store::log::{Level, event};
+use tokio::sync::Semaphore;
+
+/// The service's state.
+pub struct Image {
+    db: Db,
+    contents: Contents,
+    limits: Limits,
+    uploads: Semaphore,
+}
+
+impl Image {
+    /// Opens (and makes, if need be) the directory of contents and tidies up what an earlier process
+    /// left half-done. One process works on a directory.
+    pub async fn open(db: Db, dir: &Path) -> Result<Arc<Image>> {
+        Self::with(db, dir, Limits::default()).await
+    }
+
+    /// Like [`Image::open`], with other limits.
+    pub async fn with(db: Db, dir: &Path, limits: Limits) -> Result<Arc<Image>> {
+        let uploads = Semaphore::new(limits.uploads);
+        let image = Arc::new(Image { db, contents: Contents::open(dir)?, limits, uploads });
+        image.sweep().await?;
+        Ok(image)
+    }
+
+    /// Puts right what a crash can leave: uploads that nobody continues, temporary files, files without
+    /// a row. Says so when the content of an image is missing. Belongs to the start, before requests.
+    pub async fn sweep(self: &Arc<Self>) -> Result<()> {
+        let image = self.clone();
+        let parts = blocking(move || image.contents.clear_incoming()).await?;
+        let uploads = self.db.write(table::blob::give_all_back).await?;
+        let known = self.db.read(table::blob::all).await?;
+        let image = self.clone();
+        let (mut rows, files) = blocking(move || {
+            let files = image.contents.all()?;
+            Ok((known.into_iter().collect::<std::collections::BTreeSet<_>>(), files))
+        })
+        .await?;
+        let mut orphans = 0;
+        for sha512 in files {
+            if !rows.remove(&sha512) {
+                let image = self.clone();
+                blocking(move || image.contents.remove(&sha512)).await?;
+                orphans += 1;
+            }
+        }
+        if parts + orphans > 0 || uploads > 0 {
+            tracing::info!(parts, orphans, uploads, "tidied up after the last process");
+        }
+        self.db
+            .write(move |tx| {
+                for sha512 in rows {
+                    if table::blob::is_used(tx, &sha512)? {
+                        let text = "The content of this image is missing on disk; restore it from a backup.";
+                        event(tx, Level::Error, "image.missing", &sha512, text)?;
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Where the content with this digest is, if it is stored.
+    pub fn blob_path(&self, sha512: &str) -> PathBuf {
+        self.contents.path(sha512)
+    }
+
+    /// The content with this digest and its length in bytes.
+    ///
+    /// # Errors
+    /// 404 when there is none.
+    pub async fn open_blob(&self, sha512: &str) -> Result<(tokio::fs::File, u64)> {
+        let missing = || base::Fault::not_found(format!("There is no image content {sha512}."));
+        if !is_digest(sha512) {
+            return Err(missing());
+        }
+        let file = tokio::fs::File::open(self.blob_path(sha512)).await.map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => missing(),
+            _ => e.into(),
+        })?;
+        let bytes = file.metadata().await?.len();
+        Ok((file, bytes))
+    }
+}
+
+/// The life-cycle of image contents, for the work engine.
+pub fn life(image: Arc<Image>) -> BlobLife {
+    BlobLife(image)
+}

@@ -135,13 +135,13 @@ impl Record {
 
 /// An image as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
+pub struct Shown {
     pub row: Record,
     pub properties: BTreeMap<String, String>,
     pub tags: BTreeSet<String>,
 }
 
-impl Image {
+impl Shown {
     /// The JSON of the API. Properties come first, so that none can take an attribute's place.
     pub fn view(&self) -> Value {
         let row = &self.row;

@@ -1,7 +1,7 @@
 //! Content rows and the steps of an upload, seen from the database.
 
 use crate::model::Content;
-use base::{ImageId, Micros, Result};
+use base::{Fault, ImageId, Micros, Result};
 use store::{Tx, params};
 
 /// True when the content was not known before.
@@ -25,13 +25,17 @@ pub fn is_used(tx: &Tx<'_>, sha512: &str) -> Result<bool> {
     Ok(row.is_some())
 }
 
-/// True when the row was there and no image shows the content.
-pub fn delete_unused(tx: &Tx<'_>, sha512: &str) -> Result<bool> {
-    let n = tx.exec(
+/// # Errors
+/// 409 when an image shows the content after all.
+pub fn delete_unused(tx: &Tx<'_>, sha512: &str) -> Result<()> {
+    tx.exec(
         "DELETE FROM image_blob WHERE sha512 = $1 AND NOT EXISTS (SELECT 1 FROM image WHERE sha512 = $1)",
         params![sha512],
     )?;
-    Ok(n == 1)
+    if is_used(tx, sha512)? {
+        return Err(Fault::conflict(format!("content {sha512} is in use again")));
+    }
+    Ok(())
 }
 
 /// Every content that some image shows, or some row stands for.

@@ -1,6 +1,6 @@
 //! Images with their tags and properties.
 
-use crate::model::{Container, Content, DiskFormat, Image, MemberStatus, Record, Visibility, unknown};
+use crate::model::{Container, Content, DiskFormat, MemberStatus, Record, Shown, Visibility, unknown};
 use api::{Auth, Scope};
 use base::{Fault, ImageId, Micros, Result};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -59,18 +59,27 @@ pub fn visible(tx: &Tx<'_>, auth: &Auth, id: ImageId) -> Result<Record> {
     if seen { Ok(row) } else { Err(unknown(id)) }
 }
 
-/// The image if the caller may change it.
+/// The image if the caller may change it, locked until the transaction ends. Every transaction that
+/// changes images locks in this order: image, quota, content; so none waits for another in a circle.
 ///
 /// # Errors
 /// 404 when the caller may not see it, 403 when only that.
 pub fn changeable(tx: &Tx<'_>, auth: &Auth, id: ImageId) -> Result<Record> {
+    lock(tx, id)?;
     let row = visible(tx, auth, id)?;
     row.changeable_by(auth)?;
     Ok(row)
 }
 
+/// Keeps other transactions from changing the image until this one ends. A write that changes nothing
+/// is the lock that both databases have.
+pub fn lock(tx: &Tx<'_>, id: ImageId) -> Result<()> {
+    tx.exec("UPDATE image SET updated_at = updated_at WHERE id = $1", params![id])?;
+    Ok(())
+}
+
 /// Adds tags and properties to rows, two statements for any number of rows.
-pub fn complete(tx: &Tx<'_>, rows: Vec<Record>) -> Result<Vec<Image>> {
+pub fn complete(tx: &Tx<'_>, rows: Vec<Record>) -> Result<Vec<Shown>> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -90,18 +99,18 @@ pub fn complete(tx: &Tx<'_>, rows: Vec<Record>) -> Result<Vec<Image>> {
     }
     let whole = rows.into_iter().map(|row| {
         let (tags, properties) = (tags.remove(&row.id), properties.remove(&row.id));
-        Image { row, properties: properties.unwrap_or_default(), tags: tags.unwrap_or_default() }
+        Shown { row, properties: properties.unwrap_or_default(), tags: tags.unwrap_or_default() }
     });
     Ok(whole.collect())
 }
 
-pub fn complete_one(tx: &Tx<'_>, row: Record) -> Result<Image> {
+pub fn complete_one(tx: &Tx<'_>, row: Record) -> Result<Shown> {
     complete(tx, vec![row])?.pop().ok_or_else(|| Fault::internal("an image was lost"))
 }
 
 /// # Errors
 /// 409 when the id is taken.
-pub fn insert(tx: &Tx<'_>, image: &Image) -> Result<()> {
+pub fn insert(tx: &Tx<'_>, image: &Shown) -> Result<()> {
     let row = &image.row;
     tx.exec_unique(
         "INSERT INTO image (id, owner, name, status, visibility, disk_format, container_format, min_disk, min_ram,
@@ -127,7 +136,7 @@ pub fn insert(tx: &Tx<'_>, image: &Image) -> Result<()> {
 }
 
 /// Writes everything that a client can change.
-pub fn update(tx: &Tx<'_>, image: &Image) -> Result<()> {
+pub fn update(tx: &Tx<'_>, image: &Shown) -> Result<()> {
     let row = &image.row;
     tx.exec(
         "UPDATE image SET owner = $2, name = $3, visibility = $4, disk_format = $5, container_format = $6,
@@ -151,7 +160,7 @@ pub fn update(tx: &Tx<'_>, image: &Image) -> Result<()> {
     write_extras(tx, image)
 }
 
-fn write_extras(tx: &Tx<'_>, image: &Image) -> Result<()> {
+fn write_extras(tx: &Tx<'_>, image: &Shown) -> Result<()> {
     for (name, value) in &image.properties {
         tx.exec(
             "INSERT INTO image_property (image_id, name, value) VALUES ($1, $2, $3)",

@@ -1,0 +1,114 @@
+//! Limits on everything that a client can make long or many.
+
+use crate::model::Content;
+use base::{Fault, Kind, ProjectId, Result};
+use std::time::Duration;
+use store::{Tx, quota};
+
+/// Names of the quota rows, as Image's own quota API calls them.
+pub const COUNT: &str = "image_count_total";
+/// In MiB; each image counts in full, also when its content is shared with another.
+pub const SIZE: &str = "image_size_total";
+
+/// Limits of the service.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of one image.
+    pub image_bytes: u64,
+    /// Uploads at the same time.
+    pub uploads: usize,
+    /// How long an upload may stand still.
+    pub idle: Duration,
+    /// Images of a project that has no limit of its own.
+    pub count: i64,
+    /// MiB of a project that has no limit of its own; -1: without limit.
+    pub size_mib: i64,
+    pub properties: usize,
+    pub tags: usize,
+    pub members: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            image_bytes: 1 << 40,
+            uploads: 64,
+            idle: Duration::from_secs(300),
+            count: 100,
+            size_mib: -1,
+            properties: 128,
+            tags: 128,
+            members: 128,
+        }
+    }
+}
+
+impl Limits {
+    pub fn take_count(&self, tx: &Tx<'_>, owner: &ProjectId) -> Result<()> {
+        quota::take(tx, owner, COUNT, 1, self.count)?.map_err(over)
+    }
+    pub fn take_size(&self, tx: &Tx<'_>, owner: &ProjectId, content: &Content) -> Result<()> {
+        quota::take(tx, owner, SIZE, mib(content.bytes), self.size_mib)?.map_err(over)
+    }
+    /// Gives back what an image took.
+    pub fn give(&self, tx: &Tx<'_>, owner: &ProjectId, content: Option<&Content>) -> Result<()> {
+        quota::give(tx, owner, COUNT, 1)?;
+        content.map_or(Ok(()), |c| quota::give(tx, owner, SIZE, mib(c.bytes)))
+    }
+    /// Moves what an image takes to another project. The rows are locked in the order of the projects,
+    /// so that two moves in opposite directions do not wait for each other.
+    pub fn hand_over(
+        &self,
+        tx: &Tx<'_>,
+        from: &ProjectId,
+        to: &ProjectId,
+        content: Option<&Content>,
+    ) -> Result<()> {
+        if from < to {
+            self.give(tx, from, content)?;
+        }
+        self.take_count(tx, to)?;
+        if let Some(content) = content {
+            self.take_size(tx, to, content)?;
+        }
+        if from > to {
+            self.give(tx, from, content)?;
+        }
+        Ok(())
+    }
+    /// Bytes that the project may still store; `None`: without limit.
+    pub fn left(&self, tx: &Tx<'_>, owner: &ProjectId) -> Result<Option<u64>> {
+        let usage = quota::usage(tx, owner, SIZE, self.size_mib)?;
+        let left = u64::try_from(usage.max.saturating_sub(usage.used)).unwrap_or(0);
+        Ok((usage.max >= 0).then(|| left.saturating_mul(1 << 20)))
+    }
+}
+
+/// MiB begun.
+fn mib(bytes: u64) -> i64 {
+    i64::try_from(bytes.div_ceil(1 << 20)).unwrap_or(i64::MAX)
+}
+
+fn over(over: quota::Over) -> Fault {
+    let unit = if over.resource == SIZE { " MiB" } else { "" };
+    Fault::new(
+        Kind::Quota,
+        format!(
+            "The request would exceed the project's quota {}: it asks for {}{unit}, {}{unit} of {}{unit} are used. Delete \
+             images that are no longer needed, or ask an administrator for more.",
+            over.resource, over.requested, over.usage.used, over.usage.max
+        ),
+    )
+}
+
+/// # Errors
+/// 413 when there are more than `max`.
+pub fn at_most(what: &str, n: usize, max: usize) -> Result<()> {
+    if n <= max {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Kind::TooLarge,
+        format!("The limit has been exceeded: {n} {what}, at most {max} are allowed."),
+    ))
+}

@@ -1,0 +1,293 @@
+//! How content comes to an image.
+//!
+//! ```text
+//!   queued ─▶ saving ─▶ temporary file, digests beside it ─▶ looked at ─▶ at its place ─▶ one transaction:
+//!     ▲                                                                                   content row,
+//!     └───────────── refused, cut short, disk full, client gone ◀──────────────────┘      quota, active
+//! ```
+//!
+//! An upload is a task of its own, because the server drops a handler whose client goes away, and then
+//! somebody has to tidy up. Whatever ends it, the image is active with its content, or queued again and
+//! nothing is left.
+
+use crate::incoming::{self, Incoming, Piece};
+use crate::model::{Container, Content, DiskFormat, Status};
+use crate::{Image, content::blocking, life::BlobLife, limits::Limits, probe, table};
+use api::Auth;
+use base::{Fault, ImageId, Kind, Micros, ProjectId, Result};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use std::fmt::Display;
+use std::sync::Arc;
+use store::{Tx, log, work};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// Bytes that are handed on together.
+const BATCH: usize = 1 << 20;
+
+/// An image in `saving`, held by one upload.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    id: ImageId,
+    /// Tells the image from a later one with the same id.
+    created_at: Micros,
+    owner: ProjectId,
+    /// What the content has to be; `None` when it is wrapped in a container.
+    format: Option<DiskFormat>,
+    /// Bytes that it may have.
+    max: Limit,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Limit {
+    Service(u64),
+    Quota(u64),
+}
+
+impl Limit {
+    /// # Errors
+    /// 413 when `bytes` are too many.
+    fn check(self, bytes: u64) -> Result<()> {
+        match self {
+            Limit::Service(max) if bytes > max => Err(Fault::new(
+                Kind::TooLarge,
+                format!("The image is larger than the {max} bytes that are allowed."),
+            )),
+            Limit::Quota(max) if bytes > max => Err(Fault::new(
+                Kind::Quota,
+                format!(
+                    "The image is larger than what the project's quota image_size_total leaves ({max} bytes). Delete \
+                     images that are no longer needed, or ask an administrator for more."
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What arrives, and how one knows that it is over.
+pub struct Arrival<S> {
+    pub body: S,
+    /// As announced.
+    pub length: Option<u64>,
+    /// Cancelled when the client is gone.
+    pub gone: CancellationToken,
+}
+
+/// Takes the whole content of a queued image.
+///
+/// # Errors
+/// 409 when the image is not queued; 413, 415 and 400 for content that is not kept, and then the image is
+/// queued again.
+pub async fn upload<S, E>(
+    image: Arc<Image>,
+    auth: Arc<Auth>,
+    who: log::Who,
+    id: ImageId,
+    arrival: Arrival<S>,
+) -> Result<()>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
+    E: Display,
+{
+    let _slot = image
+        .uploads
+        .try_acquire()
+        .map_err(|_| Fault::unavailable("Too many uploads are under way. Try again in a moment."))?;
+    let limits = image.limits.clone();
+    let claim = image.db.write(move |tx| begin(tx, &limits, &auth, id)).await?;
+    let outcome = take(&image, &claim, arrival, who).await;
+    if outcome.is_err() {
+        let (id, created_at) = (claim.id, claim.created_at);
+        if let Err(fault) = image.db.write(move |tx| table::blob::give_back(tx, id, created_at)).await {
+            tracing::error!(image = %id, %fault, "an image stays in saving until the next start");
+        }
+    }
+    outcome
+}
+
+fn begin(tx: &Tx<'_>, limits: &Limits, auth: &Auth, id: ImageId) -> Result<Claim> {
+    let row = table::image::changeable(tx, auth, id)?;
+    if row.status != Status::Queued {
+        return Err(Fault::conflict(format!(
+            "The content of image {id} can be uploaded while it is queued; it is {}.",
+            row.status.as_str()
+        )));
+    }
+    let (Some(format), Some(container)) = (row.disk_format, row.container) else {
+        return Err(Fault::bad_request(
+            "Properties disk_format, container_format must be set prior to saving data.",
+        ));
+    };
+    let max = match limits.left(tx, &row.owner)? {
+        Some(left) if left < limits.image_bytes => Limit::Quota(left),
+        _ => Limit::Service(limits.image_bytes),
+    };
+    if !table::blob::begin(tx, id)? {
+        return Err(Fault::conflict(format!("Another upload to image {id} has begun.")));
+    }
+    let format = (container == Container::Bare).then_some(format);
+    Ok(Claim { id, created_at: row.created_at, owner: row.owner, format, max })
+}
+
+async fn take<S, E>(image: &Arc<Image>, claim: &Claim, arrival: Arrival<S>, who: log::Who) -> Result<()>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
+    E: Display,
+{
+    if let Some(length) = arrival.length {
+        claim.max.check(length)?;
+    }
+    let gone = arrival.gone.clone();
+    let incoming = receive(image, claim, arrival).await?;
+    let (incoming, virtual_size) = look(incoming, claim.format).await?;
+    if gone.is_cancelled() {
+        return Err(client_gone());
+    }
+    keep(image, claim, incoming, virtual_size, who).await
+}
+
+async fn receive<S, E>(image: &Image, claim: &Claim, arrival: Arrival<S>) -> Result<Incoming>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
+    E: Display,
+{
+    let (feed, outcome) = incoming::start(&image.contents.incoming())?;
+    let gone = arrival.gone.clone();
+    let pumped = tokio::select! {
+        out = pump(arrival, claim.max, image.limits.idle, feed) => out,
+        () = gone.cancelled() => Err(client_gone()),
+    };
+    // The writer ends in any case, as its feed has closed; only then is the temporary file gone.
+    let written = ended(outcome).await;
+    pumped.and(written)
+}
+
+async fn ended(outcome: oneshot::Receiver<Result<Incoming>>) -> Result<Incoming> {
+    outcome.await.map_err(|_| Fault::internal("the writer of an upload panicked"))?
+}
+
+/// Hands the body on in batches, until it ends or is too long.
+async fn pump<S, E>(
+    mut arrival: Arrival<S>,
+    max: Limit,
+    idle: std::time::Duration,
+    feed: mpsc::Sender<Piece>,
+) -> Result<()>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: Display,
+{
+    let (mut total, mut batch, mut held) = (0_u64, Vec::new(), 0);
+    loop {
+        let next = tokio::time::timeout(idle, arrival.body.next()).await.map_err(|_| {
+            Fault::bad_request(format!(
+                "The upload stood still for {} seconds and was given up; nothing was kept.",
+                idle.as_secs()
+            ))
+        })?;
+        let part = match next {
+            None => break,
+            Some(Err(e)) => {
+                return Err(Fault::bad_request("The upload was cut short; nothing was kept.").because(e));
+            }
+            Some(Ok(part)) => part,
+        };
+        total += part.len() as u64;
+        max.check(total)?;
+        held += part.len();
+        batch.push(part);
+        if held >= BATCH {
+            held = 0;
+            if feed.send(Piece::Data(std::mem::take(&mut batch))).await.is_err() {
+                return Ok(()); // the writer has failed and says why
+            }
+        }
+    }
+    if arrival.length.is_some_and(|l| l != total) {
+        return Err(Fault::bad_request(format!(
+            "The upload was cut short after {total} bytes; nothing was kept."
+        )));
+    }
+    // A writer that is gone has failed and says why.
+    if feed.send(Piece::Data(batch)).await.is_ok() {
+        let _ = feed.send(Piece::End).await;
+    }
+    Ok(())
+}
+
+fn client_gone() -> Fault {
+    Fault::bad_request("The client went away during the upload; nothing was kept.")
+}
+
+/// Looks at the content; answers the size of the disk in it.
+async fn look(incoming: Incoming, format: Option<DiskFormat>) -> Result<(Incoming, Option<u64>)> {
+    let Some(format) = format else { return Ok((incoming, None)) };
+    blocking(move || {
+        let source = probe::OnDisk { file: &incoming.file, size: incoming.bytes };
+        let size = probe::inspect(&source, format)?;
+        Ok((incoming, Some(size)))
+    })
+    .await
+}
+
+/// Puts the file at its place and makes the image active, under the digest's lock.
+async fn keep(
+    image: &Arc<Image>,
+    claim: &Claim,
+    incoming: Incoming,
+    virtual_size: Option<u64>,
+    who: log::Who,
+) -> Result<()> {
+    let content =
+        Content { sha512: incoming.sha512.clone(), md5: incoming.md5.clone(), bytes: incoming.bytes };
+    let lock = image.contents.lock(&content.sha512).await;
+    let files = image.clone();
+    blocking(move || files.contents.put(incoming)).await?;
+    let (limits, claim, row) = (image.limits.clone(), claim.clone(), content.clone());
+    let kept = image.db.write(move |tx| finish(tx, &limits, &claim, &row, virtual_size, &who)).await;
+    if kept.is_err() {
+        discard(image, &content.sha512).await;
+    }
+    drop(lock);
+    kept
+}
+
+fn finish(
+    tx: &Tx<'_>,
+    limits: &Limits,
+    claim: &Claim,
+    content: &Content,
+    virtual_size: Option<u64>,
+    who: &log::Who,
+) -> Result<()> {
+    table::image::lock(tx, claim.id)?;
+    limits.take_size(tx, &claim.owner, content)?;
+    if table::blob::insert(tx, content)? {
+        work::start::<BlobLife>(tx, &content.sha512, &crate::life::Blob::Kept)?;
+    } else {
+        // Whoever is about to remove the content has to look again.
+        work::wake(tx, &content.sha512)?;
+    }
+    if !table::blob::finish(tx, claim.id, claim.created_at, content, virtual_size)? {
+        return Err(Fault::not_found(format!(
+            "Image {} was deleted during the upload; nothing was kept.",
+            claim.id
+        )));
+    }
+    log::audit(tx, who, "image.upload", &claim.id.to_string())
+}
+
+/// Removes a file that no row stands for. Failing at that is no harm: the next start does it.
+async fn discard(image: &Arc<Image>, sha512: &str) {
+    let digest = sha512.to_owned();
+    let known = image.db.read(move |tx| table::blob::exists(tx, &digest)).await;
+    if !matches!(known, Ok(false)) {
+        return;
+    }
+    let (files, digest) = (image.clone(), sha512.to_owned());
+    if let Err(fault) = blocking(move || files.contents.remove(&digest)).await {
+        tracing::warn!(sha512, %fault, "a file without an image stays behind until the next start");
+    }
+}
