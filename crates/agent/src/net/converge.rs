@@ -97,7 +97,7 @@ impl Converge<'_> {
         }
         let missing: Vec<_> = plan.spaces.iter().filter(|p| !present.contains(&p.ns)).collect();
         let lines: Vec<_> = missing.iter().map(|p| act(format!("netns add {}", p.ns))).collect();
-        if let Err(e) = self.kernel.batch(Tool::Ip, None, &lines) {
+        if let Err(e) = self.kernel.batch(Tool::Names, None, &lines) {
             tracing::warn!(error = %e, "a namespace could not be made");
         }
         let made = if missing.is_empty() { BTreeSet::new() } else { self.namespaces()? };
@@ -149,7 +149,7 @@ impl Converge<'_> {
             }
             lines.push(kernel::remove(format!("netns del {ns}")));
         }
-        self.kernel.batch(Tool::Ip, None, &lines)
+        self.kernel.batch(Tool::Names, None, &lines)
     }
 
     fn clear(&self, ns: &str) -> Result<()> {
@@ -190,7 +190,7 @@ impl Converge<'_> {
         if let Some(have) = known.spaces.get_mut(&one.ns)
             && have.space.settings != one.space.settings
         {
-            kernel::sysctls(Some(&one.ns), &one.space.settings)?;
+            self.kernel.sysctls(Some(&one.ns), &one.space.settings)?;
             have.space.settings.clone_from(&one.space.settings);
         }
         Ok(())
@@ -206,7 +206,7 @@ impl Converge<'_> {
             self.kernel.batch(Tool::Ip, ns, &changes.make)?;
             self.load(ns, have, &one.rules)?;
             if have.space.device_settings != one.space.device_settings {
-                kernel::sysctls(ns, &one.space.device_settings)?;
+                self.kernel.sysctls(ns, &one.space.device_settings)?;
             }
             self.kernel.batch(Tool::Ip, ns, &changes.set)?;
             self.kernel.batch(Tool::Bridge, ns, &changes.forwarding)?;
@@ -257,7 +257,7 @@ impl Converge<'_> {
         // Devices that were made in this round are not in what is remembered; that is how new looks.
         let changes = have.space.changes(&plan.host, std::process::id());
         if have.space.settings != plan.host.settings {
-            kernel::sysctls(None, &plan.host.settings)?;
+            self.kernel.sysctls(None, &plan.host.settings)?;
         }
         self.kernel.batch(Tool::Ip, None, &changes.set)?;
         // After a restart the table may be there without need; naming it makes it go.

@@ -36,19 +36,41 @@ pub fn remove(text: impl Into<String>) -> Line {
     Line { text: text.into(), forgive: true }
 }
 
-/// The two programs that take batches.
+/// The programs that take batches.
 #[derive(Debug, Clone, Copy)]
 pub enum Tool {
     Ip,
     Bridge,
+    /// `ip netns`: names of namespaces belong to the machine and are written outside of them all.
+    Names,
+}
+
+impl Tool {
+    fn program(self) -> &'static str {
+        match self {
+            Tool::Ip | Tool::Names => "ip",
+            Tool::Bridge => "bridge",
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 pub struct Kernel {
     starts: AtomicU64,
+    /// The namespace that stands for the host's own, where several hosts share a kernel.
+    home: Option<String>,
 }
 
 impl Kernel {
+    #[cfg(test)]
+    pub fn at(home: String) -> Self {
+        Kernel { home: Some(home), ..Kernel::default() }
+    }
+
+    fn place<'a>(&'a self, ns: Option<&'a str>) -> Option<&'a str> {
+        ns.or(self.home.as_deref())
+    }
+
     /// How many processes have been started so far.
     pub fn starts(&self) -> u64 {
         self.starts.load(Ordering::Relaxed)
@@ -88,12 +110,10 @@ impl Kernel {
         if lines.is_empty() {
             return Ok(());
         }
-        let program = match tool {
-            Tool::Ip => "ip",
-            Tool::Bridge => "bridge",
-        };
+        let program = tool.program();
         let input: String = lines.iter().map(|l| format!("{}\n", l.text)).collect();
-        let mut args = ns.map_or(vec![], |ns| vec!["-n", ns]);
+        let place = if matches!(tool, Tool::Names) { None } else { self.place(ns) };
+        let mut args = place.map_or(vec![], |ns| vec!["-n", ns]);
         args.extend(["-force", "-batch", "-"]);
         let output = self.run(program, &args, &input)?;
         let failed = failures(lines, &String::from_utf8_lossy(&output.stderr));
@@ -106,7 +126,7 @@ impl Kernel {
     /// Loads a rule set as one transaction.
     pub fn nft(&self, ns: Option<&str>, rules: &str) -> Result<()> {
         let load = || self.run("nft", &["-f", "-"], rules);
-        let output = match ns {
+        let output = match self.place(ns) {
             Some(ns) => inside(ns, load)??,
             None => load()?,
         };
@@ -128,13 +148,29 @@ impl Kernel {
         Ok(())
     }
 
+    /// Writes settings under /proc/sys, given by their paths below it.
+    pub fn sysctls(&self, ns: Option<&str>, settings: &BTreeMap<String, String>) -> Result<()> {
+        let write = || -> Result<()> {
+            for (path, value) in settings {
+                let file = format!("/proc/sys/{path}");
+                // What is already so is left alone: some kernels offer a setting for reading only.
+                if std::fs::read_to_string(&file).is_ok_and(|now| now.trim() == value) {
+                    continue;
+                }
+                std::fs::write(&file, value).map_err(|e| Fault::internal(format!("{file}: {e}")))?;
+            }
+            Ok(())
+        };
+        match self.place(ns) {
+            Some(ns) => inside(ns, write)?,
+            None => write(),
+        }
+    }
+
     /// What `ip -j …` or `bridge -j …` print, as a list.
     pub fn look(&self, tool: Tool, ns: Option<&str>, args: &[&str]) -> Result<Vec<Value>> {
-        let program = match tool {
-            Tool::Ip => "ip",
-            Tool::Bridge => "bridge",
-        };
-        let mut all = ns.map_or(vec![], |ns| vec!["-n", ns]);
+        let program = tool.program();
+        let mut all = self.place(ns).map_or(vec![], |ns| vec!["-n", ns]);
         all.push("-j");
         all.extend(args);
         let output = self.run(program, &all, "")?;
@@ -207,25 +243,6 @@ pub fn namespaces(prefix: &str) -> Result<Vec<String>> {
     };
     let names = entries.filter_map(|e| e.ok()?.file_name().into_string().ok());
     Ok(names.filter(|n| n.starts_with(prefix)).collect())
-}
-
-/// Writes settings under /proc/sys, given by their paths below it.
-pub fn sysctls(ns: Option<&str>, settings: &BTreeMap<String, String>) -> Result<()> {
-    let write = || -> Result<()> {
-        for (path, value) in settings {
-            let file = format!("/proc/sys/{path}");
-            // What is already so is left alone: some kernels offer a setting for reading only.
-            if std::fs::read_to_string(&file).is_ok_and(|now| now.trim() == value) {
-                continue;
-            }
-            std::fs::write(&file, value).map_err(|e| Fault::internal(format!("{file}: {e}")))?;
-        }
-        Ok(())
-    };
-    match ns {
-        Some(ns) => inside(ns, write)?,
-        None => write(),
-    }
 }
 
 /// `struct ifreq` as TUNSETIFF reads it.

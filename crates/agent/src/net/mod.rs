@@ -49,7 +49,6 @@ use base::names::Prefix;
 use base::{Fault, HostId, Kind, NetworkId, PortId, Result};
 use converge::{Converge, Known, Outcome};
 use kernel::Kernel;
-use plan::Plan;
 use serve::{NetServers, RouterServers};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -98,33 +97,26 @@ impl Datapath {
     /// fails is reported and the rest goes on.
     pub async fn apply(&self, desired: &Desired) -> NetReport {
         let plan = plan::plan(&self.prefix, self.host, desired);
-        let mut state = self.state.lock().await;
-        let mut outcome = match self.converge(plan, &mut state).await {
-            Ok(outcome) => outcome,
-            Err(e) => {
-                let reason = reason(&e);
-                let problem = Problem { kind: "host".into(), id: self.host.to_string(), reason };
-                return NetReport { ports_up: vec![], problems: vec![problem] };
-            }
-        };
-        self.serve(desired, &mut state, &mut outcome);
-        NetReport { ports_up: outcome.ports_up, problems: outcome.problems }
-    }
-
-    /// The kernel's part, on a thread that may block.
-    async fn converge(&self, plan: Plan, state: &mut State) -> Result<Outcome> {
         let (prefix, kernel) = (self.prefix.clone(), self.kernel.clone());
-        let mut known = std::mem::take(&mut state.known);
+        // The lock goes with the work: a caller that gives up waiting must not let a second one in.
+        let mut state = self.state.clone().lock_owned().await;
         let work = move || {
             let before = kernel.starts();
-            let outcome = Converge { kernel: &kernel, prefix: &prefix }.run(&plan, &mut known);
+            let outcome = Converge { kernel: &kernel, prefix: &prefix }.run(&plan, &mut state.known);
             let processes = kernel.starts() - before;
             tracing::debug!(processes, problems = outcome.problems.len(), "networks applied");
-            (known, outcome)
+            (state, outcome)
         };
-        let (known, outcome) = tokio::task::spawn_blocking(work).await.map_err(Fault::internal)?;
-        state.known = known;
-        Ok(outcome)
+        match tokio::task::spawn_blocking(work).await {
+            Ok((mut state, mut outcome)) => {
+                self.serve(desired, &mut state, &mut outcome);
+                NetReport { ports_up: outcome.ports_up, problems: outcome.problems }
+            }
+            Err(e) => {
+                let (id, reason) = (self.host.to_string(), e.to_string());
+                NetReport { ports_up: vec![], problems: vec![Problem { kind: "host".into(), id, reason }] }
+            }
+        }
     }
 
     /// Gives the servers their newest view; starts and ends them with their namespaces.
@@ -178,10 +170,12 @@ impl Datapath {
 
     /// Removes everything in the kernel that carries this instance's prefix.
     pub async fn wipe(&self) -> Result<()> {
-        let mut state = self.state.lock().await;
-        *state = State::default();
+        let mut state = self.state.clone().lock_owned().await;
         let (prefix, kernel) = (self.prefix.clone(), self.kernel.clone());
-        let work = move || Converge { kernel: &kernel, prefix: &prefix }.wipe();
+        let work = move || {
+            *state = State::default();
+            Converge { kernel: &kernel, prefix: &prefix }.wipe()
+        };
         tokio::task::spawn_blocking(work).await.map_err(Fault::internal)?
     }
 }

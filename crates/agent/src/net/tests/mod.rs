@@ -4,15 +4,15 @@ mod world;
 
 use super::dhcp6;
 use super::kernel::{Kernel, Tool, act, inside};
-use super::sample::{document, guest, network, port, subnet};
+use super::sample::{self, document, guest, network, port, subnet};
 use super::space::{self, Kind, Mac, Space};
 use base::doc::*;
-use base::{NetworkId, RouterId, SecurityGroupId};
+use base::{HostId, NetworkId, RouterId, SecurityGroupId};
 use ipnet::IpNet;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr, TcpStream, UdpSocket};
 use uuid::Uuid;
-use world::{PATIENCE, receive, waiting, world};
+use world::{Homes, PATIENCE, receive, waiting, world, world_at};
 
 fn one_network() -> (Network, Desired) {
     let ports = vec![port(1, &[(1, "10.0.0.5")]), port(2, &[(1, "10.0.0.6")])];
@@ -197,7 +197,7 @@ async fn applying_again_starts_nothing_and_an_empty_document_leaves_nothing() {
     assert!(world.path.open_tap(net.id, extra.id).is_err());
     // Something is lost behind our back: the namespace itself.
     let lost = format!("netns del {}", world.network_ns(net.id));
-    Kernel::default().batch(Tool::Ip, None, &[act(lost)]).unwrap();
+    Kernel::default().batch(Tool::Names, None, &[act(lost)]).unwrap();
     assert_eq!(world.apply(&doc).await.ports_up.len(), 2);
     world.apply(&document(vec![], vec![])).await;
     assert_eq!(world.traces(), Vec::<String>::new());
@@ -319,7 +319,7 @@ async fn routers_route_translate_and_carry_floating_addresses() {
     assert!(b.pings("10.0.1.5") && c.pings(&at(1).to_string()));
     // The outside network's namespace is lost, and with it one end of two pairs of devices.
     let lost = format!("netns del {}", world.network_ns(doc.networks[2].id));
-    Kernel::default().batch(Tool::Ip, None, &[act(lost)]).unwrap();
+    Kernel::default().batch(Tool::Names, None, &[act(lost)]).unwrap();
     world.apply(&doc).await;
     assert!(c.pings(&at(1).to_string()));
     world.apply(&document(vec![], vec![])).await;
@@ -468,4 +468,71 @@ async fn a_nic_of_the_host_comes_home_and_tunnels_appear_when_needed() {
     left.sort();
     assert_eq!(left, [nic.clone(), far]);
     Kernel::default().batch(Tool::Ip, None, &[act(format!("link del {nic}"))]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_spans_two_hosts() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let homes = Homes::new();
+    let hosts = [sample::HOST, HostId(Uuid::from_u128(0xf01))];
+    let mut worlds = Vec::new();
+    for (host, home) in hosts.iter().zip(&homes.0) {
+        worlds.push(world_at(*host, home).await.unwrap());
+    }
+    let (_, mut doc) = one_network();
+    doc.networks[0].mtu = 1500;
+    doc.networks[0].ports[1].host = Some(hosts[1]);
+    join(&mut doc, default_group(&["10.0.0.5", "10.0.0.6"]));
+    let mut clients = Vec::new();
+    for (n, world) in worlds.iter_mut().enumerate() {
+        // Each host learns where the other one is.
+        let mut doc = doc.clone();
+        doc.networks[0].ports[1 - n].tunnel = Some(["192.0.2.2", "192.0.2.1"][n].parse().unwrap());
+        assert_eq!(world.apply(&doc).await.ports_up, [doc.networks[0].ports[n].id]);
+        clients.push(world.client(&doc.networks[0], &doc.networks[0].ports[n]));
+        clients[n].dhcp();
+    }
+    let (a, b) = (&clients[0], &clients[1]);
+    assert!(a.pings("10.0.0.6"));
+    let (from, to) = (a.udp("10.0.0.5:4000"), b.udp("10.0.0.6:5000"));
+    let large = "x".repeat(1400);
+    from.send_to(large.as_bytes(), "10.0.0.6:5000").unwrap();
+    assert_eq!(receive(&to), Some((large, "10.0.0.5".parse().unwrap())));
+    assert_eq!(b.get("/latest/meta-data/hostname").as_deref(), Some("vm2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_rule_loads() {
+    let Some(world) = world().await else { return };
+    let (_, mut doc) = one_network();
+    let mut rules = Vec::new();
+    let peer = SecurityGroupId(Uuid::from_u128(4 << 96));
+    let nets = ["0.0.0.0/0", "192.0.2.0/24", "192.0.2.1/32", "::/0", "2001:db8::/32", "2001:db8::1/128"];
+    let nets = nets.map(|n| Remote::Prefix(n.parse().unwrap()));
+    let remotes: Vec<_> = nets.into_iter().chain([Remote::Any, Remote::Group(peer)]).collect();
+    for direction in [Direction::Ingress, Direction::Egress] {
+        for ip_version in [4, 6] {
+            for protocol in
+                [None, Some(0), Some(1), Some(6), Some(17), Some(47), Some(58), Some(132), Some(255)]
+            {
+                for (min, max) in [(None, None), (Some(8), None), (Some(0), Some(0)), (Some(1), Some(65535))]
+                {
+                    for remote in remotes.clone() {
+                        rules.push(SecurityRule { direction, ip_version, protocol, min, max, remote });
+                    }
+                }
+            }
+        }
+    }
+    let members = ["10.0.0.1", "fd00::1"];
+    doc.groups = vec![
+        group(1, rules.clone(), &[]),
+        SecurityGroup { stateful: false, ..group(2, rules, &[]) },
+        group(4, vec![], &members),
+    ];
+    let groups: Vec<_> = doc.groups.iter().map(|g| g.id).collect();
+    doc.networks[0].ports[0].groups = groups;
+    assert_eq!(world.apply(&doc).await.ports_up.len(), 2);
 }

@@ -4,9 +4,9 @@
 use crate::net::kernel::{self, Kernel, Tool, act, inside};
 use crate::net::sample;
 use crate::net::{Datapath, NetReport};
-use base::NetworkId;
 use base::doc::{Desired, Network, Port};
 use base::names::Prefix;
+use base::{HostId, NetworkId};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::{Command, Output};
@@ -22,6 +22,45 @@ pub struct World {
     pub path: Datapath,
     kernel: Arc<Kernel>,
     clients: Vec<String>,
+}
+
+/// A second host: its own namespace stands for the host's, with an underlay address in it.
+pub async fn world_at(host: HostId, home: &str) -> Option<World> {
+    let mut world = world().await?;
+    world.kernel = Arc::new(Kernel::at(home.to_owned()));
+    world.path.host = host;
+    world.path.kernel = world.kernel.clone();
+    Some(world)
+}
+
+/// Namespaces for two hosts, joined by a wire, with the addresses 192.0.2.1 and 192.0.2.2.
+pub struct Homes(pub [String; 2]);
+
+impl Homes {
+    pub fn new() -> Homes {
+        let name = Uuid::new_v4().simple().to_string();
+        let homes = [0, 1].map(|n| format!("th{n}-{}", &name[..6]));
+        let made = homes.each_ref().map(|h| act(format!("netns add {h}")));
+        let wire =
+            format!("link add u0 mtu 1550 netns {} type veth peer u0 mtu 1550 netns {}", homes[0], homes[1]);
+        let kernel = Kernel::default();
+        kernel.batch(Tool::Names, None, &made).unwrap();
+        kernel.batch(Tool::Ip, None, &[act(wire)]).unwrap();
+        for (home, address) in homes.iter().zip(["192.0.2.1", "192.0.2.2"]) {
+            let lines =
+                [act(format!("addr add {address}/24 dev u0")), act("link set u0 up"), act("link set lo up")];
+            kernel.batch(Tool::Ip, Some(home), &lines).unwrap();
+        }
+        Homes(homes)
+    }
+}
+
+impl Drop for Homes {
+    fn drop(&mut self) {
+        let lines = self.0.each_ref().map(|h| kernel::remove(format!("netns del {h}")));
+        let done = Kernel::default().batch(Tool::Names, None, &lines);
+        assert!(std::thread::panicking() || done.is_ok(), "{done:?}");
+    }
 }
 
 /// `None` (with a word) where the tests cannot run: they need root.
@@ -48,7 +87,7 @@ impl World {
     /// Plugs a guest into its port.
     pub fn client(&mut self, network: &Network, port: &Port) -> Client {
         let ns = format!("{}-tst-{}", self.prefix, self.clients.len());
-        self.kernel.batch(Tool::Ip, None, &[act(format!("netns add {ns}"))]).unwrap();
+        self.kernel.batch(Tool::Names, None, &[act(format!("netns add {ns}"))]).unwrap();
         self.clients.push(ns.clone());
         let lines = ["link set lo up".into(), "tuntap add dev eth0 mode tap vnet_hdr".into()];
         self.kernel.batch(Tool::Ip, Some(&ns), &lines.map(|l: String| act(l))).unwrap();
@@ -101,7 +140,7 @@ impl Drop for World {
     fn drop(&mut self) {
         let (kernel, prefix) = (&self.kernel, &self.prefix);
         let lines: Vec<_> = self.clients.iter().map(|ns| act(format!("netns del {ns}"))).collect();
-        let guests = kernel.batch(Tool::Ip, None, &lines);
+        let guests = kernel.batch(Tool::Names, None, &lines);
         let rest = crate::net::converge::Converge { kernel, prefix }.wipe();
         if !std::thread::panicking() {
             guests.unwrap();
@@ -167,7 +206,7 @@ impl Client {
     pub fn soliciting(&self) {
         let pairs = [("accept_ra", "1"), ("autoconf", "1"), ("dad_transmits", "0")];
         let settings = pairs.map(|(k, v)| (format!("net/ipv6/conf/eth0/{k}"), v.to_owned())).into();
-        kernel::sysctls(Some(&self.ns), &settings).unwrap();
+        self.kernel.sysctls(Some(&self.ns), &settings).unwrap();
         self.ip(&["link set eth0 down", "link set eth0 up"]);
     }
 
