@@ -6,13 +6,11 @@ use crate::net::NetReport;
 use base::doc::GuestStatus;
 use base::{PortId, ServerId, doc::Problem};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 #[derive(Default)]
 pub struct Board {
-    state: Mutex<State>,
-    changed: Notify,
+    state: watch::Sender<State>,
 }
 
 #[derive(Default, Clone)]
@@ -25,37 +23,39 @@ pub struct State {
 
 impl Board {
     pub fn guest(&self, status: GuestStatus) {
-        let mut state = self.state();
-        if state.guests.get(&status.id) != Some(&status) {
-            state.guests.insert(status.id, status);
-            self.changed.notify_one();
-        }
+        self.state.send_if_modified(|state| {
+            let new = state.guests.get(&status.id) != Some(&status);
+            if new {
+                state.guests.insert(status.id, status);
+            }
+            new
+        });
     }
     pub fn forget(&self, id: ServerId) {
-        self.state().guests.remove(&id);
-        self.changed.notify_one();
+        self.state.send_if_modified(|state| state.guests.remove(&id).is_some());
     }
     /// The networks of a generation were applied.
     pub fn net(&self, generation: u64, report: NetReport) {
-        let mut state = self.state();
-        let same = state.applied == generation
-            && state.ports_up == report.ports_up
-            && state.problems == report.problems;
-        if !same {
+        self.state.send_if_modified(|state| {
+            let old = (state.applied, &state.ports_up, &state.problems);
+            let new = old != (generation, &report.ports_up, &report.problems);
             state.applied = generation;
             state.ports_up = report.ports_up;
             state.problems = report.problems;
-            self.changed.notify_one();
-        }
+            new
+        });
     }
-    pub fn get(&self) -> State {
-        self.state().clone()
+    /// What stands on it, and a way to wait for changes.
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
     }
-    /// Returns after a change since the last call.
-    pub async fn changed(&self) {
-        self.changed.notified().await;
+    /// Returns when each of the guests has been looked at.
+    pub async fn knows(&self, ids: &[ServerId]) {
+        let mut state = self.watch();
+        let _ = state.wait_for(|s| ids.iter().all(|id| s.guests.contains_key(id))).await;
     }
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns when a document has been applied.
+    pub async fn applied(&self) {
+        let _ = self.watch().wait_for(|s| s.applied > 0).await;
     }
 }

@@ -31,6 +31,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+const LOCK_TRIES: u32 = 50;
+
 /// How an agent is set up. Every field is known before it starts; nothing here changes while it runs.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -59,7 +61,7 @@ pub struct Config {
 /// `Conflict` when another agent uses the data directory; what made the datapath or the byte
 /// server fail to start.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
-    let (data, _alone) = claim(&config.data)?;
+    let (data, _alone) = claim(&config.data).await?;
     guest::open_all(&data)?;
     let link = link::Link::new(&config.region, &config.token)?;
     let remembered = reconcile::remembered(&data)?.filter(|d| d.host == config.host);
@@ -102,7 +104,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
 /// # Errors
 /// `Conflict` while an agent runs on the directory, since it would start them again.
 pub async fn stop_guests(data: &Path, grace: Duration) -> Result<usize> {
-    let (data, _alone) = claim(data)?;
+    let (data, _alone) = claim(data).await?;
     guest::keeper::stop_all(&data, grace).await
 }
 
@@ -118,11 +120,20 @@ pub async fn wipe(data: &Path, prefix: Prefix) -> Result<()> {
 
 /// Makes the data directory (0700) and takes it for ourselves until the file is dropped. Returns its
 /// absolute path without links.
-fn claim(data: &Path) -> Result<(PathBuf, File)> {
+async fn claim(data: &Path) -> Result<(PathBuf, File)> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
     let data = data.canonicalize()?;
     let lock = File::create(data.join("agent.lock"))?;
-    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| Fault::conflict(format!("Another agent runs on {}. Stop it first.", data.display())))?;
+    let mut tries = 0;
+    while rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        // An agent that was just killed may have left a child between fork and exec, which holds on to
+        // the lock for an instant.
+        if tries == LOCK_TRIES {
+            let message = format!("Another agent runs on {}. Stop it first.", data.display());
+            return Err(Fault::conflict(message));
+        }
+        tries += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     Ok((data, lock))
 }

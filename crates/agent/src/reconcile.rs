@@ -5,6 +5,7 @@
 //! [`report`] brings back the [`crate::board::Board`] on every change and every ten seconds.
 //! All three go on for ever and are dropped when the agent stops, guests untouched.
 
+use crate::board::State;
 use crate::facts;
 use crate::guest::keeper::{Want, keep};
 use crate::guest::{Dir, logs, process, write_private};
@@ -29,6 +30,12 @@ const AGAIN: Duration = Duration::from_secs(60);
 const AGAIN_PROBLEMS: Duration = Duration::from_secs(5);
 /// How long networks wait for removed guests to let go of their taps.
 const REMOVAL: Duration = Duration::from_secs(20);
+
+/// How long a report waits until every guest has been looked at.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
+/// How long the first report waits for a document to be applied, lest it say less than the last one
+/// of the run before.
+const FIRST_REPORT: Duration = Duration::from_secs(15);
 
 const DOCUMENT: &str = "desired.json";
 
@@ -111,8 +118,11 @@ pub async fn apply(host: Arc<Host>) {
             if !report.problems.is_empty() {
                 again = AGAIN_PROBLEMS;
             }
-            host.board.net(document.generation, report);
             host.applied.send_replace(document.generation);
+            // A report about this generation must not miss a guest that nobody has looked at yet.
+            let ids: Vec<_> = document.guests.iter().map(|g| g.id).collect();
+            let _ = tokio::time::timeout(FIRST_LOOK, host.board.knows(&ids)).await;
+            host.board.net(document.generation, report);
             let wanted = document.guests.iter().filter_map(|g| Some(g.disk.image.as_ref()?.sha512.clone()));
             host.images.tidy(wanted.collect());
         }
@@ -180,15 +190,18 @@ async fn removed(document: &Desired, kept: &HashMap<ServerId, Kept>) -> Vec<Prob
 /// Brings the board back to the region: at once after a change, and regularly.
 pub async fn report(host: Arc<Host>, facts: HostFacts) {
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
+    let _ = tokio::time::timeout(FIRST_REPORT, host.board.applied()).await;
+    let mut board = host.board.watch();
     loop {
-        let sent = match observed(&host, &facts) {
+        let state = board.borrow_and_update().clone();
+        let sent = match observed(&host, &facts, state) {
             Ok(observed) => host.link.observe(&observed).await,
             Err(e) => Err(e),
         };
         match sent {
             Ok(()) => {
                 backoff.reset();
-                let _ = tokio::time::timeout(REPORT, host.board.changed()).await;
+                let _ = tokio::time::timeout(REPORT, board.changed()).await;
                 tokio::time::sleep(GATHER).await;
             }
             Err(fault) => {
@@ -201,8 +214,7 @@ pub async fn report(host: Arc<Host>, facts: HostFacts) {
     }
 }
 
-fn observed(host: &Host, facts: &HostFacts) -> Result<Observed> {
-    let board = host.board.get();
+fn observed(host: &Host, facts: &HostFacts, board: State) -> Result<Observed> {
     Ok(Observed {
         version: VERSION,
         host: host.id,

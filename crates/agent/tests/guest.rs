@@ -6,6 +6,8 @@ mod parts;
 
 use base::doc::*;
 use parts::{Agent, GREETING, Region};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn boots_and_outlives_the_agent() {
@@ -19,12 +21,14 @@ async fn boots_and_outlives_the_agent() {
 
     agent.kill().await;
     assert_eq!(agent.pid(id), Some(pid), "the guest ended with its agent");
-    region.observed.send_replace(None);
     agent.again();
+    let before = region.observed.borrow().as_ref().map(|o| o.at);
+    region.until("a report after it", |o| Some(o.at) > before).await;
     let found = region.until_state(id, GuestState::Running).await;
     assert_eq!(agent.pid(id), Some(pid));
     assert_eq!(found.started_at, running.started_at);
     assert_eq!(agent.serial(id).matches(GREETING).count(), 1, "it was started twice");
+    assert_eq!(region.conflicts.load(Ordering::Relaxed), 0, "it reported less than before");
     agent.end().await;
 }
 
@@ -139,7 +143,7 @@ async fn a_guest_that_powers_itself_off_stays_off_until_asked() {
     drop(typing);
     agent.kill().await;
     let _typing = agent.type_serial(id, "q").await;
-    region.observed.send_replace(None);
+    region.forget();
     agent.until_shut_down(id).await;
     agent.again();
     region.until_state(id, GuestState::Stopped).await;
@@ -284,12 +288,119 @@ async fn all_guests_are_stopped_on_request() {
         agent.until_serial(id, GREETING, |s| s.contains(GREETING)).await;
     }
     agent.kill().await;
-    let grace = std::time::Duration::from_secs(60);
+    let grace = Duration::from_secs(60);
     assert_eq!(agent::stop_guests(&agent.config.data, grace).await.unwrap(), 2);
     assert_eq!(ids.map(|id| agent.pid(id)), [None, None]);
     assert_eq!(agent::stop_guests(&agent.config.data, grace).await.unwrap(), 0);
     // The document still says that they are on.
     agent.again();
     agent.until_serial(ids[0], "a second boot", |s| s.matches(GREETING).count() == 2).await;
+    agent.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_image_holds_up_nobody_else() {
+    let region = Region::start().await;
+    let quick = region.add_guest();
+    let agent = Agent::start(&region).await;
+    region.until_state(quick, GuestState::Running).await;
+
+    region.gate.send_replace(false);
+    let mut other = parts::image();
+    other[700] = 1;
+    let (first, second) = (parts::guest(region.store(other)), parts::guest(region.store(parts::image())));
+    let mut third = first.clone();
+    third.id = base::ServerId::new();
+    let ids = [first.id, third.id];
+    let after = second.id;
+    region.change(|d| d.guests.extend([first, second, third]));
+    for id in ids {
+        let fetching = |g: &GuestStatus| g.state == GuestState::Preparing && !g.reason.is_empty();
+        region.until_guest(id, "that it waits for the image", fetching).await;
+    }
+    region.until_guest(ids[0], "progress", |g| g.reason.contains("%") || g.reason.contains("disk")).await;
+    region.until_state(after, GuestState::Running).await;
+    // A change elsewhere goes through, too.
+    region.change_guest(quick, |g| g.power = Power::Off);
+    region.until_state(quick, GuestState::Stopped).await;
+
+    region.gate.send_replace(true);
+    for id in ids {
+        region.until_state(id, GuestState::Running).await;
+    }
+    assert_eq!(region.downloads.load(Ordering::Relaxed), 2, "an image was fetched twice");
+    agent.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_killed_again_and_again_starts_a_guest_once() {
+    let region = Region::start().await;
+    let ids = [region.add_guest(), region.add_guest()];
+    region.change_guest(ids[1], |g| g.config_drive = true);
+    let mut agent = Agent::start(&region).await;
+    let mut ms = 0;
+    while !ids.iter().all(|id| agent.serial(*id).contains(GREETING)) {
+        agent.kill().await;
+        agent.again();
+        // Not a wait for anything: the point at which the next kill strikes.
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        ms += 2;
+    }
+    for id in ids {
+        region.until_state(id, GuestState::Running).await;
+        assert_eq!(agent.serial(id).matches(GREETING).count(), 1, "started twice");
+        let left: Vec<_> = std::fs::read_dir(agent.guest_file(id, "")).unwrap().flatten().collect();
+        let half_made = left.iter().find(|e| e.file_name().to_string_lossy().contains("tmp"));
+        assert!(half_made.is_none(), "{half_made:?}");
+    }
+    region.change(|d| d.guests.clear());
+    for ms in 0..5 {
+        agent.kill().await;
+        agent.again();
+        tokio::time::sleep(Duration::from_millis(ms * 3)).await;
+    }
+    region.until("no guests", |o| o.guests.is_empty() && o.applied > 3).await;
+    assert_eq!(std::fs::read_dir(agent.config.data.join("guests")).unwrap().count(), 0);
+    agent.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_said_with_what_is_missing() {
+    let region = Region::start().await;
+    let id = region.add_guest();
+    let small = tempfile::tempdir().unwrap();
+    let mount =
+        |args: &[&str]| std::process::Command::new(args[0]).args(&args[1..]).arg(small.path()).status();
+    assert!(mount(&["mount", "-t", "tmpfs", "-o", "size=32m", "hanok-test"]).unwrap().success());
+    let agent = Agent::with(&region, |c| c.data = small.path().canonicalize().unwrap()).await;
+    let failed = region.until_state(id, GuestState::Failed).await;
+    assert!(failed.reason.contains("MiB are missing"), "{}", failed.reason);
+    assert!(!agent.guest_file(id, "disk.qcow2").exists());
+    agent.end().await;
+    assert!(mount(&["umount", "-l"]).unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nics_are_plugged_and_plugged_again() {
+    let region = Region::start().await;
+    let id = region.add_guest();
+    let (network, port) = parts::network(&region, id);
+    let agent = Agent::start(&region).await;
+    region.until_state(id, GuestState::Running).await;
+    region.until("the port up", |o| o.ports_up.contains(&port)).await;
+    let first = region.until_state(id, GuestState::Running).await;
+    // The tap must be free again at once.
+    kill(agent.pid(id).unwrap());
+    region.until_guest(id, "a later start", |g| g.started_at > first.started_at).await;
+    let ns = agent.config.prefix.network_ns(network);
+    assert!(std::path::Path::new("/run/netns").join(&ns).exists());
+    region.change(|d| {
+        d.guests.clear();
+        d.networks.clear();
+    });
+    let now = region.desired.borrow().generation;
+    let last = region.until("all gone", |o| o.guests.is_empty() && o.applied == now).await;
+    assert_eq!(last.problems, vec![]);
+    assert!(!std::path::Path::new("/run/netns").join(&ns).exists());
     agent.end().await;
 }

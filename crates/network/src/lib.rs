@@ -22,4 +22,3 @@ mod table;
 mod touch;
 
 pub use first::first_start;
-

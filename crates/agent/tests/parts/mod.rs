@@ -11,11 +11,14 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use base::doc::*;
-use base::{HostId, ImageId, ServerId};
+use base::{HostId, ImageId, NetworkId, PortId, ServerId, SubnetId};
+use futures_util::StreamExt;
 use sha2::{Digest, Sha512};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -51,7 +54,11 @@ pub struct Region {
     pub desired: watch::Sender<Desired>,
     pub observed: watch::Sender<Option<Observed>>,
     pub images: Mutex<HashMap<String, Vec<u8>>>,
-    pub refuses: std::sync::atomic::AtomicBool,
+    /// Images that are sent only when this is true.
+    pub gate: watch::Sender<bool>,
+    /// Reports that said less than an earlier one.
+    pub conflicts: AtomicUsize,
+    pub downloads: AtomicUsize,
     pub url: String,
 }
 
@@ -71,7 +78,9 @@ impl Region {
             desired: watch::Sender::new(desired),
             observed: watch::Sender::new(None),
             images: Mutex::default(),
-            refuses: false.into(),
+            gate: watch::Sender::new(true),
+            conflicts: AtomicUsize::new(0),
+            downloads: AtomicUsize::new(0),
             url: format!("http://{}", listener.local_addr().unwrap()),
         });
         let app = Router::new()
@@ -89,6 +98,10 @@ impl Region {
             f(d);
             d.generation += 1;
         });
+    }
+    /// Forgets the last report, so that the next wait is for a new one.
+    pub fn forget(&self) {
+        self.observed.send_replace(None);
     }
     /// Changes one guest of the document.
     pub fn change_guest(&self, id: ServerId, f: impl FnOnce(&mut Guest)) {
@@ -153,6 +166,47 @@ pub fn guest(image: ImageSource) -> Guest {
     }
 }
 
+/// Gives the guest a NIC on a network of its own.
+pub fn network(region: &Region, id: ServerId) -> (NetworkId, PortId) {
+    let (network, port, subnet) = (NetworkId::new(), PortId::new(), SubnetId::new());
+    let mac = "fa:16:3e:00:00:01".to_owned();
+    region.change(|d| {
+        let host = d.host;
+        d.networks.push(Network {
+            id: network,
+            vni: 4711,
+            mtu: 1400,
+            subnets: vec![Subnet {
+                id: subnet,
+                cidr: "10.1.0.0/24".parse().unwrap(),
+                gateway: Some("10.1.0.1".parse().unwrap()),
+                dhcp: true,
+                dns: vec![],
+                routes: vec![],
+                ipv6: None,
+            }],
+            ports: vec![Port {
+                id: port,
+                mac: mac.clone(),
+                addresses: vec![PortAddress { subnet, address: "10.1.0.5".parse().unwrap() }],
+                owner: PortOwner::Guest(id),
+                host: Some(host),
+                tunnel: None,
+                admin_up: true,
+                security: true,
+                groups: vec![],
+                allowed_pairs: vec![],
+                hostname: "tester".into(),
+                dhcp_options: vec![],
+            }],
+            uplink: None,
+        });
+        let guest = d.guests.iter_mut().find(|g| g.id == id).unwrap();
+        guest.nics.push(Nic { port, network, mac, mtu: 1400 });
+    });
+    (network, port)
+}
+
 fn allowed(headers: &HeaderMap) -> bool {
     headers.get(header::AUTHORIZATION).is_some_and(|v| v.as_bytes() == format!("Bearer {TOKEN}").as_bytes())
 }
@@ -177,10 +231,15 @@ async fn desired_route(
 }
 
 async fn observed_route(State(region): State<Arc<Region>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    if !allowed(&headers) || region.refuses.load(std::sync::atomic::Ordering::Relaxed) {
+    if !allowed(&headers) {
         return StatusCode::UNAUTHORIZED;
     }
-    region.observed.send_replace(Some(serde_json::from_slice(&body).unwrap()));
+    let new: Observed = serde_json::from_slice(&body).unwrap();
+    if region.observed.borrow().as_ref().is_some_and(|old| old.applied > new.applied) {
+        region.conflicts.fetch_add(1, Ordering::Relaxed);
+        return StatusCode::CONFLICT;
+    }
+    region.observed.send_replace(Some(new));
     StatusCode::NO_CONTENT
 }
 
@@ -189,17 +248,27 @@ async fn image_route(
     Path(sha512): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    match region.images.lock().unwrap().get(&sha512) {
-        Some(content) if allowed(&headers) => content.clone().into_response(),
-        _ => StatusCode::NOT_FOUND.into_response(),
-    }
+    region.downloads.fetch_add(1, Ordering::Relaxed);
+    let content = region.images.lock().unwrap().get(&sha512).cloned();
+    let Some(content) = content.filter(|_| allowed(&headers)) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    // The second half comes when the gate opens.
+    let second = content[content.len() / 2..].to_vec();
+    let first = Bytes::from(content[..content.len() / 2].to_vec());
+    let rest = async move {
+        region.gate.subscribe().wait_for(|open| *open).await.unwrap();
+        Ok::<_, std::io::Error>(Bytes::from(second))
+    };
+    let pieces = futures_util::stream::once(async { Ok(first) }).chain(futures_util::stream::once(rest));
+    axum::body::Body::from_stream(pieces).into_response()
 }
 
 /// An agent over a directory of its own. Guests that are left are ended with it.
 pub struct Agent {
     pub config: Config,
     pub dir: tempfile::TempDir,
-    task: Option<JoinHandle<base::Result<()>>>,
+    running: Option<(Runtime, JoinHandle<base::Result<()>>)>,
 }
 
 impl Agent {
@@ -222,21 +291,23 @@ impl Agent {
             grace_s: 60,
         };
         f(&mut config);
-        let mut agent = Agent { config, dir, task: None };
+        let mut agent = Agent { config, dir, running: None };
         agent.again();
         agent
     }
-    /// Starts the agent (again) over the same directory.
+    /// Starts the agent (again) over the same directory, in a runtime of its own.
     pub fn again(&mut self) {
-        assert!(self.task.is_none());
-        self.task = Some(tokio::spawn(agent::run(self.config.clone(), std::future::pending())));
+        assert!(self.running.is_none());
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+        let task = runtime.spawn(agent::run(self.config.clone(), std::future::pending()));
+        self.running = Some((runtime, task));
     }
-    /// Ends the agent as a kill would: nothing of it runs on.
+    /// Ends the agent as a kill would: every task stops where it is, nothing of it runs on.
     pub async fn kill(&mut self) {
-        let task = self.task.take().unwrap();
-        task.abort();
-        let ended = task.await;
-        assert!(ended.is_err_and(|e| e.is_cancelled()), "the agent had ended by itself");
+        let (runtime, task) = self.running.take().unwrap();
+        assert!(!task.is_finished(), "it had ended by itself: {:?}", task.await);
+        tokio::task::spawn_blocking(|| runtime.shutdown_timeout(PATIENCE)).await.unwrap();
     }
     pub fn guest_file(&self, id: ServerId, name: &str) -> std::path::PathBuf {
         self.config.data.join("guests").join(id.to_string()).join(name)
@@ -280,7 +351,7 @@ impl Agent {
     }
     /// Ends the agent and its guests.
     pub async fn end(mut self) {
-        if self.task.is_some() {
+        if self.running.is_some() {
             self.kill().await;
         }
         agent::wipe(&self.config.data, self.config.prefix.clone()).await.unwrap();
@@ -290,6 +361,9 @@ impl Agent {
 impl Drop for Agent {
     /// After a failed test: no guest may outlive it.
     fn drop(&mut self) {
+        if let Some((runtime, _)) = self.running.take() {
+            runtime.shutdown_background();
+        }
         let guests = agent::guest::process::on_disk(&self.config.data);
         for pid in guests.into_iter().filter_map(|id| {
             let pid = std::fs::read_to_string(self.guest_file(id, "pid")).ok()?.trim().parse().ok()?;
