@@ -12,21 +12,25 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 /// Connections at the same time per namespace; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 64;
+const CONNECTIONS_MAX: usize = 256;
+/// Of one guest; more are closed, so that nobody keeps the others out.
+const CONNECTIONS_PER_GUEST_MAX: usize = 16;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection is closed after this long, however slowly its guest reads.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub async fn serve(listener: TcpListener, directory: watch::Receiver<Arc<Directory>>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let guests = Arc::new(Mutex::new(HashMap::new()));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
         let (stream, peer) = match listener.accept().await {
@@ -37,6 +41,7 @@ pub async fn serve(listener: TcpListener, directory: watch::Receiver<Arc<Directo
                 continue;
             }
         };
+        let Some(seat) = Seat::take(&guests, peer.ip()) else { continue };
         let directory = directory.clone();
         tokio::spawn(async move {
             let service = service_fn(|request| {
@@ -49,8 +54,36 @@ pub async fn serve(listener: TcpListener, directory: watch::Receiver<Arc<Directo
                 .serve_connection(TokioIo::new(stream), service);
             // A guest that goes away in the middle is no event.
             let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
-            drop(permit);
+            drop((permit, seat));
         });
+    }
+}
+
+/// A guest's share of the connections, given back when dropped.
+struct Seat(Arc<Mutex<HashMap<IpAddr, usize>>>, IpAddr);
+
+impl Seat {
+    fn take(guests: &Arc<Mutex<HashMap<IpAddr, usize>>>, peer: IpAddr) -> Option<Seat> {
+        let mut taken = guests.lock().ok()?;
+        let count = taken.entry(peer).or_default();
+        if *count >= CONNECTIONS_PER_GUEST_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Seat(guests.clone(), peer))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Ok(mut taken) = self.0.lock()
+            && let Some(count) = taken.get_mut(&self.1)
+        {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.1);
+            }
+        }
     }
 }
 

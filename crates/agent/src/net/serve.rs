@@ -14,12 +14,14 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// No client has a reason to send more than a frame.
 const PACKET_MAX: usize = 1500;
 /// After an error of a socket, so that a broken one does not take a core.
 const PAUSE: Duration = Duration::from_millis(100);
 const ADVERT_EVERY: Duration = Duration::from_secs(30);
+const ADVERT_PAUSE: Duration = Duration::from_secs(3);
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// The servers of one network.
@@ -154,21 +156,30 @@ async fn run_dhcp6(socket: UdpSocket, view: watch::Receiver<Arc<NetView>>) {
     }
 }
 
-/// Says everything now and then, and to who asks. Answers go to all nodes of the link: a host that
-/// asks before it has an address has no other.
+/// Says everything now and then, and at once to who asks. A host that asks before it has an address
+/// is answered through all nodes of the link, which may not happen often (RFC 4861, 6.2.6).
 async fn run_adverts(socket: UdpSocket, packets: Vec<(u32, Vec<u8>)>) {
     let mut every = tokio::time::interval(ADVERT_EVERY);
+    let mut last = Instant::now();
     let mut packet = vec![0; PACKET_MAX];
     loop {
-        let asked_on = tokio::select! {
-            _ = every.tick() => 0,
-            got = socket.recv_from(&mut packet) => match heard(got).await {
-                Some((length, SocketAddr::V6(from))) if ra::is_solicitation(&packet[..length]) => from.scope_id(),
-                _ => continue,
-            },
-        };
-        for (index, advert) in packets.iter().filter(|(index, _)| asked_on == 0 || asked_on == *index) {
-            sent(socket.send_to(advert, SocketAddrV6::new(ALL_NODES, 0, 0, *index)).await);
+        tokio::select! {
+            _ = every.tick() => {
+                for (index, advert) in &packets {
+                    sent(socket.send_to(advert, SocketAddrV6::new(ALL_NODES, 0, 0, *index)).await);
+                }
+                last = Instant::now();
+            }
+            got = socket.recv_from(&mut packet) => {
+                let Some((length, SocketAddr::V6(from))) = heard(got).await else { continue };
+                if !ra::is_solicitation(&packet[..length]) {
+                    continue;
+                }
+                match packets.iter().find(|(index, _)| *index == from.scope_id()) {
+                    Some((_, advert)) => sent(socket.send_to(advert, SocketAddrV6::new(*from.ip(), 0, 0, from.scope_id())).await),
+                    None => every.reset_after(ADVERT_PAUSE.saturating_sub(last.elapsed())),
+                }
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr, TcpStream, UdpSocket};
 use uuid::Uuid;
-use world::{Homes, PATIENCE, receive, waiting, world, world_at};
+use world::{Homes, PATIENCE, receive, reserve, waiting, world, world_at};
 
 fn one_network() -> (Network, Desired) {
     let ports = vec![port(1, &[(1, "10.0.0.5")]), port(2, &[(1, "10.0.0.6")])];
@@ -38,6 +38,11 @@ async fn a_guest_gets_its_address_its_name_and_its_metadata() {
     assert!(doc.contains("\"name\":\"vm1\""), "{doc}");
     assert_eq!(a.get("/latest/meta-data/local-ipv4").as_deref(), Some("10.0.0.5"));
     assert_eq!(a.get("/latest/meta-data/none"), None);
+    // One guest cannot take all connections: the service hangs up on the seventeenth.
+    let dial = || inside(&a.ns, || TcpStream::connect("169.254.169.254:80")).unwrap().unwrap();
+    let _held: Vec<_> = (0..16).map(|_| dial()).collect();
+    assert!(!matches!(dial().read(&mut [0; 1]), Ok(1..)));
+    assert!(a.get("/openstack").is_none());
 }
 
 const OPEN_V4: SecurityRule = SecurityRule {
@@ -221,8 +226,10 @@ async fn what_cannot_be_applied_is_named_and_the_rest_goes_on() {
 /// A range for an external network that no other test (of any run) uses on this host at the time:
 /// they share its namespace.
 fn outside() -> impl Fn(u8) -> IpAddr + Copy {
-    let [a, b, ..] = *Uuid::new_v4().as_bytes();
-    move |last| [198, 18 | a & 1, b, last].into()
+    let range = reserve(|[a, b, ..]| format!("198.{}.{b}", 18 | a & 1));
+    let octets: Vec<u8> = range.split('.').map(|o| o.parse().unwrap()).collect();
+    let [a, b, c] = octets.try_into().unwrap();
+    move |last| [a, b, c, last].into()
 }
 
 /// Two tenant networks behind one router, with a way out to the host.

@@ -9,6 +9,8 @@ use base::names::Prefix;
 use base::{HostId, NetworkId};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +24,20 @@ pub struct World {
     pub path: Datapath,
     kernel: Arc<Kernel>,
     clients: Vec<String>,
+}
+
+/// A random name that no other test on this machine has, for as long as this process lives: tests run
+/// at the same time, and names of kernel things are short.
+pub fn reserve(name: impl Fn([u8; 16]) -> String) -> String {
+    loop {
+        let name = name(*Uuid::new_v4().as_bytes());
+        let address =
+            std::os::unix::net::SocketAddr::from_abstract_name(format!("hanok-test-{name}")).unwrap();
+        if let Ok(held) = UnixListener::bind_addr(&address) {
+            std::mem::forget(held);
+            return name;
+        }
+    }
 }
 
 /// A second host: its own namespace stands for the host's, with an underlay address in it.
@@ -69,8 +85,8 @@ pub async fn world() -> Option<World> {
         eprintln!("skipped: network namespaces need root");
         return None;
     }
-    let name = format!("t{}", &Uuid::new_v4().simple().to_string()[..3]);
-    let prefix = Prefix::try_from(name).unwrap();
+    let prefix = reserve(|[a, b, ..]| format!("t{:03x}", u16::from_be_bytes([a, b]) >> 4));
+    let prefix = Prefix::try_from(prefix).unwrap();
     let path = Datapath::start(prefix.clone(), sample::HOST).await.unwrap();
     let kernel = path.kernel.clone();
     Some(World { prefix, path, kernel, clients: vec![] })
