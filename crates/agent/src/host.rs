@@ -2,6 +2,7 @@
 
 use crate::board::Board;
 use crate::guest::accel::Probe;
+use crate::guest::cgroup::Groups;
 use crate::guest::images::Images;
 use crate::link::Link;
 use crate::net::{Datapath, metadata};
@@ -26,6 +27,7 @@ pub struct Host {
     pub net: Datapath,
     pub images: Images,
     pub probe: Probe,
+    pub groups: Groups,
     pub board: Board,
     pub starts: Semaphore,
     /// The newest document.

@@ -19,6 +19,7 @@ pub mod reconcile;
 
 use base::{Fault, HostId, Result, names::Prefix};
 use guest::accel::Probe;
+use guest::cgroup::Groups;
 use guest::images::Images;
 use host::Host;
 use rustix::fs::FlockOperation;
@@ -72,6 +73,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     let host = Arc::new(Host {
         id: config.host,
         grace: Duration::from_secs(config.grace_s),
+        groups: Groups::open(&config.prefix),
         net: net::Datapath::start(config.prefix, config.host).await?,
         images: Images::open(&data, config.local_images, link.clone())?,
         probe: Probe::start(&data),
@@ -115,6 +117,7 @@ pub async fn stop_guests(data: &Path, grace: Duration) -> Result<usize> {
 /// `Conflict` while an agent runs on the directory.
 pub async fn wipe(data: &Path, prefix: Prefix) -> Result<()> {
     stop_guests(data, Duration::ZERO).await?;
+    Groups::open(&prefix).wipe();
     net::Datapath::start(prefix, HostId::nil()).await?.wipe().await
 }
 

@@ -18,6 +18,10 @@ async fn boots_and_outlives_the_agent() {
     assert!(running.started_at.is_some());
     agent.until_serial(id, GREETING, |s| s.contains(GREETING)).await;
     let pid = agent.pid(id).expect("a process");
+    if std::path::Path::new("/sys/fs/cgroup/cpu/cgroup.procs").exists() {
+        let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        assert!(groups.contains(&format!("cpu:/hanok-{}/{id}", agent.config.prefix)), "{groups}");
+    }
 
     agent.kill().await;
     assert_eq!(agent.pid(id), Some(pid), "the guest ended with its agent");

@@ -196,3 +196,32 @@ impl Drop for Part {
         let _ = std::fs::remove_file(&self.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::Record;
+
+    #[test]
+    fn entries_go_when_nobody_uses_them() {
+        let data = tempfile::tempdir().unwrap();
+        let dir = data.path().join("images");
+        std::fs::create_dir(&dir).unwrap();
+        let names = ["wanted", "below-a-disk", "unused", "half.part"];
+        for name in names {
+            std::fs::write(dir.join(name), "x").unwrap();
+        }
+        let guest = Dir::of(data.path(), base::ServerId::new());
+        guest.make().unwrap();
+        guest.save(&Record { image: Some("below-a-disk".into()), ..Record::new(1) }).unwrap();
+
+        let link = Link::new("http://127.0.0.1:1", "t").unwrap();
+        let images = Images::open(data.path(), None, link).unwrap();
+        assert!(!dir.join("half.part").exists(), "left half-made");
+        images.tidy(HashSet::from(["wanted".to_owned()]));
+        assert!(dir.join("unused").exists(), "it has not been unused for long");
+        images.prune(Duration::ZERO);
+        assert!(dir.join("wanted").exists() && dir.join("below-a-disk").exists());
+        assert!(!dir.join("unused").exists());
+    }
+}

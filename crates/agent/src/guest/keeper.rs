@@ -244,7 +244,7 @@ impl Keeper {
         self.dir.save(&record)?;
         self.started = Some(Instant::now());
         let (process, monitor) =
-            qemu::start(&self.dir, guest, accel, taps).await.map_err(|e| blame("qemu", e))?;
+            qemu::start(&self.dir, guest, accel, taps, &host.groups).await.map_err(|e| blame("qemu", e))?;
         self.monitor = Some(monitor);
         self.child = Some(process.clone());
         tracing::info!(guest = %guest.id, pid = process.pid, accel = accel.name(), "guest started");
@@ -343,6 +343,7 @@ impl Keeper {
         if let Some(process) = Process::find(&self.dir) {
             process.kill().await?;
         }
+        self.host.groups.leave(self.dir.id);
         self.dir.remove()
     }
 

@@ -85,7 +85,27 @@ pub fn last_words(dir: &Dir) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::line_start;
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_long_log_is_cut_under_its_writer() {
+        let data = tempfile::tempdir().unwrap();
+        let dir = Dir::of(data.path(), base::ServerId::new());
+        assert!(serial_tail(&dir, Tail::Lines(1)).unwrap_err().is_not_found());
+        dir.make().unwrap();
+        let mut writer = OpenOptions::new().append(true).create(true).open(dir.path("serial.log")).unwrap();
+        for n in 0..200_000 {
+            writeln!(writer, "line {n}").unwrap();
+        }
+        cap(&dir).unwrap();
+        assert_eq!(dir.path("serial.log").metadata().unwrap().len(), 0);
+        assert_eq!(dir.path("serial.log.1").metadata().unwrap().len(), LIMIT);
+        writeln!(writer, "after").unwrap();
+        cap(&dir).unwrap();
+        assert_eq!(serial_tail(&dir, Tail::Lines(2)).unwrap(), b"line 199999\nafter\n");
+        assert_eq!(serial_tail(&dir, Tail::Bytes(6)).unwrap(), b"after\n");
+    }
 
     #[test]
     fn tails_by_lines() {

@@ -6,6 +6,7 @@
 
 use super::Dir;
 use super::accel::Accel;
+use super::cgroup::Groups;
 use super::logs;
 use super::process::Process;
 use super::qmp::Qmp;
@@ -30,11 +31,18 @@ const SOCKETS: [&str; 4] = ["qmp.sock", "serial.sock", "vnc.sock", "qga.sock"];
 ///
 /// # Errors
 /// With QEMU's own last words when it ended at once.
-pub async fn start(dir: &Dir, guest: &Guest, accel: Accel, taps: Vec<OwnedFd>) -> Result<(Process, Qmp)> {
+pub async fn start(
+    dir: &Dir,
+    guest: &Guest,
+    accel: Accel,
+    taps: Vec<OwnedFd>,
+    groups: &Groups,
+) -> Result<(Process, Qmp)> {
     for socket in SOCKETS {
         let _ = std::fs::remove_file(dir.path(socket));
     }
     let process = spawn(dir, command_line(dir, guest, accel, &taps)?, taps)?;
+    groups.enter(guest.id, process.pid, guest.vcpus, guest.memory_mib);
     let answers = async {
         loop {
             match Qmp::connect(dir).await {
