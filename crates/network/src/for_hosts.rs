@@ -171,7 +171,7 @@ fn port_doc(n: &model::Network, p: &Port, tunnels: &HashMap<HostId, IpAddr>) -> 
         PortOwner::Other
     };
     let pair = |x: &model::Pair| {
-        let mac = Some(x.mac_address.clone()).filter(|m| *m != p.mac);
+        let mac = Some(x.mac_address.clone()).filter(|m| !m.is_empty() && *m != p.mac);
         Some(doc::AddressPair { address: model::parse_net(&x.ip_address)?, mac })
     };
     let hostname = match p.addresses.first() {

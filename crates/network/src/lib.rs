@@ -12,6 +12,7 @@
 //! one twice; whatever changes what a host holds bumps that host's generation in the same transaction.
 
 mod act;
+mod api;
 mod err;
 mod first;
 pub mod for_compute;
@@ -22,3 +23,19 @@ mod table;
 mod touch;
 
 pub use first::first_start;
+
+/// The Network service.
+pub struct Network {
+    db: store::Db,
+}
+
+impl Network {
+    pub fn new(db: store::Db) -> Self {
+        Network { db }
+    }
+}
+
+/// Its route table.
+pub fn service() -> ::api::Service<Network> {
+    api::service()
+}

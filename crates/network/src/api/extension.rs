@@ -1,0 +1,67 @@
+//! `/v2.0/extensions`: what works here, and only that, because clients switch features and tests by it.
+
+use crate::{Network, err};
+use ::api::{Reply, Req};
+use base::Result;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Alias and name.
+const EXTENSIONS: &[(&str, &str)] = &[
+    ("agent", "agent"),
+    ("allowed-address-pairs", "Allowed Address Pairs"),
+    ("availability_zone", "Availability Zone"),
+    ("binding", "Port Binding"),
+    ("empty-string-filtering", "Empty String Filtering Extension"),
+    ("ext-gw-mode", "Neutron L3 Configurable external gateway mode"),
+    ("external-net", "Neutron external network"),
+    ("extra_dhcp_opt", "Neutron Extra DHCP options"),
+    ("extraroute", "Neutron Extra Route"),
+    ("extraroute-atomic", "Atomically add/remove extra routes"),
+    ("filter-validation", "Filter parameters validation"),
+    ("fip-port-details", "Floating IP Port Details Extension"),
+    ("ip-substring-filtering", "IP address substring filtering"),
+    ("net-mtu", "Network MTU"),
+    ("net-mtu-writable", "Network MTU (writable)"),
+    ("network-ip-availability", "Network IP Availability"),
+    ("network_availability_zone", "Network Availability Zone"),
+    ("pagination", "Pagination support"),
+    ("port-security", "Port Security"),
+    ("port-security-groups-filtering", "Port filtering on security groups"),
+    ("project-id", "project_id field enabled"),
+    ("provider", "Provider Network"),
+    ("quota-check-limit", "Quota engine limit check"),
+    ("quota_details", "Quota details management support"),
+    ("quotas", "Quota management support"),
+    ("revision-if-match", "If-Match constraints based on revision_number"),
+    ("router", "Neutron L3 Router"),
+    ("router_availability_zone", "Router Availability Zone"),
+    ("security-group", "security-group"),
+    ("security-groups-normalized-cidr", "Normalized CIDR field for security group rules"),
+    ("service-type", "Neutron Service Type Management"),
+    ("sorting", "Sorting support"),
+    ("standard-attr-description", "standard-attr-description"),
+    ("standard-attr-revisions", "Resource revision numbers"),
+    (
+        "standard-attr-tag",
+        "Tag support for resources with standard attribute: network, subnet, port, router, floatingip, security_group, security_group_rule",
+    ),
+    ("standard-attr-timestamp", "Resource timestamps"),
+    ("stateful-security-group", "Stateful security group"),
+    ("subnet-service-types", "Subnet service types"),
+    ("tag-creation", "Tag creation extension"),
+];
+
+fn view((alias, name): &(&str, &str)) -> Value {
+    json!({"alias": alias, "name": name, "description": name, "updated": "2026-11-01T00:00:00-00:00", "links": []})
+}
+
+pub async fn list(_net: Arc<Network>, _req: Req) -> Result<Reply> {
+    Ok(Reply::json(200, &json!({"extensions": EXTENSIONS.iter().map(view).collect::<Vec<_>>()})))
+}
+
+pub async fn show(_net: Arc<Network>, req: Req) -> Result<Reply> {
+    let alias = req.text_param("alias");
+    let found = EXTENSIONS.iter().find(|(a, _)| *a == alias).ok_or_else(|| err::no_extension(alias))?;
+    Ok(Reply::json(200, &json!({"extension": view(found)})))
+}

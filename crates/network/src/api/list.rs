@@ -1,0 +1,306 @@
+//! Lists: filters that are validated, `fields`, sorting, and pages in both directions.
+//!
+//! Everything happens in one SELECT; a page begins after its marker by comparing the sort columns with
+//! those of the marker's row, so a page costs the same wherever it is.
+
+use crate::err;
+use ::api::{Page, Query};
+use base::{Fault, Kind, Micros, Result};
+use serde_json::Value;
+use store::{Row, Sql, Tx, params};
+
+/// How a query parameter picks rows.
+#[derive(Clone, Copy)]
+pub enum How {
+    /// A text column; one that may be null counts as empty then.
+    Text(&'static str),
+    Bool(&'static str),
+    Int(&'static str),
+    /// Something that is the same for every row.
+    Always(&'static str),
+    /// A condition of its own.
+    With(fn(&mut Sql, &[&str]) -> Result<()>),
+}
+
+/// What a noun can be filtered by.
+pub type Filters = &'static [(&'static str, How)];
+
+/// Filters of every noun.
+const COMMON: Filters = &[
+    ("id", How::Text("t.id")),
+    ("project_id", How::Text("t.project_id")),
+    ("tenant_id", How::Text("t.project_id")),
+    ("description", How::Text("t.description")),
+    ("revision_number", How::Int("t.revision")),
+    ("created_at", How::With(created_at)),
+    ("updated_at", How::With(updated_at)),
+    ("changed_since", How::With(changed_since)),
+    ("tags", How::With(|q, v| tags(q, v, "=", true))),
+    ("tags-any", How::With(|q, v| tags(q, v, ">", false))),
+    ("not-tags", How::With(|q, v| tags(q, v, "<", true))),
+    ("not-tags-any", How::With(|q, v| tags(q, v, "=", false))),
+];
+
+const WORDS: &[&str] = &["fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"];
+
+/// A list as asked for, checked.
+pub struct Plan {
+    filters: Vec<(How, Vec<String>)>,
+    pub page: Page,
+    pub reverse: bool,
+    /// Column and whether it descends; ends with the id.
+    sorts: Vec<(&'static str, bool)>,
+    pub fields: Vec<String>,
+}
+
+fn lookup(own: Filters, name: &str) -> Option<How> {
+    own.iter().chain(COMMON).find(|(n, _)| *n == name).map(|(_, how)| *how)
+}
+
+impl Plan {
+    /// # Errors
+    /// 400 for a filter or sort key that the noun does not have.
+    pub fn parse(q: &Query, own: Filters) -> Result<Plan> {
+        let mut filters: Vec<(How, Vec<String>)> = Vec::new();
+        let mut names: Vec<&str> = Vec::new();
+        for (name, value) in &q.0 {
+            if WORDS.contains(&name.as_str()) {
+                continue;
+            }
+            let how = lookup(own, name)
+                .ok_or_else(|| err::invalid(format!("['{name}'] is invalid attribute for filtering")))?;
+            match names.iter().position(|n| n == name) {
+                Some(i) => filters[i].1.push(value.clone()),
+                None => {
+                    names.push(name);
+                    filters.push((how, vec![value.clone()]));
+                }
+            }
+        }
+        let mut page = Page::parse(q, None, usize::MAX >> 2)?;
+        page.limit = page.limit.filter(|l| *l > 0);
+        Ok(Plan {
+            filters,
+            page,
+            reverse: q.bool("page_reverse")?.unwrap_or(false),
+            sorts: sorts(q, own)?,
+            fields: q.all("fields").filter(|f| !f.is_empty()).map(str::to_owned).collect(),
+        })
+    }
+
+    /// The rows of the page, in the order to show.
+    pub fn rows<T>(
+        &self,
+        tx: &Tx<'_>,
+        table: &str,
+        cols: &str,
+        visible: impl FnOnce(&mut Sql),
+        read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut q = Sql::new(&format!("SELECT {cols} FROM {table} t WHERE 1 = 1"));
+        visible(&mut q);
+        for (how, values) in &self.filters {
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            apply(&mut q, *how, &values)?;
+        }
+        if let Some(marker) = &self.page.marker {
+            self.after(tx, table, marker, &mut q)?;
+        }
+        for (i, (col, down)) in self.sorts.iter().enumerate() {
+            let way = if *down != self.reverse { " DESC" } else { "" };
+            q.push(if i == 0 { " ORDER BY " } else { ", " }).push(col).push(way);
+        }
+        if let Some(limit) = self.page.limit {
+            q.limit(limit);
+        }
+        let mut rows = q.rows(tx, read)?;
+        if self.reverse {
+            rows.reverse();
+        }
+        Ok(rows)
+    }
+
+    /// Adds the condition for rows that come after the marker: greater in the first sort column, or equal
+    /// in it and greater in the next, and so on.
+    fn after(&self, tx: &Tx<'_>, table: &str, marker: &str, q: &mut Sql) -> Result<()> {
+        let cols: Vec<String> = self.sorts.iter().map(|(c, _)| format!("CAST({c} AS TEXT)")).collect();
+        let sql = format!("SELECT {} FROM {table} t WHERE t.id = $1", cols.join(", "));
+        let n = cols.len();
+        let row = tx
+            .opt(&sql, params![marker], |r| (0..n).map(|i| r.get::<String>(i)).collect::<Result<Vec<_>>>())?;
+        let row = row.ok_or_else(|| {
+            Fault::new(Kind::NotFound, format!("Marker {marker} could not be found.")).tag("MarkerNotFound")
+        })?;
+        q.push(" AND (");
+        for i in 0..n {
+            q.push(if i == 0 { "(" } else { " OR (" });
+            for (j, (col, down)) in self.sorts.iter().enumerate().take(i + 1) {
+                let op = match (j == i, *down != self.reverse) {
+                    (false, _) => " = ",
+                    (true, false) => " > ",
+                    (true, true) => " < ",
+                };
+                q.push(if j == 0 { "" } else { " AND " }).push(col).push(op);
+                match (is_number(col), row[j].parse::<i64>()) {
+                    (true, Ok(number)) => q.bind(number),
+                    _ => q.bind(row[j].as_str()),
+                };
+            }
+            q.push(")");
+        }
+        q.push(")");
+        Ok(())
+    }
+
+    /// The links to the pages beside this one, as Neutron gives them: a next page is promised whenever
+    /// this one is full.
+    pub fn links(&self, base: &str, path: &str, q: &Query, ids: &[String]) -> Option<Value> {
+        let limit = self.page.limit?;
+        let full = ids.len() >= limit;
+        let mut links = Vec::new();
+        let href = |marker: Option<&String>, back: bool| {
+            let link = api::page::next_href(base, path, q, marker.map_or("", String::as_str));
+            let link =
+                if marker.is_none() { link.replace("&marker=", "").replace("?marker=", "?") } else { link };
+            if back { format!("{link}&page_reverse=True") } else { link }
+        };
+        if full || self.reverse {
+            links.push(serde_json::json!({"rel": "next", "href": href(ids.last(), false)}));
+        }
+        if full || !self.reverse {
+            links.push(serde_json::json!({"rel": "previous", "href": href(ids.first(), true)}));
+        }
+        Some(Value::Array(links))
+    }
+}
+
+fn sorts(q: &Query, own: Filters) -> Result<Vec<(&'static str, bool)>> {
+    let named = |name: &str| match lookup(own, name) {
+        Some(How::Text(c) | How::Bool(c) | How::Int(c)) => Some(c),
+        _ if name == "created_at" => Some("t.created_at"),
+        _ if name == "updated_at" => Some("t.updated_at"),
+        _ => None,
+    };
+    let allowed: Vec<&str> =
+        own.iter().chain(COMMON).map(|(n, _)| *n).filter(|n| named(n).is_some()).collect();
+    let mut out: Vec<(&'static str, bool)> = Vec::new();
+    for s in api::page::sorts(q, &allowed)? {
+        if let Some(col) = named(&s.key).filter(|c| !out.iter().any(|(o, _)| o == c)) {
+            out.push((col, s.descending));
+        }
+    }
+    if out.is_empty() {
+        out.push(("t.created_at", false));
+    }
+    if !out.iter().any(|(c, _)| *c == "t.id") {
+        let down = out.last().is_some_and(|(_, d)| *d);
+        out.push(("t.id", down));
+    }
+    Ok(out)
+}
+
+/// Columns that hold numbers, for the types of a marker's values.
+fn is_number(col: &str) -> bool {
+    matches!(
+        col,
+        "t.created_at"
+            | "t.updated_at"
+            | "t.revision"
+            | "t.admin_up"
+            | "t.shared"
+            | "t.external"
+            | "t.is_default"
+            | "t.mtu"
+            | "t.vni"
+            | "t.port_security"
+            | "t.ip_version"
+            | "t.enable_dhcp"
+            | "t.enable_snat"
+            | "t.stateful"
+            | "t.port_min"
+            | "t.port_max"
+    )
+}
+
+fn apply(q: &mut Sql, how: How, values: &[&str]) -> Result<()> {
+    match how {
+        How::Text(col) => match values {
+            [one] => drop(q.and(&format!("{col} ="), *one)),
+            many => drop(q.and_in(col, many.iter().copied())),
+        },
+        How::Int(col) => {
+            let numbers = values.iter().map(|v| {
+                v.parse::<i64>().map_err(|_| {
+                    err::invalid(format!("'{v}' is not an integer, so nothing can be filtered by it."))
+                })
+            });
+            q.and_in(col, numbers.collect::<Result<Vec<_>>>()?);
+        }
+        How::Bool(col) => {
+            let bools = values.iter().map(|v| match v.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "t" => Ok(1_i64),
+                "false" | "0" | "no" | "f" => Ok(0),
+                _ => Err(err::invalid(format!(
+                    "'{v}' is neither true nor false, so nothing can be filtered by it."
+                ))),
+            });
+            q.and_in(col, bools.collect::<Result<Vec<_>>>()?);
+        }
+        How::Always(text) => {
+            if !values.iter().any(|v| v.eq_ignore_ascii_case(text)) {
+                q.push(" AND 1 = 0");
+            }
+        }
+        How::With(f) => f(q, values)?,
+    }
+    Ok(())
+}
+
+fn time(text: &str) -> Result<Micros> {
+    Micros::parse(text)
+        .ok_or_else(|| err::invalid(format!("'{text}' is not a time such as 2026-11-20T22:05:58Z.")))
+}
+
+/// Times are shown in whole seconds, so a second is what equals.
+fn second(q: &mut Sql, col: &str, values: &[&str]) -> Result<()> {
+    let Some(text) = values.first() else { return Ok(()) };
+    let from = time(text)?;
+    let from = Micros(from.0 - from.0.rem_euclid(1_000_000));
+    q.and(&format!("{col} >="), from).and(&format!("{col} <"), Micros(from.0 + 1_000_000));
+    Ok(())
+}
+
+fn created_at(q: &mut Sql, values: &[&str]) -> Result<()> {
+    second(q, "t.created_at", values)
+}
+
+fn updated_at(q: &mut Sql, values: &[&str]) -> Result<()> {
+    second(q, "t.updated_at", values)
+}
+
+fn changed_since(q: &mut Sql, values: &[&str]) -> Result<()> {
+    let Some(text) = values.first() else { return Ok(()) };
+    q.and("t.updated_at >=", time(text)?);
+    Ok(())
+}
+
+/// How many of the tags a resource has, compared with all of them or with none.
+fn tags(q: &mut Sql, values: &[&str], op: &str, all: bool) -> Result<()> {
+    let mut tags: Vec<&str> = values.iter().flat_map(|v| v.split(',')).filter(|t| !t.is_empty()).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    q.push(" AND (SELECT COUNT(*) FROM network_tag g WHERE g.resource_id = t.id AND g.tag IN (");
+    q.list(tags.iter().copied());
+    q.push(")) ").push(op).push(" ");
+    q.bind(if all { i64::try_from(tags.len()).unwrap_or(0) } else { 0 });
+    Ok(())
+}
+
+/// Leaves only the fields asked for.
+pub fn prune(value: &mut Value, fields: &[String]) {
+    if let Value::Object(map) = value
+        && !fields.is_empty()
+    {
+        map.retain(|k, _| fields.iter().any(|f| f == k));
+    }
+}

@@ -1,0 +1,121 @@
+//! The Network API. One noun a file; what all nouns do alike is in [`noun`], lists in [`list`].
+
+pub mod agent;
+pub mod extension;
+pub mod fields;
+pub mod floating;
+pub mod group;
+pub mod list;
+pub mod misc;
+pub mod network;
+pub mod noun;
+pub mod port;
+pub mod quota;
+pub mod router;
+pub mod rule;
+pub mod subnet;
+pub mod tag;
+
+use crate::Network;
+use crate::act::Caller;
+use ::api::{Reply, Req, Rule, Service, Style};
+use base::{ProjectId, Result};
+use serde::Serialize;
+
+/// Who asks, as the rules need it. An admin's token need not be scoped to a project.
+pub fn caller(req: &Req) -> Result<Caller> {
+    let admin = req.auth.is_admin();
+    let project = match req.auth.project() {
+        Ok(p) => p.clone(),
+        Err(_) if admin => ProjectId(String::new()),
+        Err(f) => return Err(f),
+    };
+    Ok(Caller { project, admin })
+}
+
+/// What every resource shows beside its own.
+#[derive(Debug, Serialize)]
+pub struct Common {
+    pub tenant_id: String,
+    pub project_id: String,
+    pub description: String,
+    pub tags: Vec<String>,
+    pub created_at: String,
+    pub updated_at: String,
+    pub revision_number: i64,
+}
+
+impl Common {
+    pub fn new(s: &crate::model::Std, tags: Option<Vec<String>>) -> Self {
+        Common {
+            tenant_id: s.project.0.clone(),
+            project_id: s.project.0.clone(),
+            description: s.description.clone(),
+            tags: tags.unwrap_or_default(),
+            created_at: s.created.seconds_z(),
+            updated_at: s.updated.seconds_z(),
+            revision_number: s.revision,
+        }
+    }
+}
+
+macro_rules! noun {
+    ($s:ident $path:literal $n:ty) => {
+        // Older clients write the format into the address of a list.
+        $s.get(concat!("/v2.0/", $path), Rule::READER, noun::list::<$n>);
+        $s.get(concat!("/v2.0/", $path, ".json"), Rule::READER, noun::list::<$n>);
+        $s.post(concat!("/v2.0/", $path), Rule::MEMBER, noun::create::<$n>);
+        $s.post(concat!("/v2.0/", $path, ".json"), Rule::MEMBER, noun::create::<$n>);
+        $s.get(concat!("/v2.0/", $path, "/{id}"), Rule::READER, noun::show::<$n>);
+        $s.put(concat!("/v2.0/", $path, "/{id}"), Rule::MEMBER, noun::update::<$n>);
+        $s.delete(concat!("/v2.0/", $path, "/{id}"), Rule::MEMBER, noun::delete::<$n>);
+        $s.get(concat!("/v2.0/", $path, "/{id}/tags"), Rule::READER, tag::list::<$n>);
+        $s.put(concat!("/v2.0/", $path, "/{id}/tags"), Rule::MEMBER, tag::replace::<$n>);
+        $s.delete(concat!("/v2.0/", $path, "/{id}/tags"), Rule::MEMBER, tag::clear::<$n>);
+        $s.get(concat!("/v2.0/", $path, "/{id}/tags/{tag}"), Rule::READER, tag::show::<$n>);
+        $s.put(concat!("/v2.0/", $path, "/{id}/tags/{tag}"), Rule::MEMBER, tag::add::<$n>);
+        $s.delete(concat!("/v2.0/", $path, "/{id}/tags/{tag}"), Rule::MEMBER, tag::remove::<$n>);
+    };
+}
+
+/// The route table.
+pub fn service() -> Service<Network> {
+    let mut s = Service::new("/network", Style::Network);
+    s.get("", Rule::Open, misc::versions);
+    s.get("/v2.0", Rule::Any, misc::resources);
+    noun!(s "networks" network::Networks);
+    noun!(s "subnets" subnet::Subnets);
+    noun!(s "ports" port::Ports);
+    noun!(s "routers" router::Routers);
+    noun!(s "floatingips" floating::Floatings);
+    noun!(s "security-groups" group::Groups);
+    noun!(s "security-group-rules" rule::Rules);
+    s.put("/v2.0/routers/{id}/add_router_interface", Rule::MEMBER, router::add_interface);
+    s.put("/v2.0/routers/{id}/remove_router_interface", Rule::MEMBER, router::remove_interface);
+    s.put("/v2.0/routers/{id}/add_extraroutes", Rule::MEMBER, router::add_routes);
+    s.put("/v2.0/routers/{id}/remove_extraroutes", Rule::MEMBER, router::remove_routes);
+    s.get("/v2.0/extensions", Rule::Any, extension::list);
+    s.get("/v2.0/extensions/{alias}", Rule::Any, extension::show);
+    s.get("/v2.0/agents", Rule::ADMIN, agent::list);
+    s.get("/v2.0/agents/{id}", Rule::ADMIN, agent::show);
+    s.put("/v2.0/agents/{id}", Rule::ADMIN, agent::update);
+    s.delete("/v2.0/agents/{id}", Rule::ADMIN, agent::delete);
+    s.get("/v2.0/availability_zones", Rule::READER, misc::zones);
+    s.get("/v2.0/service-providers", Rule::READER, misc::providers);
+    s.get("/v2.0/network-ip-availabilities", Rule::ADMIN, misc::availabilities);
+    s.get("/v2.0/network-ip-availabilities/{id}", Rule::ADMIN, misc::availability);
+    s.get("/v2.0/quotas", Rule::READER, quota::list);
+    s.get("/v2.0/quotas/{id}", Rule::READER, quota::show);
+    s.put("/v2.0/quotas/{id}", Rule::ADMIN, quota::update);
+    s.delete("/v2.0/quotas/{id}", Rule::ADMIN, quota::delete);
+    s.get("/v2.0/quotas/{id}/default", Rule::READER, quota::defaults);
+    s.get("/v2.0/quotas/{id}/default.json", Rule::READER, quota::defaults);
+    s.get("/v2.0/quotas/{id}/details", Rule::READER, quota::details);
+    s.get("/v2.0/quotas/{id}/details.json", Rule::READER, quota::details);
+    s
+}
+
+/// A JSON answer made on the database's thread.
+pub fn bytes(status: u16, body: Vec<u8>) -> Reply {
+    Reply::text(status, "application/json", body)
+}

@@ -1,0 +1,395 @@
+//! `/v2.0/networks`
+
+use super::list::{Filters, How};
+use super::noun::Noun;
+use super::{Common, fields};
+use crate::act::{self, Caller};
+use crate::model::{Network, Std};
+use crate::{err, table, touch};
+use ::api::Obj;
+use base::doc::Uplink;
+use base::{Fault, Result};
+use serde::Serialize;
+use store::{Row, Sql, Tx, params};
+
+pub struct Networks;
+
+#[derive(Serialize)]
+pub struct View {
+    id: String,
+    name: String,
+    admin_state_up: bool,
+    status: &'static str,
+    subnets: Vec<String>,
+    shared: bool,
+    #[serde(rename = "router:external")]
+    external: bool,
+    is_default: bool,
+    mtu: u32,
+    port_security_enabled: bool,
+    availability_zone_hints: [String; 0],
+    availability_zones: [&'static str; 1],
+    ipv4_address_scope: Option<String>,
+    ipv6_address_scope: Option<String>,
+    l2_adjacency: bool,
+    dns_domain: String,
+    #[serde(flatten)]
+    provider: Option<Provider>,
+    #[serde(flatten)]
+    common: Common,
+}
+
+/// What only admins see: how the network is carried.
+#[derive(Serialize)]
+struct Provider {
+    #[serde(rename = "provider:network_type")]
+    kind: &'static str,
+    #[serde(rename = "provider:physical_network")]
+    physical: Option<String>,
+    #[serde(rename = "provider:segmentation_id")]
+    segment: Option<u32>,
+}
+
+/// The name under which the host's own address translation is shown as a physical network.
+const HOST_NAT: &str = "host-nat";
+
+impl Provider {
+    fn of(n: &Network) -> Self {
+        let physical = match &n.uplink {
+            Some(Uplink::Nic { device }) => Some(device.clone()),
+            Some(Uplink::HostNat { .. }) => Some(HOST_NAT.to_owned()),
+            None if n.external => Some(HOST_NAT.to_owned()),
+            None => None,
+        };
+        match physical {
+            Some(p) => Provider { kind: "flat", physical: Some(p), segment: None },
+            None => Provider { kind: "vxlan", physical: None, segment: Some(n.vni) },
+        }
+    }
+}
+
+const FIELDS: &[&str] = &[
+    "admin_state_up",
+    "shared",
+    "router:external",
+    "is_default",
+    "mtu",
+    "port_security_enabled",
+    "dns_domain",
+    "qos_policy_id",
+];
+const NEW_FIELDS: &[&str] = &[
+    "admin_state_up",
+    "shared",
+    "router:external",
+    "is_default",
+    "mtu",
+    "port_security_enabled",
+    "dns_domain",
+    "qos_policy_id",
+    "availability_zone_hints",
+    "provider:network_type",
+    "provider:physical_network",
+    "provider:segmentation_id",
+];
+const ADMINS: &[&str] = &[
+    "shared",
+    "router:external",
+    "is_default",
+    "provider:network_type",
+    "provider:physical_network",
+    "provider:segmentation_id",
+];
+
+#[derive(Default)]
+pub struct Change {
+    name: Option<String>,
+    description: Option<String>,
+    admin_up: Option<bool>,
+    shared: Option<bool>,
+    external: Option<bool>,
+    is_default: Option<bool>,
+    mtu: Option<u32>,
+    port_security: Option<bool>,
+    dns_domain: Option<String>,
+}
+
+fn mtu(o: &Obj) -> Result<Option<u32>> {
+    Ok(fields::int(o, "mtu", 0, 65_535)?.and_then(|m| u32::try_from(m).ok()).filter(|m| *m > 0))
+}
+
+/// How the network is to be carried: a VNI, a NIC, or neither said.
+fn provider(o: &Obj) -> Result<(Option<u32>, Option<Uplink>)> {
+    let kind = o.opt_str("provider:network_type", fields::TEXT)?;
+    let physical = o.opt_str("provider:physical_network", fields::TEXT)?;
+    let segment = fields::int(o, "provider:segmentation_id", 1, (1 << 24) - 1)?;
+    match (kind.as_deref(), physical, segment) {
+        (None, None, None) => Ok((None, None)),
+        (Some("vxlan"), None, segment) => Ok((segment.and_then(|s| u32::try_from(s).ok()), None)),
+        (Some("vxlan"), Some(_), _) => {
+            Err(err::invalid("provider:physical_network cannot be given for a vxlan network."))
+        }
+        (Some("flat"), _, Some(_)) => {
+            Err(err::invalid("provider:segmentation_id cannot be given for a flat network."))
+        }
+        (Some("flat"), Some(p), None) if p == HOST_NAT => Ok((None, None)),
+        (Some("flat"), Some(device), None) => {
+            let sane = (1..=15).contains(&device.len())
+                && device.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.@".contains(&b));
+            if !sane {
+                return Err(err::invalid(format!(
+                    "provider:physical_network is the name of a host's NIC here, such as eth1; '{device}' cannot be one."
+                )));
+            }
+            Ok((None, Some(Uplink::Nic { device })))
+        }
+        (Some("flat"), None, None) => Err(err::invalid(
+            "provider:physical_network is required for a flat network: the name of the hosts' NIC.",
+        )),
+        (Some(other), ..) => {
+            Err(err::invalid(format!("Unknown provider:network_type '{other}'. Here are: vxlan, flat.")))
+        }
+        (None, ..) => {
+            Err(err::invalid("provider:network_type is required beside other provider attributes."))
+        }
+    }
+}
+
+fn no_qos(o: &Obj) -> Result<()> {
+    match o.opt_str("qos_policy_id", fields::TEXT)? {
+        None => Ok(()),
+        Some(id) => {
+            Err(Fault::not_found(format!("QoS policy {id} could not be found.")).tag("QosPolicyNotFound"))
+        }
+    }
+}
+
+impl Noun for Networks {
+    const ONE: &'static str = "network";
+    const MANY: &'static str = "networks";
+    const TABLE: &'static str = "network";
+    const COLS: &'static str = table::network::COLS;
+    const FILTERS: Filters = &[
+        ("name", How::Text("t.name")),
+        ("admin_state_up", How::Bool("t.admin_up")),
+        ("shared", How::Bool("t.shared")),
+        ("router:external", How::Bool("t.external")),
+        ("is_default", How::Bool("t.is_default")),
+        ("mtu", How::Int("t.mtu")),
+        ("port_security_enabled", How::Bool("t.port_security")),
+        ("dns_domain", How::Text("t.dns_domain")),
+        ("status", How::Always("ACTIVE")),
+        ("provider:network_type", How::With(by_kind)),
+        ("provider:physical_network", How::With(by_physical)),
+        ("provider:segmentation_id", How::With(by_segment)),
+        ("subnets", How::With(by_subnet)),
+    ];
+    type Row = Network;
+    type View = View;
+    type New = act::network::New;
+    type Change = Change;
+
+    fn read(r: &Row<'_>) -> Result<Network> {
+        table::network::read(r)
+    }
+    fn id(row: &Network) -> String {
+        row.id.to_string()
+    }
+    fn std(row: &Network) -> &Std {
+        &row.std
+    }
+    fn missing(id: &str) -> Fault {
+        err::no_network(id)
+    }
+    fn seen(q: &mut Sql, project: &str) {
+        q.push(" AND (t.shared = 1 OR t.external = 1 OR t.project_id = ").bind(project).push(")");
+    }
+    fn views(tx: &Tx<'_>, caller: &Caller, rows: Vec<Network>) -> Result<Vec<View>> {
+        let ids: Vec<String> = rows.iter().map(|n| n.id.to_string()).collect();
+        let mut subnets = table::children(
+            tx,
+            "SELECT network_id, id FROM subnet WHERE network_id IN (",
+            ") ORDER BY network_id, created_at, id",
+            &ids,
+            |r| r.get(1),
+        )?;
+        let mut tags = table::tags(tx, &ids)?;
+        let view = |(n, id): (Network, String)| View {
+            name: n.std.name.clone(),
+            admin_state_up: n.admin_up,
+            status: "ACTIVE",
+            subnets: subnets.remove(&id).unwrap_or_default(),
+            shared: n.shared,
+            external: n.external,
+            is_default: n.is_default,
+            mtu: n.mtu,
+            port_security_enabled: n.port_security,
+            availability_zone_hints: [],
+            availability_zones: ["nova"],
+            ipv4_address_scope: None,
+            ipv6_address_scope: None,
+            l2_adjacency: true,
+            dns_domain: n.dns_domain.clone(),
+            provider: caller.admin.then(|| Provider::of(&n)),
+            common: Common::new(&n.std, tags.remove(&id)),
+            id,
+        };
+        Ok(rows.into_iter().zip(ids.clone()).map(view).collect())
+    }
+    fn find(tx: &Tx<'_>, caller: &Caller, id: &str) -> Result<Network> {
+        act::network::visible(tx, caller, id.parse().map_err(|_| err::no_network(id))?)
+    }
+    fn parse_new(o: &Obj, caller: &Caller) -> Result<act::network::New> {
+        fields::only(o, NEW_FIELDS, "POST")?;
+        fields::admin_only(o, caller, ADMINS, "create")?;
+        no_qos(o)?;
+        let (vni, uplink) = provider(o)?;
+        let mut new = act::network::New::plain(&fields::project(o, caller)?, &fields::text(o, "name")?);
+        new.description = fields::text(o, "description")?;
+        new.admin_up = o.opt_bool("admin_state_up")?.unwrap_or(true);
+        new.shared = o.opt_bool("shared")?.unwrap_or(false);
+        new.external = o.opt_bool("router:external")?.unwrap_or(false);
+        new.is_default = o.opt_bool("is_default")?.unwrap_or(false);
+        new.mtu = mtu(o)?;
+        new.port_security = o.opt_bool("port_security_enabled")?.unwrap_or(true);
+        new.dns_domain = fields::text(o, "dns_domain")?;
+        (new.vni, new.uplink) = (vni, uplink);
+        if new.is_default && !new.external {
+            return Err(err::invalid("Only an external network can be the default one."));
+        }
+        Ok(new)
+    }
+    fn create(tx: &Tx<'_>, _caller: &Caller, new: act::network::New) -> Result<Network> {
+        if let Some(Uplink::Nic { device }) = &new.uplink {
+            nic_free(tx, device)?;
+        }
+        act::network::create(tx, new)
+    }
+    fn parse_change(o: &Obj, caller: &Caller) -> Result<Change> {
+        fields::only(o, FIELDS, "PUT")?;
+        fields::admin_only(o, caller, ADMINS, "update")?;
+        no_qos(o)?;
+        Ok(Change {
+            name: o.opt_str("name", fields::TEXT)?,
+            description: o.opt_str("description", fields::TEXT)?,
+            admin_up: o.opt_bool("admin_state_up")?,
+            shared: o.opt_bool("shared")?,
+            external: o.opt_bool("router:external")?,
+            is_default: o.opt_bool("is_default")?,
+            mtu: mtu(o)?,
+            port_security: o.opt_bool("port_security_enabled")?,
+            dns_domain: o.opt_str("dns_domain", fields::TEXT)?,
+        })
+    }
+    fn update(tx: &Tx<'_>, caller: &Caller, mut n: Network, c: Change) -> Result<()> {
+        let before = n.clone();
+        n.std.name = c.name.unwrap_or(n.std.name);
+        n.std.description = c.description.unwrap_or(n.std.description);
+        n.admin_up = c.admin_up.unwrap_or(n.admin_up);
+        n.port_security = c.port_security.unwrap_or(n.port_security);
+        n.dns_domain = c.dns_domain.unwrap_or(n.dns_domain);
+        // What only admins change; `false` of others is what it was, so it says nothing.
+        if caller.admin {
+            n.shared = c.shared.unwrap_or(n.shared);
+            n.external = c.external.unwrap_or(n.external);
+            n.is_default = c.is_default.unwrap_or(n.is_default);
+        } else if [(c.shared, n.shared), (c.external, n.external), (c.is_default, n.is_default)]
+            .iter()
+            .any(|(to, from)| to.is_some_and(|t| t != *from))
+        {
+            return Err(err::policy("update_network:shared"));
+        }
+        if let Some(mtu) = c.mtu {
+            act::network::check_mtu(mtu, n.uplink.is_some() || n.external)?;
+            n.mtu = mtu;
+        }
+        check_switches(tx, &before, &n)?;
+        table::network::update(tx, &n)?;
+        if (before.admin_up, before.mtu, before.external) != (n.admin_up, n.mtu, n.external) {
+            touch::networks(tx, &[n.id])?;
+        }
+        Ok(())
+    }
+    fn delete(tx: &Tx<'_>, _caller: &Caller, n: Network) -> Result<()> {
+        act::network::delete(tx, &n)
+    }
+}
+
+/// A NIC carries one flat network.
+fn nic_free(tx: &Tx<'_>, device: &str) -> Result<()> {
+    let uplink = serde_json::to_string(&Uplink::Nic { device: device.to_owned() })?;
+    match tx.opt("SELECT 1 FROM network WHERE uplink = $1", params![uplink], |_| Ok(()))? {
+        None => Ok(()),
+        Some(()) => Err(err::conflict(
+            "FlatNetworkInUse",
+            format!("Unable to create the flat network. Physical network {device} is in use."),
+        )),
+    }
+}
+
+/// What stands against making a network private or internal again.
+fn check_switches(tx: &Tx<'_>, before: &Network, n: &Network) -> Result<()> {
+    if before.shared && !n.shared {
+        let others =
+            "SELECT 1 FROM port WHERE network_id = $1 AND project_id <> $2 AND project_id <> '' LIMIT 1";
+        if tx.opt(others, params![n.id, &n.std.project], |_| Ok(()))?.is_some() {
+            return Err(err::conflict(
+                "InvalidSharedSetting",
+                format!(
+                    "Unable to reconfigure sharing settings for network {}. Multiple tenants are using it.",
+                    n.id
+                ),
+            ));
+        }
+    }
+    if before.external && !n.external {
+        let used = "SELECT 1 FROM port WHERE network_id = $1 AND
+                    device_owner IN ('network:router_gateway', 'network:floatingip') LIMIT 1";
+        if tx.opt(used, params![n.id], |_| Ok(()))?.is_some() {
+            return Err(err::conflict(
+                "ExternalNetworkInUse",
+                format!(
+                    "External network {} cannot be updated to be made non-external, since it has existing gateway ports.",
+                    n.id
+                ),
+            ));
+        }
+    }
+    if n.is_default && !before.is_default {
+        act::network::only_default(tx, n.id)?;
+    }
+    if n.is_default && !n.external {
+        return Err(err::invalid("Only an external network can be the default one."));
+    }
+    Ok(())
+}
+
+fn by_kind(q: &mut Sql, values: &[&str]) -> Result<()> {
+    let (flat, vxlan) = (values.contains(&"flat"), values.contains(&"vxlan"));
+    q.push(match (flat, vxlan) {
+        (true, true) => "",
+        (true, false) => " AND (t.uplink IS NOT NULL OR t.external = 1)",
+        (false, true) => " AND t.uplink IS NULL AND t.external = 0",
+        (false, false) => " AND 1 = 0",
+    });
+    Ok(())
+}
+
+fn by_physical(q: &mut Sql, values: &[&str]) -> Result<()> {
+    let nics = values.iter().map(|v| serde_json::to_string(&Uplink::Nic { device: (*v).to_owned() }));
+    q.and_in("t.uplink", nics.collect::<Result<Vec<_>, _>>()?);
+    Ok(())
+}
+
+fn by_segment(q: &mut Sql, values: &[&str]) -> Result<()> {
+    q.push(" AND t.uplink IS NULL AND t.external = 0");
+    q.and_in("t.vni", values.iter().filter_map(|v| v.parse::<i64>().ok()));
+    Ok(())
+}
+
+fn by_subnet(q: &mut Sql, values: &[&str]) -> Result<()> {
+    q.push(" AND t.id IN (SELECT network_id FROM subnet WHERE 1 = 1")
+        .and_in("id", values.iter().copied())
+        .push(")");
+    Ok(())
+}
