@@ -19,7 +19,7 @@ pub use auth::{Auth, Authority, Named, Scope};
 pub use body::Obj;
 pub use micro::{Microversions, Version};
 pub use page::{Page, Sort};
-pub use policy::{Level, Rule};
+pub use policy::{Level, Reach, Rule};
 pub use reply::Reply;
 pub use req::{Query, Req};
 pub use service::{Gate, Listed, Route, Service};

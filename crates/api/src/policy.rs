@@ -2,7 +2,7 @@
 //! caller's own is a matter of the query that finds it.
 
 use crate::{Auth, Scope};
-use base::{Fault, Result};
+use base::{DomainId, Fault, Result};
 
 /// The default roles, each implying the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +35,39 @@ pub enum Rule {
     Any,
     /// A role in the project that the token is scoped to; an admin passes with any scope.
     Role(Level),
+    /// Looks at users, projects and the like: a reader of the system or of a domain, who then sees
+    /// what [`Auth::reach`] says.
+    Overseer,
+}
+
+/// Whose users, projects and groups somebody may look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    Everything,
+    Domain(DomainId),
+    Nothing,
+}
+
+impl Reach {
+    pub fn covers(&self, domain: &DomainId) -> bool {
+        match self {
+            Reach::Everything => true,
+            Reach::Domain(d) => d == domain,
+            Reach::Nothing => false,
+        }
+    }
+}
+
+impl Auth {
+    /// How far the caller's view of Identity reaches.
+    pub fn reach(&self) -> Reach {
+        match &self.scope {
+            _ if self.is_admin() => Reach::Everything,
+            Scope::System if self.level >= Level::Reader => Reach::Everything,
+            Scope::Domain { id, .. } if self.level >= Level::Reader => Reach::Domain(id.clone()),
+            _ => Reach::Nothing,
+        }
+    }
 }
 
 impl Rule {
@@ -46,7 +79,17 @@ impl Rule {
     /// # Errors
     /// 403 with a sentence that names the role that is missing.
     pub fn check(self, auth: &Auth) -> Result<()> {
-        let Rule::Role(needed) = self else { return Ok(()) };
+        let needed = match self {
+            Rule::Open | Rule::Any => return Ok(()),
+            Rule::Role(level) => level,
+            Rule::Overseer if auth.reach() != Reach::Nothing => return Ok(()),
+            Rule::Overseer => {
+                return Err(Fault::forbidden(
+                    "You are not authorized to perform the requested action: it needs the role admin, or the role reader in a token that is scoped to the domain or to the system.",
+                )
+                .tag("PolicyNotAuthorized"));
+            }
+        };
         if auth.is_admin() || (auth.level >= needed && !matches!(auth.scope, Scope::Unscoped)) {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use base::{Fault, Kind, Result};
 use http::{HeaderMap, Method};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Longest JSON body, in bytes.
 pub const JSON_LIMIT: usize = 1 << 20;
@@ -26,7 +26,8 @@ pub struct Req {
     /// The microversion; 0.0 for APIs that have none.
     pub version: Version,
     pub(crate) params: Vec<(String, String)>,
-    pub(crate) body: Body,
+    /// Behind a lock only so that `&Req` may be held across an await: a body by itself is not `Sync`.
+    pub(crate) body: Mutex<Body>,
     pub(crate) upgrade: Option<WebSocketUpgrade>,
 }
 
@@ -56,14 +57,17 @@ impl Req {
     }
     /// The whole body.
     pub async fn bytes(&mut self, limit: usize) -> Result<bytes::Bytes> {
-        let body = std::mem::take(&mut self.body);
+        let body = self.take_body();
         axum::body::to_bytes(body, limit).await.map_err(|_| {
             Fault::new(Kind::TooLarge, format!("The request body is cut off or longer than {limit} bytes."))
         })
     }
     /// The body as a stream (uploads).
     pub fn stream(&mut self) -> axum::body::BodyDataStream {
-        std::mem::take(&mut self.body).into_data_stream()
+        self.take_body().into_data_stream()
+    }
+    fn take_body(&mut self) -> Body {
+        std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
     /// The WebSocket handshake, if the client asks for one.
     pub fn upgrade(&mut self) -> Result<WebSocketUpgrade> {

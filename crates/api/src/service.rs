@@ -282,7 +282,7 @@ async fn make_req(
         base,
         version,
         params,
-        body,
+        body: std::sync::Mutex::new(body),
         upgrade,
     }
 }
