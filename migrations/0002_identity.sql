@@ -84,7 +84,7 @@ CREATE TABLE account_group_member (
 );
 
 -- A token names its audit id; revoking one is a row here until the token would have expired.
--- subject '' with a user or project revokes everything issued before `at`.
+-- One with a user or a project revokes everything issued until `at`.
 CREATE TABLE revocation (
     id          TEXT PRIMARY KEY,
     audit_id    TEXT NOT NULL DEFAULT '',
@@ -94,6 +94,9 @@ CREATE TABLE revocation (
     expires_at  BIGINT NOT NULL
 );
 CREATE INDEX revocation_expiry ON revocation (expires_at);
+CREATE INDEX revocation_audit ON revocation (audit_id);
+CREATE INDEX revocation_user ON revocation (user_id, at);
+CREATE INDEX revocation_project ON revocation (project_id, at);
 
 CREATE TABLE application_credential (
     id          TEXT PRIMARY KEY,
@@ -109,7 +112,7 @@ CREATE TABLE application_credential (
     UNIQUE (user_id, name)
 );
 
--- Fernet keys that seal tokens. The newest `primary` seals; every row opens.
+-- Fernet keys that seal tokens. The newest one that every process has had time to read seals; every row opens.
 CREATE TABLE token_key (
     id          TEXT PRIMARY KEY,
     secret      TEXT NOT NULL,                  -- the key, sealed by the master key in the data directory

@@ -1,1 +1,94 @@
+//! The Identity service: who people are, what they may do, and where the other services live
+//! (OpenStack Identity API v3, mounted at `/identity`).
+//!
+//! Invariants: no secret is kept, only argon2id hashes ([`secret`]); a token carries no rights, only who
+//! and where, so that what it is good for is read from the tables when it is used ([`resolve`]); what
+//! was read is remembered for a minute at most and forgotten with any change ([`cache`]); every change
+//! is made through [`Identity::write`], which tells everybody to forget.
+//!
+//! Reading order: [`service`] (the route table), [`login`], [`resolve`], [`keys`].
 
+mod api;
+mod bootstrap;
+mod cache;
+mod catalog;
+mod keys;
+mod login;
+mod model;
+mod resolve;
+mod secret;
+mod session;
+mod table;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use api::service;
+pub use bootstrap::{Bootstrap, Seed, bootstrap};
+
+use ::api::{Auth, Authority};
+use base::{Micros, Result};
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Db, Topic, Tx};
+
+/// How long a token is good for.
+pub const TOKEN_LIFE: Duration = Duration::from_secs(12 * 3600);
+
+/// The service's state: one per process.
+pub struct Identity {
+    db: Db,
+    keys: keys::Ring,
+    secrets: secret::Secrets,
+    cache: cache::Cache,
+}
+
+impl Identity {
+    /// Opens the service. `master_key_file` is made (0600) where there is none; all processes that
+    /// share a database need the same one.
+    ///
+    /// # Errors
+    /// `Kind::Unavailable` when the file does not open the token keys in the database.
+    pub async fn open(db: Db, master_key_file: &Path) -> Result<Arc<Identity>> {
+        let keys = keys::Ring::open(&db, master_key_file).await?;
+        let cache = cache::Cache::new(db.topics());
+        let identity = Identity { db, keys, secrets: secret::Secrets::new(), cache };
+        identity.maintain().await?;
+        Ok(Arc::new(identity))
+    }
+
+    /// Makes a new key for sealing tokens. What older keys have sealed stays good until it expires.
+    pub async fn rotate_keys(&self) -> Result<()> {
+        self.keys.rotate(&self.db).await
+    }
+
+    /// What is due from time to time (at the start and hourly): key rotation, and forgetting
+    /// revocations of tokens that have expired.
+    pub async fn maintain(&self) -> Result<()> {
+        self.keys.maintain(&self.db).await?;
+        self.db.write(|tx| table::revocation::purge(tx, Micros::now())).await
+    }
+
+    /// A transaction that changes something: whatever anybody remembers about tokens is forgotten
+    /// before this answers.
+    async fn write<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let change = move |tx: &Tx<'_>| {
+            let out = f(tx)?;
+            tx.hint(Topic::Identity);
+            Ok(out)
+        };
+        self.db.write(change).await
+    }
+}
+
+impl Authority for Identity {
+    fn verify<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Result<Arc<Auth>>> + Send + 'a>> {
+        Box::pin(async move { Ok(self.session(token).await?.auth.clone()) })
+    }
+}

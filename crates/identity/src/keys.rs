@@ -1,0 +1,192 @@
+//! The keys that seal tokens, and the master key that seals them in turn.
+//!
+//! Token keys are rows that all processes share; the master key is a file (0600) in the data directory,
+//! so that neither the database nor a backup of it is enough to make a token.
+//!
+//! Why a new key rests before it seals: another process that meets a token which it cannot open reads
+//! the keys again, but at most once in [`RELOAD_EVERY`], or nonsense would keep the database busy. A key
+//! is therefore used only [`REST`] after it was made, when every such reading finds it.
+
+use crate::TOKEN_LIFE;
+use base::{Fault, Kind, Micros, Result};
+use fernet::Fernet;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use store::{Db, Topic, Tx, params};
+
+/// Age at which the newest key gets a successor.
+const ROTATE_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Between making a key and sealing with it, unless it is the only one.
+const REST: Duration = Duration::from_secs(10);
+const RELOAD_EVERY: Duration = Duration::from_secs(1);
+/// How much longer than [`TOKEN_LIFE`] a key with a successor stays: other processes read the keys
+/// hourly, and clocks differ.
+const GRACE: Duration = Duration::from_secs(24 * 3600);
+
+struct Key {
+    created_at: Micros,
+    fernet: Fernet,
+}
+
+/// The keys as this process knows them, newest first.
+pub struct Ring {
+    master: Fernet,
+    keys: RwLock<Vec<Key>>,
+    read_at: Mutex<Option<Instant>>,
+}
+
+impl Ring {
+    pub async fn open(db: &Db, master_key_file: &Path) -> Result<Ring> {
+        let file = master_key_file.to_owned();
+        let master =
+            tokio::task::spawn_blocking(move || master_key(&file)).await.map_err(Fault::internal)??;
+        let ring = Ring { master, keys: RwLock::default(), read_at: Mutex::new(None) };
+        ring.reload(db).await?;
+        if ring.newest().is_none() {
+            ring.rotate(db).await?;
+        }
+        Ok(ring)
+    }
+
+    /// Seals a token's content.
+    pub fn seal(&self, content: &[u8]) -> Result<String> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let rested = |k: &&Key| k.created_at.plus(REST) <= Micros::now();
+        let key = keys.iter().find(rested).or(keys.last());
+        Ok(key.ok_or_else(|| Fault::internal("there is no token key"))?.fernet.encrypt(content))
+    }
+
+    /// Opens a token. Keys that another process has made meanwhile are fetched.
+    ///
+    /// # Errors
+    /// `Kind::Unauthorized` when no key opens it.
+    pub async fn unseal(&self, db: &Db, token: &str) -> Result<Vec<u8>> {
+        if let Some(content) = self.try_unseal(token) {
+            return Ok(content);
+        }
+        if self.may_reload() {
+            self.reload(db).await?;
+            if let Some(content) = self.try_unseal(token) {
+                return Ok(content);
+            }
+        }
+        Err(Fault::unauthorized().because("no key opens the token"))
+    }
+
+    fn try_unseal(&self, token: &str) -> Option<Vec<u8>> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.iter().find_map(|k| k.fernet.decrypt(token).ok())
+    }
+
+    fn last_read(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.read_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn may_reload(&self) -> bool {
+        self.last_read().is_none_or(|at| at.elapsed() >= RELOAD_EVERY)
+    }
+
+    fn newest(&self) -> Option<Micros> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).first().map(|k| k.created_at)
+    }
+
+    async fn reload(&self, db: &Db) -> Result<()> {
+        *self.last_read() = Some(Instant::now());
+        let rows = db
+            .read(|tx| {
+                tx.rows(
+                    "SELECT secret, created_at FROM token_key ORDER BY created_at DESC, id DESC",
+                    &[],
+                    |r| Ok((r.get::<String>(0)?, r.get::<Micros>(1)?)),
+                )
+            })
+            .await?;
+        let open = |(secret, created_at): (String, Micros)| {
+            let secret = self.master.decrypt(&secret).ok().and_then(|k| String::from_utf8(k).ok());
+            let fernet = secret.and_then(|k| Fernet::new(&k)).ok_or_else(wrong_master)?;
+            Ok(Key { created_at, fernet })
+        };
+        let keys = rows.into_iter().map(open).collect::<Result<Vec<_>>>()?;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    /// Makes a new key.
+    pub async fn rotate(&self, db: &Db) -> Result<()> {
+        let secret = self.master.encrypt(Fernet::generate_key().as_bytes());
+        let id = hex::encode(rand::random::<[u8; 16]>());
+        db.write(move |tx| {
+            tx.exec(
+                "INSERT INTO token_key (id, secret, created_at) VALUES ($1, $2, $3)",
+                params![id, secret, Micros::now()],
+            )?;
+            tx.hint(Topic::Identity);
+            Ok(())
+        })
+        .await?;
+        self.reload(db).await
+    }
+
+    /// Reads the keys, makes a new one when it is time, drops those that nothing valid is sealed with.
+    pub async fn maintain(&self, db: &Db) -> Result<()> {
+        self.reload(db).await?;
+        if self.newest().is_none_or(|at| at.plus(ROTATE_AFTER) < Micros::now()) {
+            self.rotate(db).await?;
+        }
+        db.write(|tx| purge(tx, Micros::now())).await?;
+        self.reload(db).await
+    }
+}
+
+/// Drops the keys whose successor is old enough.
+pub fn purge(tx: &Tx<'_>, now: Micros) -> Result<()> {
+    let unused_since = Micros(now.0 - i64::try_from((TOKEN_LIFE + GRACE).as_micros()).unwrap_or(i64::MAX));
+    tx.exec(
+        "DELETE FROM token_key WHERE created_at <
+           (SELECT MAX(created_at) FROM token_key WHERE created_at < $1)",
+        params![unused_since],
+    )?;
+    Ok(())
+}
+
+fn wrong_master() -> Fault {
+    Fault::unavailable(
+        "The master key file does not open the token keys in the database. Put the file of the first start back, or copy it from another region process.",
+    )
+}
+
+fn master_key(file: &Path) -> Result<Fernet> {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => make_master_key(file)?,
+        Err(e) => return Err(unreadable(file, &e.to_string())),
+    };
+    let mode = std::fs::metadata(file)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        tracing::warn!(file = %file.display(), "the master key was readable by others; it is not any more");
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))?;
+    }
+    Fernet::new(text.trim()).ok_or_else(|| unreadable(file, "it does not hold a key"))
+}
+
+fn unreadable(file: &Path, cause: &str) -> Fault {
+    Fault::new(Kind::Unavailable, format!("The master key file {} cannot be used: {cause}.", file.display()))
+}
+
+/// Written aside and renamed, so that a crash leaves no half of a key.
+fn make_master_key(file: &Path) -> Result<String> {
+    let key = Fernet::generate_key();
+    let aside = file.with_extension(format!("new-{}", std::process::id()));
+    let mut out =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    writeln!(out, "{key}")?;
+    out.sync_all()?;
+    std::fs::rename(&aside, file)?;
+    if let Some(dir) = file.parent().filter(|d| !d.as_os_str().is_empty()) {
+        std::fs::File::open(dir)?.sync_all()?;
+    }
+    Ok(key)
+}

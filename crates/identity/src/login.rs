@@ -1,0 +1,304 @@
+//! `POST /v3/auth/tokens`: who is it (methods), what for (scope), and the token that says so.
+//!
+//! Every failure is the same 401, and a user who does not exist takes as long as one who does; the
+//! reason goes to the log. Only a request that is not understood at all is told why (400).
+
+use crate::resolve::resolve;
+use crate::session::Session;
+use crate::token::{Target, Token, audit_id};
+use crate::{Identity, TOKEN_LIFE, table};
+use api::Obj;
+use base::{DomainId, Fault, Kind, Micros, ProjectId, Result, UserId};
+use std::sync::Arc;
+use store::Tx;
+
+/// Longest name, id or secret in a login, in characters.
+const LONGEST: usize = 4096;
+
+/// How a request names something that lives in a domain.
+#[derive(Debug, Clone)]
+enum Naming {
+    Id(String),
+    Name { name: String, domain: DomainRef },
+}
+
+#[derive(Debug, Clone)]
+enum DomainRef {
+    Id(String),
+    Name(String),
+}
+
+#[derive(Debug, Clone)]
+enum Asked {
+    /// The default project if it works, else nothing.
+    Default,
+    Nothing,
+    Project(Naming),
+    Domain(DomainRef),
+    System,
+}
+
+/// What the methods have proved.
+struct Proof {
+    user: UserId,
+    methods: Vec<String>,
+    expires_at: Micros,
+    /// The audit id at the start of the chain, for a token made from a token.
+    chain: Option<String>,
+    /// An application credential holds its token to its project.
+    credential: Option<(String, ProjectId)>,
+}
+
+/// A new token and what it stands for.
+pub struct Issued {
+    pub token: String,
+    pub session: Arc<Session>,
+}
+
+/// Logs in with the request's body.
+pub async fn login(identity: &Identity, body: &Obj) -> Result<Issued> {
+    let auth = body.inner("auth")?;
+    let asked = asked(&auth)?;
+    // Before anything is read, so that a revocation that comes in between counts for this token too.
+    let issued_at = Micros::now();
+    let proof = prove(identity, &auth.inner("identity")?, issued_at).await?;
+    let generation = identity.cache.generation();
+    let session = identity.db.read(move |tx| scoped(tx, &asked, &proof, issued_at)).await?;
+    let token = identity.keys.seal(&session.token.to_bytes()?)?;
+    identity.cache.keep_session(generation, &token, session.clone());
+    Ok(Issued { token, session })
+}
+
+fn asked(auth: &Obj) -> Result<Asked> {
+    match auth.map.get("scope") {
+        None | Some(serde_json::Value::Null) => return Ok(Asked::Default),
+        Some(serde_json::Value::String(s)) if s == "unscoped" => return Ok(Asked::Nothing),
+        Some(_) => {}
+    }
+    let scope = auth.inner("scope")?;
+    if scope.map.len() != 1 {
+        return Err(Fault::bad_request(
+            "Invalid input for field/attribute scope. Name one of project, domain, system or \"unscoped\".",
+        ));
+    }
+    if let Some(project) = scope.opt_inner("project")? {
+        return Ok(Asked::Project(naming(&project)?));
+    }
+    if let Some(domain) = scope.opt_inner("domain")? {
+        return Ok(Asked::Domain(domain_ref(&domain)?));
+    }
+    if let Some(system) = scope.opt_inner("system")?
+        && system.opt_bool("all")? == Some(true)
+    {
+        return Ok(Asked::System);
+    }
+    if scope.has("unscoped") {
+        return Ok(Asked::Nothing);
+    }
+    Err(Fault::bad_request(
+        "Invalid input for field/attribute scope. Name one of project, domain, system (with \"all\": true) or \"unscoped\".",
+    ))
+}
+
+fn naming(obj: &Obj) -> Result<Naming> {
+    if let Some(id) = obj.opt_str("id", LONGEST)? {
+        return Ok(Naming::Id(id));
+    }
+    let name = obj.str("name", LONGEST)?;
+    Ok(Naming::Name { name, domain: domain_ref(&obj.inner("domain")?)? })
+}
+
+fn domain_ref(obj: &Obj) -> Result<DomainRef> {
+    match obj.opt_str("id", LONGEST)? {
+        Some(id) => Ok(DomainRef::Id(id)),
+        None => Ok(DomainRef::Name(obj.str("name", LONGEST)?)),
+    }
+}
+
+async fn prove(identity: &Identity, how: &Obj, issued_at: Micros) -> Result<Proof> {
+    let methods = how.opt_strs("methods", 64)?.unwrap_or_default();
+    let mut proof: Option<Proof> = None;
+    for method in &methods {
+        let next = match method.as_str() {
+            "password" => by_password(identity, &how.inner("password")?, issued_at).await?,
+            "token" => by_token(identity, &how.inner("token")?).await?,
+            "application_credential" => {
+                by_credential(identity, &how.inner("application_credential")?, issued_at).await?
+            }
+            other => return Err(Fault::unauthorized().because(format!("no such method: {other}"))),
+        };
+        proof = Some(match proof {
+            None => next,
+            Some(first) => both(first, next)?,
+        });
+    }
+    proof.ok_or_else(|| {
+        Fault::bad_request("Invalid input for field/attribute methods. Value: []. It is empty")
+    })
+}
+
+/// Two methods prove one user, and what holds for either holds for both.
+fn both(a: Proof, b: Proof) -> Result<Proof> {
+    if a.user != b.user {
+        return Err(Fault::unauthorized().because("the methods prove different users"));
+    }
+    let mut methods = a.methods;
+    methods.extend(b.methods.into_iter().filter(|m| !methods.contains(m)).collect::<Vec<_>>());
+    if let (Some(x), Some(y)) = (&a.credential, &b.credential)
+        && x != y
+    {
+        return Err(Fault::unauthorized().because("two application credentials"));
+    }
+    Ok(Proof {
+        user: a.user,
+        methods,
+        expires_at: a.expires_at.min(b.expires_at),
+        chain: a.chain.or(b.chain),
+        credential: a.credential.or(b.credential),
+    })
+}
+
+/// Whole seconds, because that is what clients compare.
+fn expiry(issued_at: Micros) -> Micros {
+    let end = issued_at.plus(TOKEN_LIFE);
+    Micros(end.0 - end.0.rem_euclid(1_000_000))
+}
+
+async fn by_password(identity: &Identity, how: &Obj, issued_at: Micros) -> Result<Proof> {
+    let user = how.inner("user")?;
+    let secret = user.str("password", LONGEST)?;
+    let naming = naming(&user)?;
+    let found = identity.db.read(move |tx| find_user(tx, &naming)).await?;
+    let (id, hash) = found.unwrap_or_else(|| (UserId(String::new()), None));
+    if !identity.secrets.check(id.as_str(), secret, hash).await? {
+        return Err(Fault::unauthorized().because("wrong user or password"));
+    }
+    Ok(Proof {
+        user: id,
+        methods: vec!["password".into()],
+        expires_at: expiry(issued_at),
+        chain: None,
+        credential: None,
+    })
+}
+
+async fn by_token(identity: &Identity, how: &Obj) -> Result<Proof> {
+    let token = how.str("id", LONGEST)?;
+    let session = identity.session(&token).await?;
+    let old = &session.token;
+    let mut methods = vec!["token".to_owned()];
+    methods.extend(old.methods.iter().filter(|m| *m != "token").cloned());
+    let credential = match (&old.credential, &old.target) {
+        (Some(id), Target::Project(project)) => Some((id.clone(), project.clone())),
+        _ => None,
+    };
+    Ok(Proof {
+        user: old.user.clone(),
+        methods,
+        expires_at: old.expires_at,
+        chain: old.audit_ids.last().cloned(),
+        credential,
+    })
+}
+
+async fn by_credential(identity: &Identity, how: &Obj, issued_at: Micros) -> Result<Proof> {
+    let secret = how.str("secret", LONGEST)?;
+    let id = how.opt_str("id", LONGEST)?;
+    let named = match id {
+        Some(_) => None,
+        None => Some((naming(&how.inner("user")?)?, how.str("name", LONGEST)?)),
+    };
+    let found = identity
+        .db
+        .read(move |tx| match (id, named) {
+            (Some(id), _) => table::credential::find(tx, &id),
+            (None, Some((user, name))) => match find_user(tx, &user)? {
+                Some((user, _)) => table::credential::by_name(tx, &user, &name),
+                None => Ok(None),
+            },
+            (None, None) => Ok(None),
+        })
+        .await?;
+    let owner = found.as_ref().map_or("", |c| c.id.as_str());
+    let hash = found.as_ref().map(|c| c.secret_hash.clone());
+    let good = identity.secrets.check(owner, secret, hash).await?;
+    let Some(found) = found.filter(|_| good) else {
+        return Err(Fault::unauthorized().because("wrong application credential or secret"));
+    };
+    let end = expiry(issued_at);
+    Ok(Proof {
+        user: found.user_id,
+        methods: vec!["application_credential".into()],
+        expires_at: found.expires_at.map_or(end, |at| at.min(end)),
+        chain: None,
+        credential: Some((found.id, found.project_id)),
+    })
+}
+
+fn find_user(tx: &Tx<'_>, naming: &Naming) -> Result<Option<(UserId, Option<String>)>> {
+    let account = match naming {
+        Naming::Id(id) => table::user::find(tx, &UserId(id.clone()))?,
+        Naming::Name { name, domain } => match find_domain(tx, domain)? {
+            Some(domain) => table::user::by_name(tx, &domain, name)?,
+            None => None,
+        },
+    };
+    Ok(account.map(|a| (a.id, a.password_hash)))
+}
+
+fn find_domain(tx: &Tx<'_>, domain: &DomainRef) -> Result<Option<DomainId>> {
+    let found = match domain {
+        DomainRef::Id(id) => table::domain::find(tx, &DomainId(id.clone()))?,
+        DomainRef::Name(name) => table::domain::by_name(tx, name)?,
+    };
+    Ok(found.map(|d| d.id))
+}
+
+/// The session for what was asked, as far as the proof and the tables allow it.
+fn scoped(tx: &Tx<'_>, asked: &Asked, proof: &Proof, issued_at: Micros) -> Result<Arc<Session>> {
+    let session = |target: Target| -> Result<Arc<Session>> {
+        let mut audit_ids = vec![audit_id()];
+        audit_ids.extend(proof.chain.clone());
+        let token = Token {
+            user: proof.user.clone(),
+            target,
+            methods: proof.methods.clone(),
+            issued_at,
+            expires_at: proof.expires_at,
+            audit_ids,
+            credential: proof.credential.as_ref().map(|(id, _)| id.clone()),
+        };
+        let resolved = resolve(tx, &token)?;
+        Ok(Arc::new(Session::new(token, resolved)))
+    };
+    if let Some((_, project)) = &proof.credential {
+        let own = Target::Project(project.clone());
+        return match asked {
+            Asked::Default => session(own),
+            asked if target(tx, asked)? == own => session(own),
+            _ => Err(Fault::unauthorized().because("application credentials cannot request a scope")),
+        };
+    }
+    let Asked::Default = asked else { return session(target(tx, asked)?) };
+    let default = table::user::find(tx, &proof.user)?.and_then(|a| a.default_project_id);
+    match default.map(|p| session(Target::Project(p))) {
+        Some(Err(fault)) if fault.kind == Kind::Unauthorized => session(Target::Nothing),
+        Some(outcome) => outcome,
+        None => session(Target::Nothing),
+    }
+}
+
+fn target(tx: &Tx<'_>, asked: &Asked) -> Result<Target> {
+    let unknown = || Fault::unauthorized().because("the scope does not exist");
+    Ok(match asked {
+        Asked::Default | Asked::Nothing => Target::Nothing,
+        Asked::System => Target::System,
+        Asked::Domain(domain) => Target::Domain(find_domain(tx, domain)?.ok_or_else(unknown)?),
+        Asked::Project(Naming::Id(id)) => Target::Project(ProjectId(id.clone())),
+        Asked::Project(Naming::Name { name, domain }) => {
+            let domain = find_domain(tx, domain)?.ok_or_else(unknown)?;
+            let project = table::project::by_name(tx, &domain, name)?.ok_or_else(unknown)?;
+            Target::Project(project.id)
+        }
+    })
+}

@@ -1,0 +1,151 @@
+//! The nouns of Identity as rows. `extra` holds the fields that the API does not know: they are kept
+//! and returned.
+
+use base::{DomainId, EndpointId, GroupId, Micros, ProjectId, RegionId, RoleId, ServiceId, UserId};
+use serde_json::{Map, Value};
+
+pub type Extra = Map<String, Value>;
+
+#[derive(Debug, Clone)]
+pub struct Domain {
+    pub id: DomainId,
+    pub name: String,
+    pub description: String,
+    pub enabled: bool,
+    pub extra: Extra,
+}
+
+#[derive(Debug, Clone)]
+pub struct Project {
+    pub id: ProjectId,
+    pub domain_id: DomainId,
+    /// A project, or the domain itself.
+    pub parent_id: String,
+    pub name: String,
+    pub description: String,
+    pub enabled: bool,
+    pub extra: Extra,
+}
+
+/// A user.
+#[derive(Debug, Clone)]
+pub struct Account {
+    pub id: UserId,
+    pub domain_id: DomainId,
+    pub name: String,
+    pub description: String,
+    pub enabled: bool,
+    pub default_project_id: Option<ProjectId>,
+    /// argon2id; none for a user who cannot log in by password.
+    pub password_hash: Option<String>,
+    pub extra: Extra,
+}
+
+#[derive(Debug, Clone)]
+pub struct Group {
+    pub id: GroupId,
+    pub domain_id: DomainId,
+    pub name: String,
+    pub description: String,
+    pub extra: Extra,
+}
+
+#[derive(Debug, Clone)]
+pub struct Role {
+    pub id: RoleId,
+    /// None for a role of the whole installation.
+    pub domain_id: Option<DomainId>,
+    pub name: String,
+    pub description: String,
+    pub extra: Extra,
+}
+
+#[derive(Debug, Clone)]
+pub struct Service {
+    pub id: ServiceId,
+    /// Such as `compute`.
+    pub kind: String,
+    pub name: String,
+    pub description: String,
+    pub enabled: bool,
+    pub extra: Extra,
+}
+
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    pub id: EndpointId,
+    pub service_id: ServiceId,
+    pub interface: String,
+    pub region_id: Option<RegionId>,
+    /// Relative (`/image`) for one of ours.
+    pub url: String,
+    pub enabled: bool,
+    pub extra: Extra,
+}
+
+#[derive(Debug, Clone)]
+pub struct Region {
+    pub id: RegionId,
+    pub parent_id: Option<RegionId>,
+    pub description: String,
+    pub extra: Extra,
+}
+
+#[derive(Debug, Clone)]
+pub struct AppCredential {
+    pub id: String,
+    pub user_id: UserId,
+    pub project_id: ProjectId,
+    pub name: String,
+    pub description: String,
+    pub secret_hash: String,
+    pub roles: Vec<RoleId>,
+    pub unrestricted: bool,
+    pub expires_at: Option<Micros>,
+}
+
+/// Who gets a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ActorKind {
+    User,
+    Group,
+}
+
+impl ActorKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ActorKind::User => "user",
+            ActorKind::Group => "group",
+        }
+    }
+}
+
+/// Where a role counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TargetKind {
+    Project,
+    Domain,
+    System,
+}
+
+impl TargetKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TargetKind::Project => "project",
+            TargetKind::Domain => "domain",
+            TargetKind::System => "system",
+        }
+    }
+}
+
+/// A role of somebody somewhere. An inherited one counts in the projects below its target, not in
+/// the target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Grant {
+    pub role_id: RoleId,
+    pub actor_kind: ActorKind,
+    pub actor_id: String,
+    pub target_kind: TargetKind,
+    pub target_id: String,
+    pub inherited: bool,
+}

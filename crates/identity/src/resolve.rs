@@ -1,0 +1,143 @@
+//! What a token is good for now: read from the tables each time, so that a role taken away, a user
+//! disabled or a token revoked counts at once.
+
+use crate::model::Account;
+use crate::table;
+use crate::token::{Target, Token};
+use api::{Auth, Level, Named, Scope};
+use base::{DomainId, Fault, Micros, Result, RoleId};
+use store::{Tx, params};
+
+/// An application credential as a token shows it.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    pub id: String,
+    pub name: String,
+    pub unrestricted: bool,
+}
+
+/// A token, resolved.
+#[derive(Debug)]
+pub struct Resolved {
+    pub auth: Auth,
+    pub credential: Option<Credential>,
+}
+
+fn no(why: &str) -> Fault {
+    Fault::unauthorized().because(why)
+}
+
+/// Resolves a token. It does not look at its expiry: that needs no table.
+///
+/// # Errors
+/// `Kind::Unauthorized` when the token is good for nothing (any more); the cause says why, for the log.
+pub fn resolve(tx: &Tx<'_>, token: &Token) -> Result<Resolved> {
+    let account = table::user::find(tx, &token.user)?.ok_or_else(|| no("the user does not exist"))?;
+    let user = named_user(tx, &account)?;
+    let scope = scope(tx, &token.target)?;
+    let project = match &token.target {
+        Target::Project(p) => p.as_str(),
+        _ => "",
+    };
+    if table::revocation::hits(tx, token.audit_id(), &token.user, project, token.issued_at)? {
+        return Err(no("the token is revoked"));
+    }
+    let mut roles = table::grant::effective(tx, &token.user, &token.target)?;
+    let credential = credential(tx, token, &mut roles)?;
+    if roles.is_empty() && token.target != Target::Nothing {
+        return Err(no("the user has no role there"));
+    }
+    let level = roles.iter().map(|(_, name)| Level::of_role(name)).max().unwrap_or(Level::None);
+    let auth = Auth {
+        user,
+        scope,
+        roles,
+        level,
+        methods: token.methods.clone(),
+        audit_ids: token.audit_ids.clone(),
+        issued_at: token.issued_at,
+        expires_at: token.expires_at,
+        application_credential: token.credential.clone(),
+    };
+    Ok(Resolved { auth, credential })
+}
+
+fn named_user(tx: &Tx<'_>, account: &Account) -> Result<Named<base::UserId>> {
+    if !account.enabled {
+        return Err(no("the user is disabled"));
+    }
+    let domain_name = enabled_domain(tx, &account.domain_id)?;
+    Ok(Named {
+        id: account.id.clone(),
+        name: account.name.clone(),
+        domain_id: account.domain_id.clone(),
+        domain_name,
+    })
+}
+
+/// The name of a domain that must be enabled.
+fn enabled_domain(tx: &Tx<'_>, id: &DomainId) -> Result<String> {
+    let domain = table::domain::find(tx, id)?.ok_or_else(|| no("the domain does not exist"))?;
+    if domain.enabled { Ok(domain.name) } else { Err(no("the domain is disabled")) }
+}
+
+fn scope(tx: &Tx<'_>, target: &Target) -> Result<Scope> {
+    Ok(match target {
+        Target::Nothing => Scope::Unscoped,
+        Target::System => Scope::System,
+        Target::Domain(id) => Scope::Domain { id: id.clone(), name: enabled_domain(tx, id)? },
+        Target::Project(id) => {
+            let project = table::project::find(tx, id)?.ok_or_else(|| no("the project does not exist"))?;
+            if !project.enabled {
+                return Err(no("the project is disabled"));
+            }
+            let domain_name = enabled_domain(tx, &project.domain_id)?;
+            Scope::Project(Named {
+                id: project.id,
+                name: project.name,
+                domain_id: project.domain_id,
+                domain_name,
+            })
+        }
+    })
+}
+
+/// Looks the application credential up and cuts the roles down to those that both it and its user have.
+fn credential(tx: &Tx<'_>, token: &Token, roles: &mut Vec<(RoleId, String)>) -> Result<Option<Credential>> {
+    let Some(id) = &token.credential else { return Ok(None) };
+    let found = table::credential::find(tx, id)?.filter(|c| c.user_id == token.user);
+    let found = found.ok_or_else(|| no("the application credential does not exist"))?;
+    if found.expires_at.is_some_and(|at| at <= Micros::now()) {
+        return Err(no("the application credential has expired"));
+    }
+    if token.target != Target::Project(found.project_id) {
+        return Err(no("the application credential belongs to another project"));
+    }
+    roles.retain(|(id, _)| found.roles.contains(id));
+    Ok(Some(Credential { id: found.id, name: found.name, unrestricted: found.unrestricted }))
+}
+
+/// The roles that `roles` imply, themselves included, without those that belong to a domain (they
+/// exist to imply others).
+pub fn closure(tx: &Tx<'_>, roles: Vec<RoleId>) -> Result<Vec<(RoleId, String)>> {
+    if roles.is_empty() {
+        return Ok(Vec::new());
+    }
+    let implied = tx.rows("SELECT prior_id, implied_id FROM role_implied", &[], |r| {
+        Ok((r.get::<RoleId>(0)?, r.get::<RoleId>(1)?))
+    })?;
+    let mut all = roles;
+    let mut i = 0;
+    while i < all.len() {
+        for (prior, next) in &implied {
+            if *prior == all[i] && !all.contains(next) {
+                all.push(next.clone());
+            }
+        }
+        i += 1;
+    }
+    let names = tx.rows("SELECT id, name FROM role WHERE domain_id = ''", params![], |r| {
+        Ok((r.get::<RoleId>(0)?, r.get::<String>(1)?))
+    })?;
+    Ok(all.iter().filter_map(|id| names.iter().find(|(n, _)| n == id).cloned()).collect())
+}
