@@ -62,12 +62,12 @@ impl Req {
             Fault::new(Kind::TooLarge, format!("The request body is cut off or longer than {limit} bytes."))
         })
     }
+    fn take_body(&mut self) -> Body {
+        std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
     /// The body as a stream (uploads).
     pub fn stream(&mut self) -> axum::body::BodyDataStream {
         self.take_body().into_data_stream()
-    }
-    fn take_body(&mut self) -> Body {
-        std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
     /// The WebSocket handshake, if the client asks for one.
     pub fn upgrade(&mut self) -> Result<WebSocketUpgrade> {
