@@ -47,7 +47,8 @@ CREATE TABLE server (
     flavor_id   TEXT NOT NULL,
     vcpus       BIGINT NOT NULL,
     ram         BIGINT NOT NULL,                -- MiB
-    disk        BIGINT NOT NULL,                -- GiB
+    disk        BIGINT NOT NULL,                -- GiB that the host sets aside
+    disk_bytes  BIGINT NOT NULL,                -- what the guest sees
     image_id    TEXT,                           -- may outlive the image
     image       TEXT,                           -- JSON of base::doc::ImageSource
     key_name    TEXT,
@@ -89,6 +90,27 @@ CREATE INDEX server_page ON server (created_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX server_deleted ON server (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX server_host ON server (host_id) WHERE deleted_at IS NULL;
 CREATE INDEX server_reservation ON server (reservation_id);
+
+-- What each host last reported of each guest. A guest that a host no longer reports has no row.
+CREATE TABLE host_guest (
+    host_id     TEXT NOT NULL REFERENCES host (id) ON DELETE CASCADE,
+    server_id   TEXT NOT NULL,                  -- may be one that we do not know (any more)
+    ownership   BIGINT NOT NULL,
+    state       TEXT NOT NULL,                  -- preparing, running, stopped, paused, failed
+    boots       BIGINT NOT NULL,                -- carried out
+    reason      TEXT NOT NULL DEFAULT '',
+    started_at  BIGINT,
+    since       BIGINT NOT NULL,                -- when it was first reported in this state
+    PRIMARY KEY (host_id, server_id)
+);
+CREATE INDEX host_guest_server ON host_guest (server_id);
+
+-- The last report of each host: a digest, to tell a repetition from news, and what it could not apply.
+CREATE TABLE host_report (
+    host_id     TEXT PRIMARY KEY REFERENCES host (id) ON DELETE CASCADE,
+    digest      TEXT NOT NULL,
+    problems    TEXT NOT NULL DEFAULT '[]'      -- JSON of base::doc::Problem
+);
 
 CREATE TABLE server_metadata (
     server_id   TEXT NOT NULL REFERENCES server (id) ON DELETE CASCADE,

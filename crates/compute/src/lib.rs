@@ -1,1 +1,58 @@
+//! The Compute service (OpenStack Compute API 2.1 with microversions to 2.79): flavors, key pairs,
+//! servers and their life-cycle, hosts and the region's side of the agent protocol, consoles, and
+//! `hanok why`.
+//!
+//! The API writes intent and wakes the life-cycle ([`life`]); the life-cycle alone moves a server's state,
+//! by what agents report ([`observed`]); what a host should hold ([`document`]) is made from the tables.
+//!
+//! Invariants: creating a server is one transaction, over ports, quota, work and audit too; a host's room
+//! is claimed by one conditional update, so it cannot be given twice; a handler never talks to a host,
+//! except to pass bytes of a console; whatever changes a host's document touches its generation.
 
+mod api;
+mod document;
+mod hosts;
+mod hub;
+mod life;
+mod limits;
+mod model;
+mod observed;
+mod planner;
+mod routes;
+mod status;
+mod table;
+#[cfg(test)]
+mod tests;
+mod view;
+mod wire;
+
+pub use hosts::{SILENT_AFTER, register_host};
+pub use life::{ServerLife, State};
+pub use limits::Limits;
+pub use routes::{agent_service, console_service, service};
+pub use table::flavor::first_start as flavors_first_start;
+pub use wire::{Blobs, NoBlobs};
+
+use std::sync::Arc;
+use store::Db;
+
+/// The service's state, one per process.
+pub struct Compute {
+    db: Db,
+    limits: Limits,
+    hub: hub::Hub,
+    wire: wire::Wire,
+    blobs: Arc<dyn Blobs>,
+}
+
+impl Compute {
+    /// Must be called inside a tokio runtime: it listens for changed documents from now on.
+    pub fn new(db: Db, limits: Limits, blobs: Arc<dyn Blobs>) -> Arc<Self> {
+        let hub = hub::Hub::start(&db);
+        Arc::new(Compute { db, limits, hub, wire: wire::Wire::new(), blobs })
+    }
+    /// The life-cycle of servers, for the work engine.
+    pub fn life(&self) -> ServerLife {
+        ServerLife::new(self.db.clone())
+    }
+}

@@ -1,0 +1,109 @@
+//! The region's side of the agent protocol; see [`base::doc`].
+//!
+//! The route table calls these open because they take no user's token; each proves the host instead.
+
+use crate::Compute;
+use crate::hosts::token_hash;
+use crate::table::host::{self, Host};
+use crate::{document, observed};
+use api::{Reply, Req};
+use axum::body::Body;
+use base::doc::Observed;
+use base::{Fault, Result};
+use http::header;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Tx;
+use tokio::time::Instant;
+use tokio_util::io::ReaderStream;
+
+/// Longest wait for a newer document.
+const WAIT_MAX: u64 = 30;
+/// Changes that come close together travel together.
+const GATHER: Duration = Duration::from_millis(20);
+/// A report of a few thousand guests fits.
+const REPORT_MAX: usize = 16 << 20;
+/// Beyond this a generation is no generation: it must leave room to count on.
+const GENERATION_MAX: u64 = 1 << 60;
+
+/// The hash of the host's token in the request.
+fn proof(req: &Req) -> Result<String> {
+    let bearer = req.header("authorization").and_then(|v| v.strip_prefix("Bearer "));
+    Ok(token_hash(bearer.ok_or_else(Fault::unauthorized)?.trim()))
+}
+
+fn known(tx: &Tx<'_>, proof: &str) -> Result<Host> {
+    host::by_token_hash(tx, proof)?.ok_or_else(Fault::unauthorized)
+}
+
+/// `GET /agent/v1/desired?since=G&wait=S`: the host's document when newer than G, else 204 after S seconds.
+pub async fn desired(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    let proof = proof(&req)?;
+    let number = |name: &str| -> Result<u64> {
+        let Some(text) = req.query.get(name) else { return Ok(0) };
+        text.parse().map_err(|_| Fault::bad_request(format!("{name} must be a whole number, not {text:?}.")))
+    };
+    let (since, wait) = (number("since")?, number("wait")?.min(WAIT_MAX));
+    let until = Instant::now() + Duration::from_secs(wait);
+    let who = {
+        let proof = proof.clone();
+        c.db.read(move |tx| known(tx, &proof)).await?
+    };
+    let newer = c.hub.of(who.id);
+    loop {
+        // Registered before looking, so that a change in between is not missed.
+        let mut told = std::pin::pin!(newer.notified());
+        told.as_mut().enable();
+        let proof = proof.clone();
+        let document = c.db.read(move |tx| {
+            let host = known(tx, &proof)?;
+            if host.generation > since { document::make(tx, &host).map(Some) } else { Ok(None) }
+        });
+        if let Some(document) = document.await? {
+            return Reply::json_of(200, &document);
+        }
+        tokio::select! {
+            () = told => tokio::time::sleep(GATHER).await,
+            () = tokio::time::sleep_until(until) => return Ok(Reply::empty(204)),
+        }
+    }
+}
+
+/// `PUT /agent/v1/observed`.
+pub async fn observe(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
+    let proof = proof(&req)?;
+    // Who asks is checked before the body is read.
+    let check = proof.clone();
+    let who = c.db.read(move |tx| known(tx, &check)).await?;
+    let bytes = req.bytes(REPORT_MAX).await?;
+    let report: Observed = serde_json::from_slice(&bytes)
+        .map_err(|e| Fault::bad_request(format!("This is no observed document: {e}.")))?;
+    if report.host != who.id {
+        return Err(Fault::forbidden("A host reports of itself only."));
+    }
+    if report.applied > GENERATION_MAX {
+        return Err(Fault::bad_request("There is no such generation."));
+    }
+    let digest = observed::digest(&report)?;
+    let (report, digest, check) = (Arc::new(report), Arc::new(digest), Arc::new(proof));
+    let (r, d, p) = (report.clone(), digest.clone(), check.clone());
+    if c.db.read(move |tx| observed::is_news(tx, &known(tx, &p)?, &r, &d)).await? {
+        c.db.write(move |tx| observed::take_over(tx, &known(tx, &check)?, &report, &digest)).await?;
+    }
+    Ok(Reply::empty(204))
+}
+
+/// `GET /agent/v1/images/{sha512}`: the stored bytes.
+pub async fn image(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    let proof = proof(&req)?;
+    c.db.read(move |tx| known(tx, &proof)).await?;
+    let sha512 = req.text_param("sha512");
+    if sha512.len() != 128 || !sha512.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Fault::not_found("Image content is named by its SHA-512 in hexadecimal."));
+    }
+    let (length, file) = c.blobs.open(sha512).await?;
+    let body = Body::from_stream(ReaderStream::with_capacity(file, 256 << 10));
+    let mut reply = Reply::text(200, "application/octet-stream", body);
+    reply.headers.insert(header::CONTENT_LENGTH, length.into());
+    Ok(reply)
+}

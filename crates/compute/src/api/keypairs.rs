@@ -1,0 +1,134 @@
+//! Key pairs.
+
+use super::{at, keys, next_links};
+use crate::Compute;
+use crate::model::Keypair;
+use crate::table::keypair;
+use api::{Page, Reply, Req};
+use base::{Fault, Micros, Result, UserId};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use store::log;
+
+/// Whose keys: the caller's own, or (from 2.10, for admins) another user's.
+fn owner(req: &Req, other: Option<String>) -> Result<UserId> {
+    match other.filter(|o| *o != req.auth.user.id.0) {
+        None => Ok(req.auth.user.id.clone()),
+        Some(_) if !at(req, 10) => Ok(req.auth.user.id.clone()),
+        Some(other) if req.auth.is_admin() => Ok(UserId(other)),
+        Some(_) => Err(Fault::forbidden("Only administrators may work with other users' key pairs.")),
+    }
+}
+
+fn asked_owner(req: &Req) -> Result<UserId> {
+    owner(req, req.query.get("user_id").map(str::to_owned))
+}
+
+fn view(req: &Req, k: &Keypair) -> Value {
+    let mut v = json!({"name": k.name, "public_key": k.public_key, "fingerprint": k.fingerprint});
+    if at(req, 2) {
+        v["type"] = json!("ssh");
+    }
+    v
+}
+
+fn missing(user: &UserId, name: &str) -> Fault {
+    Fault::not_found(format!("Keypair {name} not found for user {user}"))
+}
+
+pub async fn list(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    let user = asked_owner(&req)?;
+    let page = if at(&req, 35) {
+        Page::parse(&req.query, Some(1000), 1000)?
+    } else {
+        Page { limit: None, marker: None }
+    };
+    let (marker, fetch) = (page.marker.clone(), page.fetch());
+    let mut all = c.db.read(move |tx| keypair::list(tx, &user, marker.as_deref(), fetch)).await?;
+    let more = page.cut(&mut all);
+    let views: Vec<Value> = all.iter().map(|k| json!({"keypair": view(&req, k)})).collect();
+    let mut body = json!({"keypairs": views});
+    if let Some(last) = all.last().filter(|_| more) {
+        body["keypairs_links"] = next_links(&req, &last.name);
+    }
+    Ok(Reply::json(200, &body))
+}
+
+pub async fn show(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    let (user, name) = (asked_owner(&req)?, req.text_param("name").to_owned());
+    let found = c.db.read(move |tx| keypair::by_name(tx, &user, &name)?.ok_or_else(|| missing(&user, &name)));
+    let k = found.await?;
+    let mut v = view(&req, &k);
+    v["user_id"] = json!(k.user_id);
+    v["created_at"] = json!(k.created_at.micros_bare());
+    v["updated_at"] = Value::Null;
+    v["deleted_at"] = Value::Null;
+    v["deleted"] = json!(false);
+    // The API has a number here that nothing refers to.
+    v["id"] = json!(k.created_at.0 & 0x7fff_ffff);
+    Ok(Reply::json(200, &json!({"keypair": v})))
+}
+
+pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
+    let body = req.json().await?;
+    body.only(&["keypair"])?;
+    let o = body.inner("keypair")?;
+    let mut known = vec!["name", "public_key"];
+    if at(&req, 2) {
+        known.push("type");
+    }
+    if at(&req, 10) {
+        known.push("user_id");
+    }
+    o.only(&known)?;
+    let name = o.name("name", 255)?;
+    let sane = |ch: char| ch.is_ascii_alphanumeric() || "_- ".contains(ch);
+    if !name.chars().all(sane) || name.trim() != name {
+        return Err(Fault::bad_request("Keypair data is invalid: Keypair name contains unsafe characters"));
+    }
+    if o.opt_str("type", 10)?.is_some_and(|t| t != "ssh") {
+        return Err(Fault::bad_request("Only key pairs of the type ssh are kept here."));
+    }
+    let user = owner(&req, o.opt_str("user_id", 255)?)?;
+    let (public, private) = match o.opt_str("public_key", 16_384)? {
+        Some(public) => (public, None),
+        None => {
+            let pair = keys::generate().await?;
+            (pair.public, Some(pair.private))
+        }
+    };
+    let pair = Keypair {
+        user_id: user,
+        name,
+        fingerprint: keys::fingerprint(&public)?,
+        public_key: public,
+        created_at: Micros::now(),
+    };
+    let (kept, who, most) = (pair.clone(), req.who(), c.limits.key_pairs);
+    c.db.write(move |tx| {
+        if most >= 0 && keypair::count(tx, &kept.user_id)? >= most {
+            return Err(Fault::quota("Quota exceeded, too many key pairs."));
+        }
+        keypair::insert(tx, &kept)?;
+        log::audit(tx, &who, "keypair.create", &kept.name)
+    })
+    .await?;
+    let mut v = view(&req, &pair);
+    v["user_id"] = json!(pair.user_id);
+    if let Some(private) = private {
+        v["private_key"] = json!(private);
+    }
+    Ok(Reply::json(if at(&req, 2) { 201 } else { 200 }, &json!({"keypair": v})))
+}
+
+pub async fn delete(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    let (user, name, who) = (asked_owner(&req)?, req.text_param("name").to_owned(), req.who());
+    c.db.write(move |tx| {
+        if !keypair::delete(tx, &user, &name)? {
+            return Err(missing(&user, &name));
+        }
+        log::audit(tx, &who, "keypair.delete", &name)
+    })
+    .await?;
+    Ok(Reply::empty(if at(&req, 2) { 204 } else { 202 }))
+}

@@ -1,0 +1,81 @@
+//! Handlers, one noun a file: parse, call, answer.
+
+pub mod action;
+pub mod agent;
+pub mod cloud;
+pub mod console;
+pub mod create;
+pub mod flavors;
+pub mod hypervisors;
+pub mod instance_actions;
+pub mod interfaces;
+pub mod keypairs;
+pub mod keys;
+pub mod metadata;
+pub mod quotas;
+pub mod servers;
+pub mod tags;
+pub mod usage;
+pub mod versions;
+pub mod why;
+
+use crate::model::Server;
+use crate::table::server;
+use api::{Auth, Req, Version};
+use base::{Fault, Result, ServerId};
+use serde_json::{Value, json};
+use store::Tx;
+
+/// Whether the request speaks microversion 2.`minor` or later.
+pub fn at(req: &Req, minor: u16) -> bool {
+    req.version >= Version(2, minor)
+}
+
+/// Where the API lives, for links.
+pub fn root(req: &Req) -> String {
+    format!("{}/compute/v2.1", req.base)
+}
+
+/// `links` of a resource with both its addresses.
+pub fn links(base: &str, path: &str) -> Value {
+    json!([
+        {"rel": "self", "href": format!("{base}/compute/v2.1/{path}")},
+        {"rel": "bookmark", "href": format!("{base}/compute/{path}")},
+    ])
+}
+
+pub fn no_server(id: impl std::fmt::Display) -> Fault {
+    Fault::not_found(format!("Instance {id} could not be found."))
+}
+
+/// The id of a server in the path.
+pub fn server_id(req: &Req) -> Result<ServerId> {
+    let text = req.text_param("id");
+    text.parse().map_err(|_| no_server(text))
+}
+
+/// A server that the caller may see and that is not gone.
+///
+/// # Errors
+/// 404, also for another project's.
+pub fn visible(tx: &Tx<'_>, auth: &Auth, id: ServerId) -> Result<Server> {
+    let found = server::any(tx, id)?.filter(|s| s.deleted_at.is_none() && auth.sees(s.project_id.as_str()));
+    found.ok_or_else(|| no_server(id))
+}
+
+/// A server that the caller may change.
+///
+/// # Errors
+/// 404; 409 when it is locked and the caller is no admin.
+pub fn changeable(tx: &Tx<'_>, auth: &Auth, id: ServerId) -> Result<Server> {
+    let server = visible(tx, auth, id)?;
+    if server.locked && !auth.is_admin() {
+        return Err(Fault::conflict(format!("Instance {id} is locked")));
+    }
+    Ok(server)
+}
+
+/// A link to the next page of a list, as `NAME_links` holds it.
+pub fn next_links(req: &Req, marker: &str) -> Value {
+    json!([{"rel": "next", "href": api::page::next_href(&req.base, req.uri.path(), &req.query, marker)}])
+}

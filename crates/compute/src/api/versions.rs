@@ -1,0 +1,80 @@
+//! Version documents and the fixed list of extensions.
+
+use crate::Compute;
+use crate::routes::MICROVERSIONS;
+use api::{Reply, Req};
+use base::{Fault, Result};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const UPDATED: &str = "2026-11-21T00:00:00Z";
+
+fn entry(req: &Req) -> Value {
+    json!({
+        "id": "v2.1",
+        "status": "CURRENT",
+        "version": MICROVERSIONS.max.to_string(),
+        "min_version": MICROVERSIONS.min.to_string(),
+        "updated": UPDATED,
+        "links": [{"rel": "self", "href": format!("{}/compute/v2.1/", req.base)}],
+    })
+}
+
+/// `GET /compute`.
+pub async fn list(_: Arc<Compute>, req: Req) -> Result<Reply> {
+    Ok(Reply::json(200, &json!({"versions": [entry(&req)]})))
+}
+
+/// `GET /compute/v2.1`.
+pub async fn show(_: Arc<Compute>, req: Req) -> Result<Reply> {
+    let mut version = entry(&req);
+    version["media-types"] = json!([
+        {"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}
+    ]);
+    Ok(Reply::json(200, &json!({"version": version})))
+}
+
+/// Names under which clients look for features that were extensions once.
+const EXTENSIONS: &[(&str, &str)] = &[
+    ("os-availability-zone", "AvailabilityZone"),
+    ("os-console-output", "ConsoleOutput"),
+    ("os-extended-availability-zone", "ExtendedAvailabilityZone"),
+    ("os-extended-server-attributes", "ExtendedServerAttributes"),
+    ("os-extended-status", "ExtendedStatus"),
+    ("os-flavor-access", "FlavorAccess"),
+    ("os-flavor-extra-specs", "FlavorExtraSpecs"),
+    ("os-flavor-manage", "FlavorManage"),
+    ("os-hypervisors", "Hypervisors"),
+    ("os-instance-actions", "InstanceActions"),
+    ("os-keypairs", "Keypairs"),
+    ("os-lock-server", "LockServer"),
+    ("os-multiple-create", "MultipleCreate"),
+    ("os-quota-sets", "Quotas"),
+    ("os-remote-consoles", "Consoles"),
+    ("os-security-groups", "SecurityGroups"),
+    ("os-server-usage", "ServerUsage"),
+    ("os-services", "Services"),
+    ("os-simple-tenant-usage", "SimpleTenantUsage"),
+    ("os-user-data", "UserData"),
+];
+
+fn extension((alias, name): &(&str, &str)) -> Value {
+    json!({
+        "alias": alias, "name": name, "description": format!("{name}."), "links": [],
+        "namespace": "http://docs.openstack.org/compute/ext/fake_xml", "updated": "2014-12-03T00:00:00Z",
+    })
+}
+
+/// `GET /extensions`.
+pub async fn extensions(_: Arc<Compute>, _: Req) -> Result<Reply> {
+    let all: Vec<Value> = EXTENSIONS.iter().map(extension).collect();
+    Ok(Reply::json(200, &json!({"extensions": all})))
+}
+
+/// `GET /extensions/{alias}`.
+pub async fn extension_by_alias(_: Arc<Compute>, req: Req) -> Result<Reply> {
+    let alias = req.text_param("alias");
+    let found = EXTENSIONS.iter().find(|(a, _)| *a == alias);
+    let found = found.ok_or_else(|| Fault::not_found(format!("There is no extension {alias}.")))?;
+    Ok(Reply::json(200, &json!({"extension": extension(found)})))
+}

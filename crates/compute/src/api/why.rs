@@ -1,0 +1,152 @@
+//! `GET /hanok/v1/why/{id}`: everything that is known about why a resource is as it is, in one answer.
+
+use crate::Compute;
+use crate::model::{Server, Task};
+use crate::status::status;
+use crate::table::guest::{self, state_text};
+use crate::table::host::{self, Host};
+use crate::table::server;
+use api::{Auth, Reply, Req};
+use base::{Fault, HostId, Micros, Result, ServerId};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use store::work::Explanation;
+use store::{Tx, params, work};
+
+/// Entries of the trail, newest first.
+const TRAIL: i64 = 10;
+
+pub async fn why(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    let (id, auth) = (req.text_param("id").to_owned(), req.auth.clone());
+    let answer = c.db.read(move |tx| explain(tx, &auth, &id)).await?;
+    Ok(Reply::json(200, &answer))
+}
+
+fn missing(id: &str) -> Fault {
+    Fault::not_found(format!("Nothing is known here of {id}. Give the id of a resource that you may see."))
+}
+
+fn explain(tx: &Tx<'_>, auth: &Auth, id: &str) -> Result<Value> {
+    let mut v = match id.parse::<ServerId>() {
+        Ok(server) => match server::any(tx, server)? {
+            Some(s) if auth.sees(s.project_id.as_str()) => of_server(tx, auth, &s)?,
+            Some(_) => return Err(missing(id)),
+            None => other(tx, auth, id)?,
+        },
+        Err(_) => other(tx, auth, id)?,
+    };
+    v["id"] = json!(id);
+    v["asked_for"] = trail(tx, id)?;
+    v["events"] = events(tx, id)?;
+    Ok(v)
+}
+
+fn of_server(tx: &Tx<'_>, auth: &Auth, s: &Server) -> Result<Value> {
+    let mut v = json!({
+        "kind": "server", "name": s.name, "status": status(s.vm_state, s.task_state),
+        "vm_state": s.vm_state.as_str(), "task": s.task_state.map(Task::as_str),
+        "fault": s.fault.as_ref().map(|f| &f.message), "created": s.created_at.seconds_z(),
+        "delete_asked": s.delete_at.map(Micros::seconds_z), "deleted": s.deleted_at.map(Micros::seconds_z),
+    });
+    if let Some(work) = work::why(tx, &s.id.to_string())? {
+        v["life_cycle"] = life_cycle(&work);
+    }
+    if let Some(h) = s.host_id {
+        v["host"] = match host::by_id(tx, h)? {
+            Some(h) => host_view(tx, auth, &h, s)?,
+            None => json!("not known any more"),
+        };
+    }
+    Ok(v)
+}
+
+fn life_cycle(w: &Explanation) -> Value {
+    let now = Micros::now();
+    json!({
+        "state": w.state, "since": w.since.seconds_z(), "for_s": now.since(w.since).as_secs(),
+        "budget_s": w.budget.map(|b| b / 1_000_000), "over_budget": w.overrun, "reason": w.reason,
+        "failed_tries": w.attempt, "last_error": w.last_error,
+        "looks_again": w.wake_at.map(Micros::seconds_z),
+    })
+}
+
+/// The host as it bears on one server; its name is for admins.
+fn host_view(tx: &Tx<'_>, auth: &Auth, h: &Host, s: &Server) -> Result<Value> {
+    let guest = guest::one(tx, h.id, s.id)?.map(|g| {
+        json!({
+            "state": state_text(g.status.state), "since": g.since.seconds_z(), "reason": g.status.reason,
+            "boots": g.status.boots, "boots_wanted": s.boots, "ours": g.status.ownership == s.ownership,
+        })
+    });
+    Ok(json!({
+        "name": auth.is_admin().then_some(&h.name),
+        "last_report": (h.seen_at.0 != 0).then(|| h.seen_at.seconds_z()), "silent": h.silent(),
+        "document": h.generation, "applied": h.applied, "guest": guest,
+    }))
+}
+
+/// A host (for admins), or any other resource that has a life-cycle or a trail.
+fn other(tx: &Tx<'_>, auth: &Auth, id: &str) -> Result<Value> {
+    if auth.is_admin()
+        && let Ok(host) = id.parse::<HostId>()
+        && let Some(h) = host::by_id(tx, host)?
+    {
+        return of_host(tx, &h);
+    }
+    let work = work::why(tx, id)?;
+    // Whose it is stands in the trail: who made it did so in a project.
+    let projects = tx.rows("SELECT DISTINCT project_id FROM audit WHERE target = $1", params![id], |r| {
+        r.get::<String>(0)
+    })?;
+    let may = auth.is_admin() || projects.iter().any(|p| !p.is_empty() && auth.sees(p));
+    if !may || (work.is_none() && projects.is_empty()) {
+        return Err(missing(id));
+    }
+    Ok(json!({
+        "kind": work.as_ref().map(|w| w.kind.clone()), "life_cycle": work.as_ref().map(life_cycle),
+    }))
+}
+
+fn of_host(tx: &Tx<'_>, h: &Host) -> Result<Value> {
+    let problems =
+        tx.opt("SELECT problems FROM host_report WHERE host_id = $1", params![h.id], |r| r.get::<String>(0))?;
+    let problems: Value = problems.map_or(Ok(Value::Null), |p| serde_json::from_str(&p))?;
+    let mut facts = json!(h.facts);
+    if let Value::Object(map) = &mut facts {
+        map.remove("bytes_token");
+    }
+    Ok(json!({
+        "kind": "host", "name": h.name, "zone": h.zone, "enabled": h.enabled,
+        "disabled_reason": h.disabled_reason,
+        "last_report": (h.seen_at.0 != 0).then(|| h.seen_at.seconds_z()), "silent": h.silent(),
+        "document": h.generation, "applied": h.applied, "guests": h.guests, "problems": problems, "facts": facts,
+    }))
+}
+
+fn trail(tx: &Tx<'_>, id: &str) -> Result<Value> {
+    let rows = tx.rows(
+        "SELECT at, action, user_id, request_id FROM audit WHERE target = $1 ORDER BY at DESC LIMIT $2",
+        params![id, TRAIL],
+        |r| {
+            Ok(json!({
+                "at": r.get::<Micros>(0)?.seconds_z(), "action": r.get::<String>(1)?,
+                "user": r.get::<String>(2)?, "request": r.get::<String>(3)?,
+            }))
+        },
+    )?;
+    Ok(Value::Array(rows))
+}
+
+fn events(tx: &Tx<'_>, id: &str) -> Result<Value> {
+    let rows = tx.rows(
+        "SELECT at, level, kind, message FROM event WHERE target = $1 ORDER BY at DESC LIMIT $2",
+        params![id, TRAIL],
+        |r| {
+            Ok(json!({
+                "at": r.get::<Micros>(0)?.seconds_z(), "level": r.get::<String>(1)?,
+                "kind": r.get::<String>(2)?, "message": r.get::<String>(3)?,
+            }))
+        },
+    )?;
+    Ok(Value::Array(rows))
+}

@@ -1,0 +1,66 @@
+//! The desired document of a host, made from the tables in one view of the data and a constant number of
+//! queries.
+
+use crate::model::Server;
+use crate::table::host::Host;
+use crate::table::server;
+use base::doc::{Desired, Guest, Metadata, Nic, RootDisk, VERSION};
+use base::{Result, ServerId};
+use std::collections::{BTreeMap, HashMap};
+use store::Tx;
+
+/// Everything that `host` should hold.
+pub fn make(tx: &Tx<'_>, host: &Host) -> Result<Desired> {
+    let servers = server::on_host(tx, host.id)?;
+    let ids: Vec<ServerId> = servers.iter().map(|s| s.id).collect();
+    let mut parts = Parts::default();
+    if !ids.is_empty() {
+        parts.nics = network::for_compute::nics(tx, &ids)?;
+        parts.metadata = server::metadata(tx, &ids)?;
+        parts.user_data = server::user_data(tx, &ids)?;
+    }
+    let networks = network::for_hosts::document(tx, host.id)?;
+    Ok(Desired {
+        version: VERSION,
+        host: host.id,
+        generation: host.generation,
+        guests: servers.into_iter().map(|s| guest(s, host, &mut parts)).collect(),
+        networks: networks.networks,
+        groups: networks.groups,
+        routers: networks.routers,
+    })
+}
+
+#[derive(Default)]
+struct Parts {
+    nics: HashMap<ServerId, Vec<Nic>>,
+    metadata: HashMap<ServerId, BTreeMap<String, String>>,
+    user_data: HashMap<ServerId, String>,
+}
+
+fn guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
+    Guest {
+        id: s.id,
+        ownership: s.ownership,
+        power: s.want_power,
+        boots: s.boots,
+        boot_kind: s.boot_kind,
+        vcpus: s.vcpus,
+        memory_mib: s.ram,
+        disk: RootDisk { image: s.image, bytes: s.disk_bytes },
+        nics: parts.nics.remove(&s.id).unwrap_or_default(),
+        config_drive: s.config_drive,
+        metadata: Metadata {
+            name: s.name,
+            hostname: s.hostname,
+            project_id: s.project_id.0,
+            availability_zone: host.zone.clone(),
+            launch_index: s.launch_index,
+            flavor: s.flavor.original_name,
+            keys: s.key.into_iter().collect(),
+            meta: parts.metadata.remove(&s.id).unwrap_or_default(),
+            user_data: parts.user_data.remove(&s.id),
+            admin_pass: s.admin_pass,
+        },
+    }
+}

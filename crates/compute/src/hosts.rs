@@ -1,0 +1,29 @@
+//! Hosts as the region knows them.
+
+use base::{HostId, Micros, Result};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use store::{Tx, params};
+
+/// A host that has not reported for this long is taken as down. Agents report every ten seconds.
+pub const SILENT_AFTER: Duration = Duration::from_secs(60);
+
+/// Makes a host known, or gives a known one a new name, token and zone. The token itself is not kept.
+///
+/// # Errors
+/// `Conflict` when another host has the name.
+pub fn register_host(tx: &Tx<'_>, id: HostId, name: &str, token: &str, zone: &str) -> Result<()> {
+    tx.exec_unique(
+        "INSERT INTO host (id, name, token_hash, availability_zone, created_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (id) DO UPDATE SET name = excluded.name, token_hash = excluded.token_hash,
+           availability_zone = excluded.availability_zone",
+        params![id, name, token_hash(token), zone, Micros::now()],
+        || base::Fault::conflict(format!("Another host is named {name:?} already.")),
+    )?;
+    Ok(())
+}
+
+/// How tokens and tickets are kept: hexadecimal SHA-256. They are random, so no salt is needed.
+pub fn token_hash(token: &str) -> String {
+    hex::encode(Sha256::digest(token.as_bytes()))
+}

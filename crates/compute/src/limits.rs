@@ -1,0 +1,52 @@
+//! Default quotas and other limits. A project's own quota (table `quota`) wins over these.
+
+/// What a project may use when nobody said otherwise. -1 means without limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    pub instances: i64,
+    pub cores: i64,
+    /// MiB.
+    pub ram: i64,
+    /// Per user.
+    pub key_pairs: i64,
+    /// Per server.
+    pub metadata_items: i64,
+    pub server_groups: i64,
+    pub server_group_members: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            instances: 10,
+            cores: 20,
+            ram: 51_200,
+            key_pairs: 100,
+            metadata_items: 128,
+            server_groups: 10,
+            server_group_members: 10,
+        }
+    }
+}
+
+/// Personality files, which left the API with 2.57; shown before it because clients ask.
+pub const INJECTED: [(&str, i64); 3] =
+    [("injected_files", 5), ("injected_file_content_bytes", 10_240), ("injected_file_path_bytes", 255)];
+/// Of the network quotas that the API showed until 2.36; the real ones are Network's.
+pub const OLD_NETWORK: [(&str, i64); 4] =
+    [("floating_ips", -1), ("fixed_ips", -1), ("security_groups", -1), ("security_group_rules", -1)];
+
+impl Limits {
+    /// Resources of a quota set with their defaults, counted ones first.
+    pub fn all(&self) -> [(&'static str, i64); 7] {
+        [
+            ("instances", self.instances),
+            ("cores", self.cores),
+            ("ram", self.ram),
+            ("key_pairs", self.key_pairs),
+            ("metadata_items", self.metadata_items),
+            ("server_groups", self.server_groups),
+            ("server_group_members", self.server_group_members),
+        ]
+    }
+}

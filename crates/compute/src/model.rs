@@ -1,0 +1,174 @@
+//! What the service keeps: flavors, key pairs, servers.
+
+use base::doc::{BootKind, ImageSource, Power, SshKey};
+use base::{FlavorId, HostId, ImageId, Micros, ProjectId, ServerId, UserId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Enums that the database keeps as text.
+macro_rules! text_enum {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($variant),* }
+        impl $name {
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text),* }
+            }
+            pub fn parse(s: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|v| v.as_str() == s)
+            }
+        }
+    };
+}
+
+text_enum! {
+    /// What a server has come to; see [`crate::life`].
+    VmState {
+        Building = "building", Active = "active", Stopped = "stopped", Error = "error", Deleted = "deleted",
+    }
+}
+text_enum! {
+    /// What is being done to a server at the moment.
+    Task {
+        Scheduling = "scheduling", Spawning = "spawning",
+        PoweringOff = "powering-off", PoweringOn = "powering-on",
+        Rebooting = "rebooting", RebootingHard = "rebooting_hard", Deleting = "deleting",
+    }
+}
+
+/// `OS-EXT-STS:power_state` in Compute's numbers.
+pub mod power_state {
+    pub const RUNNING: i64 = 1;
+    pub const PAUSED: i64 = 3;
+    pub const SHUT_DOWN: i64 = 4;
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flavor {
+    pub id: FlavorId,
+    pub name: String,
+    pub vcpus: u32,
+    /// MiB.
+    pub ram: u64,
+    /// GiB; 0: as large as the image.
+    pub disk: u64,
+    pub ephemeral: u64,
+    pub swap: u64,
+    /// As the API shows it, such as `1.0`.
+    pub rxtx_factor: String,
+    pub is_public: bool,
+    pub disabled: bool,
+    pub description: Option<String>,
+    pub created_at: Micros,
+    pub extra_specs: BTreeMap<String, String>,
+}
+
+/// A flavor as it was when a server asked for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeptFlavor {
+    pub id: String,
+    pub original_name: String,
+    pub vcpus: u32,
+    pub ram: u64,
+    pub disk: u64,
+    pub ephemeral: u64,
+    pub swap: u64,
+    pub extra_specs: BTreeMap<String, String>,
+}
+
+impl Flavor {
+    pub fn kept(&self) -> KeptFlavor {
+        KeptFlavor {
+            id: self.id.0.clone(),
+            original_name: self.name.clone(),
+            vcpus: self.vcpus,
+            ram: self.ram,
+            disk: self.disk,
+            ephemeral: self.ephemeral,
+            swap: self.swap,
+            extra_specs: self.extra_specs.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keypair {
+    pub user_id: UserId,
+    pub name: String,
+    pub public_key: String,
+    /// MD5 of the key's blob, in pairs with colons.
+    pub fingerprint: String,
+    pub created_at: Micros,
+}
+
+/// Where a server may go beyond what its flavor says. Kept as JSON in `server.hints`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hints {
+    /// The user's `os:scheduler_hints`, kept and not used yet.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub hints: serde_json::Map<String, serde_json::Value>,
+    /// An admin asked for this host, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
+/// Why a server is in error, as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerFault {
+    pub code: u16,
+    pub message: String,
+    pub created: Micros,
+    /// For admins.
+    #[serde(default)]
+    pub details: String,
+}
+
+/// A row of `server`, without the user data (see [`crate::table::server::user_data`]).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    pub id: ServerId,
+    pub project_id: ProjectId,
+    pub user_id: UserId,
+    pub name: String,
+    pub hostname: String,
+    pub description: Option<String>,
+    pub flavor: KeptFlavor,
+    pub vcpus: u32,
+    pub ram: u64,
+    pub disk: u64,
+    pub disk_bytes: u64,
+    pub image_id: Option<ImageId>,
+    pub image: Option<ImageSource>,
+    pub key_name: Option<String>,
+    pub key: Option<SshKey>,
+    pub admin_pass: Option<String>,
+    pub config_drive: bool,
+    pub disk_config: String,
+    pub access_ipv4: String,
+    pub access_ipv6: String,
+    pub availability_zone: String,
+    pub reservation_id: String,
+    pub launch_index: u32,
+    pub locked: bool,
+    pub locked_reason: Option<String>,
+    pub hints: Hints,
+    pub security_groups: Vec<String>,
+    pub want_power: Power,
+    pub boots: u64,
+    pub boot_kind: BootKind,
+    pub delete_at: Option<Micros>,
+    pub host_id: Option<HostId>,
+    pub ownership: u64,
+    pub vm_state: VmState,
+    pub task_state: Option<Task>,
+    pub power_state: i64,
+    pub progress: i64,
+    pub fault: Option<ServerFault>,
+    pub launched_at: Option<Micros>,
+    pub terminated_at: Option<Micros>,
+    pub created_at: Micros,
+    pub updated_at: Micros,
+    pub deleted_at: Option<Micros>,
+}

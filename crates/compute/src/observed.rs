@@ -1,0 +1,126 @@
+//! Taking over what an agent reports: the host's facts, its guests, its ports.
+//!
+//! Reports come often and mostly say the same again, so a digest tells a repetition from news, and only
+//! news is written (or a repetition once in [`FRESH`], which keeps `seen_at` true). A server's life-cycle
+//! is woken only when something about its guest changed.
+
+use crate::table::guest::Seen;
+use crate::table::host::Host;
+use crate::table::{guest, server};
+use base::doc::{GuestState, HostFacts, Observed};
+use base::{Fault, Micros, Result, ServerId};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::time::Duration;
+use store::{Topic, Tx, params, work};
+
+/// How old `seen_at` may get while reports come in.
+const FRESH: Duration = Duration::from_secs(5);
+const GIB: u64 = 1 << 30;
+
+/// What tells two reports apart. Free disk space moves all the time and is not news.
+pub fn digest(o: &Observed) -> Result<String> {
+    let facts = HostFacts { disk_free_bytes: 0, ..o.facts.clone() };
+    let text = serde_json::to_vec(&(o.applied, &o.guests, &o.ports_up, &o.problems, facts))?;
+    Ok(hex::encode(Sha256::digest(text)))
+}
+
+/// Whether there is anything to write.
+///
+/// # Errors
+/// `Conflict` when the host has reported a newer document already.
+pub fn is_news(tx: &Tx<'_>, host: &Host, o: &Observed, digest: &str) -> Result<bool> {
+    refuse_old(host, o)?;
+    let known = tx
+        .opt("SELECT digest FROM host_report WHERE host_id = $1", params![host.id], |r| r.get::<String>(0))?;
+    Ok(known.as_deref() != Some(digest) || Micros::now().since(host.seen_at) > FRESH)
+}
+
+fn refuse_old(host: &Host, o: &Observed) -> Result<()> {
+    if o.applied >= host.applied {
+        return Ok(());
+    }
+    Err(Fault::conflict(format!(
+        "This report is about document {} of the host {}, which has reported {} already.",
+        o.applied, host.name, host.applied
+    )))
+}
+
+/// Writes a report. `host` was read in the same transaction.
+pub fn take_over(tx: &Tx<'_>, host: &Host, o: &Observed, digest: &str) -> Result<()> {
+    refuse_old(host, o)?;
+    keep_host(tx, host, o)?;
+    let before = guest::of_host(tx, host.id)?;
+    for id in keep_guests(tx, host, &before, o)? {
+        work::wake(tx, &id.to_string())?;
+    }
+    if o.applied > host.applied {
+        for id in server::leaving(tx, host.id)? {
+            work::wake(tx, &id.to_string())?;
+        }
+    }
+    network::for_hosts::observed(tx, host.id, &o.ports_up)?;
+    tx.exec(
+        "INSERT INTO host_report (host_id, digest, problems) VALUES ($1, $2, $3)
+         ON CONFLICT (host_id) DO UPDATE SET digest = excluded.digest, problems = excluded.problems",
+        params![host.id, digest, serde_json::to_string(&o.problems)?],
+    )?;
+    Ok(())
+}
+
+fn keep_host(tx: &Tx<'_>, host: &Host, o: &Observed) -> Result<()> {
+    let n = tx.exec(
+        "UPDATE host SET applied = $2, seen_at = $3, facts = $4, vcpus = $5, memory_mib = $6, disk_gib = $7
+         WHERE id = $1 AND applied <= $2",
+        params![
+            host.id,
+            o.applied,
+            Micros::now(),
+            serde_json::to_string(&o.facts)?,
+            o.facts.vcpus,
+            o.facts.memory_mib,
+            o.facts.disk_bytes / GIB
+        ],
+    )?;
+    if n == 0 {
+        return Err(Fault::conflict("A newer report of this host came in meanwhile."));
+    }
+    if o.applied > host.generation {
+        // Our database was put back to an older copy: go beyond what the host holds, or it would
+        // refuse our documents.
+        tx.exec("UPDATE host SET generation = $2 WHERE id = $1", params![host.id, o.applied])?;
+        store::host::touch(tx, host.id)?;
+    }
+    if host.seen_at.0 == 0 || host.silent() {
+        tx.hint(Topic::Work);
+    }
+    Ok(())
+}
+
+/// Keeps what changed of the guests; answers the servers whose life-cycle should look.
+fn keep_guests(tx: &Tx<'_>, host: &Host, before: &[Seen], o: &Observed) -> Result<Vec<ServerId>> {
+    let mut old: HashMap<ServerId, &Seen> = before.iter().map(|s| (s.status.id, s)).collect();
+    let mut wake = Vec::new();
+    for now in &o.guests {
+        let was = old.remove(&now.id);
+        if was.is_some_and(|w| w.status == *now) {
+            continue;
+        }
+        let same = was.filter(|w| w.status.state == now.state && w.status.ownership == now.ownership);
+        guest::put(
+            tx,
+            host.id,
+            &Seen { status: now.clone(), since: same.map_or_else(Micros::now, |w| w.since) },
+        )?;
+        // Progress words alone are read when somebody asks why.
+        let moved = same.is_none_or(|w| w.status.boots != now.boots);
+        if moved && now.state != GuestState::Preparing {
+            wake.push(now.id);
+        }
+    }
+    for id in old.into_keys() {
+        guest::forget(tx, host.id, id)?;
+        wake.push(id);
+    }
+    Ok(wake)
+}

@@ -1,0 +1,136 @@
+//! Where a new server goes: a pure planner. Hosts and a wish in, an order of hosts or a reason out.
+//!
+//! The plan is a proposal: the room itself is claimed by a conditional update in the transaction that
+//! moves the life-cycle ([`crate::table::host::claim`]), which tries the hosts in the plan's order.
+
+use base::HostId;
+
+/// Virtual CPUs per host CPU. Guests are mostly idle; four is what OpenStack's operators commonly run.
+pub const CPU_RATIO: u64 = 4;
+/// Memory that is left to the host itself, in MiB. Memory is not overcommitted.
+pub const MEMORY_RESERVE_MIB: u64 = 512;
+
+/// A host and what is taken of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    pub id: HostId,
+    pub name: String,
+    pub zone: String,
+    pub enabled: bool,
+    /// It has not reported for [`crate::SILENT_AFTER`].
+    pub silent: bool,
+    pub vcpus: u64,
+    pub memory_mib: u64,
+    pub disk_gib: u64,
+    pub vcpus_used: u64,
+    pub memory_mib_used: u64,
+    pub disk_gib_used: u64,
+}
+
+/// What a server asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    pub vcpus: u64,
+    pub memory_mib: u64,
+    pub disk_gib: u64,
+    pub zone: Option<String>,
+    pub host: Option<String>,
+}
+
+/// What the planner came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// Hosts that fit, the best first.
+    Try(Vec<HostId>),
+    /// None fits; the sentence says why, requirement by requirement.
+    Nowhere(String),
+}
+
+/// Why a host does not fit: the first requirement that it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    Disabled,
+    Silent,
+    Zone,
+    NotAsked,
+    Vcpus,
+    Memory,
+    Disk,
+}
+
+impl Room {
+    fn free_vcpus(&self) -> u64 {
+        (self.vcpus * CPU_RATIO).saturating_sub(self.vcpus_used)
+    }
+    fn free_memory(&self) -> u64 {
+        self.memory_mib.saturating_sub(MEMORY_RESERVE_MIB).saturating_sub(self.memory_mib_used)
+    }
+    fn free_disk(&self) -> u64 {
+        self.disk_gib.saturating_sub(self.disk_gib_used)
+    }
+    fn lacks(&self, ask: &Ask) -> Option<Lack> {
+        let checks = [
+            (!self.enabled, Lack::Disabled),
+            (self.silent, Lack::Silent),
+            (ask.zone.as_ref().is_some_and(|z| *z != self.zone), Lack::Zone),
+            (ask.host.as_ref().is_some_and(|h| *h != self.name), Lack::NotAsked),
+            (self.free_vcpus() < ask.vcpus, Lack::Vcpus),
+            (self.free_memory() < ask.memory_mib, Lack::Memory),
+            (self.free_disk() < ask.disk_gib, Lack::Disk),
+        ];
+        checks.into_iter().find_map(|(fails, lack)| fails.then_some(lack))
+    }
+}
+
+/// Orders the hosts that fit by free memory, most first; equal ones by id, so that a plan is a function
+/// of its input.
+pub fn plan(hosts: &[Room], ask: &Ask) -> Plan {
+    let mut fit: Vec<&Room> = hosts.iter().filter(|h| h.lacks(ask).is_none()).collect();
+    if fit.is_empty() {
+        return Plan::Nowhere(explain(hosts, ask));
+    }
+    fit.sort_by_key(|h| (std::cmp::Reverse(h.free_memory()), h.id));
+    Plan::Try(fit.into_iter().map(|h| h.id).collect())
+}
+
+fn explain(hosts: &[Room], ask: &Ask) -> String {
+    if hosts.is_empty() {
+        return "No valid host was found. No host has joined yet.".into();
+    }
+    let mut parts = Vec::new();
+    for lack in
+        [Lack::Disabled, Lack::Silent, Lack::Zone, Lack::NotAsked, Lack::Vcpus, Lack::Memory, Lack::Disk]
+    {
+        let failing: Vec<&Room> = hosts.iter().filter(|h| h.lacks(ask) == Some(lack)).collect();
+        if !failing.is_empty() {
+            parts.push(phrase(lack, &failing, ask));
+        }
+    }
+    let n = hosts.len();
+    format!("No valid host was found. {n} {}: {}.", if n == 1 { "host" } else { "hosts" }, parts.join(", "))
+}
+
+fn phrase(lack: Lack, failing: &[&Room], ask: &Ask) -> String {
+    let n = failing.len();
+    let (is, lacks) = if n == 1 { ("is", "lacks") } else { ("are", "lack") };
+    let most = |free: fn(&Room) -> u64| failing.iter().map(|h| free(h)).max().unwrap_or(0);
+    match lack {
+        Lack::Disabled => format!("{n} {is} disabled"),
+        Lack::Silent => format!("{n} {} not reported lately", if n == 1 { "has" } else { "have" }),
+        Lack::Zone => format!("{n} {is} not in the zone {}", ask.zone.as_deref().unwrap_or("")),
+        Lack::NotAsked => format!("{n} {is} not {}", ask.host.as_deref().unwrap_or("")),
+        Lack::Vcpus => {
+            format!("{n} {lacks} CPUs ({} asked, at most {} free)", ask.vcpus, most(Room::free_vcpus))
+        }
+        Lack::Memory => {
+            format!(
+                "{n} {lacks} memory ({} MiB asked, at most {} free)",
+                ask.memory_mib,
+                most(Room::free_memory)
+            )
+        }
+        Lack::Disk => {
+            format!("{n} {lacks} disk ({} GiB asked, at most {} free)", ask.disk_gib, most(Room::free_disk))
+        }
+    }
+}

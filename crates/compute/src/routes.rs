@@ -1,0 +1,131 @@
+//! The table of contents: every address, who may, and since which microversion.
+
+use crate::Compute;
+use crate::api::{
+    action, agent, cloud, console, create, flavors, hypervisors, instance_actions, interfaces, keypairs,
+    metadata, quotas, servers, tags, usage, versions, why,
+};
+use api::{Microversions, Rule, Service, Style, Version};
+
+/// What we speak.
+pub const MICROVERSIONS: Microversions = Microversions {
+    service: "compute",
+    legacy_header: Some("x-openstack-nova-api-version"),
+    min: Version(2, 1),
+    max: Version(2, 79),
+};
+
+/// The Compute API.
+pub fn service() -> Service<Compute> {
+    let mut s = Service::new("/compute", Style::Compute);
+    s.microversions(MICROVERSIONS);
+    s.get("", Rule::Open, versions::list);
+    s.get("/v2.1", Rule::Open, versions::show);
+    s.get("/v2.1/extensions", Rule::Any, versions::extensions);
+    s.get("/v2.1/extensions/{alias}", Rule::Any, versions::extension_by_alias);
+    flavor_routes(&mut s);
+    server_routes(&mut s);
+    part_routes(&mut s);
+    cloud_routes(&mut s);
+    s
+}
+
+fn flavor_routes(s: &mut Service<Compute>) {
+    s.get("/v2.1/flavors", Rule::READER, flavors::list);
+    s.post("/v2.1/flavors", Rule::ADMIN, flavors::create);
+    s.get("/v2.1/flavors/detail", Rule::READER, flavors::list_detail);
+    s.get("/v2.1/flavors/{id}", Rule::READER, flavors::show);
+    s.put("/v2.1/flavors/{id}", Rule::ADMIN, flavors::update).since(Version(2, 55));
+    s.delete("/v2.1/flavors/{id}", Rule::ADMIN, flavors::delete);
+    s.post("/v2.1/flavors/{id}/action", Rule::ADMIN, flavors::change_access);
+    s.get("/v2.1/flavors/{id}/os-flavor-access", Rule::ADMIN, flavors::access);
+    s.get("/v2.1/flavors/{id}/os-extra_specs", Rule::READER, flavors::specs);
+    s.post("/v2.1/flavors/{id}/os-extra_specs", Rule::ADMIN, flavors::add_specs);
+    s.get("/v2.1/flavors/{id}/os-extra_specs/{key}", Rule::READER, flavors::spec);
+    s.put("/v2.1/flavors/{id}/os-extra_specs/{key}", Rule::ADMIN, flavors::put_spec);
+    s.delete("/v2.1/flavors/{id}/os-extra_specs/{key}", Rule::ADMIN, flavors::delete_spec);
+
+    s.get("/v2.1/os-keypairs", Rule::READER, keypairs::list);
+    s.post("/v2.1/os-keypairs", Rule::MEMBER, keypairs::create);
+    s.get("/v2.1/os-keypairs/{name}", Rule::READER, keypairs::show);
+    s.delete("/v2.1/os-keypairs/{name}", Rule::MEMBER, keypairs::delete);
+}
+
+fn server_routes(s: &mut Service<Compute>) {
+    s.get("/v2.1/servers", Rule::READER, servers::list);
+    s.post("/v2.1/servers", Rule::MEMBER, create::create);
+    s.get("/v2.1/servers/detail", Rule::READER, servers::list_detail);
+    s.get("/v2.1/servers/{id}", Rule::READER, servers::show);
+    s.put("/v2.1/servers/{id}", Rule::MEMBER, servers::update);
+    s.delete("/v2.1/servers/{id}", Rule::MEMBER, servers::delete);
+    s.post("/v2.1/servers/{id}/action", Rule::MEMBER, action::act);
+    s.post("/v2.1/servers/{id}/remote-consoles", Rule::MEMBER, console::remote).since(Version(2, 6));
+}
+
+fn part_routes(s: &mut Service<Compute>) {
+    s.get("/v2.1/servers/{id}/metadata", Rule::READER, metadata::list);
+    s.post("/v2.1/servers/{id}/metadata", Rule::MEMBER, metadata::add);
+    s.put("/v2.1/servers/{id}/metadata", Rule::MEMBER, metadata::replace);
+    s.get("/v2.1/servers/{id}/metadata/{key}", Rule::READER, metadata::show);
+    s.put("/v2.1/servers/{id}/metadata/{key}", Rule::MEMBER, metadata::put);
+    s.delete("/v2.1/servers/{id}/metadata/{key}", Rule::MEMBER, metadata::delete);
+
+    let tagged = Version(2, 26);
+    s.get("/v2.1/servers/{id}/tags", Rule::READER, tags::list).since(tagged);
+    s.put("/v2.1/servers/{id}/tags", Rule::MEMBER, tags::replace).since(tagged);
+    s.delete("/v2.1/servers/{id}/tags", Rule::MEMBER, tags::clear).since(tagged);
+    s.get("/v2.1/servers/{id}/tags/{tag}", Rule::READER, tags::has).since(tagged);
+    s.put("/v2.1/servers/{id}/tags/{tag}", Rule::MEMBER, tags::add).since(tagged);
+    s.delete("/v2.1/servers/{id}/tags/{tag}", Rule::MEMBER, tags::remove).since(tagged);
+
+    s.get("/v2.1/servers/{id}/ips", Rule::READER, interfaces::ips);
+    s.get("/v2.1/servers/{id}/ips/{network}", Rule::READER, interfaces::ips_of_network);
+    s.get("/v2.1/servers/{id}/os-interface", Rule::READER, interfaces::list);
+    s.get("/v2.1/servers/{id}/os-interface/{port}", Rule::READER, interfaces::show);
+    s.get("/v2.1/servers/{id}/os-security-groups", Rule::READER, interfaces::security_groups);
+    s.get("/v2.1/servers/{id}/os-instance-actions", Rule::READER, instance_actions::list);
+    s.get("/v2.1/servers/{id}/os-instance-actions/{request}", Rule::READER, instance_actions::show);
+}
+
+fn cloud_routes(s: &mut Service<Compute>) {
+    s.get("/v2.1/limits", Rule::READER, quotas::limits);
+    s.get("/v2.1/os-quota-sets/{project}", Rule::READER, quotas::show);
+    s.put("/v2.1/os-quota-sets/{project}", Rule::ADMIN, quotas::update);
+    s.delete("/v2.1/os-quota-sets/{project}", Rule::ADMIN, quotas::delete);
+    s.get("/v2.1/os-quota-sets/{project}/defaults", Rule::READER, quotas::defaults);
+    s.get("/v2.1/os-quota-sets/{project}/detail", Rule::READER, quotas::detail);
+    s.get("/v2.1/os-quota-class-sets/{id}", Rule::ADMIN, quotas::class);
+
+    s.get("/v2.1/os-availability-zone", Rule::READER, cloud::availability_zones);
+    s.get("/v2.1/os-availability-zone/detail", Rule::ADMIN, cloud::availability_zones_detail);
+    s.get("/v2.1/os-services", Rule::ADMIN, cloud::services);
+    s.put("/v2.1/os-services/{id}", Rule::ADMIN, cloud::update_service);
+    s.get("/v2.1/os-hypervisors", Rule::ADMIN, hypervisors::list);
+    s.get("/v2.1/os-hypervisors/detail", Rule::ADMIN, hypervisors::list_detail);
+    s.get("/v2.1/os-hypervisors/statistics", Rule::ADMIN, hypervisors::statistics).until(Version(2, 87));
+    s.get("/v2.1/os-hypervisors/{id}", Rule::ADMIN, hypervisors::show);
+    s.get("/v2.1/os-simple-tenant-usage", Rule::ADMIN, usage::list);
+    s.get("/v2.1/os-simple-tenant-usage/{project}", Rule::READER, usage::show);
+    s.get("/v2.1/os-server-groups", Rule::READER, cloud::server_groups);
+    s.get("/v2.1/os-aggregates", Rule::ADMIN, cloud::aggregates);
+    s.get("/v2.1/os-migrations", Rule::ADMIN, cloud::migrations);
+}
+
+/// What agents speak. No user's token: each handler demands the host's own.
+pub fn agent_service() -> Service<Compute> {
+    let mut s = Service::new("/agent", Style::Hanok);
+    s.get("/v1/desired", Rule::Open, agent::desired);
+    s.put("/v1/observed", Rule::Open, agent::observe);
+    s.get("/v1/images/{sha512}", Rule::Open, agent::image);
+    s
+}
+
+/// Our own calls: consoles and `why`.
+pub fn console_service() -> Service<Compute> {
+    let mut s = Service::new("/hanok/v1", Style::Hanok);
+    s.post("/servers/{id}/console", Rule::MEMBER, console::open);
+    // The one-time ticket is the proof: a browser sends no token with a WebSocket.
+    s.get("/console/{kind}", Rule::Open, console::socket);
+    s.get("/why/{id}", Rule::READER, why::why);
+    s
+}

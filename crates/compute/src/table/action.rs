@@ -1,0 +1,64 @@
+//! What was asked of a server, and how it ended (`os-instance-actions`).
+
+use base::{Micros, Result, ServerId};
+use store::log::Who;
+use store::{Row, Sql, Tx, params};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    pub request_id: String,
+    pub action: String,
+    pub user_id: String,
+    pub project_id: String,
+    pub message: Option<String>,
+    pub started_at: Micros,
+    pub finished_at: Option<Micros>,
+    pub result: Option<String>,
+}
+
+const COLUMNS: &str = "request_id, action, user_id, project_id, message, started_at, finished_at, result";
+
+fn read(r: &Row<'_>) -> Result<Action> {
+    Ok(Action {
+        request_id: r.get(0)?,
+        action: r.get(1)?,
+        user_id: r.get(2)?,
+        project_id: r.get(3)?,
+        message: r.get(4)?,
+        started_at: r.get(5)?,
+        finished_at: r.get(6)?,
+        result: r.get(7)?,
+    })
+}
+
+pub fn begin(tx: &Tx<'_>, server: ServerId, who: &Who, action: &str) -> Result<()> {
+    tx.exec(
+        "INSERT INTO server_action (server_id, request_id, action, user_id, project_id, started_at)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        params![server, &who.request_id, action, &who.user_id, &who.project_id, Micros::now()],
+    )?;
+    Ok(())
+}
+
+/// Ends everything that is under way for a server; `message` says what went wrong, if it did.
+pub fn finish(tx: &Tx<'_>, server: ServerId, message: Option<&str>) -> Result<()> {
+    let result = if message.is_some() { "Error" } else { "Success" };
+    tx.exec(
+        "UPDATE server_action SET finished_at = $2, result = $3, message = $4
+         WHERE server_id = $1 AND finished_at IS NULL",
+        params![server, Micros::now(), result, message],
+    )?;
+    Ok(())
+}
+
+/// Newest first.
+pub fn list(tx: &Tx<'_>, server: ServerId, limit: usize) -> Result<Vec<Action>> {
+    let mut q = Sql::new(&format!("SELECT {COLUMNS} FROM server_action WHERE server_id = "));
+    q.bind(server).push(" ORDER BY started_at DESC, request_id DESC").limit(limit);
+    q.rows(tx, read)
+}
+
+pub fn by_request(tx: &Tx<'_>, server: ServerId, request: &str) -> Result<Option<Action>> {
+    let sql = format!("SELECT {COLUMNS} FROM server_action WHERE server_id = $1 AND request_id = $2");
+    tx.opt(&sql, params![server, request], read)
+}

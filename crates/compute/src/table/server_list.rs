@@ -1,0 +1,194 @@
+//! Lists of servers: filters, order, pages.
+
+use super::server::{COLUMNS, read};
+use crate::model::{Server, Task, VmState};
+use base::{Fault, Micros, ProjectId, Result, ServerId};
+use store::{Row, Sql, Tx, Val, params};
+
+/// A name filter is a regular expression over at most this many servers.
+const NAMES_MAX: usize = 20_000;
+
+/// Which servers a list shows. `None` means that it does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub project: Option<ProjectId>,
+    /// `None`: both.
+    pub deleted: Option<bool>,
+    pub name: Option<String>,
+    /// Any of these.
+    pub states: Vec<(&'static [VmState], Option<Task>)>,
+    /// True: nothing can match.
+    pub nothing: bool,
+    pub changed_since: Option<Micros>,
+    pub changed_before: Option<Micros>,
+    /// Plain equality: our column and the text.
+    pub equal: Vec<(&'static str, String)>,
+    /// Plain equality with a number.
+    pub equal_number: Vec<(&'static str, i64)>,
+    pub host_name: Option<String>,
+    /// The host's zone.
+    pub zone: Option<String>,
+    /// (part of an address, IP version)
+    pub addresses: Vec<(String, u8)>,
+    pub tags_all: Vec<String>,
+    pub tags_any: Vec<String>,
+    pub not_tags_all: Vec<String>,
+    pub not_tags_any: Vec<String>,
+}
+
+/// One sort column; texts and numbers compare differently with nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    pub column: &'static str,
+    pub number: bool,
+    pub descending: bool,
+}
+
+impl Key {
+    /// Nulls take part in the order, so that a page can begin after one.
+    fn sql(&self) -> String {
+        match self.column {
+            // Never null, and what the indexes are made of.
+            "created_at" | "id" => self.column.to_owned(),
+            column => format!("COALESCE({column}, {})", if self.number { "0" } else { "''" }),
+        }
+    }
+    fn of(&self, r: &Row<'_>, i: usize) -> Result<Val<'static>> {
+        Ok(if self.number { Val::from(r.get::<i64>(i)?) } else { Val::from(r.get::<String>(i)?) })
+    }
+}
+
+/// At most `n` servers after `marker`, in the order of `keys` (which must end in a unique one).
+///
+/// # Errors
+/// 400 for an unknown marker or a name that is no regular expression.
+pub fn list(tx: &Tx<'_>, f: &Filter, keys: &[Key], marker: Option<&str>, n: usize) -> Result<Vec<Server>> {
+    if f.nothing {
+        return Ok(Vec::new());
+    }
+    let mut q = Sql::new(&format!("SELECT {COLUMNS} FROM server WHERE 1 = 1"));
+    conditions(tx, f, &mut q)?;
+    if let Some(pattern) = &f.name {
+        q.and_in("id", named(tx, f, pattern)?);
+    }
+    if let Some(marker) = marker {
+        after(tx, f, keys, marker, &mut q)?;
+    }
+    let order: Vec<String> =
+        keys.iter().map(|k| format!("{} {}", k.sql(), if k.descending { "DESC" } else { "ASC" })).collect();
+    q.push(&format!(" ORDER BY {}", order.join(", "))).limit(n);
+    q.rows(tx, read)
+}
+
+fn conditions(tx: &Tx<'_>, f: &Filter, q: &mut Sql) -> Result<()> {
+    if let Some(project) = &f.project {
+        q.and("project_id =", project);
+    }
+    match f.deleted {
+        Some(true) => drop(q.push(" AND deleted_at IS NOT NULL")),
+        Some(false) => drop(q.push(" AND deleted_at IS NULL")),
+        None => {}
+    }
+    states(f, q);
+    if let Some(t) = f.changed_since {
+        q.and("updated_at >=", t);
+    }
+    if let Some(t) = f.changed_before {
+        q.and("updated_at <=", t);
+    }
+    for (column, text) in &f.equal {
+        q.and(&format!("{column} ="), text);
+    }
+    for (column, number) in &f.equal_number {
+        q.and(&format!("{column} ="), *number);
+    }
+    if let Some(host) = &f.host_name {
+        q.push(" AND host_id IN (SELECT id FROM host WHERE name = ").bind(host).push(")");
+    }
+    if let Some(zone) = &f.zone {
+        q.push(" AND host_id IN (SELECT id FROM host WHERE availability_zone = ").bind(zone).push(")");
+    }
+    for (part, version) in &f.addresses {
+        q.and_in("id", network::for_compute::servers_with_address(tx, part, *version)?);
+    }
+    tags(f, q);
+    Ok(())
+}
+
+fn states(f: &Filter, q: &mut Sql) {
+    if f.states.is_empty() {
+        return;
+    }
+    q.push(" AND (1 = 0");
+    for (vm, task) in &f.states {
+        q.push(" OR (vm_state IN (").list(vm.iter().map(|v| v.as_str())).push(")");
+        if let Some(task) = task {
+            q.and("task_state =", task.as_str());
+        }
+        q.push(")");
+    }
+    q.push(")");
+}
+
+fn tags(f: &Filter, q: &mut Sql) {
+    let has = "EXISTS (SELECT 1 FROM server_tag t WHERE t.server_id = server.id AND t.tag IN (";
+    for tag in &f.tags_all {
+        q.push(&format!(" AND {has}")).bind(tag).push("))");
+    }
+    if !f.tags_any.is_empty() {
+        q.push(&format!(" AND {has}")).list(&f.tags_any).push("))");
+    }
+    if !f.not_tags_any.is_empty() {
+        q.push(&format!(" AND NOT {has}")).list(&f.not_tags_any).push("))");
+    }
+    if !f.not_tags_all.is_empty() {
+        q.push(" AND NOT (1 = 1");
+        for tag in &f.not_tags_all {
+            q.push(&format!(" AND {has}")).bind(tag).push("))");
+        }
+        q.push(")");
+    }
+}
+
+/// Servers whose name matches, found in memory: a regular expression is the same on both databases only
+/// when neither evaluates it.
+fn named(tx: &Tx<'_>, f: &Filter, pattern: &str) -> Result<Vec<ServerId>> {
+    let bad = |e| Fault::bad_request(format!("Invalid name filter {pattern:?}: {e}"));
+    let regex = regex_lite::RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(bad)?;
+    let mut q = Sql::new("SELECT id, name FROM server WHERE 1 = 1");
+    if let Some(project) = &f.project {
+        q.and("project_id =", project);
+    }
+    q.push(if f.deleted == Some(false) { " AND deleted_at IS NULL" } else { "" }).limit(NAMES_MAX);
+    let all = q.rows(tx, |r| Ok((r.get::<ServerId>(0)?, r.get::<String>(1)?)))?;
+    Ok(all.into_iter().filter(|(_, name)| regex.is_match(name)).map(|(id, _)| id).collect())
+}
+
+/// Adds the condition for rows after `marker` in the order of `keys`:
+/// `a > A OR (a = A AND (b > B OR (b = B AND …)))`.
+fn after(tx: &Tx<'_>, f: &Filter, keys: &[Key], marker: &str, q: &mut Sql) -> Result<()> {
+    let columns: Vec<String> = keys.iter().map(Key::sql).collect();
+    let sql = format!("SELECT {}, project_id FROM server WHERE id = $1", columns.join(", "));
+    let found = tx.opt(&sql, params![marker], |r| {
+        let values = keys.iter().enumerate().map(|(i, k)| k.of(r, i)).collect::<Result<Vec<_>>>()?;
+        Ok((values, r.get::<ProjectId>(keys.len())?))
+    })?;
+    let values = match found {
+        Some((values, project)) if f.project.as_ref().is_none_or(|p| *p == project) => values,
+        _ => return Err(Fault::bad_request(format!("marker [{marker}] not found"))),
+    };
+    for (i, (key, value)) in keys.iter().zip(&values).enumerate() {
+        q.push(if i == 0 { " AND (" } else { " OR (" });
+        let op = if key.descending { '<' } else { '>' };
+        q.push(&format!("{} {op} ", key.sql())).bind(value.clone());
+        if i + 1 < keys.len() {
+            q.push(&format!(" OR ({} = ", key.sql())).bind(value.clone()).push(" AND (1 = 0");
+        }
+    }
+    // Three parentheses were opened per key but the last, one there.
+    q.push(")");
+    for _ in 1..keys.len() {
+        q.push(")))");
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Bytes that pass through the region without being looked at: console output, consoles, image content.
+
+use crate::table::host::Host;
+use base::{Fault, Kind, Result};
+use bytes::Bytes;
+use http::{HeaderValue, Request, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+/// How long an agent has for the bytes of a console.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// More console output than this is not passed on.
+const OUTPUT_MAX: usize = 4 << 20;
+
+/// Image content by its SHA-512. The image store is the one; a region without images has [`NoBlobs`].
+pub trait Blobs: Send + Sync {
+    /// The stored file and its length.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such content.
+    fn open<'a>(
+        &'a self,
+        sha512: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<(u64, tokio::fs::File)>> + Send + 'a>>;
+}
+
+/// No image content at all.
+#[derive(Debug, Clone, Copy)]
+pub struct NoBlobs;
+
+impl Blobs for NoBlobs {
+    fn open<'a>(
+        &'a self,
+        sha512: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<(u64, tokio::fs::File)>> + Send + 'a>> {
+        Box::pin(async move { Err(Fault::not_found(format!("There is no image content {sha512} here."))) })
+    }
+}
+
+/// A WebSocket to an agent.
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// The client side of agents' byte routes.
+pub struct Wire {
+    client: Client<HttpConnector, Empty<Bytes>>,
+}
+
+impl Wire {
+    pub fn new() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(PATIENCE));
+        Wire { client: Client::builder(TokioExecutor::new()).build(connector) }
+    }
+
+    /// Text from an agent, such as `/v1/guests/{id}/log?lines=50`.
+    ///
+    /// # Errors
+    /// `Unavailable`, with the host's name, when the agent does not answer in time.
+    pub async fn text(&self, host: &Host, path: &str) -> Result<String> {
+        let request = Request::builder()
+            .uri(format!("{}{path}", host.facts.bytes_url))
+            .header(header::AUTHORIZATION, bearer(host)?)
+            .body(Empty::new())
+            .map_err(Fault::internal)?;
+        let fetch = async {
+            let answer = self.client.request(request).await.map_err(|e| away(host, e))?;
+            if !answer.status().is_success() {
+                return Err(away(host, format!("it answered {}", answer.status())));
+            }
+            let body = Limited::new(answer.into_body(), OUTPUT_MAX).collect().await;
+            let body = body.map_err(|e| away(host, e))?.to_bytes();
+            Ok(String::from_utf8_lossy(&body).into_owned())
+        };
+        tokio::time::timeout(PATIENCE, fetch).await.map_err(|_| away(host, "no answer in time"))?
+    }
+
+    /// A WebSocket to an agent, such as `/v1/guests/{id}/serial`.
+    pub async fn socket(&self, host: &Host, path: &str) -> Result<Socket> {
+        let url = format!("{}{path}", host.facts.bytes_url.replacen("http", "ws", 1));
+        let mut request = url.into_client_request().map_err(|e| away(host, e))?;
+        request.headers_mut().insert(header::AUTHORIZATION, bearer(host)?);
+        let connect = tokio::time::timeout(PATIENCE, connect_async(request)).await;
+        let (socket, _) = connect.map_err(|_| away(host, "no answer in time"))?.map_err(|e| away(host, e))?;
+        Ok(socket)
+    }
+}
+
+fn bearer(host: &Host) -> Result<HeaderValue> {
+    let mut value =
+        HeaderValue::try_from(format!("Bearer {}", host.facts.bytes_token)).map_err(Fault::internal)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn away(host: &Host, cause: impl std::fmt::Display) -> Fault {
+    let since = host.seen_at.seconds_z();
+    Fault::new(
+        Kind::Unavailable,
+        format!(
+            "The host {} does not hand out this console at the moment (it last reported at {since}). Try again \
+             in a moment.",
+            host.name
+        ),
+    )
+    .because(cause)
+}
