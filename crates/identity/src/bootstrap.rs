@@ -6,9 +6,8 @@ use crate::model::{
 };
 use crate::secret;
 use crate::table::{self, grant::SYSTEM};
-use base::{
-    DomainId, EndpointId, Fault, Kind, Micros, ProjectId, RegionId, Result, RoleId, ServiceId, UserId,
-};
+use base::{DomainId, EndpointId, Fault, Kind, ProjectId, RegionId, Result, RoleId, ServiceId, UserId};
+use serde::{Deserialize, Serialize};
 use store::{Db, Topic, Tx, params};
 
 const ACCOUNTS: &str = "identity.bootstrap.accounts";
@@ -24,26 +23,21 @@ const SERVICES: [(&str, &str, &str); 4] = [
     ("network", "neutron", "/network"),
 ];
 
-/// The secrets of the first users.
-pub struct Bootstrap {
-    pub admin_password: String,
-    pub demo_password: String,
-}
-
-/// What is there after [`bootstrap`]. The projects are looked up by name: somebody may have deleted them.
-#[derive(Debug, Clone)]
+/// What is there after the bootstrap. The projects are those of the first start, whatever has become of
+/// them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed {
     /// Whether this was the first time, that is, whether the passwords were used.
+    #[serde(skip)]
     pub first: bool,
-    pub admin_project: Option<ProjectId>,
-    pub demo_project: Option<ProjectId>,
+    pub admin: ProjectId,
+    pub demo: ProjectId,
 }
 
-/// Makes the domain `default`, the projects and users `admin` and `demo`, the default roles, the region
-/// and the catalogue. May be called at every start.
-pub async fn bootstrap(db: &Db, with: Bootstrap) -> Result<Seed> {
-    let done = db.read(|tx| marked(tx, ACCOUNTS)).await?;
-    let hashes = if done { None } else { Some(hashes(with).await?) };
+pub async fn bootstrap(db: &Db, admin_password: &str, demo_password: &str) -> Result<Seed> {
+    let done = db.read(|tx| marked(tx, ACCOUNTS)).await?.is_some();
+    let passwords = [admin_password.to_owned(), demo_password.to_owned()];
+    let hashes = if done { None } else { Some(hashes(passwords).await?) };
     match seed(db, hashes.clone()).await {
         // Another process was faster; its work is what we find now.
         Err(fault) if fault.kind == Kind::Conflict => seed(db, hashes).await,
@@ -51,44 +45,49 @@ pub async fn bootstrap(db: &Db, with: Bootstrap) -> Result<Seed> {
     }
 }
 
-async fn seed(db: &Db, hashes: Option<(String, String)>) -> Result<Seed> {
+async fn seed(db: &Db, hashes: Option<[String; 2]>) -> Result<Seed> {
     db.write(move |tx| {
-        let first = !marked(tx, ACCOUNTS)?;
-        if let (true, Some((admin, demo))) = (first, hashes) {
-            accounts(tx, admin, demo)?;
-            mark(tx, ACCOUNTS)?;
-        }
+        let seed = match (marked(tx, ACCOUNTS)?, hashes) {
+            (Some(text), _) => serde_json::from_str(&text)?,
+            (None, Some(hashes)) => {
+                let seed = accounts(tx, hashes)?;
+                mark(tx, ACCOUNTS, &serde_json::to_string(&seed)?)?;
+                seed
+            }
+            (None, None) => return Err(Fault::internal("the mark of the bootstrap has gone")),
+        };
         for (kind, name, url) in SERVICES {
             let step = format!("identity.bootstrap.service.{kind}");
-            if !marked(tx, &step)? {
+            if marked(tx, &step)?.is_none() {
                 service(tx, kind, name, url)?;
-                mark(tx, &step)?;
+                mark(tx, &step, url)?;
             }
         }
         tx.hint(Topic::Identity);
-        let project = |name| Ok::<_, Fault>(table::project::by_name(tx, &DOMAIN.into(), name)?.map(|p| p.id));
-        Ok(Seed { first, admin_project: project("admin")?, demo_project: project("demo")? })
+        Ok(seed)
     })
     .await
 }
 
-async fn hashes(with: Bootstrap) -> Result<(String, String)> {
-    let hash = move || Ok((secret::hash(&with.admin_password)?, secret::hash(&with.demo_password)?));
+async fn hashes(passwords: [String; 2]) -> Result<[String; 2]> {
+    let hash = move || {
+        let [admin, demo] = &passwords;
+        Ok([secret::hash(admin)?, secret::hash(demo)?])
+    };
     tokio::task::spawn_blocking(hash).await.map_err(Fault::internal)?
 }
 
-fn marked(tx: &Tx<'_>, step: &str) -> Result<bool> {
-    let sql = "SELECT value FROM setting WHERE name = $1";
-    Ok(tx.opt(sql, params![step], |r| r.get::<String>(0))?.is_some())
+fn marked(tx: &Tx<'_>, step: &str) -> Result<Option<String>> {
+    tx.opt("SELECT value FROM setting WHERE name = $1", params![step], |r| r.get(0))
 }
 
 /// The mark's unique name also keeps two processes from doing a step at once.
-fn mark(tx: &Tx<'_>, step: &str) -> Result<()> {
-    tx.exec("INSERT INTO setting (name, value) VALUES ($1, $2)", params![step, Micros::now().seconds_z()])?;
+fn mark(tx: &Tx<'_>, step: &str, value: &str) -> Result<()> {
+    tx.exec("INSERT INTO setting (name, value) VALUES ($1, $2)", params![step, value])?;
     Ok(())
 }
 
-fn accounts(tx: &Tx<'_>, admin_hash: String, demo_hash: String) -> Result<()> {
+fn accounts(tx: &Tx<'_>, [admin_hash, demo_hash]: [String; 2]) -> Result<Seed> {
     let domain = DomainId::from(DOMAIN);
     table::domain::insert(
         tx,
@@ -121,7 +120,8 @@ fn accounts(tx: &Tx<'_>, admin_hash: String, demo_hash: String) -> Result<()> {
     grant(admin_role, &admin, TargetKind::Project, demo_project.as_str())?;
     grant(admin_role, &admin, TargetKind::Domain, DOMAIN)?;
     grant(admin_role, &admin, TargetKind::System, SYSTEM)?;
-    grant(member, &demo, TargetKind::Project, demo_project.as_str())
+    grant(member, &demo, TargetKind::Project, demo_project.as_str())?;
+    Ok(Seed { first: true, admin: admin_project, demo: demo_project })
 }
 
 /// Answers those of [`CHAIN`].

@@ -24,7 +24,7 @@ mod tests;
 mod token;
 
 pub use api::service;
-pub use bootstrap::{Bootstrap, Seed, bootstrap};
+pub use bootstrap::Seed;
 
 use ::api::{Auth, Authority};
 use base::{Micros, Result};
@@ -37,6 +37,7 @@ use store::{Db, Topic, Tx};
 
 /// How long a token is good for.
 pub const TOKEN_LIFE: Duration = Duration::from_secs(12 * 3600);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// The service's state: one per process.
 pub struct Identity {
@@ -56,8 +57,15 @@ impl Identity {
         let keys = keys::Ring::open(&db, master_key_file).await?;
         let cache = cache::Cache::new(db.topics());
         let identity = Identity { db, keys, secrets: secret::Secrets::new(), cache };
-        identity.maintain().await?;
+        identity.tend().await?;
         Ok(Arc::new(identity))
+    }
+
+    /// Makes what a new installation begins with: the domain `default`, the projects and users `admin`
+    /// and `demo`, the default roles, the region and the catalogue. May be called at every start: each
+    /// part is made once, and the passwords count only when the users are made.
+    pub async fn bootstrap(&self, admin_password: &str, demo_password: &str) -> Result<Seed> {
+        bootstrap::bootstrap(&self.db, admin_password, demo_password).await
     }
 
     /// Makes a new key for sealing tokens. What older keys have sealed stays good until it expires.
@@ -65,9 +73,18 @@ impl Identity {
         self.keys.rotate(&self.db).await
     }
 
-    /// What is due from time to time (at the start and hourly): key rotation, and forgetting
-    /// revocations of tokens that have expired.
-    pub async fn maintain(&self) -> Result<()> {
+    /// Does hourly what is due: key rotation, and forgetting revocations of tokens that have expired.
+    /// Runs until dropped.
+    pub async fn maintain(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(HOUR).await;
+            if let Err(fault) = self.tend().await {
+                tracing::error!(%fault, "the upkeep of tokens failed; it is tried again in an hour");
+            }
+        }
+    }
+
+    async fn tend(&self) -> Result<()> {
         self.keys.maintain(&self.db).await?;
         self.db.write(|tx| table::revocation::purge(tx, Micros::now())).await
     }

@@ -15,7 +15,7 @@ async fn a_password_token_is_described_as_keystone_does() {
         assert_eq!(token["user"]["name"], "demo");
         assert_eq!(token["user"]["domain"], json!({"id": "default", "name": "Default"}));
         assert_eq!(token["user"]["password_expires_at"], Value::Null);
-        assert_eq!(token["project"]["id"], json!(w.seed.demo_project));
+        assert_eq!(token["project"]["id"], json!(w.seed.demo));
         assert_eq!(token["project"]["domain"]["name"], "Default");
         assert_eq!(token["is_domain"], false);
         assert_eq!(names(&token["roles"]), ["member", "reader"]);
@@ -64,7 +64,7 @@ async fn every_scope() {
                 assert!(bare["token"].get(absent).is_none(), "{absent}");
             }
         }
-        let by_id = json!({"project": {"id": w.seed.demo_project}});
+        let by_id = json!({"project": {"id": w.seed.demo}});
         let demo = w.login(json!({"identity": admin(), "scope": by_id})).await.of(201);
         assert_eq!(demo["token"]["project"]["name"], "demo");
 
@@ -269,7 +269,7 @@ async fn a_default_project_that_does_not_work_means_no_scope() {
         let user = w.user(&admin, "newcomer", "pw").await;
         let bare = w.login(json!({"identity": password("newcomer", "pw")})).await.of(201);
         assert!(bare["token"].get("project").is_none());
-        let default = json!({"user": {"default_project_id": w.seed.demo_project}});
+        let default = json!({"user": {"default_project_id": w.seed.demo}});
         w.call("PATCH", &format!("/v3/users/{user}"), &admin, default).await.of(200);
         let bare = w.login(json!({"identity": password("newcomer", "pw")})).await.of(201);
         assert!(bare["token"].get("project").is_none(), "no role there");

@@ -10,7 +10,7 @@ mod nouns;
 mod race;
 mod routes;
 
-use crate::{Bootstrap, Identity, Seed, bootstrap, service};
+use crate::{Identity, Seed, service};
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Method, Request};
@@ -80,9 +80,8 @@ impl World {
     }
 
     async fn over(db: Db, dir: tempfile::TempDir) -> World {
-        let with = Bootstrap { admin_password: ADMIN.into(), demo_password: DEMO.into() };
-        let seed = bootstrap(&db, with).await.unwrap();
         let identity = Identity::open(db.clone(), &dir.path().join("master-key")).await.unwrap();
+        let seed = identity.bootstrap(ADMIN, DEMO).await.unwrap();
         let router = router(&identity);
         World { db, identity, seed, router, dir }
     }
