@@ -20,7 +20,7 @@ pub fn register_host(tx: &Tx<'_>, id: HostId, name: &str, token: &str, zone: &st
         params![id, name, token_hash(token), zone, Micros::now()],
         || base::Fault::conflict(format!("Another host is named {name:?} already.")),
     )?;
-    Ok(())
+    network::for_hosts::settle_homes(tx)
 }
 
 /// How tokens and tickets are kept: hexadecimal SHA-256. They are random, so no salt is needed.

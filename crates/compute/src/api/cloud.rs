@@ -172,6 +172,9 @@ async fn change(
             "UPDATE host SET enabled = $2, disabled_reason = $3 WHERE id = $1",
             params![found.id, enabled, reason.as_deref().unwrap_or("")],
         )?;
+        if enabled {
+            network::for_hosts::settle_homes(tx)?;
+        }
         log::audit(tx, &who, if enabled { "host.enable" } else { "host.disable" }, &found.id.to_string())?;
         host::by_id(tx, found.id)?.ok_or_else(|| no_service(&named))
     })

@@ -160,9 +160,9 @@ fn redeem(tx: &Tx<'_>, hash: &str, kind: Screen) -> Result<(ServerId, Option<Hos
 
 /// `GET /hanok/v1/console/{kind}?token=`: a WebSocket.
 pub async fn socket(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
+    let hash = token_hash(req.query.get("token").ok_or_else(Fault::unauthorized)?);
     let kind = req.text_param("kind");
     let kind = Screen::parse(kind).ok_or_else(|| Fault::not_found("A console is serial or vnc."))?;
-    let hash = token_hash(req.query.get("token").ok_or_else(Fault::unauthorized)?);
     let upgrade = req.upgrade()?;
     let (id, host) =
         c.db.write(move |tx| {

@@ -1,1 +1,12 @@
-//! Tests of the service.
+//! The service in process, with its engine and hosts that speak the real agent protocol, on SQLite and
+//! (when `HANOK_TEST_POSTGRES` holds a URL) on PostgreSQL.
+
+mod api;
+mod bench;
+mod consoles;
+mod fields;
+mod hosts;
+mod lifecycle;
+mod plans;
+mod walk;
+mod world;

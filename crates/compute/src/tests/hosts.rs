@@ -1,0 +1,113 @@
+//! The agent protocol, and what it says of hosts.
+
+use super::world::{World, worlds};
+use base::Micros;
+use http::Request;
+use serde_json::json;
+use std::sync::Arc;
+use store::params;
+
+#[tokio::test]
+async fn a_host_proves_itself_and_reads_only_its_own() {
+    let w = World::new().await;
+    let (mut a, mut b) = (w.host("a").await, w.host("b").await);
+    a.turn(&w).await;
+    b.turn(&w).await;
+    assert_eq!(a.document.as_ref().unwrap().host, a.id);
+    let mut stranger = w.host("c").await;
+    stranger.token = "wrong".into();
+    stranger.send(&w, &stranger.report()).await.expect(401);
+    // The report of another.
+    a.send(&w, &b.report()).await.expect(403);
+    let image = Request::get(format!("/agent/v1/images/{}", "ab".repeat(64)));
+    w.ask(image.body(axum::body::Body::empty()).unwrap()).await.expect(401);
+}
+
+#[tokio::test]
+async fn an_older_report_is_refused() {
+    for w in worlds().await {
+        let mut host = w.host("a").await;
+        host.turn(&w).await;
+        let old = host.report();
+        let id = w.create("one").await;
+        w.until(&mut host, id, "ACTIVE").await;
+        assert!(host.generation() > old.applied);
+        host.send(&w, &old).await.expect(409);
+        // The same again is fine.
+        host.send(&w, &host.report()).await.expect(204);
+    }
+}
+
+#[tokio::test]
+async fn an_agent_ahead_of_a_restored_database_is_overtaken() {
+    for w in worlds().await {
+        let mut host = w.host("a").await;
+        host.turn(&w).await;
+        let mut report = host.report();
+        report.applied = 500;
+        host.send(&w, &report).await.expect(204);
+        host.fetch(&w, 0).await;
+        assert!(host.generation() > 500);
+    }
+}
+
+#[tokio::test]
+async fn a_waiting_host_hears_of_a_change() {
+    for w in worlds().await {
+        let w = Arc::new(w);
+        let mut host = w.host("a").await;
+        host.turn(&w).await;
+        while host.fetch(&w, 0).await {}
+        let before = host.generation();
+        let (world, id) = (w.clone(), host.id);
+        let waiting = tokio::spawn(async move {
+            assert!(host.fetch(&world, 30).await, "nobody told it");
+            host.generation()
+        });
+        tokio::task::yield_now().await;
+        w.db.write(move |tx| store::host::touch(tx, id)).await.unwrap();
+        assert!(waiting.await.unwrap() > before);
+    }
+}
+
+#[tokio::test]
+async fn hosts_as_administrators_see_them() {
+    for w in worlds().await {
+        let mut host = w.host("a").await;
+        host.turn(&w).await;
+        let id = w.create("one").await;
+        w.until(&mut host, id, "ACTIVE").await;
+        let all = w.admin("2.79", "GET", "/os-hypervisors/detail?with_servers=true", None).await.expect(200);
+        let h = &all["hypervisors"][0];
+        assert_eq!((h["state"].as_str(), h["vcpus_used"].as_u64()), (Some("up"), Some(1)));
+        assert_eq!((h["memory_mb_used"].as_u64(), h["running_vms"].as_u64()), (Some(64), Some(1)));
+        assert_eq!(h["hypervisor_version"], 7_002_005);
+        assert_eq!(h["servers"], json!([{"uuid": id, "name": "one"}]));
+        let one = w.admin("2.79", "GET", &format!("/os-hypervisors/{}", host.id), None).await.expect(200);
+        assert_eq!(one["hypervisor"]["hypervisor_hostname"], "a");
+        let old = w.admin("2.1", "GET", "/os-hypervisors", None).await.expect(200);
+        let number = old["hypervisors"][0]["id"].as_u64().unwrap();
+        w.admin("2.1", "GET", &format!("/os-hypervisors/{number}"), None).await.expect(200);
+        w.admin("2.1", "GET", "/os-hypervisors/nothing", None).await.expect(404);
+
+        let off = json!({"status": "disabled", "disabled_reason": "new fans"});
+        w.admin("2.79", "PUT", &format!("/os-services/{}", host.id), Some(off)).await.expect(200);
+        let long_ago = Micros(Micros::now().0 - 90_000_000);
+        w.db.write(move |tx| tx.exec("UPDATE host SET seen_at = $1", params![long_ago])).await.unwrap();
+        let list = w.admin("2.79", "GET", "/os-services?binary=nova-compute", None).await.expect(200);
+        let s = &list["services"][0];
+        assert_eq!(
+            (&s["state"], &s["status"], &s["disabled_reason"]),
+            (&json!("down"), &json!("disabled"), &json!("new fans"))
+        );
+        let old = json!({"host": "a", "binary": "nova-compute"});
+        w.admin("2.1", "PUT", "/os-services/enable", Some(old)).await.expect(200);
+        let zones = w.member("2.1", "GET", "/os-availability-zone", None).await.expect(200);
+        assert_eq!(
+            zones["availabilityZoneInfo"],
+            json!([{"zoneName": "nova", "zoneState": {"available": true}, "hosts": null}])
+        );
+        let why = w.send("admin:a", "", "GET", &format!("/hanok/v1/why/{}", host.id), None).await.expect(200);
+        assert_eq!((&why["kind"], &why["facts"]["bytes_token"]), (&json!("host"), &json!(null)));
+    }
+}

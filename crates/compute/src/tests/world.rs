@@ -1,0 +1,364 @@
+//! One installation: database, service, engine, one project with a network and an image.
+
+use crate::{Compute, Limits, NoBlobs, agent_service, console_service, register_host, service};
+use api::{Auth, Authority, Gate, Level, Named, Scope};
+use axum::Router;
+use axum::body::Body;
+use base::doc::{Desired, GuestState, GuestStatus, HostFacts, Observed, PortOwner, Power, VERSION};
+use base::{DomainId, Fault, HostId, ImageId, Micros, PortId, ProjectId, Result, ServerId, UserId};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use store::work::{Engine, Ran};
+use store::{Db, params};
+use tower::ServiceExt;
+
+/// Tokens are `role:project`, such as `member:a`.
+struct Tokens;
+
+impl Authority for Tokens {
+    fn verify<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Result<Arc<Auth>>> + Send + 'a>> {
+        Box::pin(async move { auth(token).map(Arc::new).ok_or_else(Fault::unauthorized) })
+    }
+}
+
+pub fn auth(token: &str) -> Option<Auth> {
+    let (role, project) = token.split_once(':')?;
+    let (domain_id, domain_name) = (DomainId::from("default"), "Default".to_owned());
+    Some(Auth {
+        user: Named {
+            id: UserId::from(token),
+            name: role.into(),
+            domain_id: domain_id.clone(),
+            domain_name: domain_name.clone(),
+        },
+        scope: Scope::Project(Named {
+            id: ProjectId::from(project),
+            name: project.into(),
+            domain_id,
+            domain_name,
+        }),
+        level: Level::of_role(role),
+        ..Auth::nobody()
+    })
+}
+
+pub struct World {
+    pub db: Db,
+    pub compute: Arc<Compute>,
+    pub engine: Engine,
+    pub router: Router,
+    pub image: ImageId,
+    pub flavor: &'static str,
+    _dir: tempfile::TempDir,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+    pub text: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self.body
+    }
+    /// The message of an error in whichever manner.
+    #[track_caller]
+    pub fn refused(self, status: u16) -> String {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        let inner = self.body.as_object().and_then(|m| m.values().next()).cloned().unwrap_or_default();
+        inner["message"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+pub async fn databases() -> Vec<(Db, tempfile::TempDir)> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = vec![(Db::sqlite(&dir.path().join("db")).await.unwrap(), dir)];
+    if let Ok(url) = std::env::var("HANOK_TEST_POSTGRES") {
+        all.push((fresh_postgres(&url).await, tempfile::tempdir().unwrap()));
+    }
+    all
+}
+
+async fn fresh_postgres(url: &str) -> Db {
+    let schema = format!("t{}", uuid::Uuid::new_v4().simple());
+    let (server, name) = (url.to_owned(), schema.clone());
+    let make = move || {
+        let mut c = postgres::Client::connect(&server, postgres::NoTls).unwrap();
+        c.batch_execute(&format!("CREATE SCHEMA {name}")).unwrap();
+    };
+    tokio::task::spawn_blocking(make).await.unwrap();
+    let sep = if url.contains('?') { '&' } else { '?' };
+    Db::postgres(&format!("{url}{sep}options=-c%20search_path%3D{schema}")).await.unwrap()
+}
+
+/// A world on every database.
+pub async fn worlds() -> Vec<World> {
+    let mut all = Vec::new();
+    for (db, dir) in databases().await {
+        all.push(World::on(db, dir).await);
+    }
+    all
+}
+
+impl World {
+    /// On SQLite alone, for what does not depend on the database.
+    pub async fn new() -> World {
+        let dir = tempfile::tempdir().unwrap();
+        World::on(Db::sqlite(&dir.path().join("db")).await.unwrap(), dir).await
+    }
+
+    async fn on(db: Db, dir: tempfile::TempDir) -> World {
+        let compute = Compute::new(db.clone(), Limits::default(), Arc::new(NoBlobs));
+        let engine = Engine::builder(db.clone()).with(compute.life()).build();
+        let gate = Gate { authority: Arc::new(Tokens), public_url: None };
+        let router = service()
+            .router(compute.clone(), &gate)
+            .merge(agent_service().router(compute.clone(), &gate))
+            .merge(console_service().router(compute.clone(), &gate));
+        let image = ImageId::new();
+        db.write(move |tx| {
+            crate::flavors_first_start(tx)?;
+            let (admin, demo) = (ProjectId::from("admin"), ProjectId::from("a"));
+            network::first_start(tx, &admin, &demo, "172.24.4.1/24".parse().unwrap())?;
+            tx.exec(
+                "INSERT INTO image_blob (sha512, md5, bytes, created_at) VALUES ($1, 'm', 1000, 1)",
+                params!["ab".repeat(64)],
+            )?;
+            tx.exec(
+                "INSERT INTO image (id, owner, name, status, visibility, disk_format, container_format, sha512,
+                   virtual_size, created_at, updated_at)
+                 VALUES ($1, 'admin', 'mini', 'active', 'public', 'qcow2', 'bare', $2, 1048576, 1, 1)",
+                params![image, "ab".repeat(64)],
+            )?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+        World { db, compute, engine, router, image, flavor: "1", _dir: dir }
+    }
+
+    pub async fn send(
+        &self,
+        token: &str,
+        version: &str,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header("host", "hanok.test");
+        if !token.is_empty() {
+            request = request.header("x-auth-token", token);
+        }
+        if !version.is_empty() {
+            request = request.header("openstack-api-version", format!("compute {version}"));
+        }
+        self.ask(request.body(body.map_or_else(Body::empty, |b| Body::from(b.to_string()))).unwrap()).await
+    }
+
+    pub async fn ask(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status: parts.status, headers: parts.headers, body, text }
+    }
+
+    /// As a member of project `a`, at `version`, below `/compute/v2.1`.
+    pub async fn member(&self, version: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.send("member:a", version, method, &format!("/compute/v2.1{path}"), body).await
+    }
+    pub async fn admin(&self, version: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.send("admin:a", version, method, &format!("/compute/v2.1{path}"), body).await
+    }
+    pub async fn get(&self, path: &str) -> Value {
+        self.member("2.79", "GET", path, None).await.expect(200)
+    }
+
+    pub fn wish(&self, name: &str) -> Value {
+        json!({"name": name, "flavorRef": self.flavor, "imageRef": self.image, "networks": "auto"})
+    }
+    pub async fn create(&self, name: &str) -> ServerId {
+        let body = json!({"server": self.wish(name)});
+        let made = self.member("2.79", "POST", "/servers", Some(body)).await.expect(202);
+        made["server"]["id"].as_str().unwrap().parse().unwrap()
+    }
+    pub async fn act(&self, id: ServerId, body: Value) -> Answer {
+        self.member("2.79", "POST", &format!("/servers/{id}/action"), Some(body)).await
+    }
+    pub async fn delete(&self, id: ServerId) -> Answer {
+        self.member("2.79", "DELETE", &format!("/servers/{id}"), None).await
+    }
+    /// The status that the API shows; `GONE` for 404.
+    pub async fn status(&self, id: ServerId) -> String {
+        let answer = self.member("2.1", "GET", &format!("/servers/{id}"), None).await;
+        if answer.status == 404 {
+            return "GONE".into();
+        }
+        answer.expect(200)["server"]["status"].as_str().unwrap().to_owned()
+    }
+    /// The view without a task, as clients wait for it.
+    pub async fn calm(&self, id: ServerId, status: &str) -> bool {
+        let answer = self.member("2.1", "GET", &format!("/servers/{id}"), None).await;
+        if answer.status == 404 {
+            return status == "GONE";
+        }
+        let server = answer.expect(200)["server"].clone();
+        server["status"] == status && server["OS-EXT-STS:task_state"].is_null()
+    }
+
+    pub async fn host(&self, name: &str) -> FakeHost {
+        let host = FakeHost {
+            id: HostId::new(),
+            name: name.into(),
+            token: format!("token-of-{name}"),
+            document: None,
+            facts: facts(name),
+            plan: HashMap::new(),
+        };
+        let (id, name, token) = (host.id, host.name.clone(), host.token.clone());
+        self.db.write(move |tx| register_host(tx, id, &name, &token, "nova")).await.unwrap();
+        host
+    }
+
+    /// Runs steps and the host until the server shows `status` with nothing under way.
+    pub async fn until(&self, host: &mut FakeHost, id: ServerId, status: &str) {
+        for _ in 0..100 {
+            if self.calm(id, status).await {
+                return;
+            }
+            while self.engine.run_one(&id.to_string(), true).await.unwrap() == Ran::Committed {}
+            host.turn(self).await;
+        }
+        panic!("{id} never came to {status}: {:?}", self.why(id).await);
+    }
+
+    pub async fn why(&self, id: ServerId) -> Value {
+        self.send("admin:a", "", "GET", &format!("/hanok/v1/why/{id}"), None).await.expect(200)
+    }
+
+    /// Everything that servers hold, summed: zero of all when none is left.
+    pub async fn held(&self) -> HashMap<String, i64> {
+        let all = self.db.read(|tx| {
+            let mut all = HashMap::new();
+            for (name, sql) in [
+                ("instances", "SELECT COALESCE(CAST(SUM(used) AS BIGINT), 0) FROM quota WHERE resource IN ('instances', 'cores', 'ram')"),
+                ("vcpus", "SELECT COALESCE(CAST(SUM(vcpus_used + memory_mib_used + disk_gib_used + guests) AS BIGINT), 0) FROM host"),
+                ("ports", "SELECT COUNT(*) FROM port WHERE device_owner LIKE 'compute:%'"),
+                ("work", "SELECT COUNT(*) FROM work WHERE kind = 'server'"),
+                ("guests", "SELECT COUNT(*) FROM host_guest"),
+                ("actions", "SELECT COUNT(*) FROM server_action WHERE finished_at IS NULL"),
+            ] {
+                all.insert(name.to_owned(), tx.one(sql, &[], |r| r.get::<i64>(0))?);
+            }
+            Ok(all)
+        });
+        all.await.unwrap()
+    }
+    pub async fn nothing_left(&self) {
+        let held = self.held().await;
+        assert!(held.values().all(|n| *n == 0), "left behind: {held:?}");
+    }
+}
+
+pub fn facts(name: &str) -> HostFacts {
+    HostFacts {
+        hostname: name.to_owned(),
+        vcpus: 8,
+        memory_mib: 16 << 10,
+        disk_bytes: 100 << 30,
+        disk_free_bytes: 100 << 30,
+        accel: "tcg".into(),
+        qemu_version: "7.2.5".into(),
+        ..HostFacts::default()
+    }
+}
+
+/// A host that speaks the agent protocol and does what it is told, or what a test tells it to do instead.
+pub struct FakeHost {
+    pub id: HostId,
+    pub name: String,
+    pub token: String,
+    pub document: Option<Desired>,
+    pub facts: HostFacts,
+    /// What to report of a guest instead of obedience.
+    pub plan: HashMap<ServerId, (GuestState, u64, &'static str)>,
+}
+
+impl FakeHost {
+    fn request(&self, method: &str, path: &str, body: Body) -> Request<Body> {
+        let bearer = format!("Bearer {}", self.token);
+        Request::builder().method(method).uri(path).header("authorization", bearer).body(body).unwrap()
+    }
+    pub fn generation(&self) -> u64 {
+        self.document.as_ref().map_or(0, |d| d.generation)
+    }
+    /// Fetches a newer document, if there is one.
+    pub async fn fetch(&mut self, world: &World, wait: u64) -> bool {
+        let path = format!("/agent/v1/desired?since={}&wait={wait}", self.generation());
+        let answer = world.ask(self.request("GET", &path, Body::empty())).await;
+        if answer.status == 204 {
+            return false;
+        }
+        let document: Desired = serde_json::from_value(answer.expect(200)).unwrap();
+        assert!(document.generation > self.generation());
+        self.document = Some(document);
+        true
+    }
+    pub fn report(&self) -> Observed {
+        let guests = self.document.iter().flat_map(|d| &d.guests).map(|g| {
+            let obey = match g.power {
+                Power::On => (GuestState::Running, g.boots, ""),
+                Power::Off => (GuestState::Stopped, g.boots, ""),
+            };
+            let (state, boots, reason) = *self.plan.get(&g.id).unwrap_or(&obey);
+            GuestStatus {
+                id: g.id,
+                ownership: g.ownership,
+                state,
+                boots,
+                reason: reason.into(),
+                started_at: None,
+            }
+        });
+        let ports = self.document.iter().flat_map(|d| &d.networks).flat_map(|n| &n.ports);
+        let ports: Vec<PortId> = ports
+            .filter(|p| p.host == Some(self.id) && matches!(p.owner, PortOwner::Guest(_)))
+            .map(|p| p.id)
+            .collect();
+        Observed {
+            version: VERSION,
+            host: self.id,
+            applied: self.generation(),
+            at: Micros::now(),
+            facts: self.facts.clone(),
+            guests: guests.collect(),
+            ports_up: ports,
+            problems: Vec::new(),
+        }
+    }
+    pub async fn send(&self, world: &World, report: &Observed) -> Answer {
+        let body = Body::from(serde_json::to_vec(report).unwrap());
+        world.ask(self.request("PUT", "/agent/v1/observed", body)).await
+    }
+    /// Fetches and reports once.
+    pub async fn turn(&mut self, world: &World) {
+        self.fetch(world, 0).await;
+        self.send(world, &self.report()).await.expect(204);
+    }
+    /// Forever, as an agent does.
+    pub async fn live(mut self, world: Arc<World>) {
+        loop {
+            self.send(&world, &self.report()).await;
+            self.fetch(&world, 20).await;
+        }
+    }
+}
