@@ -31,8 +31,15 @@ pub struct Link {
     client: Client<HttpConnector, Full<Bytes>>,
     base: Arc<str>,
     bearer: header::HeaderValue,
-    /// The status that was last complained about, 0 when all is well.
-    said: Arc<AtomicU16>,
+    /// The status that was last complained about for each [`Call`], 0 when all is well.
+    said: Arc<[AtomicU16; 3]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Call {
+    Desired,
+    Observe,
+    Image,
 }
 
 impl Link {
@@ -63,7 +70,7 @@ impl Link {
     /// The document when it is newer than `since`, else `None` after at most `wait`.
     pub async fn desired(&self, since: u64, wait: Duration) -> Result<Option<Desired>> {
         let path = format!("/agent/v1/desired?since={since}&wait={}", wait.as_secs());
-        let answer = self.call(Method::GET, &path, Bytes::new(), wait + PATIENCE).await?;
+        let answer = self.call(Call::Desired, &path, Bytes::new(), wait + PATIENCE).await?;
         if answer.status() == StatusCode::NO_CONTENT {
             return Ok(None);
         }
@@ -77,7 +84,7 @@ impl Link {
     /// Brings back what was found.
     pub async fn observe(&self, observed: &Observed) -> Result<()> {
         let body = Bytes::from(serde_json::to_vec(observed)?);
-        let answer = self.call(Method::PUT, "/agent/v1/observed", body, PATIENCE).await?;
+        let answer = self.call(Call::Observe, "/agent/v1/observed", body, PATIENCE).await?;
         // Read to the end, or the connection cannot be used again.
         let _ = Limited::new(answer.into_body(), 1 << 16).collect().await;
         Ok(())
@@ -86,18 +93,12 @@ impl Link {
     /// The stored bytes of the image with this content.
     pub async fn image(&self, sha512: &str) -> Result<ImageBody> {
         let path = format!("/agent/v1/images/{sha512}");
-        Ok(ImageBody(self.call(Method::GET, &path, Bytes::new(), STALL).await?.into_body()))
+        Ok(ImageBody(self.call(Call::Image, &path, Bytes::new(), STALL).await?.into_body()))
     }
 
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-        limit: Duration,
-    ) -> Result<Response<Incoming>> {
+    async fn call(&self, call: Call, path: &str, body: Bytes, limit: Duration) -> Result<Response<Incoming>> {
         let request = Request::builder()
-            .method(method)
+            .method(if matches!(call, Call::Observe) { Method::PUT } else { Method::GET })
             .uri(format!("{}{path}", self.base))
             .header(header::AUTHORIZATION, self.bearer.clone())
             .header(header::CONTENT_TYPE, "application/json")
@@ -109,17 +110,17 @@ impl Link {
             .map_err(away)?;
         let status = answer.status();
         if status.is_success() {
-            self.said.store(0, Ordering::Relaxed);
+            self.said[call as usize].store(0, Ordering::Relaxed);
             return Ok(answer);
         }
         let text = Limited::new(answer.into_body(), 4096).collect().await;
         let text = text.map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned()).unwrap_or_default();
-        self.complain(status);
+        self.complain(call, status);
         Err(Fault::new(kind_of(status), format!("The region answered {status}.")).because(text.trim()))
     }
 
     /// Says once what a person has to do.
-    fn complain(&self, status: StatusCode) {
+    fn complain(&self, call: Call, status: StatusCode) {
         let advice = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 "the region does not know this host's token: join it again with a fresh join token"
@@ -130,7 +131,7 @@ impl Link {
             }
             _ => return,
         };
-        if self.said.swap(status.as_u16(), Ordering::Relaxed) != status.as_u16() {
+        if self.said[call as usize].swap(status.as_u16(), Ordering::Relaxed) != status.as_u16() {
             tracing::error!(status = status.as_u16(), "{advice}");
         }
     }
