@@ -57,7 +57,7 @@ impl Converge<'_> {
             outcome.problems.extend(plan.spaces.iter().map(problem));
             return outcome;
         }
-        self.devices(plan, known, &mut outcome);
+        self.devices(plan, known);
         if let Err(e) = self.host(plan, known) {
             outcome.problems.push(Problem { kind: "host".into(), id: String::new(), reason: reason(&e) });
         }
@@ -155,16 +155,15 @@ impl Converge<'_> {
     fn clear(&self, ns: &str) -> Result<()> {
         let inside = Space::look(self.kernel, Some(ns), |_| true)?;
         let going = inside.changes(&Space::fresh(), std::process::id());
-        self.kernel.batch(Tool::Ip, Some(ns), &going.set)
+        self.kernel.batch(Tool::Ip, Some(ns), &going.devices)
     }
 
     /// Settings that devices inherit, then the devices that are made from the host's namespace.
-    fn devices(&self, plan: &Plan, known: &mut Known, outcome: &mut Outcome) {
+    fn devices(&self, plan: &Plan, known: &mut Known) {
         let mut lines = Vec::new();
         for one in &plan.spaces {
-            if let Err(e) = self.prepare(one, known) {
-                let (kind, id, reason) = (one.kind.into(), one.id.clone(), reason(&e));
-                outcome.problems.push(Problem { kind, id, reason });
+            // What fails here fails again, with its reason, where it is needed.
+            if self.prepare(one, known).is_err() {
                 continue;
             }
             let have = known.spaces.get(&one.ns);
@@ -176,7 +175,6 @@ impl Converge<'_> {
                 lines.push(act(&outside.command));
             }
         }
-        // What is missing afterwards fails again, with its reason, where it is needed.
         if let Err(e) = self.kernel.batch(Tool::Ip, None, &lines) {
             tracing::warn!(error = %e, "devices between namespaces could not be made");
         }
@@ -201,9 +199,10 @@ impl Converge<'_> {
         self.prepare(one, known)?;
         let Some(have) = known.spaces.get_mut(&one.ns) else { return Ok(()) };
         let ns = Some(one.ns.as_str());
+        let moved = have.rules.as_ref().map(|had| nat::moved(had, &one.rules)).unwrap_or_default();
         if have.space != one.space {
             let changes = have.space.changes(&one.space, std::process::id());
-            self.kernel.batch(Tool::Ip, ns, &changes.make)?;
+            self.kernel.batch(Tool::Ip, ns, &changes.devices)?;
             self.load(ns, have, &one.rules)?;
             if have.space.device_settings != one.space.device_settings {
                 self.kernel.sysctls(ns, &one.space.device_settings)?;
@@ -215,7 +214,6 @@ impl Converge<'_> {
             }
             have.space = one.space.clone();
         }
-        let moved = have.rules.as_ref().map(|had| nat::moved(had, &one.rules)).unwrap_or_default();
         self.load(ns, have, &one.rules)?;
         self.kernel.forget_connections(&one.ns, &moved)
     }
@@ -259,6 +257,7 @@ impl Converge<'_> {
         if have.space.settings != plan.host.settings {
             self.kernel.sysctls(None, &plan.host.settings)?;
         }
+        self.kernel.batch(Tool::Ip, None, &changes.devices)?;
         self.kernel.batch(Tool::Ip, None, &changes.set)?;
         // After a restart the table may be there without need; naming it makes it go.
         let table = format!("ip {}", self.prefix.host_table());
@@ -276,8 +275,8 @@ impl Converge<'_> {
 
     /// Removes everything of this instance.
     pub fn wipe(&self) -> Result<()> {
-        self.remove(self.namespaces()?.iter())?;
+        let spaces = self.remove(self.namespaces()?.iter());
         let nothing = Plan { spaces: vec![], host: Space::default(), host_rules: Rules::default() };
-        self.host(&nothing, &mut Known::default())
+        self.host(&nothing, &mut Known::default()).and(spaces)
     }
 }

@@ -112,8 +112,9 @@ pub struct Space {
 /// Commands in the order in which they must run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// `ip`: devices that the filters refer to.
-    pub make: Vec<Line>,
+    /// `ip`: devices come and go before the filters are loaded, which name those that are there. One
+    /// that goes must not be there without its filter.
+    pub devices: Vec<Line>,
     /// `ip`: everything else, after the filters are in place.
     pub set: Vec<Line>,
     /// `bridge`.
@@ -135,7 +136,7 @@ impl Space {
         for (name, link) in &want.links {
             let now = self.links.get(name);
             if now.is_none() {
-                out.make.extend(creation(name, link));
+                out.devices.extend(creation(name, link));
             }
             out.set.extend(settle(name, now, link));
         }
@@ -185,7 +186,7 @@ impl Space {
             out.set.push(remove(format!("addr del {address} dev {dev}")));
         }
         for (name, link) in self.links.iter().filter(|(name, _)| !want.links.contains_key(*name)) {
-            out.set.push(match link.kind {
+            out.devices.push(match link.kind {
                 Kind::Nic => remove(format!("link set dev {name} nomaster netns {home}")),
                 _ => remove(format!("link del dev {name}")),
             });
@@ -379,7 +380,7 @@ mod tests {
         want.forwarding.insert(("t1".into(), mac), None);
         want.neighbours.insert((BRIDGE.into(), ip), mac);
         let changes = Space::default().changes(&want, 1);
-        assert_eq!(texts(&changes.make), ["tuntap add dev t1 mode tap vnet_hdr"]);
+        assert_eq!(texts(&changes.devices), ["tuntap add dev t1 mode tap vnet_hdr"]);
         assert_eq!(
             texts(&changes.set),
             [
@@ -391,7 +392,7 @@ mod tests {
         );
         assert_eq!(texts(&changes.forwarding), ["fdb replace fa:16:3e:00:00:01 dev t1 master static"]);
         let back = want.changes(&Space::default(), 1);
-        assert_eq!(texts(&back.set), ["link del dev t1"]);
+        assert_eq!(texts(&back.devices), ["link del dev t1"]);
         assert!(back.forwarding.is_empty());
     }
 

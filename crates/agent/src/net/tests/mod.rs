@@ -311,6 +311,14 @@ async fn routers_route_translate_and_carry_floating_addresses() {
     host.send_to(b"moved", (at(50), 4000)).unwrap();
     assert_eq!(receive(&from_b).map(|r| r.0), Some("moved".into()));
     assert_eq!(waiting(&from_a), None);
+    // It is taken away: what is connected through it is cut off, in both directions.
+    let through = b.udp("10.0.0.6:4002");
+    through.send_to(b"still", host.local_addr().unwrap()).unwrap();
+    assert_eq!(receive(&host).map(|r| r.1), Some(at(50)));
+    doc.routers[0].gateway.as_mut().unwrap().floating.remove(0);
+    world.apply(&doc).await;
+    through.send_to(b"bare", host.local_addr().unwrap()).unwrap();
+    assert_eq!(receive(&host).map(|r| r.1), Some(at(10)));
     // A guest that does not know the route on the link asks its gateway.
     c.ip(&["route del 169.254.169.254/32"]);
     assert_eq!(c.get("/latest/meta-data/local-ipv4").as_deref(), Some("10.0.1.5"));
