@@ -32,6 +32,19 @@ pub struct Req {
 }
 
 impl Req {
+    /// Nothing has a zero character in its name or id, and PostgreSQL does not even take the question.
+    ///
+    /// # Errors
+    /// 404 for one in the path, 400 for one in the query.
+    pub(crate) fn check_text(&self) -> Result<()> {
+        if self.params.iter().any(|(_, v)| v.contains('\0')) {
+            return Err(Fault::not_found("The resource could not be found."));
+        }
+        if self.query.0.iter().any(|(k, v)| k.contains('\0') || v.contains('\0')) {
+            return Err(Fault::bad_request("The query holds a zero character."));
+        }
+        Ok(())
+    }
     /// A part of the path. One that does not even look like an id is a thing that does not exist.
     ///
     /// # Errors

@@ -176,6 +176,7 @@ impl Front {
                 return Err(Fault::not_found("The resource could not be found in this microversion."));
             }
             let req = make_req(parts, body, auth, request_id.clone(), base.clone(), version).await;
+            req.check_text()?;
             (route.handler)(state, req).await
         }
         .await;

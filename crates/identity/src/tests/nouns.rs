@@ -150,10 +150,6 @@ async fn lists_are_cut_into_pages() {
         assert_eq!(json!(seen), all["roles"]);
         for bad in ["limit=0", "limit=-1", "limit=x", "marker=nothing", "limit=1&marker=%00"] {
             let path = format!("/v3/roles?{bad}");
-            if bad.contains("%00") {
-                assert!([400, 500].contains(&w.call("GET", &path, &admin, ()).await.status));
-                continue;
-            }
             w.call("GET", &path, &admin, ()).await.of(400);
         }
         assert_eq!(
@@ -303,7 +299,9 @@ async fn bad_bodies_are_refused_with_reasons() {
             w.call("POST", &path, &admin, deep.as_bytes()).await.of(400);
             w.call("POST", &path, &admin, vec![b' '; 2 << 20].as_slice()).await.of(413);
             w.call("PATCH", &format!("{path}/nothing"), &admin, json!({noun: {}})).await.of(404);
-            w.call("GET", &format!("{path}/%00%ff'\""), &admin, ()).await;
+            for odd in ["%00", "%ff", "%27%22--", "..%2f..", "%EA%B0%80"] {
+                w.call("GET", &format!("{path}/{odd}"), &admin, ()).await.of(404);
+            }
         }
         for (plural, noun) in [("projects", "project"), ("users", "user"), ("domains", "domain")] {
             let body = json!({noun: {"name": "n", "enabled": "False"}});
