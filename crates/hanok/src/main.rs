@@ -1,1 +1,35 @@
-fn main() {}
+//! `hanok`: one program, its roles as sub-commands.
+
+mod accept;
+mod build;
+mod check;
+mod cli;
+mod config;
+mod dev;
+mod down;
+mod first;
+mod region;
+mod say;
+mod site;
+#[cfg(test)]
+mod tidy;
+mod up;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    say::start_log();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return say::failed(&base::Fault::internal(e)),
+    };
+    let outcome = runtime.block_on(cli.run());
+    // Blocking threads (a reader of standard input, say) must not keep a finished program alive.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => say::failed(&fault),
+    }
+}

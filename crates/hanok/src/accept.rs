@@ -1,0 +1,80 @@
+//! The one port: takes connections and hands requests to the router, within limits.
+
+use axum::Router;
+use base::Result;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::ServiceExt;
+
+/// Connections at the same time; one more waits in the kernel's queue.
+const CONNECTIONS: usize = 16_384;
+/// A client must send its request's head within this time.
+const HEAD: Duration = Duration::from_secs(60);
+
+/// Serves until the future is dropped.
+pub async fn serve(listener: TcpListener, router: Router) -> Result<()> {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(slot) = slots.clone().acquire_owned().await else { return Ok(()) };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(stream, router.clone(), slot));
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: it passes when clients go.
+                tracing::warn!(%error, "cannot take a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, slot: OwnedSemaphorePermit) {
+    let _ = stream.set_nodelay(true);
+    let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+        router.clone().oneshot(without_slash(request).map(axum::body::Body::new))
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "connection ended early");
+    }
+    drop(slot);
+}
+
+/// OpenStack's services answer with and without a slash at the end, so we drop it before routing.
+fn without_slash<B>(mut request: http::Request<B>) -> http::Request<B> {
+    let uri = request.uri();
+    let path = uri.path();
+    if path.len() > 1 && path.ends_with('/') {
+        let trimmed = path.trim_end_matches('/');
+        let trimmed = if trimmed.is_empty() { "/" } else { trimmed };
+        let rest = uri.query().map_or(trimmed.to_owned(), |q| format!("{trimmed}?{q}"));
+        if let Ok(new) = rest.parse() {
+            *request.uri_mut() = new;
+        }
+    }
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trailing_slash_makes_no_difference() {
+        let strip = |s: &str| without_slash(http::Request::get(s).body(()).unwrap()).uri().to_string();
+        assert_eq!(strip("/identity/v3/"), "/identity/v3");
+        assert_eq!(strip("/identity/v3/?a=b/"), "/identity/v3?a=b/");
+        assert_eq!(strip("/"), "/");
+        assert_eq!(strip("//"), "/");
+    }
+}

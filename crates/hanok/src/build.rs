@@ -1,0 +1,98 @@
+//! `hanok image build`: guest images made from Debian packages by the scripts in `images/`, which
+//! travel inside this program.
+
+use crate::say;
+use base::{Fault, Kind, Result};
+use sha2::{Digest, Sha256};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Name {
+    /// A small test guest (busybox, dropbear): up in seconds.
+    Mini,
+    /// Debian 12 with systemd, cloud-init, sshd and the guest agent.
+    #[value(name = "debian-12")]
+    Debian12,
+}
+
+type Files = &'static [(&'static str, &'static [u8])];
+
+macro_rules! files {
+    ($dir:literal: $($name:literal),* $(,)?) => {
+        &[$(($name, include_bytes!(concat!("../../../images/", $dir, "/", $name)) as &[u8])),*]
+    };
+}
+
+const MINI: Files =
+    files!("mini": "build.sh", "init", "json.awk", "meta", "rc", "shrink-kernel.py", "udhcpc.sh");
+const DEBIAN_12: Files = files!("debian-12": "build.sh");
+
+impl Name {
+    fn files(self) -> Files {
+        match self {
+            Name::Mini => MINI,
+            Name::Debian12 => DEBIAN_12,
+        }
+    }
+    pub fn text(self) -> &'static str {
+        match self {
+            Name::Mini => "mini",
+            Name::Debian12 => "debian-12",
+        }
+    }
+    /// Name of a built image in the cache: another recipe is another file.
+    fn cached(self) -> String {
+        let mut hash = Sha256::new();
+        for (name, bytes) in self.files() {
+            hash.update(name);
+            hash.update(bytes);
+        }
+        format!("{}-{}.qcow2", self.text(), &hex::encode(hash.finalize())[..12])
+    }
+}
+
+pub async fn run(name: Name, out: Option<PathBuf>) -> Result<()> {
+    let out = out.unwrap_or_else(|| format!("{}.qcow2", name.text()).into());
+    build(name, &out).await?;
+    say::out(&format!("{}", out.display()));
+    Ok(())
+}
+
+/// The image from the cache, built first if it is not there.
+pub async fn cached(name: Name, cache: &Path) -> Result<PathBuf> {
+    let file = cache.join(name.cached());
+    if !file.exists() {
+        std::fs::create_dir_all(cache)?;
+        say::progress(&format!("building the image {} (once; a minute or so)", name.text()));
+        build(name, &file).await?;
+    }
+    Ok(file)
+}
+
+async fn build(name: Name, out: &Path) -> Result<()> {
+    let dir = tempfile::Builder::new().prefix("hanok-image-").tempdir()?;
+    for (file, bytes) in name.files() {
+        let path = dir.path().join(file);
+        std::fs::write(&path, bytes)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+    }
+    let out = std::path::absolute(out)?;
+    let status = tokio::process::Command::new("bash")
+        .arg(dir.path().join("build.sh"))
+        .arg(&out)
+        .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .status()
+        .await?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Kind::Unavailable,
+        format!(
+            "The image {} could not be built; the lines above say why. It needs Debian's packages: check apt's sources.",
+            name.text()
+        ),
+    ))
+}

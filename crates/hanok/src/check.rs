@@ -1,0 +1,82 @@
+//! What this machine must have before a cloud starts on it, said plainly when it is missing.
+
+use crate::config::Config;
+use base::{Fault, Kind, Result};
+use std::path::Path;
+
+/// Programs that guests and networks need, and the Debian package that holds each.
+const TOOLS: &[(&str, &str)] = &[
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("qemu-img", "qemu-utils"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("genisoimage", "genisoimage"),
+];
+
+/// Bytes that an empty cloud with its first guests needs.
+const SPACE: u64 = 2 << 30;
+
+/// # Errors
+/// One fault that names everything that is missing and how to get it.
+pub fn machine(config: &Config) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Fault::forbidden(
+            "Guests need networks, and networks need root. Run it again as root: sudo make up",
+        ));
+    }
+    let missing: Vec<_> =
+        TOOLS.iter().filter(|(tool, _)| !installed(tool)).map(|(_, package)| *package).collect();
+    if !missing.is_empty() {
+        let list = missing.join(" ");
+        return Err(Fault::new(
+            Kind::Unavailable,
+            format!(
+                "Some programs are missing. Install them with: apt-get install -y --no-install-recommends {list}"
+            ),
+        ));
+    }
+    space(&config.data)
+}
+
+fn installed(tool: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let sbin = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
+    std::env::split_paths(&path).chain(sbin).any(|dir| dir.join(tool).is_file())
+}
+
+/// # Errors
+/// When the disk that holds `dir` has too little room.
+pub fn space(dir: &Path) -> Result<()> {
+    let existing = dir.ancestors().find(|d| d.exists()).unwrap_or(Path::new("/"));
+    let stat = rustix::fs::statvfs(existing).map_err(|e| Fault::internal(std::io::Error::from(e)))?;
+    let free = stat.f_bavail * stat.f_frsize;
+    if free >= SPACE {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Kind::TooLarge,
+        format!(
+            "Only {} MiB are free where {} lies; a cloud needs {} MiB to begin with. Free some space, or choose another --data.",
+            free >> 20,
+            dir.display(),
+            SPACE >> 20
+        ),
+    ))
+}
+
+/// # Errors
+/// When the address cannot be listened on, with what to do.
+pub async fn listen(config: &Config) -> Result<tokio::net::TcpListener> {
+    tokio::net::TcpListener::bind(config.listen).await.map_err(|e| {
+        let advice = match e.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "another program uses this port. Stop it, or choose another with --listen ADDRESS:PORT"
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                "this machine has no such address. Choose another with --listen"
+            }
+            _ => "choose another with --listen ADDRESS:PORT",
+        };
+        Fault::new(Kind::Conflict, format!("Cannot listen on {}: {advice}.", config.listen)).because(e)
+    })
+}

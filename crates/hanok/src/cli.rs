@@ -1,0 +1,140 @@
+//! The command line.
+
+use crate::{build, config::Config, dev, down, up};
+use base::Result;
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Hanok: the private cloud for a room of left-over desktops.
+#[derive(Debug, Parser)]
+#[command(name = "hanok", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole cloud on this machine, in the foreground. Ctrl-C leaves the guests running.
+    Up(Site),
+    /// Stop the cloud on this machine and all its guests.
+    Down {
+        #[command(flatten)]
+        site: Site,
+        /// Delete all data too: servers, images, users, everything.
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// Run the control plane over simulated hosts, to try things without guests.
+    Dev {
+        #[command(flatten)]
+        site: Site,
+        /// How many hosts to simulate.
+        #[arg(long, default_value_t = 3)]
+        hosts: u32,
+    },
+    /// Make guest images from Debian packages.
+    Image {
+        #[command(subcommand)]
+        command: ImageCommand,
+    },
+    /// Explain a resource: its state, why, since when, and how long it may take.
+    Why {
+        /// A server's name or id, or any resource's id.
+        id: String,
+    },
+    /// The serial console of a server in this terminal. Ctrl-] leaves it.
+    Console {
+        /// The server's name or id.
+        server: String,
+    },
+    /// Work on the installation itself.
+    Admin {
+        #[command(subcommand)]
+        command: AdminCommand,
+    },
+    /// Print the configuration in effect.
+    Config(Site),
+}
+
+#[derive(Debug, Subcommand)]
+enum ImageCommand {
+    /// Build an image.
+    Build {
+        /// Which one.
+        #[arg(value_enum)]
+        name: build::Name,
+        /// Where to put it; by default NAME.qcow2 here.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AdminCommand {
+    /// Seal new tokens with a new key; tokens already given stay good until they expire.
+    RotateKeys(Site),
+}
+
+/// Which installation is meant.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Site {
+    /// Configuration file.
+    #[arg(long, env = "HANOK_CONFIG", default_value = "/etc/hanok/hanok.toml")]
+    config: PathBuf,
+    /// Where everything is kept.
+    #[arg(long, env = "HANOK_DATA")]
+    data: Option<PathBuf>,
+    /// Address and port of the APIs.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// This machine's address on the external network `public`, with its prefix length.
+    #[arg(long)]
+    public: Option<ipnet::Ipv4Net>,
+}
+
+impl Site {
+    /// The file's settings, with those of the command line over them.
+    pub fn load(&self) -> Result<Config> {
+        let mut config = Config::load(&self.config)?;
+        if let Some(data) = &self.data {
+            config.data.clone_from(data);
+        }
+        if let Some(listen) = self.listen {
+            config.listen = listen;
+        }
+        if let Some(public) = self.public {
+            config.public = public;
+        }
+        Ok(config)
+    }
+}
+
+impl Cli {
+    pub async fn run(self) -> Result<()> {
+        match self.command {
+            Command::Up(site) => up::run(site.load()?).await,
+            Command::Down { site, wipe } => down::run(site.load()?, wipe).await,
+            Command::Dev { site, hosts } => dev::run(site.load()?, hosts).await,
+            Command::Image { command: ImageCommand::Build { name, out } } => build::run(name, out).await,
+            Command::Why { id } => client::why(&id).await,
+            Command::Console { server } => client::console(&server).await,
+            Command::Admin { command: AdminCommand::RotateKeys(site) } => {
+                crate::region::rotate_keys(&site.load()?).await
+            }
+            Command::Config(site) => site.load()?.print(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_valid() {
+        Cli::command().debug_assert();
+    }
+}

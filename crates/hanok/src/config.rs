@@ -1,0 +1,85 @@
+//! The configuration: every key has a default, and `hanok config` prints what is in effect.
+
+use base::{Fault, Result};
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where everything is kept.
+    pub data: PathBuf,
+    /// Address and port of the APIs.
+    pub listen: SocketAddr,
+    /// `sqlite` (in the data directory), or a `postgres://` URL.
+    pub database: String,
+    /// What clients should be told as our address, if a proxy stands before us.
+    pub public_url: Option<String>,
+    /// This machine's address on the external network, with its prefix length.
+    pub public: Ipv4Net,
+    /// Name of the host that runs guests; by default the machine's host name.
+    pub host_name: Option<String>,
+    /// Where built images are kept for the next installation.
+    pub cache: PathBuf,
+    /// Seconds that a guest has to power down by itself.
+    pub grace_s: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            data: "/var/lib/hanok".into(),
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5240),
+            database: "sqlite".into(),
+            public_url: None,
+            public: Ipv4Net::new_assert(Ipv4Addr::new(172, 24, 4, 1), 24),
+            host_name: None,
+            cache: "/var/cache/hanok".into(),
+            grace_s: 60,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file; a missing one means all defaults.
+    pub fn load(file: &Path) -> Result<Config> {
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Config::default()),
+            Err(e) => return Err(Fault::bad_request(format!("{} cannot be read: {e}", file.display()))),
+        };
+        toml::from_str(&text).map_err(|e| Fault::bad_request(format!("{}: {e}", file.display())))
+    }
+
+    pub fn print(&self) -> Result<()> {
+        let text = toml::to_string(self).map_err(Fault::internal)?;
+        crate::say::out(text.trim_end());
+        Ok(())
+    }
+
+    /// How clients reach us: the configured URL, or the listening address.
+    pub fn url(&self) -> String {
+        if let Some(url) = &self.public_url {
+            return url.trim_end_matches('/').to_owned();
+        }
+        let ip = match self.listen.ip() {
+            ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ip => ip,
+        };
+        format!("http://{}", SocketAddr::new(ip, self.listen.port()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_printed_configuration_reads_back() {
+        let c = Config { public_url: Some("https://cloud.example".into()), ..Config::default() };
+        assert_eq!(toml::from_str::<Config>(&toml::to_string(&c).unwrap()).unwrap(), c);
+        assert!(toml::from_str::<Config>("dta = \"/x\"").is_err(), "a misspelt key is told");
+    }
+}

@@ -1,0 +1,101 @@
+//! What the first start makes for a newcomer, and the files that every start writes. All of it looks
+//! before it makes, so a start that was cut short goes on where it stopped.
+
+use crate::build;
+use crate::config::Config;
+use crate::region::Region;
+use crate::site::{Site, write_private};
+use base::{HostId, ImageId, Result};
+use ipnet::Ipv4Net;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What the person at the terminal is told.
+pub struct Welcome {
+    pub password: String,
+    /// Whether this start made it.
+    pub new: bool,
+    pub clouds: PathBuf,
+}
+
+/// Users, projects, flavors, networks.
+pub async fn furnish(site: &Site, region: &Region) -> Result<Welcome> {
+    let (password, new) = site.secret("admin-password")?;
+    let (demo_password, _) = site.secret("demo-password")?;
+    let seed = region.identity.bootstrap(&password, &demo_password).await?;
+    let public = site.config.public;
+    region
+        .db
+        .write(move |tx| {
+            compute::flavors_first_start(tx)?;
+            network::first_start(tx, &seed.admin, &seed.demo, public.into())
+        })
+        .await?;
+    let clouds = write_clouds(site, &password, &demo_password)?;
+    Ok(Welcome { password, new, clouds })
+}
+
+/// Makes this machine a host.
+pub async fn join(region: &Region, id: HostId, name: String, token: String) -> Result<()> {
+    region
+        .db
+        .write(move |tx| {
+            compute::register_host(tx, id, &name, &token, "nova")?;
+            network::for_hosts::settle_homes(tx)
+        })
+        .await
+}
+
+/// The image `mini`, built once a machine and kept in the cache.
+pub async fn mini(config: &Config, region: &Region) -> Result<ImageId> {
+    let file = build::cached(build::Name::Mini, &config.cache).await?;
+    let properties = BTreeMap::from([
+        ("os_distro".to_owned(), "mini".to_owned()),
+        ("os_admin_user".to_owned(), "mini".to_owned()),
+    ]);
+    region.image.ensure_public("mini", &file, "qcow2", &properties).await
+}
+
+/// `clouds.yaml` with the clouds `hanok` (admin) and `demo`.
+fn write_clouds(site: &Site, admin: &str, demo: &str) -> Result<PathBuf> {
+    let url = site.config.url();
+    let cloud = |name: &str, user: &str, project: &str, password: &str| {
+        format!(
+            "  {name}:\n    auth:\n      auth_url: {url}/identity/v3\n      username: {user}\n      password: {password}\n      \
+             project_name: {project}\n      user_domain_name: Default\n      project_domain_name: Default\n    \
+             region_name: RegionOne\n    interface: public\n    identity_api_version: 3\n"
+        )
+    };
+    let text = format!(
+        "clouds:\n{}{}",
+        cloud("hanok", "admin", "admin", admin),
+        cloud("demo", "demo", "demo", demo)
+    );
+    let file = site.file("clouds.yaml");
+    write_private(&file, &text)?;
+    Ok(file)
+}
+
+/// The last lines of a start: where it is, how to get in, what to try.
+pub fn tell(config: &Config, welcome: &Welcome, public: Ipv4Net) {
+    let say = crate::say::out;
+    let clouds = welcome.clouds.display();
+    say("");
+    say(&format!("Hanok answers at {}", config.url()));
+    if welcome.new {
+        say(&format!(
+            "  user admin, password {}   (kept in {})",
+            welcome.password,
+            config.data.join("admin-password").display()
+        ));
+    } else {
+        say(&format!("  user admin, password in {}", config.data.join("admin-password").display()));
+    }
+    say(&format!("  clouds.yaml: {clouds}   (clouds `hanok` for the admin, `demo` for a user)"));
+    say(&format!("  floating IPs from {}, reachable from this machine", public.trunc()));
+    say("Three things to try in another terminal:");
+    say(&format!("  export OS_CLIENT_CONFIG_FILE={clouds} OS_CLOUD=demo"));
+    say("  openstack server create --image mini --flavor nano --network private --wait first");
+    say("  hanok console first");
+    say("ready");
+}

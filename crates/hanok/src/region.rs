@@ -1,0 +1,132 @@
+//! The control plane: opens the database, puts the services on one router, runs the work engine.
+
+use crate::config::Config;
+use crate::site::Site;
+use api::{Gate, Listed};
+use axum::Router;
+use axum::response::Response;
+use base::Result;
+use compute::Compute;
+use identity::Identity;
+use image::Image;
+use network::Network;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use store::{Db, work::Engine};
+
+/// Every service of one region process.
+pub struct Region {
+    pub db: Db,
+    pub identity: Arc<Identity>,
+    pub image: Arc<Image>,
+    pub network: Arc<Network>,
+    pub compute: Arc<Compute>,
+    public_url: Option<String>,
+}
+
+impl Region {
+    pub async fn open(site: &Site) -> Result<Region> {
+        let db = database(&site.config, &site.file("hanok.db")).await?;
+        let identity = Identity::open(db.clone(), &site.file("master-key")).await?;
+        let image = Image::open(db.clone(), &site.file("images")).await?;
+        let network = Arc::new(Network::new(db.clone()));
+        let blobs = Arc::new(ImageBlobs(image.clone()));
+        let compute = Compute::new(db.clone(), compute::Limits::default(), blobs);
+        let public_url = site.config.public_url.clone();
+        Ok(Region { db, identity, image, network, compute, public_url })
+    }
+
+    /// The table of contents: what answers where.
+    pub fn router(&self) -> Router {
+        let gate = Gate { authority: self.identity.clone(), public_url: self.public_url.clone() };
+        let db = self.db.clone();
+        Router::new()
+            .route("/", axum::routing::get(welcome))
+            .route("/health", axum::routing::get(move || health(db.clone())))
+            .merge(identity::service().router(self.identity.clone(), &gate))
+            .merge(image::service().router(self.image.clone(), &gate))
+            .merge(network::service().router(self.network.clone(), &gate))
+            .merge(compute::service().router(self.compute.clone(), &gate))
+            .merge(compute::agent_service().router(self.compute.clone(), &gate))
+            .merge(compute::console_service().router(self.compute.clone(), &gate))
+    }
+
+    pub fn engine(&self) -> Engine {
+        Engine::builder(self.db.clone())
+            .with(self.compute.life())
+            .with(image::life(self.image.clone()))
+            .build()
+    }
+
+    /// Runs what a region does by itself, until dropped.
+    pub async fn run(&self) {
+        tokio::join!(self.engine().run(), self.identity.clone().maintain());
+    }
+}
+
+/// Where agents' requests for image content lead.
+struct ImageBlobs(Arc<Image>);
+
+impl compute::Blobs for ImageBlobs {
+    fn open<'a>(
+        &'a self,
+        sha512: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<(u64, tokio::fs::File)>> + Send + 'a>> {
+        Box::pin(async move { self.0.open_blob(sha512).await.map(|(file, length)| (length, file)) })
+    }
+}
+
+/// Every route of the region, for tests and the reference.
+#[cfg_attr(not(test), expect(dead_code, reason = "the tests walk the routes"))]
+pub fn routes() -> Vec<Listed> {
+    [
+        identity::service().list(),
+        image::service().list(),
+        network::service().list(),
+        compute::service().list(),
+        compute::agent_service().list(),
+        compute::console_service().list(),
+    ]
+    .concat()
+}
+
+async fn database(config: &Config, file: &std::path::Path) -> Result<Db> {
+    match config.database.as_str() {
+        "sqlite" => Db::sqlite(file).await,
+        url => Db::postgres(url).await,
+    }
+}
+
+async fn welcome() -> Response {
+    json(
+        200,
+        &serde_json::json!({
+            "name": "Hanok",
+            "version": env!("CARGO_PKG_VERSION"),
+            "identity": "/identity/v3",
+            "documentation": "README.md: point the openstack client at clouds.yaml in the data directory",
+        }),
+    )
+}
+
+/// Good when the database answers.
+async fn health(db: Db) -> Response {
+    match db.read(|tx| tx.one("SELECT COUNT(*) FROM host", &[], |r| r.get::<i64>(0))).await {
+        Ok(hosts) => json(200, &serde_json::json!({"status": "ok", "hosts": hosts})),
+        Err(fault) => json(503, &serde_json::json!({"status": "down", "reason": fault.message})),
+    }
+}
+
+fn json(status: u16, value: &serde_json::Value) -> Response {
+    api::Reply::json(status, value).into()
+}
+
+/// `hanok admin rotate-keys`: works beside a running region, which takes the new key from the database.
+pub async fn rotate_keys(config: &Config) -> Result<()> {
+    let db = database(config, &config.data.join("hanok.db")).await?;
+    let identity = Identity::open(db, &config.data.join("master-key")).await?;
+    identity.rotate_keys().await?;
+    crate::say::out("New tokens are sealed with a new key from now on.");
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! Tests of the repository itself: file length, links in documents, marks, the API table in step with
+//! the routes.
+
+use api::Rule;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn files(dir: &Path, suffix: &str, out: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && !name.starts_with('.') && name != "target" && name != "data" {
+            files(&path, suffix, out);
+        } else if name.ends_with(suffix) {
+            out.push(path);
+        }
+    }
+}
+
+fn all(suffix: &str) -> Vec<(PathBuf, String)> {
+    let mut paths = Vec::new();
+    files(&root(), suffix, &mut paths);
+    paths.into_iter().map(|p| (p.clone(), fs::read_to_string(p).unwrap())).collect()
+}
+
+#[test]
+fn files_stay_readable() {
+    let long: Vec<_> =
+        all(".rs").into_iter().filter(|(_, text)| text.lines().count() > 700).map(|(p, _)| p).collect();
+    assert!(long.is_empty(), "split these, they are past 700 lines: {long:?}");
+}
+
+#[test]
+fn no_marks_are_left() {
+    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
+    for (path, text) in all(".rs") {
+        for mark in marks {
+            assert!(!text.contains(mark), "{}: {mark}; open an issue instead", path.display());
+        }
+    }
+}
+
+#[test]
+fn links_in_documents_lead_somewhere() {
+    for (path, text) in all(".md") {
+        for (_, rest) in text.match_indices("](").map(|(i, _)| text.split_at(i + 2)) {
+            let target = rest.split([')', '#']).next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            assert!(
+                path.parent().unwrap().join(target).exists(),
+                "{}: {target} leads nowhere",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_configuration_key_is_documented() {
+    let text = fs::read_to_string(root().join("docs/howto/configuration.md")).unwrap();
+    let keys = serde_json::to_value(crate::config::Config::default()).unwrap();
+    for key in keys.as_object().unwrap().keys() {
+        assert!(text.contains(&format!("| `{key}` |")), "docs/howto/configuration.md does not name {key}");
+    }
+}
+
+/// `docs/reference/openstack.md` lists every call; HANOK_UPDATE=1 writes it anew.
+#[test]
+fn the_api_table_is_in_step_with_the_routes() {
+    let mut table = String::from(
+        "# Every call\n\nWritten from the route tables by a test; what is not here is answered with 404 in the\n\
+         API's own manner. The right column is who may: `open` needs no token, `any` any good token, else the\n\
+         least role in the project that the token is scoped to (an admin may always); `overseer` reads a whole domain.\n\n| method | path | who |\n|---|---|---|\n",
+    );
+    for route in crate::region::routes() {
+        let who = match route.rule {
+            Rule::Open => "open".to_owned(),
+            Rule::Any => "any".to_owned(),
+            Rule::Overseer => "overseer".to_owned(),
+            Rule::Role(level) => format!("{level:?}").to_lowercase(),
+        };
+        writeln!(table, "| {} | `{}` | {who} |", route.method, route.path).unwrap();
+    }
+    let file = root().join("docs/reference/openstack.md");
+    if std::env::var_os("HANOK_UPDATE").is_some() {
+        fs::write(&file, &table).unwrap();
+    }
+    assert!(fs::read_to_string(&file).unwrap_or_default() == table, "run the tests with HANOK_UPDATE=1");
+}
+
+#[test]
+fn only_these_routes_are_open() {
+    let open: Vec<_> = crate::region::routes()
+        .into_iter()
+        .filter(|r| r.rule == Rule::Open && !r.path.starts_with("/agent/"))
+        .map(|r| format!("{} {}", r.method, r.path))
+        .collect();
+    for route in &open {
+        let known = OPEN.contains(&route.as_str());
+        assert!(known, "{route} needs no token; is that right? The list only shrinks without a reason.");
+    }
+}
+
+/// Versions, login, and consoles by one-time ticket.
+const OPEN: &[&str] = &[
+    "GET /identity",
+    "GET /identity/v3",
+    "POST /identity/v3/auth/tokens",
+    "GET /image",
+    "GET /image/v2",
+    "GET /image/versions",
+    "GET /network",
+    "GET /compute",
+    "GET /compute/v2.1",
+    "GET /hanok/v1/console/{kind}",
+];

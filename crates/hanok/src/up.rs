@@ -1,0 +1,81 @@
+//! `hanok up`: the whole cloud on this machine. The roles share a process and speak the same protocol
+//! as when they are apart.
+
+use crate::config::Config;
+use crate::region::Region;
+use crate::site::Site;
+use crate::{accept, check, first, say};
+use base::{Fault, HostId, Result};
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub async fn run(config: Config) -> Result<()> {
+    check::machine(&config)?;
+    let listener = check::listen(&config).await?;
+    let site = Site::take(config)?;
+    let stop = stop_signal()?;
+    say::progress(&format!("starting in {}", site.config.data.display()));
+
+    let region = Region::open(&site).await?;
+    let host = site.host_id()?;
+    let (token, _) = site.secret("host-token")?;
+    let name = host_name(&site.config);
+    first::join(&region, host, name, token.clone()).await?;
+    let welcome = first::furnish(&site, &region).await?;
+
+    let agent = agent::run(agent_config(&site, host, token)?, std::future::pending());
+    let begin = async {
+        first::mini(&site.config, &region).await?;
+        first::tell(&site.config, &welcome, site.config.public);
+        std::future::pending::<Result<()>>().await
+    };
+    tokio::select! {
+        out = accept::serve(listener, region.router()) => out?,
+        () = region.run() => {}
+        out = agent => out?,
+        out = begin => out?,
+        () = stop => {}
+    }
+    say::progress("stopped; guests keep running. `make up` finds them again, `make down` stops them too.");
+    site.release();
+    Ok(())
+}
+
+/// Ends with Ctrl-C or SIGTERM.
+pub fn stop_signal() -> Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+fn host_name(config: &Config) -> String {
+    let own = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    config.host_name.clone().unwrap_or_else(own)
+}
+
+fn agent_config(site: &Site, host: HostId, token: String) -> Result<agent::Config> {
+    let data = site.file("host");
+    std::fs::create_dir_all(&data).map_err(Fault::from)?;
+    Ok(agent::Config {
+        host,
+        region: local_url(&site.config),
+        token,
+        data,
+        prefix: site.prefix.clone(),
+        local_images: Some(site.file("images")),
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        tunnel: None,
+        grace_s: site.config.grace_s,
+    })
+}
+
+/// How a part on this machine reaches the region, whatever the world is told.
+pub fn local_url(config: &Config) -> String {
+    Config { public_url: None, ..config.clone() }.url()
+}
