@@ -20,6 +20,8 @@ mod limits;
 mod model;
 mod probe;
 mod table;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 pub use api::service;

@@ -1,0 +1,251 @@
+//! The service behind a real socket, on SQLite and (when `HANOK_TEST_POSTGRES` holds a URL) on
+//! PostgreSQL.
+
+mod blobs;
+mod boot;
+mod crud;
+mod lists;
+mod patches;
+mod sharing;
+mod uploads;
+mod walk;
+
+use crate::{Image, Limits, life, service};
+use api::{Auth, Authority, Gate, Level, Named, Scope};
+use axum::body::Body;
+use base::{DomainId, Fault, ProjectId, Result, UserId};
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use store::{Db, work::Engine};
+
+/// Tokens are `role:project`, such as `member:a`.
+struct Tokens;
+
+impl Authority for Tokens {
+    fn verify<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Result<Arc<Auth>>> + Send + 'a>> {
+        Box::pin(async move { auth(token).map(Arc::new).ok_or_else(Fault::unauthorized) })
+    }
+}
+
+fn auth(token: &str) -> Option<Auth> {
+    let (role, project) = token.split_once(':')?;
+    let level = Level::of_role(role);
+    let domain = || (DomainId::from("default"), "Default".to_owned());
+    let (domain_id, domain_name) = domain();
+    Some(Auth {
+        user: Named { id: UserId::from(token), name: role.into(), domain_id, domain_name },
+        scope: Scope::Project(Named {
+            id: ProjectId::from(project),
+            name: project.into(),
+            domain_id: domain().0,
+            domain_name: domain().1,
+        }),
+        level,
+        ..Auth::nobody()
+    })
+}
+
+struct World {
+    db: Db,
+    image: Arc<Image>,
+    engine: Engine,
+    address: String,
+    client: Client<HttpConnector, Body>,
+    server: tokio::task::JoinHandle<()>,
+    dir: tempfile::TempDir,
+    _schema: Option<Schema>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// A schema of its own in the PostgreSQL of the tests; dropped in the end.
+struct Schema {
+    url: String,
+    name: String,
+}
+
+impl Schema {
+    fn run(url: &str, sql: String) {
+        let url = url.to_owned();
+        let done = std::thread::spawn(move || {
+            postgres::Client::connect(&url, postgres::NoTls).unwrap().batch_execute(&sql).unwrap();
+        });
+        done.join().unwrap();
+    }
+    fn new(url: String) -> Self {
+        let name = format!("image_{}", base::ProjectId::new());
+        Self::run(&url, format!("CREATE SCHEMA {name}"));
+        Schema { url, name }
+    }
+    fn url(&self) -> String {
+        let sep = if self.url.contains('?') { '&' } else { '?' };
+        format!("{}{sep}options=-c%20search_path%3D{}", self.url, self.name)
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        Self::run(&self.url, format!("DROP SCHEMA {} CASCADE", self.name));
+    }
+}
+
+async fn worlds() -> Vec<World> {
+    worlds_with(Limits::default()).await
+}
+
+async fn worlds_with(limits: Limits) -> Vec<World> {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::sqlite(&dir.path().join("db")).await.unwrap();
+    let mut all = vec![World::new(db, dir, limits.clone(), None).await];
+    if let Ok(url) = std::env::var("HANOK_TEST_POSTGRES") {
+        let schema = Schema::new(url);
+        let db = Db::postgres(&schema.url()).await.unwrap();
+        all.push(World::new(db, tempfile::tempdir().unwrap(), limits, Some(schema)).await);
+    }
+    all
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {:?}", self.body))
+    }
+    /// Checks the status, with the body in the message.
+    #[track_caller]
+    fn is(self, status: u16) -> Answer {
+        assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.body));
+        self
+    }
+    /// Checks that this is an error as Image writes them.
+    #[track_caller]
+    fn refused(self, status: u16, words: &str) -> Answer {
+        let answer = self.is(status);
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.header("content-type"), "text/html; charset=UTF-8");
+        assert!(text.starts_with("<html>"), "{text}");
+        assert!(text.contains(&format!("<title>{status} ")), "{text}");
+        assert!(text.contains(words), "{words:?} is not in {text}");
+        answer
+    }
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
+    }
+}
+
+impl World {
+    async fn new(db: Db, dir: tempfile::TempDir, limits: Limits, schema: Option<Schema>) -> World {
+        let image = Image::with(db.clone(), &dir.path().join("images"), limits).await.unwrap();
+        let gate = Gate { authority: Arc::new(Tokens), public_url: None };
+        let router = service().router(image.clone(), &gate);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let engine = Engine::builder(db.clone()).with(life(image.clone())).build();
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        World { db, image, engine, address, client, server, dir, _schema: schema }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let (parts, body) = self.client.request(request).await.unwrap().into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
+    }
+
+    fn request(&self, method: &str, path: &str, token: &str) -> http::request::Builder {
+        let request = Request::builder().method(method).uri(format!("http://{}/image{path}", self.address));
+        if token.is_empty() { request } else { request.header("x-auth-token", token) }
+    }
+
+    async fn get(&self, path: &str, token: &str) -> Answer {
+        self.send(self.request("GET", path, token).body(Body::empty()).unwrap()).await
+    }
+
+    async fn delete(&self, path: &str, token: &str) -> Answer {
+        self.send(self.request("DELETE", path, token).body(Body::empty()).unwrap()).await
+    }
+
+    async fn call(&self, method: &str, path: &str, token: &str, body: Value) -> Answer {
+        let request = self.request(method, path, token).header("content-type", "application/json");
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    async fn patch(&self, id: &str, token: &str, body: Value) -> Answer {
+        let kind = "application/openstack-images-v2.1-json-patch";
+        let request = self.request("PATCH", &format!("/v2/images/{id}"), token).header("content-type", kind);
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    /// Makes an image; answers its id.
+    async fn make(&self, token: &str, body: Value) -> String {
+        let made = self.call("POST", "/v2/images", token, body).await.is(201).json();
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a queued raw image.
+    async fn raw(&self, token: &str) -> String {
+        self.make(token, json!({"name": "r", "disk_format": "raw", "container_format": "bare"})).await
+    }
+
+    async fn put(&self, id: &str, token: &str, content: impl Into<Body>) -> Answer {
+        let request = self.request("PUT", &format!("/v2/images/{id}/file"), token);
+        let request = request.header("content-type", "application/octet-stream");
+        self.send(request.body(content.into()).unwrap()).await
+    }
+
+    /// Makes an active raw image.
+    async fn active(&self, token: &str, content: &[u8]) -> String {
+        let id = self.raw(token).await;
+        self.put(&id, token, content.to_vec()).await.is(204);
+        id
+    }
+
+    async fn show(&self, id: &str, token: &str) -> Value {
+        self.get(&format!("/v2/images/{id}"), token).await.is(200).json()
+    }
+
+    /// The names of the images in a list, in order.
+    async fn names(&self, query: &str, token: &str) -> Vec<String> {
+        let list = self.get(&format!("/v2/images{query}"), token).await.is(200).json();
+        let images = list["images"].as_array().unwrap();
+        images.iter().map(|i| i["name"].as_str().unwrap_or("-").to_owned()).collect()
+    }
+
+    async fn count(&self, sql: &'static str) -> i64 {
+        self.db.read(move |tx| tx.one(sql, &[], |r| r.get(0))).await.unwrap()
+    }
+
+    /// Waits until the image has a status.
+    async fn until(&self, id: &str, token: &str, status: &str) {
+        while self.show(id, token).await["status"] != status {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Names of the contents on disk.
+    fn files(&self) -> Vec<String> {
+        self.image.contents.all().unwrap()
+    }
+
+    fn incoming(&self) -> usize {
+        std::fs::read_dir(self.image.contents.incoming()).unwrap().count()
+    }
+}
