@@ -29,5 +29,9 @@ pub fn virtual_size(source: &dyn Source) -> Result<u64> {
     if map_end > source.size() {
         return Err(refused("its block map lies outside the file: it is damaged or cut off"));
     }
+    let data = u64::from(head.le32(0x178)).saturating_mul(u64::from(head.le32(0x184)));
+    if u64::from(head.le32(0x158)).saturating_add(data) > source.size() {
+        return Err(refused("it is shorter than its header says"));
+    }
     Ok(size)
 }

@@ -31,13 +31,14 @@ fn is_descriptor(head: &[u8]) -> bool {
 }
 
 pub fn virtual_size(source: &dyn Source) -> Result<u64> {
-    let head: Window<512> = Window::at(source, 0)?.ok_or_else(cut_off)?;
-    if head.bytes(0) != *b"KDMV" {
+    let magic: Window<4> = Window::at(source, 0)?.ok_or_else(cut_off)?;
+    if magic.0 != *b"KDMV" {
         return Err(refused(
             "it is a descriptor or an old part of a split disk, not a disk in one file; \
              `qemu-img convert -O vmdk` makes one",
         ));
     }
+    let head: Window<512> = Window::at(source, 0)?.ok_or_else(cut_off)?;
     let capacity = header(&head)?;
     if head.le64(56) == AT_END {
         let at = source.size().checked_sub(1024).ok_or_else(cut_off)?;
