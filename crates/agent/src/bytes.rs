@@ -5,8 +5,9 @@
 //! GET /v1/guests/{id}/serial        WebSocket: the serial console, both ways, any number of viewers
 //! GET /v1/guests/{id}/vnc           WebSocket: the RFB stream as binary messages
 //! ```
-//! The caller proves itself with the host's own token. Errors are a sentence as text/plain: 404 no such
-//! guest here, 409 it does not run, 503 too many viewers.
+//! The caller proves itself with the secret that the agent chose at its start and told the region in its
+//! facts (the region keeps only a hash of the host's own token). Errors are a sentence as text/plain:
+//! 404 no such guest here, 409 it does not run, 503 too many viewers.
 
 use crate::guest::Dir;
 use crate::guest::console::{Consoles, connect, pump};
@@ -36,6 +37,13 @@ struct Bytes {
     /// Digest of the token, so that comparing takes the same time whatever was sent.
     token: [u8; 64],
     stop: CancellationToken,
+}
+
+/// A secret for the byte routes, for one run of the agent: 64 hexadecimal digits.
+pub fn new_token() -> Result<String> {
+    let mut bytes = [0_u8; 32];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(hex::encode(bytes))
 }
 
 /// Serves until dropped; viewers are let go then.

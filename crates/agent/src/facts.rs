@@ -6,8 +6,8 @@ use base::doc::HostFacts;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-/// What does not change while the agent runs.
-pub async fn gather(bytes: SocketAddr, tunnel: Option<IpAddr>) -> HostFacts {
+/// What does not change while the agent runs. `token` opens the byte routes at `bytes`.
+pub async fn gather(bytes: SocketAddr, token: String, tunnel: Option<IpAddr>) -> HostFacts {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     HostFacts {
@@ -21,7 +21,7 @@ pub async fn gather(bytes: SocketAddr, tunnel: Option<IpAddr>) -> HostFacts {
         qemu_version: qemu::version().await,
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         bytes_url: format!("http://{bytes}"),
-        bytes_token: String::new(),
+        bytes_token: token,
         tunnel,
     }
 }

@@ -69,7 +69,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|e| {
         Fault::unavailable(format!("{} cannot be listened on for consoles.", config.listen)).because(e)
     })?;
-    let facts = facts::gather(listener.local_addr()?, config.tunnel).await;
+    let bytes_token = bytes::new_token()?;
+    let facts = facts::gather(listener.local_addr()?, bytes_token.clone(), config.tunnel).await;
     let host = Arc::new(Host {
         id: config.host,
         grace: Duration::from_secs(config.grace_s),
@@ -85,7 +86,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
         data,
     });
     let mut tasks = JoinSet::new();
-    tasks.spawn(bytes::serve(host.clone(), listener, config.token));
+    tasks.spawn(bytes::serve(host.clone(), listener, bytes_token));
     tasks.spawn(reconcile::follow(host.clone()));
     tasks.spawn(reconcile::apply(host.clone()));
     tasks.spawn(reconcile::report(host.clone(), facts));

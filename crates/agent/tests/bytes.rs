@@ -7,7 +7,7 @@ mod parts;
 use base::ServerId;
 use base::doc::{GuestState, Power};
 use futures_util::{SinkExt, StreamExt};
-use parts::{Agent, GREETING, Region, TOKEN};
+use parts::{Agent, GREETING, Region};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -16,14 +16,19 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-async fn address(region: &Region) -> String {
-    let report = region.until("an address", |o| !o.facts.bytes_url.is_empty()).await;
-    report.facts.bytes_url.strip_prefix("http://").unwrap().to_owned()
+/// Where the byte routes are, and the secret that opens them.
+async fn door(region: &Region) -> (String, String) {
+    let facts = region.until("an address", |o| !o.facts.bytes_url.is_empty()).await.facts;
+    (facts.bytes_url.strip_prefix("http://").unwrap().to_owned(), facts.bytes_token)
 }
 
-/// Status and body of a GET.
-async fn get(region: &Region, path: &str, token: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address(region).await).await.unwrap();
+/// Status and body of a GET by the region.
+async fn get(region: &Region, path: &str) -> (u16, String) {
+    get_with(region, path, &door(region).await.1).await
+}
+
+async fn get_with(region: &Region, path: &str, token: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(door(region).await.0).await.unwrap();
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
     );
@@ -35,9 +40,10 @@ async fn get(region: &Region, path: &str, token: &str) -> (u16, String) {
 }
 
 async fn connect(region: &Region, id: ServerId, what: &str) -> Result<Socket, Error> {
-    let url = format!("ws://{}/v1/guests/{id}/{what}", address(region).await);
+    let (address, token) = door(region).await;
+    let url = format!("ws://{address}/v1/guests/{id}/{what}");
     let mut request = url.into_client_request().unwrap();
-    request.headers_mut().insert("authorization", format!("Bearer {TOKEN}").parse().unwrap());
+    request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     tokio_tungstenite::connect_async(request).await.map(|(socket, _)| socket)
 }
 
@@ -61,13 +67,13 @@ async fn logs_are_for_the_region_only() {
     let _typing = agent.type_serial(id, "hello\n").await;
     agent.until_serial(id, "the echo", |s| s.ends_with("hello\n")).await;
     let path = format!("/v1/guests/{id}/log");
-    assert_eq!(get(&region, &path, "wrong").await.0, 401);
-    assert_eq!(get(&region, &format!("{path}?lines=1"), TOKEN).await, (200, "hello\n".into()));
-    assert_eq!(get(&region, &format!("{path}?bytes=3"), TOKEN).await, (200, "lo\n".into()));
-    assert!(get(&region, &path, TOKEN).await.1.starts_with(GREETING));
-    assert_eq!(get(&region, &format!("{path}?lines=x"), TOKEN).await.0, 400);
+    assert_eq!(get_with(&region, &path, "wrong").await.0, 401);
+    assert_eq!(get(&region, &format!("{path}?lines=1")).await, (200, "hello\n".into()));
+    assert_eq!(get(&region, &format!("{path}?bytes=3")).await, (200, "lo\n".into()));
+    assert!(get(&region, &path).await.1.starts_with(GREETING));
+    assert_eq!(get(&region, &format!("{path}?lines=x")).await.0, 400);
     let other = format!("/v1/guests/{}/log", ServerId::new());
-    assert_eq!(get(&region, &other, TOKEN).await.0, 404);
+    assert_eq!(get(&region, &other).await.0, 404);
     agent.end().await;
 }
 

@@ -21,6 +21,10 @@ pub async fn run(config: Config, wipe: bool) -> Result<()> {
     }
     let site = Site::take(config)?;
     say::progress("stopping guests and removing networks");
+    if !wipe {
+        let grace = Duration::from_secs(site.config.grace_s);
+        agent::stop_guests(&site.file("host"), grace).await?;
+    }
     agent::wipe(&site.file("host"), site.prefix.clone()).await?;
     let data = site.config.data.clone();
     if wipe {

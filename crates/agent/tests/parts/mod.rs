@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 
 /// Long enough for any condition on a busy machine; only a failure ever waits for it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-pub const TOKEN: &str = "secret-of-the-test-host";
+const TOKEN: &str = "secret-of-the-test-host";
 
 /// Assembled by hand (GNU as, 16 bits): greets on the serial port, enables the power button, then on each
 /// timer tick: `q` on the serial port or the power button powers off (S5), `r` resets, else echoes.
