@@ -39,3 +39,6 @@ impl Network {
 pub fn service() -> ::api::Service<Network> {
     api::service()
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,6 +110,9 @@ const NEW_FIELDS: &[&str] = &[
 ];
 const ADMINS: &[&str] = &["binding:host_id", "binding:profile"];
 
+/// A DHCP option by name, its value (`None` deletes it) and IP version.
+type OptionChange = (String, Option<String>, u8);
+
 #[derive(Default)]
 pub struct Change {
     name: Option<String>,
@@ -121,8 +124,7 @@ pub struct Change {
     device_owner: Option<String>,
     groups: Option<Vec<SecurityGroupId>>,
     pairs: Option<Vec<Pair>>,
-    /// Name, value (`None` deletes it) and IP version.
-    dhcp_options: Option<Vec<(String, Option<String>, u8)>>,
+    dhcp_options: Option<Vec<OptionChange>>,
     port_security: Option<bool>,
     dns_name: Option<String>,
     binding_host: Option<String>,
@@ -178,7 +180,7 @@ fn pairs(o: &Obj) -> Result<Option<Vec<Pair>>> {
     Ok(Some(list))
 }
 
-fn dhcp_options(o: &Obj) -> Result<Option<Vec<(String, Option<String>, u8)>>> {
+fn dhcp_options(o: &Obj) -> Result<Option<Vec<OptionChange>>> {
     const F: &str = "extra_dhcp_opts";
     fields::each(o, F, |v| {
         let Value::Object(map) = v else {
@@ -410,7 +412,7 @@ impl Noun for Ports {
 }
 
 /// DHCP options with those of a request put over them.
-fn merged(mut have: Vec<DhcpOption>, new: Vec<(String, Option<String>, u8)>) -> Vec<DhcpOption> {
+fn merged(mut have: Vec<DhcpOption>, new: Vec<OptionChange>) -> Vec<DhcpOption> {
     for (name, value, ip_version) in new {
         have.retain(|d| d.name != name || d.ip_version != ip_version);
         if let Some(value) = value {

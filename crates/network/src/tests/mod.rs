@@ -1,0 +1,15 @@
+//! Tests of the Network service on both databases. PostgreSQL runs when `HANOK_TEST_POSTGRES` holds a
+//! URL.
+
+mod addresses;
+mod documents;
+mod floating;
+mod groups;
+mod lists;
+mod networks;
+mod planner;
+mod ports;
+mod quotas;
+mod routers;
+mod routes;
+mod world;
