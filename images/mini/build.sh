@@ -95,11 +95,11 @@ mkdir -p root/{bin,dev,proc,sys,run,tmp,mnt,root,home/mini,lib64,usr/lib,usr/sha
 ln -s bin root/sbin
 ln -s ../bin root/usr/bin; ln -s ../bin root/usr/sbin
 ln -s ../run root/var/run; ln -s ../run/resolv.conf root/etc/resolv.conf; ln -s ../proc/mounts root/etc/mtab
-cp pkg/bin/busybox root/bin/busybox
+# Setuid: it keeps root's rights for ping and su and gives them away for everything else.
+install -m 4755 pkg/bin/busybox root/bin/busybox
 for applet in $(root/bin/busybox --list); do [ -e "root/bin/$applet" ] || ln -s busybox "root/bin/$applet"; done
 rm -f root/bin/{poweroff,reboot,halt,su,blkid,mke2fs}
-# busybox gives its rights away unless the applet is one like `su`; sudo (below) uses this copy
-install -m 4755 pkg/bin/busybox root/lib/mini/su
+ln -s ../../bin/busybox root/lib/mini/su
 ln -s ../lib/mini/su root/bin/su
 
 library() { find pkg -name "$1" \( -type f -o -type l \) -print -quit; }

@@ -147,7 +147,8 @@ fn disks(line: &mut Line, dir: &Dir, guest: &Guest) {
             "file": { "driver": "file", "filename": dir.path("config.iso") },
         });
         line.add("-blockdev", drive);
-        line.flags(&["-device", "ide-cd,drive=config,id=config"]);
+        // A disk, not a CD: small kernels (cloud kernels among them) have virtio and no SATA.
+        line.flags(&["-device", "virtio-blk-pci,drive=config,id=config"]);
     }
 }
 
