@@ -1,4 +1,4 @@
-//! Domains.
+//! Domains. The API also shows a domain as a project that acts as one (`is_domain`).
 
 use super::{SHORT_NAME, TEXT, flag, forbidden, merge, page, shown, unknown};
 use crate::model::Domain;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{Sql, log::audit};
 
-const KNOWN: &[&str] = &["name", "description", "enabled", "tags"];
+const KNOWN: &[&str] = &["name", "description", "enabled", "tags", "domain_id", "parent_id", "is_domain"];
 
 pub fn view(req: &Req, d: &Domain) -> Value {
     let mut own = json!({
@@ -21,8 +21,21 @@ pub fn view(req: &Req, d: &Domain) -> Value {
     shown(req, "domains", d.id.as_str(), &d.extra, own)
 }
 
-pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
-    let page = page(&req)?;
+/// The domain in the manner of a project.
+pub fn as_project(req: &Req, d: &Domain) -> Value {
+    let mut own = json!({
+        "id": d.id, "name": d.name, "description": d.description, "enabled": d.enabled, "tags": [],
+        "domain_id": null, "parent_id": null, "is_domain": true,
+    });
+    if !d.extra.contains_key("options") {
+        own["options"] = json!({});
+    }
+    shown(req, "projects", d.id.as_str(), &d.extra, own)
+}
+
+/// The domains that the query asks for and the caller may see, and whether there are more.
+pub async fn find(identity: &Identity, req: &Req) -> Result<(Vec<Domain>, bool)> {
+    let page = page(req)?;
     let mut q = Sql::new(table::domain::SELECT);
     if let Some(name) = req.query.get("name") {
         q.and("name =", name);
@@ -33,22 +46,30 @@ pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     if let Reach::Domain(own) = req.auth.reach() {
         q.and("id =", &own);
     }
-    let (found, more) =
-        identity.db.read(move |tx| table::page(tx, &mut q, "domain", &page, table::domain::row)).await?;
+    identity.db.read(move |tx| table::page(tx, &mut q, "domain", &page, table::domain::row)).await
+}
+
+pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
+    let (found, more) = find(&identity, &req).await?;
     Ok(super::list(&req, "domains", found.iter().map(|d| view(&req, d)).collect(), more))
 }
 
 pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
-    let domain = parse(&req.json().await?.inner("domain")?)?;
-    let who = req.who();
-    let domain = identity
+    let obj = req.json().await?.inner("domain")?;
+    let domain = make(&identity, &req, &obj).await?;
+    Ok(Reply::json(201, &json!({"domain": view(&req, &domain)})))
+}
+
+/// Makes the domain that a body describes.
+pub async fn make(identity: &Identity, req: &Req, obj: &Obj) -> Result<Domain> {
+    let (domain, who) = (parse(obj)?, req.who());
+    identity
         .write(move |tx| {
             table::domain::insert(tx, &domain)?;
             audit(tx, &who, "domain.create", domain.id.as_str())?;
             Ok(domain)
         })
-        .await?;
-    Ok(Reply::json(201, &json!({"domain": view(&req, &domain)})))
+        .await
 }
 
 fn parse(obj: &Obj) -> Result<Domain> {
@@ -59,6 +80,15 @@ fn parse(obj: &Obj) -> Result<Domain> {
         enabled: flag(obj, "enabled")?.unwrap_or(true),
         extra: unknown(obj, KNOWN)?,
     })
+}
+
+/// The domain with the id in the path, if there is one and the caller may see it as a project.
+pub async fn acting(identity: &Identity, req: &Req) -> Result<Option<Domain>> {
+    let id = DomainId::from(req.text_param("id"));
+    if !req.auth.reach().covers(&id) {
+        return Ok(None);
+    }
+    identity.db.read(move |tx| table::domain::find(tx, &id)).await
 }
 
 pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
@@ -73,8 +103,14 @@ pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
 
 pub async fn update(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let obj = req.json().await?.inner("domain")?;
+    let domain = change(&identity, &req, obj).await?;
+    Ok(Reply::json(200, &json!({"domain": view(&req, &domain)})))
+}
+
+/// Changes the domain in the path as a body says.
+pub async fn change(identity: &Identity, req: &Req, obj: Obj) -> Result<Domain> {
     let (id, who) = (DomainId::from(req.text_param("id")), req.who());
-    let domain = identity
+    identity
         .write(move |tx| {
             table::lock(tx, "domain", "domain", id.as_str())?;
             let mut domain = table::domain::get(tx, &id)?;
@@ -95,8 +131,7 @@ pub async fn update(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
             audit(tx, &who, "domain.update", id.as_str())?;
             Ok(domain)
         })
-        .await?;
-    Ok(Reply::json(200, &json!({"domain": view(&req, &domain)})))
+        .await
 }
 
 pub async fn delete(identity: Arc<Identity>, req: Req) -> Result<Reply> {

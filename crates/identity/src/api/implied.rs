@@ -86,7 +86,13 @@ pub async fn put(identity: Arc<Identity>, req: Req) -> Result<Reply> {
         .write(move |tx| {
             let (prior, implied) = both(tx, &prior, &implied)?;
             if implied.name == "admin" && implied.domain_id.is_none() {
-                return Err(Fault::forbidden(format!("{} cannot be an implied roles", implied.id)));
+                return Err(Fault::forbidden(format!("{} cannot be an implied role", implied.id)));
+            }
+            if prior.domain_id.is_none() && implied.domain_id.is_some() {
+                return Err(Fault::forbidden(format!(
+                    "Role {} belongs to a domain, so role {} of the whole installation cannot imply it.",
+                    implied.id, prior.id
+                )));
             }
             table::role::imply(tx, &prior.id, &implied.id)?;
             audit(tx, &who, "role.imply", prior.id.as_str())?;

@@ -1,6 +1,6 @@
 //! Projects.
 
-use super::{SHORT_NAME, TEXT, flag, forbidden, home_domain, merge, page, shown, tags, unknown};
+use super::{SHORT_NAME, TEXT, domains, flag, forbidden, home_domain, merge, page, shown, tags, unknown};
 use crate::model::{Account, Project};
 use crate::{Identity, table};
 use api::{Obj, Reach, Reply, Req};
@@ -38,14 +38,16 @@ fn filter(q: &mut Sql, req: &Req) -> Result<()> {
     if let Some(enabled) = req.query.bool("enabled")? {
         q.and("enabled =", enabled);
     }
-    if req.query.bool("is_domain")? == Some(true) {
-        q.push(" AND 1 = 0");
-    }
     tags::filter(q, &req.query);
     Ok(())
 }
 
 pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
+    if req.query.bool("is_domain")? == Some(true) {
+        let (found, more) = domains::find(&identity, &req).await?;
+        let shown = found.iter().map(|d| domains::as_project(&req, d)).collect();
+        return Ok(super::list(&req, "projects", shown, more));
+    }
     let page = page(&req)?;
     let mut q = Sql::new(table::project::SELECT);
     filter(&mut q, &req)?;
@@ -83,9 +85,8 @@ pub async fn list_of(identity: &Identity, req: &Req, account: Account) -> Result
 pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let obj = req.json().await?.inner("project")?;
     if flag(&obj, "is_domain")? == Some(true) {
-        return Err(Fault::bad_request(
-            "A project cannot act as a domain here. Make a domain with POST /v3/domains.",
-        ));
+        let domain = domains::make(&identity, &req, &obj).await?;
+        return Ok(Reply::json(201, &json!({"project": domains::as_project(&req, &domain)})));
     }
     let (project, tags) = (parse(&req, &obj)?, tags::parse(&obj)?.unwrap_or_default());
     let (asked, who) = (obj.opt_str("domain_id", SHORT_NAME)?.map(DomainId), req.who());
@@ -151,6 +152,9 @@ fn placed(tx: &Tx<'_>, mut project: Project, asked: Option<DomainId>) -> Result<
 }
 
 pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
+    if let Some(domain) = domains::acting(&identity, &req).await? {
+        return Ok(Reply::json(200, &json!({"project": domains::as_project(&req, &domain)})));
+    }
     let id = ProjectId::from(req.text_param("id"));
     let project = visible(&identity, &req, &id).await?;
     let family = ["parents_as_list", "subtree_as_list", "parents_as_ids", "subtree_as_ids"];
@@ -206,6 +210,10 @@ pub async fn visible(identity: &Identity, req: &Req, id: &ProjectId) -> Result<P
 
 pub async fn update(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let obj = req.json().await?.inner("project")?;
+    if domains::acting(&identity, &req).await?.is_some() {
+        let domain = domains::change(&identity, &req, obj).await?;
+        return Ok(Reply::json(200, &json!({"project": domains::as_project(&req, &domain)})));
+    }
     let (id, who) = (ProjectId::from(req.text_param("id")), req.who());
     let (project, tags) = identity
         .write(move |tx| {
@@ -270,6 +278,9 @@ fn enable(tx: &Tx<'_>, project: &Project) -> Result<()> {
 }
 
 pub async fn delete(identity: Arc<Identity>, req: Req) -> Result<Reply> {
+    if domains::acting(&identity, &req).await?.is_some() {
+        return domains::delete(identity, req).await;
+    }
     let (id, who) = (ProjectId::from(req.text_param("id")), req.who());
     identity
         .write(move |tx| {

@@ -177,11 +177,11 @@ pub async fn delete(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     Ok(Reply::empty(204))
 }
 
-/// POST /v3/users/{id}/password: one's own, by proving the old one.
+/// POST /v3/users/{id}/password: one's own, by proving the old one. An admin has to prove it too.
 pub async fn change_password(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let obj = req.json().await?.inner("user")?;
     let id = UserId::from(req.text_param("id"));
-    if id != req.auth.user.id {
+    if id != req.auth.user.id && !req.auth.is_admin() {
         return Err(forbidden());
     }
     let original = obj.str("original_password", PASSWORD)?;

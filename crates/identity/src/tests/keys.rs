@@ -165,24 +165,29 @@ fn nonsense_is_no_token() {
         outcome.err().map(|f| f.kind) == Some(Kind::Unauthorized)
     };
     let mut runner = proptest::test_runner::TestRunner::default();
-    runner.run(&any::<String>(), |token| Ok(prop_assert!(refused(&token)))).unwrap();
-    let flips = (0..good.len(), proptest::char::range('!', '~'));
-    runner
-        .run(&flips, |(at, c)| {
-            let mut token = good.clone();
-            token.replace_range(at..=at, &c.to_string());
-            // Padding bits of base64 do not count.
-            Ok(prop_assert!(token == good || refused(&token) || at + 4 >= good.len(), "{}", token))
-        })
-        .unwrap();
-    runner
-        .run(&(0..good.len()), |cut| Ok(prop_assert!(refused(&good[..cut]) || cut + 3 >= good.len())))
-        .unwrap();
+    let any_text = |token: String| {
+        prop_assert!(refused(&token));
+        Ok(())
+    };
+    runner.run(&any::<String>(), any_text).unwrap();
+    let other_character = |(at, c): (usize, char)| {
+        let mut token = good.clone();
+        token.replace_range(at..=at, &c.to_string());
+        // Padding bits of base64 do not count.
+        prop_assert!(token == good || refused(&token) || at + 4 >= good.len(), "{}", token);
+        Ok(())
+    };
+    runner.run(&(0..good.len(), proptest::char::range('!', '~')), other_character).unwrap();
+    let cut_off = |at: usize| {
+        prop_assert!(refused(&good[..at]) || at + 3 >= good.len());
+        Ok(())
+    };
+    runner.run(&(0..good.len()), cut_off).unwrap();
     // Sealed by us and yet nonsense: what another release may have written.
-    runner
-        .run(&prop::collection::vec(any::<u8>(), 0..200), |bytes| {
-            Ok(prop_assert!(refused(&w.identity.keys.seal(&bytes).unwrap())))
-        })
-        .unwrap();
+    let other_content = |bytes: Vec<u8>| {
+        prop_assert!(refused(&w.identity.keys.seal(&bytes).unwrap()));
+        Ok(())
+    };
+    runner.run(&prop::collection::vec(any::<u8>(), 0..200), other_content).unwrap();
     assert!(refused(&"x".repeat(1 << 20)));
 }

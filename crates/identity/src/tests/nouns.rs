@@ -229,6 +229,35 @@ async fn domains_and_what_is_in_them() {
 }
 
 #[tokio::test]
+async fn a_domain_is_also_a_project_that_acts_as_one() {
+    for w in worlds().await {
+        let admin = w.admin().await;
+        let body = json!({"project": {"name": "realm", "is_domain": true, "domain_id": null, "x": 1}});
+        let made = w.call("POST", "/v3/projects", &admin, body).await.of(201)["project"].clone();
+        assert_eq!(
+            (&made["is_domain"], &made["domain_id"], &made["x"]),
+            (&json!(true), &json!(null), &json!(1))
+        );
+        let id = made["id"].as_str().unwrap();
+        let path = format!("/v3/projects/{id}");
+        assert_eq!(w.call("GET", &path, &admin, ()).await.of(200)["project"], made);
+        let list = w.call("GET", "/v3/projects?is_domain=true", &admin, ()).await.of(200);
+        assert!(list["projects"].as_array().unwrap().contains(&made));
+        let domain = w.call("GET", &format!("/v3/domains/{id}"), &admin, ()).await.of(200);
+        assert!(domain["domain"].get("is_domain").is_none());
+        let inside = w.project(&admin, json!({"name": "inside", "parent_id": id})).await;
+        let shown = w.call("GET", &format!("/v3/projects/{inside}"), &admin, ()).await.of(200);
+        assert_eq!(shown["project"]["domain_id"], json!(id));
+        w.call("GET", &path, &w.demo().await, ()).await.of(403);
+        w.call("DELETE", &path, &admin, ()).await.of(403);
+        let off = w.call("PATCH", &path, &admin, json!({"project": {"enabled": false}})).await.of(200);
+        assert_eq!(off["project"]["enabled"], false);
+        w.call("DELETE", &path, &admin, ()).await.of(204);
+        w.call("GET", &path, &admin, ()).await.of(404);
+    }
+}
+
+#[tokio::test]
 async fn names_are_given_once() {
     for w in worlds().await {
         let admin = w.admin().await;
@@ -309,9 +338,6 @@ async fn bad_bodies_are_refused_with_reasons() {
         }
         w.call("POST", "/v3/users", &admin, json!({"user": {"name": "n", "password": ""}})).await.of(400);
         w.call("POST", "/v3/users", &admin, json!({"user": {"name": "n", "password": "x".repeat(4097)}}))
-            .await
-            .of(400);
-        w.call("POST", "/v3/projects", &admin, json!({"project": {"name": "n", "is_domain": true}}))
             .await
             .of(400);
     }
