@@ -70,7 +70,7 @@ async fn exactly_these_fields() {
         let put = w.member(version, "PUT", &path, Some(put)).await.expect(200)["server"].clone();
         let mut in_put = all.clone();
         if *version != "2.75" {
-            words(NOT_IN_PUT).for_each(|f| drop(in_put.remove(&f)));
+            in_put.retain(|f| !words(NOT_IN_PUT).any(|n| n == *f));
         }
         assert_eq!(names(&put), in_put, "{version} PUT");
 
