@@ -374,3 +374,60 @@ pub fn interfaces(tx: &Tx<'_>, server: ServerId) -> Result<Vec<Interface>> {
     };
     Ok(ports.into_iter().map(view).collect())
 }
+
+/// A security group of a server's ports as Compute shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerGroup {
+    pub id: SecurityGroupId,
+    pub name: String,
+    pub description: String,
+    pub project: ProjectId,
+}
+
+/// The security groups of a server's ports, each once.
+pub fn groups_of(tx: &Tx<'_>, server: ServerId) -> Result<Vec<ServerGroup>> {
+    tx.rows(
+        "SELECT DISTINCT g.id, g.name, g.description, g.project_id FROM port p
+         JOIN port_security_group m ON m.port_id = p.id JOIN security_group g ON g.id = m.group_id
+         WHERE p.device_owner LIKE 'compute:%' AND p.device_id = $1 ORDER BY g.name, g.id",
+        params![server],
+        |r| Ok(ServerGroup { id: r.get(0)?, name: r.get(1)?, description: r.get(2)?, project: r.get(3)? }),
+    )
+}
+
+/// Puts a security group (by name or id) on every port of a server, or takes it off.
+///
+/// # Errors
+/// `BadReference` for an unknown group; `NotFound` when there is nothing to take off; `BadRequest` for a
+/// server without ports that could have one.
+pub fn change_group(
+    tx: &Tx<'_>,
+    project: &ProjectId,
+    server: ServerId,
+    group: &str,
+    add: bool,
+) -> Result<()> {
+    let wanted = find_groups(tx, project, &[group.to_owned()])?.unwrap_or_default();
+    let mut ports = of_server(tx, server)?;
+    ports.retain(|p| p.port_security);
+    if ports.is_empty() {
+        return Err(Fault::bad_request(format!("Instance {server} has no port that takes security groups.")));
+    }
+    ports.retain(|p| wanted.iter().any(|g| p.groups.contains(g) != add));
+    if ports.is_empty() && !add {
+        return Err(Fault::not_found(format!(
+            "Security group {group} not associated with the instance {server}"
+        )));
+    }
+    let mut hosts = touch::hosts_of_ports(tx, &ports)?;
+    for p in &mut ports {
+        p.groups.retain(|g| !wanted.contains(g));
+        if add {
+            p.groups.extend(&wanted);
+        }
+        table::port::set_groups(tx, p.id, &p.groups)?;
+        table::bump(tx, "port", &p.id.to_string())?;
+    }
+    hosts.extend(touch::hosts_of_ports(tx, &ports)?);
+    store::host::touch_all(tx, hosts)
+}
