@@ -16,7 +16,7 @@
 
 use crate::hosts::SILENT_AFTER;
 use crate::model::{Server, Task, VmState, power_state};
-use crate::planner::{Ask, Plan, plan};
+use crate::planner::{Ask, Plan, Room, plan};
 use crate::table::guest::Seen as Guest;
 use crate::table::host::Host;
 use crate::table::{action, guest, host, server};
@@ -52,6 +52,8 @@ pub enum State {
 const FAILED_FOR: Duration = Duration::from_secs(20);
 /// A guest that runs while its ports stay unplugged is taken as built after this.
 const PORTS_FOR: Duration = Duration::from_secs(30);
+/// After a region's start its hosts need a moment to report; a new server waits that long for them.
+const HOSTS_FOR: Duration = Duration::from_secs(20);
 /// Reports wake a server; this is how often its reason is looked at besides.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -157,6 +159,9 @@ fn schedule(seen: Seen) -> Step<State> {
     let rooms: Vec<_> = seen.hosts.iter().map(Host::room).collect();
     let (id, created) = (s.id, s.created_at);
     match plan(&rooms, &ask) {
+        Plan::Nowhere(why) if Micros::now().since(created) < HOSTS_FOR && may_yet_fit(&rooms, &ask) => {
+            Step::wait(Duration::from_millis(500), format!("{why} Waiting a moment for the silent ones."))
+        }
         Plan::Nowhere(why) => {
             tracing::info!(server = %id, why, "no host for a server");
             failed(id, why)
@@ -166,6 +171,13 @@ fn schedule(seen: Seen) -> Step<State> {
             claim_first(tx, id, &order, &ask)
         }),
     }
+}
+
+/// Whether a silent host would fit, or might: one that never reported has not said what it has.
+fn may_yet_fit(rooms: &[Room], ask: &Ask) -> bool {
+    let silent = rooms.iter().filter(|r| r.silent && r.enabled);
+    let awake: Vec<Room> = silent.map(|r| Room { silent: false, ..r.clone() }).collect();
+    awake.iter().any(|r| r.vcpus == 0) || matches!(plan(&awake, ask), Plan::Try(_))
 }
 
 /// Claims the first host of the plan that still has the room.

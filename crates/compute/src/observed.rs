@@ -12,7 +12,7 @@ use base::{Fault, Micros, Result, ServerId};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::time::Duration;
-use store::{Topic, Tx, params, work};
+use store::{Tx, params, work};
 
 /// How old `seen_at` may get while reports come in.
 const FRESH: Duration = Duration::from_secs(5);
@@ -90,9 +90,6 @@ fn keep_host(tx: &Tx<'_>, host: &Host, o: &Observed) -> Result<()> {
         // refuse our documents.
         tx.exec("UPDATE host SET generation = $2 WHERE id = $1", params![host.id, o.applied])?;
         store::host::touch(tx, host.id)?;
-    }
-    if host.seen_at.0 == 0 || host.silent() {
-        tx.hint(Topic::Work);
     }
     Ok(())
 }

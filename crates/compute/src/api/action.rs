@@ -16,7 +16,6 @@ use store::{Tx, log, params, work};
 const LATER: &[&str] = &[
     "addFixedIp",
     "addFloatingIp",
-    "addSecurityGroup",
     "changePassword",
     "confirmResize",
     "createBackup",
@@ -32,7 +31,6 @@ const LATER: &[&str] = &[
     "rebuild",
     "removeFixedIp",
     "removeFloatingIp",
-    "removeSecurityGroup",
     "rescue",
     "resetNetwork",
     "resize",
@@ -63,6 +61,8 @@ pub async fn act(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         "lock" => lock(&c, &req, &body, id, true).await,
         "unlock" => lock(&c, &req, &body, id, false).await,
         "os-resetState" => reset_state(&c, &req, &body.inner("os-resetState")?, id).await,
+        "addSecurityGroup" => group(&c, &req, &body.inner(&name)?, id, true).await,
+        "removeSecurityGroup" => group(&c, &req, &body.inner(&name)?, id, false).await,
         "os-getConsoleOutput" => console::output(&c, &req, &body, id).await,
         "os-getVNCConsole" if at(&req, 6) => Err(unknown(&name)),
         "os-getVNCConsole" => console::vnc_before_2_6(&c, &req, &body.inner(&name)?, id).await,
@@ -179,6 +179,22 @@ async fn lock(c: &Compute, req: &Req, body: &Obj, id: ServerId, lock: bool) -> R
             params![s.id, lock, reason.as_deref(), Micros::now()],
         )?;
         log::audit(tx, &who, if lock { "server.lock" } else { "server.unlock" }, &id.to_string())
+    })
+    .await?;
+    Ok(Reply::empty(202))
+}
+
+async fn group(c: &Compute, req: &Req, o: &Obj, id: ServerId, add: bool) -> Result<Reply> {
+    o.only(&["name"])?;
+    let (name, auth, who) = (o.name("name", 255)?, req.auth.clone(), req.who());
+    c.db.write(move |tx| {
+        let s = changeable(tx, &auth, id)?;
+        network::for_compute::change_group(tx, &s.project_id, id, &name, add).map_err(|f| match f.kind {
+            Kind::BadReference => Fault::not_found(f.message),
+            _ => f,
+        })?;
+        let what = if add { "server.add_security_group" } else { "server.remove_security_group" };
+        log::audit(tx, &who, what, &id.to_string())
     })
     .await?;
     Ok(Reply::empty(202))

@@ -19,8 +19,9 @@ use tokio_util::io::ReaderStream;
 
 /// Longest wait for a newer document.
 const WAIT_MAX: u64 = 30;
-/// Changes that come close together travel together.
+/// Changes that come close together travel together, the more so the longer a document takes to make.
 const GATHER: Duration = Duration::from_millis(20);
+const GATHER_TIMES: u32 = 4;
 /// A report of a few thousand guests fits.
 const REPORT_MAX: usize = 16 << 20;
 /// Beyond this a generation is no generation: it must leave room to count on.
@@ -52,18 +53,21 @@ pub async fn desired(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let newer = c.hub.of(who.id);
     loop {
         // Registered before looking, so that a change in between is not missed.
-        let mut told = std::pin::pin!(newer.notified());
+        let mut told = std::pin::pin!(newer.changed());
         told.as_mut().enable();
+        let begun = Instant::now();
         let proof = proof.clone();
         let document = c.db.read(move |tx| {
             let host = known(tx, &proof)?;
             if host.generation > since { document::make(tx, &host).map(Some) } else { Ok(None) }
         });
         if let Some(document) = document.await? {
-            return Reply::json_of(200, &document);
+            let reply = Reply::json_of(200, &document);
+            newer.took(begun.elapsed());
+            return reply;
         }
         tokio::select! {
-            () = told => tokio::time::sleep(GATHER).await,
+            () = told => tokio::time::sleep(GATHER.max(newer.last_took() * GATHER_TIMES)).await,
             () = tokio::time::sleep_until(until) => return Ok(Reply::empty(204)),
         }
     }

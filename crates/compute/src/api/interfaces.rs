@@ -85,20 +85,19 @@ pub async fn show(c: Arc<Compute>, req: Req) -> Result<Reply> {
     Ok(Reply::json(200, &json!({"interfaceAttachment": interface(&req, found)})))
 }
 
-/// `GET /servers/{id}/os-security-groups`.
+/// `GET /servers/{id}/os-security-groups`. Their rules are Network's to show.
 pub async fn security_groups(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let (id, auth) = (server_id(&req)?, req.auth.clone());
-    let (project, mut names) =
-        c.db.read(move |tx| {
-            let s = visible(tx, &auth, id)?;
-            Ok((s.project_id, for_compute::security_groups(tx, &[id])?))
-        })
-        .await?;
-    let groups: Vec<Value> = names
-        .remove(&id)
-        .unwrap_or_default()
+    let groups = c.db.read(move |tx| {
+        visible(tx, &auth, id)?;
+        for_compute::groups_of(tx, id)
+    });
+    let groups: Vec<Value> = groups
+        .await?
         .into_iter()
-        .map(|name| json!({"id": name, "name": name, "description": "", "rules": [], "tenant_id": project}))
+        .map(|g| {
+            json!({"id": g.id, "name": g.name, "description": g.description, "rules": [], "tenant_id": g.project})
+        })
         .collect();
     Ok(Reply::json(200, &json!({"security_groups": groups})))
 }

@@ -354,6 +354,13 @@ async fn parts_of_a_server() {
         );
         let groups = w.get(&format!("/servers/{id}/os-security-groups")).await;
         assert_eq!(groups["security_groups"][0]["name"], "default");
+        assert_ne!(groups["security_groups"][0]["id"], "default");
+        w.act(id, json!({"removeSecurityGroup": {"name": "default"}})).await.expect(202);
+        w.act(id, json!({"removeSecurityGroup": {"name": "default"}})).await.expect(404);
+        assert_eq!(w.get(&format!("/servers/{id}")).await["server"].get("security_groups"), None);
+        w.act(id, json!({"addSecurityGroup": {"name": "nope"}})).await.expect(404);
+        w.act(id, json!({"addSecurityGroup": {"name": "default"}})).await.expect(202);
+        w.act(id, json!({"addSecurityGroup": {"name": "default"}})).await.expect(202);
         let actions = w.get(&format!("/servers/{id}/os-instance-actions")).await;
         let request = actions["instanceActions"][0]["request_id"].as_str().unwrap().to_owned();
         let one =

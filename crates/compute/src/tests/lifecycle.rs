@@ -290,3 +290,31 @@ async fn deleting_waits_for_the_host_unless_it_was_disabled() {
         w.nothing_left().await;
     }
 }
+
+#[tokio::test]
+async fn a_new_server_gives_silent_hosts_a_moment() {
+    for w in worlds().await {
+        // Known, and not heard of since the region started.
+        let mut host = w.host("h1").await;
+        let id = w.create("one").await;
+        w.engine.run_one(&id.to_string(), true).await.unwrap();
+        assert_eq!(w.status(id).await, "BUILD");
+        let reason = w.why(id).await["life_cycle"]["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains("1 has not reported lately. Waiting a moment"), "{reason}");
+        host.turn(&w).await;
+        w.db.write(move |tx| store::work::wake(tx, &id.to_string())).await.unwrap();
+        w.until(&mut host, id, "ACTIVE").await;
+        // One that has been silent for long is given up on.
+        let late = w.create("two").await;
+        let long_ago = Micros(Micros::now().0 - 3_600_000_000);
+        w.db.write(move |tx| {
+            tx.exec("UPDATE host SET seen_at = $1", params![long_ago])?;
+            tx.exec("UPDATE server SET created_at = $1", params![long_ago])
+        })
+        .await
+        .unwrap();
+        w.engine.run_one(&late.to_string(), true).await.unwrap();
+        let server = w.get(&format!("/servers/{late}")).await["server"].clone();
+        assert_eq!(server["fault"]["message"], "No valid host was found. 1 host: 1 has not reported lately.");
+    }
+}
