@@ -8,7 +8,7 @@ use crate::site::{Site, write_private};
 use base::{HostId, ImageId, Result};
 use ipnet::Ipv4Net;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the person at the terminal is told.
 pub struct Welcome {
@@ -73,7 +73,29 @@ fn write_clouds(site: &Site, admin: &str, demo: &str) -> Result<PathBuf> {
     );
     let file = site.file("clouds.yaml");
     write_private(&file, &text)?;
+    hand_over(&file)?;
+    hand_over(&site.file("admin-password"))?;
     Ok(file)
+}
+
+/// Who started us by sudo wants to read these as themselves. Nobody else may.
+fn hand_over(file: &Path) -> Result<()> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+    if let (Some(user), Some(group)) = (number("SUDO_UID"), number("SUDO_GID")) {
+        std::os::unix::fs::chown(file, Some(user), Some(group))?;
+    }
+    Ok(())
+}
+
+/// How to call this program: by its name where the shell would find it, else by its path.
+fn program() -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let me = std::env::current_exe().unwrap_or_else(|_| "hanok".into());
+    let found = std::env::split_paths(&path).map(|dir| dir.join("hanok")).find(|p| p.is_file());
+    match found.and_then(|p| p.canonicalize().ok()) {
+        Some(found) if found == me => "hanok".to_owned(),
+        _ => me.display().to_string(),
+    }
 }
 
 /// The last lines of a start: where it is, how to get in, what to try.
@@ -96,6 +118,6 @@ pub fn tell(config: &Config, welcome: &Welcome, public: Ipv4Net) {
     say("Three things to try in another terminal:");
     say(&format!("  export OS_CLIENT_CONFIG_FILE={clouds} OS_CLOUD=demo"));
     say("  openstack server create --image mini --flavor nano --network private --wait first");
-    say("  hanok console first");
+    say(&format!("  {} console first", program()));
     say("ready");
 }
