@@ -7,6 +7,7 @@
 
 mod auth;
 pub mod body;
+mod linger;
 pub mod micro;
 pub mod page;
 mod policy;

@@ -1,5 +1,6 @@
 //! A service's route table, and the one place where a request becomes a [`Req`] and a `Fault` an answer.
 
+use crate::linger::lingering;
 use crate::{Auth, Authority, Microversions, Query, Reply, Req, Rule, Style, Version};
 use axum::Router;
 use axum::extract::{FromRequestParts, RawPathParams, Request, ws::WebSocketUpgrade};
@@ -165,6 +166,7 @@ impl Front {
     async fn serve<S>(&self, route: &Route<S>, state: Arc<S>, request: Request) -> Response {
         let request_id = new_request_id();
         let (parts, body) = request.into_parts();
+        let body = lingering(body);
         let micro = self.micro.map_or(Ok(Version::default()), |m| m.of(&parts.headers));
         let version = *micro.as_ref().unwrap_or(&Version::default());
         let base = self.base(&parts.headers);
