@@ -163,6 +163,10 @@ pub fn fault(e: postgres::Error) -> Fault {
             "Something that this refers to does not exist, or is still in use.",
         )
         .because(e),
+        Some(&SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE) => Fault::unavailable(
+            "Another change at the same moment was in the way. Nothing was changed; try again.",
+        )
+        .because(e),
         Some(&SqlState::DISK_FULL) => {
             Fault::unavailable("The disk that holds the database is full. Free some space and try again.")
                 .because(e)
