@@ -4,6 +4,7 @@
 //! network ──▶ hosts with a bound port on it, or on a network that one of its routers joins to it;
 //!             the homes of its routers, also of those that have their gateway on it
 //! router  ──▶ hosts with a bound port on any of its networks; its home
+//! gateway, floating IP ──▶ the home of the router
 //! group   ──▶ rules: hosts with a bound port in it; members: hosts with a bound port in a group that
 //!             names it as a peer
 //! ```
@@ -52,6 +53,12 @@ pub fn hosts_of_router(tx: &Tx<'_>, router: RouterId) -> Result<Vec<HostId>> {
     )
 }
 
+/// The host that does a router's SNAT and floating IPs: its gateway is in no other document.
+pub fn home_of(tx: &Tx<'_>, router: RouterId) -> Result<Vec<HostId>> {
+    let sql = "SELECT home_host_id FROM router WHERE id = $1 AND home_host_id IS NOT NULL";
+    tx.rows(sql, params![router], |r| r.get(0))
+}
+
 /// Hosts that filter by the rules of these groups.
 pub fn hosts_of_groups(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<HostId>> {
     if groups.is_empty() {
@@ -84,7 +91,7 @@ pub fn hosts_of_members(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<H
 /// routers' legs are held by anybody.
 pub fn hosts_of_ports(tx: &Tx<'_>, ports: &[Port]) -> Result<Vec<HostId>> {
     let held: Vec<&Port> =
-        ports.iter().filter(|p| p.host.is_some() || p.device_owner.starts_with("network:router")).collect();
+        ports.iter().filter(|p| p.host.is_some() || p.device_owner == "network:router_interface").collect();
     let mut networks: Vec<NetworkId> = held.iter().map(|p| p.network).collect();
     networks.sort_unstable();
     networks.dedup();
@@ -93,6 +100,10 @@ pub fn hosts_of_ports(tx: &Tx<'_>, ports: &[Port]) -> Result<Vec<HostId>> {
     groups.dedup();
     let mut hosts = hosts_of_networks(tx, &networks)?;
     hosts.extend(hosts_of_members(tx, &groups)?);
+    for p in ports.iter().filter(|p| p.device_owner == "network:router_gateway") {
+        let sql = "SELECT home_host_id FROM router WHERE gateway_port_id = $1 AND home_host_id IS NOT NULL";
+        hosts.extend(tx.rows(sql, params![p.id], |r| r.get::<HostId>(0))?);
+    }
     Ok(hosts)
 }
 
@@ -102,6 +113,10 @@ pub fn networks(tx: &Tx<'_>, networks: &[NetworkId]) -> Result<()> {
 
 pub fn router(tx: &Tx<'_>, id: RouterId) -> Result<()> {
     store::host::touch_all(tx, hosts_of_router(tx, id)?)
+}
+
+pub fn home(tx: &Tx<'_>, router: RouterId) -> Result<()> {
+    store::host::touch_all(tx, home_of(tx, router)?)
 }
 
 pub fn group(tx: &Tx<'_>, id: SecurityGroupId) -> Result<()> {

@@ -190,7 +190,7 @@ pub fn detach(f: &mut Floating) {
 }
 
 pub fn touch_router(tx: &Tx<'_>, f: &Floating) -> Result<()> {
-    f.router.map_or(Ok(()), |r| touch::router(tx, r))
+    f.router.map_or(Ok(()), |r| touch::home(tx, r))
 }
 
 /// Takes floating IPs off a port that goes, or off those of its addresses that it has no longer.

@@ -160,6 +160,7 @@ pub fn create_rule(tx: &Tx<'_>, caller: &Caller, new: &NewRule) -> Result<Rule> 
         visible(tx, caller, peer)?;
     }
     let r = rule(new, &g.std.project);
+    table::bump(tx, "security_group", &g.id.to_string())?;
     take(tx, &g.std.project, "security_group_rule")?;
     if !table::group::insert_rule(tx, &r)? {
         return Err(err::conflict(
@@ -167,7 +168,6 @@ pub fn create_rule(tx: &Tx<'_>, caller: &Caller, new: &NewRule) -> Result<Rule> 
             format!("Security group rule already exists in group {}.", g.id),
         ));
     }
-    table::bump(tx, "security_group", &g.id.to_string())?;
     touch::group(tx, g.id)?;
     Ok(r)
 }

@@ -118,13 +118,17 @@ pub fn only_default(tx: &Tx<'_>, but: NetworkId) -> Result<()> {
     }
 }
 
-/// Deletes a network with its subnets. Ports of others keep it (409).
+/// Deletes a network with its subnets, and the floating IPs on it that lead nowhere. Other ports keep it
+/// (409).
 pub fn delete(tx: &Tx<'_>, n: &Network) -> Result<()> {
     let why = format!(
         "Unable to complete operation on network {}. There are one or more ports still in use on the network.",
         n.id
     );
     let hosts = touch::hosts_of_networks(tx, &[n.id])?;
+    for f in table::floating::find(tx, "t.network_id = $1 AND t.port_id IS NULL", params![n.id])? {
+        super::floating::delete(tx, &f)?;
+    }
     let ports = table::port::find(tx, "t.network_id = $1", params![n.id])?;
     if ports.iter().any(|p| p.device_owner != "network:dhcp") {
         return Err(err::conflict("NetworkInUse", why));

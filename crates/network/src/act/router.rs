@@ -291,7 +291,7 @@ pub fn clear_gateway(tx: &Tx<'_>, r: &mut Router) -> Result<()> {
             ),
         ));
     }
-    store::host::touch_all(tx, touch::hosts_of_router(tx, r.id)?)?;
+    touch::home(tx, r.id)?;
     r.gateway_port = None;
     r.home = None;
     table::router::update(tx, r)?;
@@ -318,7 +318,8 @@ pub fn settle_homes(tx: &Tx<'_>) -> Result<()> {
     for id in homeless {
         let Some(host) = least_loaded(tx)? else { return Ok(()) };
         tx.exec("UPDATE router SET home_host_id = $2 WHERE id = $1", params![id, host])?;
-        touch::router(tx, id)?;
+        // The home holds the router's networks from now on, whether it has guests on them or not.
+        touch::home(tx, id)?;
     }
     Ok(())
 }

@@ -65,9 +65,10 @@ pub fn create(tx: &Tx<'_>, caller: &Caller, new: New) -> Result<Subnet> {
         return Err(err::policy("create_subnet"));
     }
     let s = checked(new)?;
-    take(tx, &s.std.project, "subnet")?;
-    // The network is held from here on, so that two overlapping subnets cannot come at once.
+    // The network is held from here on, so that two overlapping subnets cannot come at once. Parents are
+    // held before quotas everywhere, so that nobody waits in a circle.
     table::bump(tx, "network", &s.network.to_string())?;
+    take(tx, &s.std.project, "subnet")?;
     for other in table::subnet::of_network(tx, s.network)? {
         if overlap(&other.cidr, &s.cidr) {
             return Err(err::invalid(format!(
@@ -267,13 +268,17 @@ fn check_pools(s: &Subnet) -> Result<()> {
     Ok(())
 }
 
-/// A subnet that the caller sees: an own one, or one of a network that everybody sees.
+/// A subnet that the caller sees: an own one, one of an own network, or of a shared one. That a network
+/// is external shows it to everybody, but not its subnets.
 pub fn visible(tx: &Tx<'_>, caller: &Caller, id: SubnetId) -> Result<Subnet> {
     let s = table::subnet::by_id(tx, id)?.ok_or_else(|| err::no_subnet(id))?;
-    if caller.owns(&s.std.project) || super::network::visible(tx, caller, s.network).is_ok() {
+    if caller.owns(&s.std.project) {
         return Ok(s);
     }
-    Err(err::no_subnet(id))
+    match table::network::by_id(tx, s.network)? {
+        Some(n) if n.shared || caller.owns(&n.std.project) => Ok(s),
+        _ => Err(err::no_subnet(id)),
+    }
 }
 
 /// Deletes a subnet. Addresses in use keep it (409), but for those that guests made by themselves.

@@ -177,7 +177,7 @@ impl Noun for Floatings {
         }
         table::floating::update(tx, &f)?;
         for router in [before, f.router].into_iter().flatten() {
-            crate::touch::router(tx, router)?;
+            crate::touch::home(tx, router)?;
         }
         Ok(())
     }

@@ -225,7 +225,7 @@ impl Noun for Routers {
     fn update(tx: &Tx<'_>, caller: &Caller, mut r: Router, c: Change) -> Result<()> {
         r.std.name = c.name.unwrap_or(r.std.name);
         r.std.description = c.description.unwrap_or(r.std.description);
-        let matters = c.admin_up.is_some() || c.gateway.is_some() || c.routes.is_some();
+        let (everywhere, outside) = (c.admin_up.is_some() || c.routes.is_some(), c.gateway.is_some());
         r.admin_up = c.admin_up.unwrap_or(r.admin_up);
         apply(tx, caller, &mut r, c.gateway)?;
         if let Some(routes) = c.routes {
@@ -233,7 +233,11 @@ impl Noun for Routers {
             r.routes = routes;
         }
         table::router::update(tx, &r)?;
-        if matters { touch::router(tx, r.id) } else { Ok(()) }
+        match (everywhere, outside) {
+            (true, _) => touch::router(tx, r.id),
+            (false, true) => touch::home(tx, r.id),
+            (false, false) => Ok(()),
+        }
     }
     fn delete(tx: &Tx<'_>, _caller: &Caller, r: Router) -> Result<()> {
         act::router::delete(tx, r)

@@ -184,6 +184,12 @@ fn icmp(kind: Option<i64>, code: Option<i64>) -> Result<Span> {
     Ok((kind.and_then(|n| u16::try_from(n).ok()), code.and_then(|n| u16::try_from(n).ok())))
 }
 
+/// A group's id. One that does not even look like an id is a group that does not exist.
+fn group_id(o: &Obj, field: &str) -> Result<Option<SecurityGroupId>> {
+    let Some(text) = o.opt_str(field, fields::TEXT)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| err::no_group(text))
+}
+
 fn ethertype(o: &Obj) -> Result<bool> {
     let given = o.opt_str("ethertype", fields::TEXT)?.unwrap_or_else(|| "IPv4".into());
     match given.to_ascii_lowercase().as_str() {
@@ -290,7 +296,7 @@ impl Noun for Rules {
         let v6 = ethertype(o)?;
         let (protocol, proto) = protocol(o, v6)?;
         let (min, max) = ports(o, proto, &protocol)?;
-        let remote_group: Option<SecurityGroupId> = o.opt_id("remote_group_id")?;
+        let remote_group = group_id(o, "remote_group_id")?;
         let remote_prefix = remote_prefix(o, v6)?;
         if let Some(id) = o.opt_str("remote_address_group_id", fields::TEXT)? {
             return Err(Fault::not_found(format!("Address group {id} could not be found."))
@@ -303,7 +309,8 @@ impl Noun for Rules {
             ));
         }
         Ok(NewRule {
-            group: o.id("security_group_id")?,
+            group: group_id(o, "security_group_id")?
+                .ok_or_else(|| Fault::bad_request("'security_group_id' is required: whose rule it is."))?,
             description: fields::text(o, "description")?,
             ingress,
             v6,

@@ -189,9 +189,7 @@ impl Noun for Subnets {
     }
     fn seen(q: &mut Sql, project: &str) {
         q.push(" AND (t.project_id = ").bind(project);
-        q.push(
-            " OR t.network_id IN (SELECT id FROM network WHERE shared = 1 OR external = 1 OR project_id = ",
-        );
+        q.push(" OR t.network_id IN (SELECT id FROM network WHERE shared = 1 OR project_id = ");
         q.bind(project).push("))");
     }
     fn views(tx: &Tx<'_>, _caller: &Caller, rows: Vec<Subnet>) -> Result<Vec<View>> {

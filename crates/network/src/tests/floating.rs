@@ -211,5 +211,11 @@ async fn external_addresses_run_out() {
         )
         .await;
         assert_eq!(w.used(DEMO, "floatingip").await, 2);
+        // Nobody outside sees the subnets; with the network go the addresses that lead nowhere.
+        let list = format!("/subnets?network_id={}", n.as_str().unwrap());
+        assert!(w.get("demo", &list).await["subnets"].as_array().unwrap().is_empty());
+        w.remove("admin", &format!("/networks/{}", n.as_str().unwrap())).await;
+        assert_eq!(w.used(DEMO, "floatingip").await, 0);
+        assert_eq!(w.count("SELECT COUNT(*) FROM port").await, 0);
     }
 }

@@ -140,6 +140,7 @@ async fn what_a_rule_may_not_be() {
             (json!({"remote_group_id": SecurityGroupId::new()}), 404, "SecurityGroupNotFound"),
             (json!({"remote_group_id": foreign}), 404, "SecurityGroupNotFound"),
             (json!({"security_group_id": foreign}), 404, "SecurityGroupNotFound"),
+            (json!({"remote_group_id": "nonsense"}), 404, "SecurityGroupNotFound"),
         ] {
             let mut r = json!({"security_group_id": g, "direction": "ingress"});
             r.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());

@@ -12,4 +12,5 @@ mod ports;
 mod quotas;
 mod routers;
 mod routes;
+mod touches;
 mod world;
