@@ -12,15 +12,15 @@ const UUID: &str = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-f
 pub async fn show(_: Arc<Image>, req: Req) -> Result<Reply> {
     let schema = match req.text_param("name") {
         "image" => image(),
-        "images" => list("images", "image", &image()),
+        "images" => list("images", &image()),
         "member" => member(),
-        "members" => list("members", "member", &member()),
+        "members" => list("members", &member()),
         other => return Err(Fault::not_found(format!("There is no schema {other}."))),
     };
     Ok(Reply::json(200, &schema))
 }
 
-fn list(name: &str, _of: &str, item: &Value) -> Value {
+fn list(name: &str, item: &Value) -> Value {
     let mut schema = json!({
         "name": name,
         "properties": {
