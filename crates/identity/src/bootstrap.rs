@@ -6,7 +6,9 @@ use crate::model::{
 };
 use crate::secret;
 use crate::table::{self, grant::SYSTEM};
-use base::{DomainId, EndpointId, Fault, Kind, ProjectId, RegionId, Result, RoleId, ServiceId, UserId};
+use base::{
+    DomainId, EndpointId, Fault, Kind, Micros, ProjectId, RegionId, Result, RoleId, ServiceId, UserId,
+};
 use serde::{Deserialize, Serialize};
 use store::{Db, Topic, Tx, params};
 
@@ -173,6 +175,7 @@ fn user(tx: &Tx<'_>, domain: &DomainId, name: &str, project: &ProjectId, hash: S
         enabled: true,
         default_project_id: Some(project.clone()),
         password_hash: Some(hash),
+        password_at: Some(Micros::now()),
         extra: Extra::new(),
     };
     table::user::insert(tx, &account)?;

@@ -3,6 +3,7 @@
 //! Every failure is the same 401, and a user who does not exist takes as long as one who does; the
 //! reason goes to the log. Only a request that is not understood at all is told why (400).
 
+use crate::model::Account;
 use crate::resolve::resolve;
 use crate::session::Session;
 use crate::token::{Target, Token, audit_id};
@@ -47,6 +48,8 @@ struct Proof {
     chain: Option<String>,
     /// An application credential holds its token to its project.
     credential: Option<(String, ProjectId)>,
+    /// When the password was set that was proved.
+    password_at: Option<Micros>,
 }
 
 /// A new token and what it stands for.
@@ -155,6 +158,7 @@ fn both(a: Proof, b: Proof) -> Result<Proof> {
         expires_at: a.expires_at.min(b.expires_at),
         chain: a.chain.or(b.chain),
         credential: a.credential.or(b.credential),
+        password_at: a.password_at.or(b.password_at),
     })
 }
 
@@ -169,16 +173,21 @@ async fn by_password(identity: &Identity, how: &Obj, issued_at: Micros) -> Resul
     let secret = user.str("password", LONGEST)?;
     let naming = naming(&user)?;
     let found = identity.db.read(move |tx| find_user(tx, &naming)).await?;
-    let (id, hash) = found.unwrap_or_else(|| (UserId(String::new()), None));
-    if !identity.secrets.check(id.as_str(), secret, hash).await? {
+    let (owner, hash) = match &found {
+        Some(a) => (a.id.as_str(), a.password_hash.clone()),
+        None => ("", None),
+    };
+    let good = identity.secrets.check(owner, secret, hash).await?;
+    let Some(account) = found.filter(|_| good) else {
         return Err(Fault::unauthorized().because("wrong user or password"));
-    }
+    };
     Ok(Proof {
-        user: id,
+        user: account.id,
         methods: vec!["password".into()],
         expires_at: expiry(issued_at),
         chain: None,
         credential: None,
+        password_at: account.password_at,
     })
 }
 
@@ -198,6 +207,7 @@ async fn by_token(identity: &Identity, how: &Obj) -> Result<Proof> {
         expires_at: old.expires_at,
         chain: old.audit_ids.last().cloned(),
         credential,
+        password_at: old.password_at,
     })
 }
 
@@ -213,7 +223,7 @@ async fn by_credential(identity: &Identity, how: &Obj, issued_at: Micros) -> Res
         .read(move |tx| match (id, named) {
             (Some(id), _) => table::credential::find(tx, &id),
             (None, Some((user, name))) => match find_user(tx, &user)? {
-                Some((user, _)) => table::credential::by_name(tx, &user, &name),
+                Some(user) => table::credential::by_name(tx, &user.id, &name),
                 None => Ok(None),
             },
             (None, None) => Ok(None),
@@ -232,18 +242,18 @@ async fn by_credential(identity: &Identity, how: &Obj, issued_at: Micros) -> Res
         expires_at: found.expires_at.map_or(end, |at| at.min(end)),
         chain: None,
         credential: Some((found.id, found.project_id)),
+        password_at: None,
     })
 }
 
-fn find_user(tx: &Tx<'_>, naming: &Naming) -> Result<Option<(UserId, Option<String>)>> {
-    let account = match naming {
-        Naming::Id(id) => table::user::find(tx, &UserId(id.clone()))?,
+fn find_user(tx: &Tx<'_>, naming: &Naming) -> Result<Option<Account>> {
+    match naming {
+        Naming::Id(id) => table::user::find(tx, &UserId(id.clone())),
         Naming::Name { name, domain } => match find_domain(tx, domain)? {
-            Some(domain) => table::user::by_name(tx, &domain, name)?,
-            None => None,
+            Some(domain) => table::user::by_name(tx, &domain, name),
+            None => Ok(None),
         },
-    };
-    Ok(account.map(|a| (a.id, a.password_hash)))
+    }
 }
 
 fn find_domain(tx: &Tx<'_>, domain: &DomainRef) -> Result<Option<DomainId>> {
@@ -267,6 +277,7 @@ fn scoped(tx: &Tx<'_>, asked: &Asked, proof: &Proof, issued_at: Micros) -> Resul
             expires_at: proof.expires_at,
             audit_ids,
             credential: proof.credential.as_ref().map(|(id, _)| id.clone()),
+            password_at: proof.password_at,
         };
         let resolved = resolve(tx, &token)?;
         Ok(Arc::new(Session::new(token, resolved)))

@@ -38,6 +38,7 @@ pub struct Account {
     pub default_project_id: Option<ProjectId>,
     /// argon2id; none for a user who cannot log in by password.
     pub password_hash: Option<String>,
+    pub password_at: Option<Micros>,
     pub extra: Extra,
 }
 

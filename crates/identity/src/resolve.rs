@@ -34,6 +34,9 @@ fn no(why: &str) -> Fault {
 pub fn resolve(tx: &Tx<'_>, token: &Token) -> Result<Resolved> {
     let account = table::user::find(tx, &token.user)?.ok_or_else(|| no("the user does not exist"))?;
     let user = named_user(tx, &account)?;
+    if token.password_at.is_some() && token.password_at != account.password_at {
+        return Err(no("the password has been changed"));
+    }
     let scope = scope(tx, &token.target)?;
     let project = match &token.target {
         Target::Project(p) => p.as_str(),

@@ -35,6 +35,10 @@ pub struct Token {
     pub audit_ids: Vec<String>,
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
+    /// When the password was set that it was made with. It is good only with that password, even if the
+    /// login ran while the password was being changed.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub password_at: Option<Micros>,
 }
 
 impl Token {
@@ -75,6 +79,7 @@ mod tests {
             expires_at: Micros::now(),
             audit_ids: vec![audit_id()],
             credential: None,
+            password_at: Some(Micros::now()),
         };
         assert_eq!(Token::from_bytes(&token.to_bytes().unwrap()).unwrap(), token);
         for bad in [&b""[..], b"{}", b"[1]", b"{\"u\":1}", b"\xff\xfe"] {

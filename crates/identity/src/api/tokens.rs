@@ -11,7 +11,11 @@ use std::sync::Arc;
 /// POST /v3/auth/tokens (`?nocatalog`).
 pub async fn issue(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let body = req.json().await?;
-    let issued = login::login(&identity, &body).await?;
+    let issued = login::login(&identity, &body).await.inspect_err(|fault| {
+        if fault.kind == Kind::Unauthorized {
+            tracing::info!(request_id = req.request_id, %fault, "login refused");
+        }
+    })?;
     answer(&identity, &req, 201, &issued.session, &issued.token).await
 }
 

@@ -6,7 +6,7 @@ use super::{
 use crate::model::Account;
 use crate::{Identity, table};
 use api::{Obj, Reach, Reply, Req};
-use base::{Fault, ProjectId, Result, UserId};
+use base::{Fault, Micros, ProjectId, Result, UserId};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{Sql, Tx, log::audit};
@@ -71,10 +71,12 @@ pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
         enabled: flag(&obj, "enabled")?.unwrap_or(true),
         default_project_id: obj.opt_str("default_project_id", SHORT_NAME)?.map(ProjectId),
         password_hash: None,
+        password_at: None,
         extra: unknown(&obj, KNOWN)?,
     };
     if let Some(password) = password(&obj, "password")? {
         account.password_hash = Some(identity.secrets.hash(password).await?);
+        account.password_at = Some(Micros::now());
     }
     let who = req.who();
     let account = identity

@@ -1,3 +1,5 @@
+//! Rows of domains. A domain goes with everything in it; the API asks that it be disabled first.
+
 use super::{extra, extra_text, missing, taken};
 use crate::model::Domain;
 use base::{DomainId, Micros, Result};

@@ -1,3 +1,5 @@
+//! Rows of the catalogue's endpoints.
+
 use super::{extra, extra_text, missing};
 use crate::model::Endpoint;
 use base::{EndpointId, Micros, Result};

@@ -1,3 +1,5 @@
+//! Rows of groups (table `account_group`) and of who is in them.
+
 use super::{extra, extra_text, missing, taken};
 use crate::model::Group;
 use base::{GroupId, Micros, Result, UserId};

@@ -1,3 +1,5 @@
+//! Rows of projects, their tree and their tags. A project's place never changes, so the tree has no circles.
+
 use super::{extra, extra_text, missing, taken};
 use crate::model::Project;
 use base::{DomainId, Micros, ProjectId, Result};

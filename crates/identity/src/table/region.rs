@@ -1,3 +1,5 @@
+//! Rows of regions, which stand in a tree.
+
 use super::{extra, extra_text, missing};
 use crate::model::Region;
 use base::{Fault, Micros, RegionId, Result};

@@ -1,3 +1,5 @@
+//! Rows of roles and of what they imply.
+
 use super::{extra, extra_text, missing, taken};
 use crate::model::Role;
 use base::{DomainId, Micros, Result, RoleId};

@@ -1,3 +1,5 @@
+//! Rows of the catalogue's services.
+
 use super::{extra, extra_text, missing};
 use crate::model::Service;
 use base::{Micros, Result, ServiceId};

@@ -1,10 +1,13 @@
+//! Rows of users (table `account`). The password's hash is written apart from the rest.
+
 use super::{extra, extra_text, missing, taken};
 use crate::model::Account;
 use base::{DomainId, Micros, Result, UserId};
 use store::{Row, Tx, params};
 
 pub const SELECT: &str =
-    "SELECT id, domain_id, name, description, enabled, default_project_id, password_hash, extra
+    "SELECT id, domain_id, name, description, enabled, default_project_id, password_hash,
+            password_at, extra
      FROM account WHERE 1 = 1";
 
 pub fn row(r: &Row<'_>) -> Result<Account> {
@@ -16,7 +19,8 @@ pub fn row(r: &Row<'_>) -> Result<Account> {
         enabled: r.get(4)?,
         default_project_id: r.get(5)?,
         password_hash: r.get(6)?,
-        extra: extra(r, 7)?,
+        password_at: r.get(7)?,
+        extra: extra(r, 8)?,
     })
 }
 
@@ -33,7 +37,6 @@ pub fn by_name(tx: &Tx<'_>, domain: &DomainId, name: &str) -> Result<Option<Acco
 }
 
 pub fn insert(tx: &Tx<'_>, a: &Account) -> Result<()> {
-    let now = Micros::now();
     tx.exec_unique(
         "INSERT INTO account (id, domain_id, name, description, enabled, default_project_id, password_hash,
                               password_at, extra, created_at)
@@ -46,9 +49,9 @@ pub fn insert(tx: &Tx<'_>, a: &Account) -> Result<()> {
             a.enabled,
             a.default_project_id.as_ref(),
             &a.password_hash,
-            a.password_hash.as_ref().map(|_| now),
+            a.password_at,
             extra_text(&a.extra)?,
-            now,
+            Micros::now(),
         ],
         || taken("user", &a.name, Some(a.domain_id.as_str())),
     )?;

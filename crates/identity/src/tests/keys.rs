@@ -154,6 +154,25 @@ async fn an_expired_token_is_bad() {
     assert!(w.identity.session(&sealed).await.is_ok());
 }
 
+/// As of a login that ran while the password was being changed: newer than the revocation, and yet made
+/// with the old password.
+#[tokio::test]
+async fn a_token_is_good_only_with_the_password_it_was_made_with() {
+    for w in worlds().await {
+        let admin = w.admin().await;
+        let mut token = w.identity.session(&w.demo().await).await.unwrap().token.clone();
+        let path = format!("/v3/users/{}", token.user);
+        w.call("PATCH", &path, &admin, json!({"user": {"password": "another"}})).await.of(200);
+        token.issued_at = Micros::now().plus(Duration::from_secs(1));
+        let sealed = w.identity.keys.seal(&token.to_bytes().unwrap()).unwrap();
+        assert_eq!(w.identity.session(&sealed).await.err().unwrap().kind, Kind::Unauthorized);
+        let again = w.token(json!({"identity": password("demo", "another")})).await;
+        let derived =
+            w.token(json!({"identity": super::by_token(&again), "scope": super::project("demo")})).await;
+        assert!(w.good(&again).await && w.good(&derived).await);
+    }
+}
+
 /// Whatever is sent as a token is refused, and nothing falls over.
 #[test]
 fn nonsense_is_no_token() {
