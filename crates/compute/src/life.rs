@@ -10,7 +10,7 @@
 //!                                   ▼
 //!                    Deleting ─ the host says the guest is gone ─▶ (no row)
 //! ```
-//! The API writes intent (`want_power`, `boots`, `delete_at`), touches the host's document and wakes. A
+//! The API writes intent (`want_power`, `boots`, `delete_at`; the host's document shows it) and wakes. A
 //! step reads the server anew, compares intent with what its host reported, and writes facts in the same
 //! transaction as the move. No step acts on the world: the document does, so steps may run twice.
 
@@ -300,11 +300,11 @@ fn cannot_start(at: &State, seen: &Seen) -> Step<State> {
 
 /// Delete was asked: on to waiting for the host, or at once gone where no host ever had it.
 fn depart(seen: &Seen) -> Step<State> {
-    match &seen.host {
-        // The document left this server out before this generation was read.
-        Some(host) => Step::go(State::Deleting { generation: host.generation }),
-        None => gone(seen),
-    }
+    let Some(host) = &seen.host else { return gone(seen) };
+    // A document of the generation that was read may still hold the guest: the host may have been chosen
+    // while delete was asked. Any later one is without it.
+    let (id, generation) = (host.id, host.generation + 1);
+    Step::go(State::Deleting { generation }).also(move |tx| store::host::touch(tx, id))
 }
 
 fn deleting(seen: &Seen, generation: u64) -> Step<State> {

@@ -44,7 +44,9 @@ async fn write(
 ) -> Result<Pairs> {
     let most = c.limits.metadata_items;
     c.db.write(move |tx| {
-        let s = changeable(tx, &auth, id)?;
+        changeable(tx, &auth, id)?;
+        // The guest reads it from its metadata service.
+        server::touch(tx, id)?;
         if replace {
             server::clear_metadata(tx, id, None)?;
         }
@@ -53,8 +55,6 @@ async fn write(
         if most >= 0 && all.len() as u64 > most.unsigned_abs() {
             return Err(Fault::quota(format!("Maximum number of metadata items exceeds {most}")));
         }
-        // The guest reads it from its metadata service.
-        s.host_id.map_or(Ok(()), |h| store::host::touch(tx, h))?;
         Ok(all)
     })
     .await
@@ -96,11 +96,9 @@ pub async fn put(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
 pub async fn delete(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let (id, auth, key) = (server_id(&req)?, req.auth.clone(), req.text_param("key").to_owned());
     c.db.write(move |tx| {
-        let s = changeable(tx, &auth, id)?;
-        if server::clear_metadata(tx, id, Some(&key))? == 0 {
-            return Err(missing(&key));
-        }
-        s.host_id.map_or(Ok(()), |h| store::host::touch(tx, h))
+        changeable(tx, &auth, id)?;
+        server::touch(tx, id)?;
+        if server::clear_metadata(tx, id, Some(&key))? == 0 { Err(missing(&key)) } else { Ok(()) }
     })
     .await?;
     Ok(Reply::empty(204))

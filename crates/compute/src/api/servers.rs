@@ -338,7 +338,9 @@ pub async fn update(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let full =
         c.db.write(move |tx| {
             let s = changeable(tx, &auth, id)?;
-            let renamed = name.as_ref().is_some_and(|n| *n != s.name);
+            if name.as_ref().is_some_and(|n| *n != s.name) {
+                server::touch(tx, id)?;
+            }
             tx.exec(
                 "UPDATE server SET name = $2, access_ipv4 = $3, access_ipv6 = $4, disk_config = $5,
                    description = $6, updated_at = $7 WHERE id = $1",
@@ -352,10 +354,6 @@ pub async fn update(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
                     Micros::now()
                 ],
             )?;
-            if let Some(host) = s.host_id.filter(|_| renamed) {
-                // The metadata service tells the guest its name.
-                store::host::touch(tx, host)?;
-            }
             log::audit(tx, &who, "server.update", &id.to_string())?;
             only(gather(tx, vec![visible(tx, &auth, id)?], &how)?)
         })
@@ -373,15 +371,12 @@ pub async fn delete(c: Arc<Compute>, req: Req) -> Result<Reply> {
 pub async fn remove(c: &Compute, req: &Req, id: base::ServerId) -> Result<()> {
     let (auth, who) = (req.auth.clone(), req.who());
     c.db.write(move |tx| {
-        let s = changeable(tx, &auth, id)?;
+        changeable(tx, &auth, id)?;
         if !server::want_gone(tx, id)? {
             return Ok(());
         }
         action::begin(tx, id, &who, "delete")?;
         log::audit(tx, &who, "server.delete", &id.to_string())?;
-        if let Some(host) = s.host_id {
-            store::host::touch(tx, host)?;
-        }
         work::wake(tx, &id.to_string())
     })
     .await

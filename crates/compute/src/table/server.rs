@@ -197,6 +197,17 @@ pub fn clear_tags(tx: &Tx<'_>, id: ServerId, tag: Option<&str>) -> Result<u64> {
     }
 }
 
+/// Says that what the guest reads of itself has changed: its host makes it known there. The row is held
+/// first, so that a host that is being chosen right now is not missed.
+pub fn touch(tx: &Tx<'_>, id: ServerId) -> Result<()> {
+    let host = tx.opt(
+        "UPDATE server SET updated_at = $2 WHERE id = $1 RETURNING host_id",
+        params![id, Micros::now()],
+        |r| r.get::<Option<HostId>>(0),
+    )?;
+    host.flatten().map_or(Ok(()), |h| store::host::touch(tx, h))
+}
+
 // ---------------------------------------------------------------------------------------- intent
 
 /// Asks for power on or off. A start is one more boot, so that a guest that shut itself down starts too.

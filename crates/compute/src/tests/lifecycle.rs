@@ -318,3 +318,20 @@ async fn a_new_server_gives_silent_hosts_a_moment() {
         assert_eq!(server["fault"]["message"], "No valid host was found. 1 host: 1 has not reported lately.");
     }
 }
+
+#[tokio::test]
+async fn a_host_that_was_given_a_server_must_say_that_it_let_go() {
+    for w in worlds().await {
+        let mut host = w.host("h1").await;
+        host.turn(&w).await;
+        let id = w.create("one").await;
+        w.engine.run_one(&id.to_string(), true).await.unwrap();
+        // It has the document with the guest, and is making it: nothing is reported of it yet.
+        host.fetch(&w, 0).await;
+        assert_eq!(host.document.as_ref().unwrap().guests.len(), 1);
+        w.delete(id).await.expect(204);
+        while w.engine.run_one(&id.to_string(), true).await.unwrap() == Ran::Committed {}
+        assert_eq!(w.status(id).await, "BUILD", "the host may be starting it this very moment");
+        w.until(&mut host, id, "GONE").await;
+    }
+}
