@@ -31,7 +31,7 @@ pub use life::{ServerLife, State};
 pub use limits::Limits;
 pub use routes::{agent_service, console_service, service};
 pub use table::flavor::first_start as flavors_first_start;
-pub use wire::{Blobs, NoBlobs};
+pub use wire::{Blobs, NoBlobs, Opening};
 
 use std::sync::Arc;
 use store::Db;

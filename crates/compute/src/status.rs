@@ -32,9 +32,13 @@ const OTHERS: &[&str] = &[
     "VERIFY_RESIZE",
 ];
 
-/// Which servers a status filter means; `None` when there is no such status.
-pub fn meant_by(status: &str) -> Option<Option<(&'static [VmState], Option<Task>)>> {
-    Some(Some(match status.to_ascii_uppercase().as_str() {
+/// Some of the servers: in one of these states and, if it is named, at this task.
+pub type Meant = (&'static [VmState], Option<Task>);
+
+/// Which servers a status filter means, none of them for a status that none reaches yet; `None` when
+/// there is no such status.
+pub fn meant_by(status: &str) -> Option<Vec<Meant>> {
+    let meant: Meant = match status.to_ascii_uppercase().as_str() {
         "ACTIVE" => (&[VmState::Active], None),
         "BUILD" => (&[VmState::Building], None),
         "SHUTOFF" => (&[VmState::Stopped], None),
@@ -42,6 +46,7 @@ pub fn meant_by(status: &str) -> Option<Option<(&'static [VmState], Option<Task>
         "DELETED" => (&[VmState::Deleted], None),
         "REBOOT" => (&[VmState::Active, VmState::Stopped], Some(Task::Rebooting)),
         "HARD_REBOOT" => (&[VmState::Active, VmState::Stopped], Some(Task::RebootingHard)),
-        other => return OTHERS.contains(&other).then_some(None),
-    }))
+        other => return OTHERS.contains(&other).then(Vec::new),
+    };
+    Some(vec![meant])
 }

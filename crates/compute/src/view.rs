@@ -142,7 +142,7 @@ const FIELDS: &[Field] = &[
     }),
     field("security_groups", 1, Seen::All, LATE, |f, _| {
         let groups: Vec<Value> = f.groups.iter().map(|name| json!({"name": name})).collect();
-        (!groups.is_empty()).then(|| Value::Array(groups))
+        (!groups.is_empty()).then_some(Value::Array(groups))
     }),
     field("OS-SRV-USG:launched_at", 1, Seen::All, LATE, |f, _| {
         Some(json!(f.server.launched_at.map(Micros::micros_bare)))

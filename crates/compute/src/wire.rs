@@ -19,16 +19,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// More console output than this is not passed on.
 const OUTPUT_MAX: usize = 4 << 20;
 
+/// The stored file and its length in bytes, once it is open.
+pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<(u64, tokio::fs::File)>> + Send + 'a>>;
+
 /// Image content by its SHA-512. The image store is the one; a region without images has [`NoBlobs`].
 pub trait Blobs: Send + Sync {
     /// The stored file and its length.
     ///
     /// # Errors
     /// `NotFound` when there is no such content.
-    fn open<'a>(
-        &'a self,
-        sha512: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<(u64, tokio::fs::File)>> + Send + 'a>>;
+    fn open<'a>(&'a self, sha512: &'a str) -> Opening<'a>;
 }
 
 /// No image content at all.
@@ -36,10 +36,7 @@ pub trait Blobs: Send + Sync {
 pub struct NoBlobs;
 
 impl Blobs for NoBlobs {
-    fn open<'a>(
-        &'a self,
-        sha512: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<(u64, tokio::fs::File)>> + Send + 'a>> {
+    fn open<'a>(&'a self, sha512: &'a str) -> Opening<'a> {
         Box::pin(async move { Err(Fault::not_found(format!("There is no image content {sha512} here."))) })
     }
 }

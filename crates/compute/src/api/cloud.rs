@@ -38,7 +38,7 @@ fn zone(name: &str, hosts: &[&Host], detail: bool) -> Value {
 }
 
 async fn availability(c: &Compute, detail: bool) -> Result<Reply> {
-    let hosts = c.db.read(|tx| host::all(tx)).await?;
+    let hosts = c.db.read(host::all).await?;
     let mut list: Vec<Value> = zones(&hosts).iter().map(|(name, hosts)| zone(name, hosts, detail)).collect();
     if list.is_empty() {
         list.push(zone("nova", &[], detail));
@@ -92,7 +92,7 @@ fn own(req: &Req, index: u32, binary: &str) -> Value {
 
 /// `GET /os-services`.
 pub async fn services(c: Arc<Compute>, req: Req) -> Result<Reply> {
-    let hosts = c.db.read(|tx| host::all(tx)).await?;
+    let hosts = c.db.read(host::all).await?;
     let mut all = vec![own(&req, 1, "nova-conductor"), own(&req, 2, "nova-scheduler")];
     all.extend(hosts.iter().map(|h| service(&req, h)));
     for filter in ["binary", "host"] {

@@ -149,7 +149,7 @@ pub async fn show(c: Arc<Compute>, req: Req) -> Result<Reply> {
 
 /// `GET /os-hypervisors/statistics`, until 2.87: sums over all hosts.
 pub async fn statistics(c: Arc<Compute>, _: Req) -> Result<Reply> {
-    let hosts = c.db.read(|tx| host::all(tx)).await?;
+    let hosts = c.db.read(host::all).await?;
     let mut v = json!({"count": hosts.len()});
     let least: u64 = hosts.iter().map(|h| h.facts.disk_free_bytes / GIB).sum();
     v["disk_available_least"] = json!(least);

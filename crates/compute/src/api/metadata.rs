@@ -1,6 +1,6 @@
 //! A server's own metadata.
 
-use super::create::metadata_pairs;
+use super::wish::metadata_pairs;
 use super::{changeable, server_id, visible};
 use crate::Compute;
 use crate::table::server;

@@ -18,6 +18,7 @@ pub mod tags;
 pub mod usage;
 pub mod versions;
 pub mod why;
+pub mod wish;
 
 use crate::model::Server;
 use crate::table::server;

@@ -196,15 +196,15 @@ fn whose(req: &Req) -> Result<Option<base::ProjectId>> {
 
 fn statuses(req: &Req, f: &mut Filter) -> Result<()> {
     for text in req.query.all("status") {
-        match meant_by(text) {
-            Some(Some((_, _))) if text.eq_ignore_ascii_case("deleted") => {
-                if !req.auth.is_admin() {
-                    return Err(Fault::forbidden("Only administrators may list deleted instances"));
-                }
-                f.deleted = Some(true);
+        if text.eq_ignore_ascii_case("deleted") {
+            if !req.auth.is_admin() {
+                return Err(Fault::forbidden("Only administrators may list deleted instances"));
             }
-            Some(Some(meant)) => f.states.push(meant),
-            Some(None) => {}
+            f.deleted = Some(true);
+            continue;
+        }
+        match meant_by(text) {
+            Some(meant) => f.states.extend(meant),
             None if at(req, 38) => return Err(bad_value("status", text)),
             None => {}
         }
@@ -328,10 +328,10 @@ pub async fn update(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         known.push("description");
     }
     o.only(&known)?;
-    let name = if o.has("name") { Some(super::create::server_name(&o)?) } else { None };
-    let v4 = super::create::access_ip(&o, "accessIPv4", false)?;
-    let v6 = super::create::access_ip(&o, "accessIPv6", true)?;
-    let disk_config = super::create::disk_config(&o)?;
+    let name = if o.has("name") { Some(super::wish::server_name(&o)?) } else { None };
+    let v4 = super::wish::access_ip(&o, "accessIPv4", false)?;
+    let v6 = super::wish::access_ip(&o, "accessIPv6", true)?;
+    let disk_config = super::wish::disk_config(&o)?;
     let description = o.has("description").then(|| o.opt_str("description", 255)).transpose()?;
     let (id, auth, look) = (server_id(&req)?, req.auth.clone(), look(&req, Place::Put));
     let (how, who) = (look.clone(), req.who());

@@ -1,7 +1,8 @@
 //! Lists of servers: filters, order, pages.
 
 use super::server::{COLUMNS, read};
-use crate::model::{Server, Task, VmState};
+use crate::model::Server;
+use crate::status::Meant;
 use base::{Fault, Micros, ProjectId, Result, ServerId};
 use store::{Row, Sql, Tx, Val, params};
 
@@ -16,7 +17,7 @@ pub struct Filter {
     pub deleted: Option<bool>,
     pub name: Option<String>,
     /// Any of these.
-    pub states: Vec<(&'static [VmState], Option<Task>)>,
+    pub states: Vec<Meant>,
     /// True: nothing can match.
     pub nothing: bool,
     pub changed_since: Option<Micros>,

@@ -9,7 +9,6 @@ use std::time::Instant;
 use store::quota;
 use store::work::Engine;
 
-#[expect(clippy::print_stdout, reason = "the numbers are the point")]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "prints numbers"]
 async fn bench_loop_and_list() {
