@@ -18,6 +18,9 @@ CREATE TABLE network (
 );
 CREATE INDEX network_project ON network (project_id, created_at, id);
 CREATE INDEX network_page ON network (created_at, id);
+-- What everybody sees is little: each list looks for it beside the project's own.
+CREATE INDEX network_shared ON network (shared) WHERE shared = 1;
+CREATE INDEX network_external ON network (external) WHERE external = 1;
 
 CREATE TABLE subnet (
     id          TEXT PRIMARY KEY,
@@ -41,6 +44,7 @@ CREATE TABLE subnet (
     updated_at  BIGINT NOT NULL
 );
 CREATE INDEX subnet_network ON subnet (network_id);
+CREATE INDEX subnet_project ON subnet (project_id, created_at, id);
 CREATE INDEX subnet_page ON subnet (created_at, id);
 
 CREATE TABLE port (
@@ -120,6 +124,7 @@ CREATE TABLE security_group_rule (
     created_at  BIGINT NOT NULL,
     UNIQUE (group_id, direction, ethertype, proto, port_min, port_max, peer)
 );
+CREATE INDEX security_group_rule_project ON security_group_rule (project_id, created_at, id);
 CREATE INDEX security_group_rule_remote ON security_group_rule (remote_group_id);
 
 CREATE TABLE port_security_group (

@@ -212,14 +212,11 @@ fn next_gap(
         let used: Vec<u128> = used.into_iter().map(plan::num).collect();
         let Some(n) = plan::first_gap(range, &used) else { return Ok(None) };
         let address = plan::addr(n, &s.cidr);
-        // Where the run of used addresses is longer than the look, `n` is only where to look next.
-        let certain =
-            !(used.len() == usize::try_from(LOOK).unwrap_or(0) && used.last().is_some_and(|l| l + 1 == n));
-        if certain && table::port::claim(tx, s.id, address, port.id, seq)? {
+        if table::port::claim(tx, s.id, address, port.id, seq)? {
             return Ok(Some(address));
         }
-        // A gap that could not be taken was taken by somebody just now.
-        range.0 = if certain { n + 1 } else { n };
+        // The run of used addresses is longer than the look, or somebody took the gap just now.
+        range.0 = n + 1;
         if range.0 > range.1 {
             return Ok(None);
         }

@@ -22,14 +22,10 @@ const KINDS: [(&str, &str, &str); 4] = [
 /// A host that was silent for so long counts as dead.
 const SILENCE: Duration = Duration::from_secs(75);
 
-/// The id of a host's agent: the host's own, with the kind written into its last hexadecimal digit's
-/// neighbours, so that it is the same each time.
+/// The id of a host's agent: the host's own with another first digit for each kind, the same each time.
 fn agent_id(host: HostId, kind: usize) -> String {
-    let mut text: Vec<char> = host.to_string().chars().collect();
-    let digits: [char; 4] = ['a', 'b', 'c', 'd'];
-    // The first digit: far from the ones that make uuids of one host differ from another's by chance.
-    text[0] = digits[kind % 4];
-    text.into_iter().collect()
+    let digit = ["a", "b", "c", "d"][kind % KINDS.len()];
+    format!("{digit}{}", &host.to_string()[1..])
 }
 
 fn all(tx: &Tx<'_>) -> Result<Vec<Value>> {
