@@ -6,7 +6,7 @@ use crate::table;
 use crate::token::{Target, Token};
 use api::{Auth, Level, Named, Scope};
 use base::{DomainId, Fault, Micros, Result, RoleId};
-use store::{Tx, params};
+use store::Tx;
 
 /// An application credential as a token shows it.
 #[derive(Debug, Clone)]
@@ -126,9 +126,7 @@ pub fn closure(tx: &Tx<'_>, roles: Vec<RoleId>) -> Result<Vec<(RoleId, String)>>
     if roles.is_empty() {
         return Ok(Vec::new());
     }
-    let implied = tx.rows("SELECT prior_id, implied_id FROM role_implied", &[], |r| {
-        Ok((r.get::<RoleId>(0)?, r.get::<RoleId>(1)?))
-    })?;
+    let implied = table::role::implications(tx)?;
     let mut all = roles;
     let mut i = 0;
     while i < all.len() {
@@ -139,8 +137,7 @@ pub fn closure(tx: &Tx<'_>, roles: Vec<RoleId>) -> Result<Vec<(RoleId, String)>>
         }
         i += 1;
     }
-    let names = tx.rows("SELECT id, name FROM role WHERE domain_id = ''", params![], |r| {
-        Ok((r.get::<RoleId>(0)?, r.get::<String>(1)?))
-    })?;
-    Ok(all.iter().filter_map(|id| names.iter().find(|(n, _)| n == id).cloned()).collect())
+    let known = table::role::all(tx)?;
+    let of_all = known.iter().filter(|r| r.domain_id.is_none() && all.contains(&r.id));
+    Ok(of_all.map(|r| (r.id.clone(), r.name.clone())).collect())
 }

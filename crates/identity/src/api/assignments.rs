@@ -133,10 +133,8 @@ fn wanted(g: &Grant, asked: &Asked, targets: Option<&(TargetKind, HashSet<String
 
 /// A domain and its projects.
 fn inside(tx: &Tx<'_>, domain: &DomainId) -> Result<HashSet<String>> {
-    let projects = tx.rows("SELECT id FROM project WHERE domain_id = $1", store::params![domain], |r| {
-        r.get::<String>(0)
-    })?;
-    Ok(projects.into_iter().chain([domain.0.clone()]).collect())
+    let projects = table::project::in_domain(tx, domain)?;
+    Ok(projects.into_iter().map(|p| p.0).chain([domain.0.clone()]).collect())
 }
 
 /// What a grant amounts to.

@@ -53,10 +53,6 @@ async fn unrestricted(identity: &Identity, req: &Req) -> Result<()> {
     ))
 }
 
-fn all_roles(tx: &Tx<'_>) -> Result<Vec<Role>> {
-    tx.rows(table::role::SELECT, &[], table::role::row)
-}
-
 pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let user = owner(&req)?;
     let mut q = Sql::new(table::credential::SELECT);
@@ -69,7 +65,7 @@ pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
         .db
         .read(move |tx| {
             table::user::get(tx, &user)?;
-            Ok((q.rows(tx, table::credential::row)?, all_roles(tx)?))
+            Ok((q.rows(tx, table::credential::row)?, table::role::all(tx)?))
         })
         .await?;
     let shown = found.iter().map(|c| view(&req, c, &roles)).collect();
@@ -78,8 +74,10 @@ pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
 
 pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let (user, id) = (owner(&req)?, req.text_param("credential").to_owned());
-    let (found, roles) =
-        identity.db.read(move |tx| Ok((table::credential::get(tx, &user, &id)?, all_roles(tx)?))).await?;
+    let (found, roles) = identity
+        .db
+        .read(move |tx| Ok((table::credential::get(tx, &user, &id)?, table::role::all(tx)?)))
+        .await?;
     Ok(Reply::json(200, &json!({"application_credential": view(&req, &found, &roles)})))
 }
 
@@ -115,7 +113,7 @@ pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
             check_count(tx, &credential.user_id)?;
             table::credential::insert(tx, &credential)?;
             audit(tx, &who, "application_credential.create", &credential.id)?;
-            Ok((credential, all_roles(tx)?))
+            Ok((credential, table::role::all(tx)?))
         })
         .await?;
     let mut shown = view(&req, &credential, &roles);
@@ -124,8 +122,7 @@ pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
 }
 
 fn check_count(tx: &Tx<'_>, user: &UserId) -> Result<()> {
-    let sql = "SELECT COUNT(*) FROM application_credential WHERE user_id = $1";
-    if tx.one(sql, store::params![user], |r| r.get::<i64>(0))? >= MOST {
+    if table::credential::count(tx, user)? >= MOST {
         return Err(Fault::quota(format!(
             "A user has at most {MOST} application credentials. Delete one that is not needed any more."
         )));

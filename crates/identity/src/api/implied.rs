@@ -37,13 +37,8 @@ fn no_rule(prior: &RoleId, implied: &RoleId) -> Fault {
 
 /// GET /v3/role_inferences.
 pub async fn inferences(identity: Arc<Identity>, req: Req) -> Result<Reply> {
-    let (roles, pairs) = identity
-        .db
-        .read(|tx| {
-            let sql = format!("{} ORDER BY created_at, id", table::role::SELECT);
-            Ok((tx.rows(&sql, &[], table::role::row)?, table::role::implications(tx)?))
-        })
-        .await?;
+    let (roles, pairs) =
+        identity.db.read(|tx| Ok((table::role::all(tx)?, table::role::implications(tx)?))).await?;
     let implied = |prior: &RoleId| -> Vec<Value> {
         let ids = pairs.iter().filter(|(p, _)| p == prior).map(|(_, i)| i);
         ids.filter_map(|id| roles.iter().find(|r| r.id == *id)).map(|r| short(&req, r)).collect()

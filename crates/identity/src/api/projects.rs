@@ -7,7 +7,7 @@ use api::{Obj, Reach, Reply, Req};
 use base::{DomainId, Fault, ProjectId, Result};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use store::{Sql, Tx, log::audit, params};
+use store::{Sql, Tx, log::audit};
 
 const KNOWN: &[&str] = &["name", "description", "enabled", "tags", "domain_id", "parent_id", "is_domain"];
 /// Projects above each other, at most.
@@ -291,7 +291,6 @@ pub async fn delete(identity: Arc<Identity>, req: Req) -> Result<Reply> {
                 )));
             }
             table::revocation::project(tx, &id)?;
-            tx.exec("UPDATE account SET default_project_id = NULL WHERE default_project_id = $1", params![&id])?;
             table::project::delete(tx, &id)?;
             audit(tx, &who, "project.delete", id.as_str())
         })

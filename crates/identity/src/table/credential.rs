@@ -54,3 +54,8 @@ pub fn delete(tx: &Tx<'_>, id: &str) -> Result<()> {
     tx.exec("DELETE FROM application_credential WHERE id = $1", params![id])?;
     Ok(())
 }
+
+pub fn count(tx: &Tx<'_>, user: &UserId) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM application_credential WHERE user_id = $1";
+    tx.one(sql, params![user], |r| r.get(0))
+}

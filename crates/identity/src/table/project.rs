@@ -62,8 +62,13 @@ pub fn update(tx: &Tx<'_>, p: &Project) -> Result<()> {
 
 pub fn delete(tx: &Tx<'_>, id: &ProjectId) -> Result<()> {
     tx.exec("DELETE FROM role_grant WHERE target_id = $1", params![id])?;
+    tx.exec("UPDATE account SET default_project_id = NULL WHERE default_project_id = $1", params![id])?;
     tx.exec("DELETE FROM project WHERE id = $1", params![id])?;
     Ok(())
+}
+
+pub fn in_domain(tx: &Tx<'_>, domain: &DomainId) -> Result<Vec<ProjectId>> {
+    tx.rows("SELECT id FROM project WHERE domain_id = $1", params![domain], |r| r.get(0))
 }
 
 pub fn children(tx: &Tx<'_>, id: &str) -> Result<Vec<Project>> {

@@ -26,6 +26,10 @@ pub fn get(tx: &Tx<'_>, id: &RoleId) -> Result<Role> {
     find(tx, id)?.ok_or_else(|| missing("role", id.as_str()))
 }
 
+pub fn all(tx: &Tx<'_>) -> Result<Vec<Role>> {
+    tx.rows(&format!("{SELECT} ORDER BY created_at, id"), &[], row)
+}
+
 pub fn insert(tx: &Tx<'_>, role: &Role) -> Result<()> {
     let domain = role.domain_id.as_ref().map_or("", DomainId::as_str);
     tx.exec_unique(
