@@ -1,1 +1,28 @@
+//! The one integration binary: it runs the real program and talks to it as its users do.
+//!
+//! `dev_*` runs over simulated hosts and needs no root; `up_*` has real guests under QEMU. What makes a
+//! world and takes it away again is in `world`; the rest of the tools are `api` (direct calls), `guest`
+//! (ssh and what is typed in guests), `leaks` (what is left in the machine) and `wait`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a failed test should panic and say why"
+)]
 
+mod api;
+mod dev_auth;
+mod dev_bad_input;
+mod dev_client;
+mod dev_crash;
+mod dev_start;
+mod guest;
+mod http;
+mod leaks;
+mod up_cloud;
+mod up_debian;
+mod up_life;
+mod up_restart;
+mod up_tutorial;
+mod wait;
+mod world;

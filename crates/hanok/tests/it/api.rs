@@ -1,0 +1,164 @@
+//! Direct calls of the APIs, where the Python client is not the point.
+
+use crate::http::{self, Answer};
+use crate::wait::until;
+use crate::world::password_login;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+
+/// Who calls. Cheap to clone, and it may go to other threads.
+#[derive(Debug, Clone)]
+pub struct Api {
+    pub to: SocketAddr,
+    token: Option<String>,
+    pub project: String,
+}
+
+impl Api {
+    pub fn anonymous(to: SocketAddr) -> Api {
+        Api { to, token: None, project: String::new() }
+    }
+
+    #[track_caller]
+    pub fn login(to: SocketAddr, user: &str, password: &str, project: &str) -> Api {
+        let body = password_login(user, password, project);
+        let answer = Api::anonymous(to).send("POST", "/identity/v3/auth/tokens", &body);
+        let said = answer.expect(201);
+        let token = answer.header("x-subject-token").expect("a token").to_owned();
+        let project = said["token"]["project"]["id"].as_str().expect("a project").to_owned();
+        Api { to, token: Some(token), project }
+    }
+
+    pub fn with_token(&self, token: &str) -> Api {
+        Api { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    pub fn token(&self) -> &str {
+        self.token.as_deref().unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &Value::Null)
+    }
+    #[track_caller]
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, body)
+    }
+    #[track_caller]
+    pub fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send("PUT", path, body)
+    }
+    #[track_caller]
+    pub fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &Value::Null)
+    }
+
+    #[track_caller]
+    pub fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.try_send(method, path, body).unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+    }
+
+    /// For tests that kill the server under the call.
+    pub fn try_send(&self, method: &str, path: &str, body: &Value) -> std::io::Result<Answer> {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        self.raw(method, path, &[("Content-Type", "application/json")], text.as_bytes())
+    }
+
+    /// Any bytes, any headers.
+    pub fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<Answer> {
+        let mut headers = headers.to_vec();
+        if let Some(token) = &self.token {
+            headers.push(("X-Auth-Token", token));
+        }
+        http::send(self.to, method, path, &headers, body)
+    }
+
+    /// The id of the only thing with this name in a collection such as `/network/v2.0/networks`.
+    #[track_caller]
+    pub fn id_of(&self, collection: &str, name: &str) -> String {
+        let list = self.get(collection).expect(200);
+        let noun = collection.split('?').next().and_then(|p| p.rsplit('/').next()).unwrap_or_default();
+        let found: Vec<_> = list[noun].as_array().expect(noun).iter().filter(|x| x["name"] == name).collect();
+        assert_eq!(found.len(), 1, "{collection} with the name {name}: {list}");
+        found[0]["id"].as_str().expect("an id").to_owned()
+    }
+
+    pub fn image(&self, name: &str) -> String {
+        self.id_of("/image/v2/images", name)
+    }
+    pub fn flavor(&self, name: &str) -> String {
+        self.id_of("/compute/v2.1/flavors", name)
+    }
+    pub fn network(&self, name: &str) -> String {
+        self.id_of("/network/v2.0/networks", name)
+    }
+
+    /// The body that asks for a small server with a NIC on each of the networks.
+    pub fn server_body(&self, name: &str, networks: &[&str]) -> Value {
+        let nics: Vec<_> = networks.iter().map(|n| json!({"uuid": n})).collect();
+        json!({"server": {"name": name, "imageRef": self.image("mini"), "flavorRef": self.flavor("nano"), "networks": nics}})
+    }
+
+    /// Asks for a server and answers its id.
+    #[track_caller]
+    pub fn create_server(&self, body: &Value) -> String {
+        let said = self.post("/compute/v2.1/servers", body).expect(202);
+        said["server"]["id"].as_str().expect("an id").to_owned()
+    }
+
+    #[track_caller]
+    pub fn server(&self, id: &str) -> Value {
+        self.get(&format!("/compute/v2.1/servers/{id}")).expect(200)["server"].clone()
+    }
+
+    #[track_caller]
+    pub fn action(&self, id: &str, action: &Value) -> Answer {
+        self.post(&format!("/compute/v2.1/servers/{id}/action"), action)
+    }
+
+    /// Waits for a status; a server that comes to ERROR instead is told with its fault.
+    #[track_caller]
+    pub fn wait_for(&self, id: &str, status: &str) -> Value {
+        until(240, &format!("server {id} becomes {status}"), || {
+            let server = self.server(id);
+            let wrong = server["status"] == "ERROR" && status != "ERROR";
+            assert!(!wrong, "server {id}: {}", server["fault"]);
+            (server["status"] == status && server["OS-EXT-STS:task_state"].is_null()).then_some(server)
+        })
+    }
+
+    #[track_caller]
+    pub fn wait_until_gone(&self, id: &str) {
+        until(120, &format!("server {id} is gone"), || {
+            let answer = self.get(&format!("/compute/v2.1/servers/{id}"));
+            (answer.status == 404).then_some(())
+        });
+    }
+
+    #[track_caller]
+    pub fn delete_server(&self, id: &str) {
+        self.delete(&format!("/compute/v2.1/servers/{id}")).expect(204);
+        self.wait_until_gone(id);
+    }
+
+    /// The ports of a server: id, MAC, first address.
+    #[track_caller]
+    pub fn ports_of(&self, server: &str) -> Vec<Value> {
+        let said = self.get(&format!("/network/v2.0/ports?device_id={server}")).expect(200);
+        said["ports"].as_array().expect("ports").clone()
+    }
+
+    /// The server's address on its first network.
+    #[track_caller]
+    pub fn address_of(&self, server: &str) -> String {
+        let ports = self.ports_of(server);
+        ports[0]["fixed_ips"][0]["ip_address"].as_str().expect("an address").to_owned()
+    }
+}

@@ -1,0 +1,75 @@
+//! A real cloud image with real cloud-init, made from Debian packages once and kept in the cache.
+
+use crate::guest::{Guest, make_key};
+use crate::up_cloud::console;
+use crate::wait::until;
+use crate::world::{World, both, cache};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Seconds for systemd and cloud-init with an emulated processor on a busy machine.
+const BOOT: u64 = 600;
+
+#[test]
+fn debian_with_cloud_init() {
+    let image = debian();
+    let w = World::up();
+    let demo = w.api("demo");
+    let key = w.file("key");
+    make_key(&key);
+    w.osc(&format!("keypair create --public-key {}.pub mine", key.display()));
+    w.osc(&format!(
+        "image create --disk-format qcow2 --container-format bare --file {} debian-12",
+        image.display()
+    ));
+    w.osc("security group rule create --protocol tcp --dst-port 22 default");
+    let data = w.file("user-data");
+    std::fs::write(
+        &data,
+        "#cloud-config\nwrite_files:\n- {path: /etc/from-user-data, content: hello}\nruncmd:\n- [sh, -c, 'echo user-data: it ran > /dev/ttyS0']\n",
+    )
+    .unwrap();
+    let made = w.osc(&format!(
+        "server create --image debian-12 --flavor small --network private --key-name mine --user-data {} --property role=web --wait deb",
+        data.display()
+    ));
+    let id = made["id"].as_str().unwrap().to_owned();
+    let address = w.osc("floating ip create public")["floating_ip_address"].as_str().unwrap().to_owned();
+    w.osc_do(&format!("server add floating ip deb {address}"));
+
+    let guest = Guest::at(&address, "debian", &key);
+    guest.wait(BOOT);
+    until(BOOT, "the user data runs", || console(&demo, &id).contains("user-data: it ran").then_some(()));
+    assert_eq!(guest.run("cat /etc/from-user-data"), "hello");
+    assert_eq!(guest.run("hostname"), "deb");
+    assert!(guest.run("sudo cloud-init query cloud_name").contains("openstack"));
+    assert!(guest.run("sudo cloud-init query ds.meta_data.meta.role").contains("web"));
+    // The root file system has grown to the flavor's disk.
+    let gib: u64 = guest.run("df --output=size -B1 / | tail -n 1").trim().parse::<u64>().unwrap() >> 30;
+    let flavor = demo.get("/compute/v2.1/flavors/detail").expect(200);
+    let disk =
+        flavor["flavors"].as_array().unwrap().iter().find(|f| f["name"] == "small").unwrap()["disk"].as_u64();
+    assert!(gib + 2 >= disk.unwrap(), "{gib} GiB of {disk:?}");
+    demo.delete_server(&id);
+    w.finish();
+}
+
+/// The built image, named after its recipe.
+fn debian() -> PathBuf {
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../images/debian-12/build.sh");
+    let sum = Command::new("sha256sum").arg(&recipe).output().unwrap();
+    let sum = String::from_utf8(sum.stdout).unwrap()[..12].to_owned();
+    let image = Path::new(&cache()).join(format!("test-debian-12-{sum}.qcow2"));
+    if !image.exists() {
+        std::fs::create_dir_all(cache()).unwrap();
+        let part = image.with_extension("part");
+        let built = Command::new(env!("CARGO_BIN_EXE_hanok"))
+            .args(["image", "build", "debian-12", "--out"])
+            .arg(&part)
+            .output()
+            .unwrap();
+        assert!(built.status.success(), "hanok image build debian-12: {}", both(&built));
+        std::fs::rename(part, &image).unwrap();
+    }
+    image
+}
