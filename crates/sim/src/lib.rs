@@ -60,8 +60,14 @@ async fn live(url: String, host: Host) {
     }
 }
 
-/// Reports what is, then waits for what should be.
+/// Reports what is, then waits for what should be. A host that was just started knows nothing yet, and the
+/// region refuses a report that says less than the last one did: so it asks first.
 async fn turn(link: &Link, host: &Host, newest: &mut Desired) -> Result<()> {
+    if newest.generation == 0
+        && let Some(desired) = link.desired(0, Duration::ZERO).await?
+    {
+        *newest = desired;
+    }
     link.observe(&observe(host, newest)).await?;
     if let Some(desired) = link.desired(newest.generation, HEARTBEAT).await? {
         *newest = desired;
