@@ -9,6 +9,7 @@ use crate::db::{Conn, Topic, Tx};
 use crate::val::{Raw, Row, Val};
 use base::{Fault, Kind, Result};
 use rusqlite::{Connection, OpenFlags, types::ToSqlOutput};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -64,6 +65,7 @@ impl<T: Send, F: FnOnce(&Tx<'_>) -> Result<T> + Send> Job for WriteJob<T, F> {
 
 impl Pool {
     pub fn open(file: &Path) -> Result<Pool> {
+        private(file)?;
         let writer = connect(file, OpenFlags::default())?;
         writer
             .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=2000;")
@@ -99,6 +101,13 @@ impl Pool {
         })?;
         answer.await.map_err(|_| Fault::internal("the database writer has ended"))?
     }
+}
+
+/// Makes the file ours alone: it holds password hashes and what users gave their servers. SQLite gives the
+/// files beside it the same mode.
+fn private(file: &Path) -> Result<()> {
+    let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
+    Ok(made.set_permissions(std::fs::Permissions::from_mode(0o600))?)
 }
 
 fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
