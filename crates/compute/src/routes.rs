@@ -104,6 +104,7 @@ fn cloud_routes(s: &mut Service<Compute>) {
     s.get("/v2.1/os-hypervisors/detail", Rule::ADMIN, hypervisors::list_detail);
     s.get("/v2.1/os-hypervisors/statistics", Rule::ADMIN, hypervisors::statistics).until(Version(2, 87));
     s.get("/v2.1/os-hypervisors/{id}", Rule::ADMIN, hypervisors::show);
+    s.get("/v2.1/os-hypervisors/{id}/uptime", Rule::ADMIN, hypervisors::uptime).until(Version(2, 87));
     s.get("/v2.1/os-simple-tenant-usage", Rule::ADMIN, usage::list);
     s.get("/v2.1/os-simple-tenant-usage/{project}", Rule::READER, usage::show);
     s.get("/v2.1/os-server-groups", Rule::READER, cloud::server_groups);

@@ -147,6 +147,19 @@ pub async fn show(c: Arc<Compute>, req: Req) -> Result<Reply> {
     Ok(Reply::json(200, &json!({"hypervisor": v})))
 }
 
+/// `GET /os-hypervisors/{id}/uptime`, until 2.87. No agent tells its machine's uptime, and clients only show
+/// the text.
+pub async fn uptime(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    let text = req.text_param("id");
+    let hosts = c.db.read(|tx| host::all(tx)).await?;
+    let found = hosts.iter().find(|h| id(&req, h).to_string().trim_matches('"') == text);
+    let h =
+        found.ok_or_else(|| Fault::not_found(format!("Hypervisor with ID '{text}' could not be found.")))?;
+    let mut v = brief(&req, h);
+    v["uptime"] = json!("");
+    Ok(Reply::json(200, &json!({"hypervisor": v})))
+}
+
 /// `GET /os-hypervisors/statistics`, until 2.87: sums over all hosts.
 pub async fn statistics(c: Arc<Compute>, _: Req) -> Result<Reply> {
     let hosts = c.db.read(host::all).await?;
