@@ -85,6 +85,7 @@ impl Api {
     pub fn id_of(&self, collection: &str, name: &str) -> String {
         let list = self.get(collection).expect(200);
         let noun = collection.split('?').next().and_then(|p| p.rsplit('/').next()).unwrap_or_default();
+        let noun = &noun.replace('-', "_");
         let found: Vec<_> = list[noun].as_array().expect(noun).iter().filter(|x| x["name"] == name).collect();
         assert_eq!(found.len(), 1, "{collection} with the name {name}: {list}");
         found[0]["id"].as_str().expect("an id").to_owned()

@@ -64,7 +64,6 @@ const CLOSED: &[(&str, &str)] = &[
     ("GET", "/compute/v2.1/os-services"),
     ("GET", "/hanok/v1/why/{id}"),
     ("POST", "/hanok/v1/servers/{id}/console"),
-    ("GET", "/hanok/v1/console/serial?token=nonsense"),
     ("GET", "/agent/v1/desired?since=0&wait=0"),
     ("PUT", "/agent/v1/observed"),
 ];
@@ -112,6 +111,17 @@ fn nobody_gets_in_without_proof() {
         let hidden = answer.status == 200 && path.contains("all_tenants");
         assert!(answer.status == 403 || hidden, "{method} {path}: {} {}", answer.status, answer.text());
     }
+    // A console wants its own one-time ticket.
+    let upgrade = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    for who in [&nobody, &demo] {
+        let answer = who.raw("GET", "/hanok/v1/console/serial?token=nonsense", &upgrade, b"").unwrap();
+        assert_eq!(answer.status, 401, "{}", answer.text());
+    }
     // A host's token opens nothing but the agent's routes, and a user's opens none of those.
     demo.get("/agent/v1/desired?since=0&wait=0").expect(401);
 
@@ -148,6 +158,8 @@ fn wrong_passwords(nobody: &crate::api::Api) {
 fn other_projects_things(admin: &crate::api::Api, demo: &crate::api::Api) {
     let network = admin.post("/network/v2.0/networks", &json!({"network": {"name": "theirs"}})).expect(201);
     let network = network["network"]["id"].as_str().unwrap();
+    let subnet = json!({"subnet": {"network_id": network, "ip_version": 4, "cidr": "10.5.0.0/24"}});
+    admin.post("/network/v2.0/subnets", &subnet).expect(201);
     let body =
         json!({"name": "theirs", "disk_format": "raw", "container_format": "bare", "visibility": "private"});
     let image = admin.post("/image/v2/images", &body).expect(201);

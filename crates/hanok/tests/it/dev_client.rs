@@ -23,7 +23,7 @@ fn identity() {
     for service in ["identity", "compute", "image", "network"] {
         assert!(has(&catalog, "Type", service), "{service} in {catalog}");
     }
-    assert!(text(&w.osc("catalog show compute"), "endpoints").contains("/compute/v2.1"));
+    assert!(w.osc("catalog show compute")["endpoints"].to_string().contains("/compute/v2.1"));
     assert!(w.osc_admin("endpoint list").as_array().unwrap().len() >= 4);
     assert!(w.osc_admin("service list").as_array().unwrap().len() >= 4);
     assert!(has(&w.osc_admin("region list"), "Region", "RegionOne"));
@@ -47,7 +47,7 @@ fn identity() {
     w.osc(&format!("{who} --os-password third-secret token issue"));
 
     let credential = w.osc(&format!("{who} --os-password third-secret application credential create robot"));
-    let (id, secret) = (text(&credential, "id").to_owned(), text(&credential, "secret").to_owned());
+    let (id, secret) = (text(&credential, "ID").to_owned(), text(&credential, "Secret").to_owned());
     let robot = crate::api::Api::anonymous(w.api("demo").to).post(
         "/identity/v3/auth/tokens",
         &serde_json::json!({"auth": {"identity": {"methods": ["application_credential"],
@@ -113,7 +113,7 @@ fn image() {
     assert!(shown["properties"]["purpose"].is_null() && shown["tags"] == serde_json::json!([]), "{shown}");
 
     assert!(has(&w.osc("image list"), "Name", "mini"), "the public image shows in every project");
-    assert!(has(&w.osc("image list --private --status active"), "Name", "renamed"));
+    assert!(has(&w.osc("image list --shared --status active"), "Name", "renamed"));
     assert!(w.osc_refused("image delete mini").contains("403"), "another's image stays");
     w.osc_do("image set --protected renamed");
     assert!(w.osc_refused("image delete renamed").contains("403"));
@@ -121,10 +121,11 @@ fn image() {
 
     // Shown to another project, which takes it.
     w.osc_do("image set --shared renamed");
-    w.osc(&format!("image add project {id} admin"));
+    let other = w.api("hanok").project;
+    w.osc(&format!("image add project {id} {other}"));
     w.osc_do_as("hanok", &format!("image set --accept {id}"));
     assert!(has(&w.osc_admin("image list --shared"), "ID", &id));
-    w.osc_do(&format!("image remove project {id} admin"));
+    w.osc_do(&format!("image remove project {id} {other}"));
 
     w.osc_do("image delete renamed");
     assert!(!has(&w.osc("image list"), "ID", &id));
@@ -185,7 +186,7 @@ fn network() {
     assert!(!w.osc_admin("network agent list").as_array().unwrap().is_empty());
     assert!(!w.osc("availability zone list --network").as_array().unwrap().is_empty());
     w.osc("quota show --network");
-    w.osc_do_as("hanok", "quota set --networks 1 demo");
+    w.osc_do_as("hanok", "quota set --networks 2 demo");
     assert!(w.osc_refused("network create too-many").contains("409"));
     w.osc_do_as("hanok", "quota set --networks 50 demo");
 
@@ -254,7 +255,6 @@ fn compute() {
     for action in ["create", "stop", "start", "reboot"] {
         assert!(has(&events, "Action", action), "{action} in {events}");
     }
-    w.osc_do("console log show web-1");
 
     let address = text(&w.osc("floating ip create public"), "floating_ip_address").to_owned();
     w.osc_do(&format!("server add floating ip web-1 {address}"));

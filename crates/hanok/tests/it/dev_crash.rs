@@ -33,7 +33,6 @@ fn killed_at_any_moment() {
     let mut random = Random(seed);
     let mut w = World::dev(3);
     let demo = w.api("demo");
-    let body = demo.server_body("crash", &[&demo.network("private")]);
     let admin = w.api("hanok");
     for (service, quota) in [("compute/v2.1/os-quota-sets", "quota_set"), ("network/v2.0/quotas", "quota")] {
         let limits = match quota {
@@ -42,6 +41,13 @@ fn killed_at_any_moment() {
         };
         admin.put(&format!("/{service}/{}", demo.project), &serde_json::json!({quota: limits})).expect(200);
     }
+    // Room for as many as a fast machine makes.
+    let lan =
+        demo.post("/network/v2.0/networks", &serde_json::json!({"network": {"name": "lan"}})).expect(201);
+    let lan = lan["network"]["id"].as_str().unwrap();
+    let subnet = serde_json::json!({"subnet": {"network_id": lan, "ip_version": 4, "cidr": "10.40.0.0/16"}});
+    demo.post("/network/v2.0/subnets", &subnet).expect(201);
+    let body = demo.server_body("crash", &[lan]);
     let told = Mutex::new(Told::default());
     for _ in 0..ROUNDS {
         let stop = AtomicBool::new(false);

@@ -52,7 +52,10 @@ pub fn send(
     body: &[u8],
 ) -> std::io::Result<Answer> {
     let mut stream = connect(to)?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\n");
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
+        head.push_str("Connection: close\r\n");
+    }
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -70,31 +73,42 @@ pub fn connect(to: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Reads an answer from a connection that the server closes.
+/// Reads one answer, to the length that it says or to the end of the connection.
 pub fn read(mut stream: TcpStream) -> std::io::Result<Answer> {
-    let mut all = Vec::new();
-    let ended = stream.read_to_end(&mut all);
     let early = || std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the answer was cut off");
-    let Some(end) = all.windows(4).position(|w| w == b"\r\n\r\n") else {
-        return Err(ended.err().unwrap_or_else(early));
-    };
-    let head = String::from_utf8_lossy(&all[..end]).into_owned();
-    let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|l| l.split(' ').nth(1)?.parse().ok()).ok_or_else(early)?;
-    let headers: Vec<(String, String)> = lines
-        .filter_map(|l| l.split_once(':'))
-        .map(|(n, v)| (n.trim().to_owned(), v.trim().to_owned()))
-        .collect();
-    let mut answer = Answer { status, headers, body: all[end + 4..].to_vec() };
+    let mut all = Vec::new();
+    let mut buffer = [0; 64 << 10];
+    loop {
+        if let Some(answer) = parse(&all)
+            && answer.header("content-length").and_then(|v| v.parse().ok()) == Some(answer.body.len())
+        {
+            return Ok(answer);
+        }
+        let n = stream.read(&mut buffer)?;
+        if n == 0 {
+            break;
+        }
+        all.extend_from_slice(&buffer[..n]);
+    }
+    let mut answer = parse(&all).ok_or_else(early)?;
     if answer.header("transfer-encoding").is_some_and(|v| v.contains("chunked")) {
         answer.body = unchunk(&answer.body).ok_or_else(early)?;
-    } else if let Some(length) = answer.header("content-length").and_then(|v| v.parse::<usize>().ok()) {
+    } else if answer.header("content-length").is_some() && !answer.body.is_empty() {
         // An answer to HEAD has a length and no body.
-        if !answer.body.is_empty() && answer.body.len() != length {
-            return Err(early());
-        }
+        return Err(early());
     }
     Ok(answer)
+}
+
+/// The head, and what of the body there is so far.
+fn parse(all: &[u8]) -> Option<Answer> {
+    let end = all.windows(4).position(|w| w == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&all[..end]).into_owned();
+    let mut lines = head.split("\r\n");
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let headers =
+        lines.filter_map(|l| l.split_once(':')).map(|(n, v)| (n.trim().to_owned(), v.trim().to_owned()));
+    Some(Answer { status, headers: headers.collect(), body: all[end + 4..].to_vec() })
 }
 
 fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
