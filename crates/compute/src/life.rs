@@ -75,7 +75,7 @@ struct Seen {
     host: Option<Host>,
     guest: Option<Guest>,
     /// All hosts, while one is being chosen.
-    hosts: Vec<Host>,
+    hosts: Vec<Room>,
     ports_down: bool,
 }
 
@@ -117,7 +117,7 @@ fn look(tx: &Tx<'_>, id: ServerId, state: &State) -> Result<Option<Seen>> {
         guest = guest::one(tx, h, id)?;
     }
     match state {
-        State::Scheduling => hosts = host::all(tx)?,
+        State::Scheduling => hosts = host::rooms(tx)?,
         State::Building if guest.is_some() => {
             ports_down = network::for_compute::interfaces(tx, id)?.iter().any(|i| !i.active);
         }
@@ -156,10 +156,9 @@ fn schedule(seen: Seen) -> Step<State> {
         zone: Some(s.availability_zone.clone()).filter(|z| !z.is_empty()),
         host: s.hints.host.clone(),
     };
-    let rooms: Vec<_> = seen.hosts.iter().map(Host::room).collect();
     let (id, created) = (s.id, s.created_at);
-    match plan(&rooms, &ask) {
-        Plan::Nowhere(why) if Micros::now().since(created) < HOSTS_FOR && may_yet_fit(&rooms, &ask) => {
+    match plan(&seen.hosts, &ask) {
+        Plan::Nowhere(why) if Micros::now().since(created) < HOSTS_FOR && may_yet_fit(&seen.hosts, &ask) => {
             Step::wait(Duration::from_millis(500), format!("{why} Waiting a moment for the silent ones."))
         }
         Plan::Nowhere(why) => {

@@ -5,9 +5,9 @@
 
 use crate::model::{Server, VmState};
 use crate::status::status;
-use crate::table::host::Host;
+use crate::table::host::{self, Brief};
 use crate::table::server;
-use base::{HostId, Micros, Result, ServerId};
+use base::{Micros, Result, ServerId};
 use network::for_compute::Address;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
@@ -43,22 +43,7 @@ pub struct Full {
     pub metadata: BTreeMap<String, String>,
     pub tags: Vec<String>,
     pub user_data: Option<String>,
-    pub host: Option<HostBrief>,
-}
-
-/// What a server's view says of its host.
-#[derive(Debug, Clone)]
-pub struct HostBrief {
-    pub name: String,
-    pub zone: String,
-    pub enabled: bool,
-    pub silent: bool,
-}
-
-impl From<&Host> for HostBrief {
-    fn from(h: &Host) -> Self {
-        HostBrief { name: h.name.clone(), zone: h.zone.clone(), enabled: h.enabled, silent: h.silent() }
-    }
+    pub host: Option<Brief>,
 }
 
 /// Everything around `servers`, by a constant number of queries.
@@ -73,8 +58,7 @@ pub fn gather(tx: &Tx<'_>, servers: Vec<Server>, look: &Look) -> Result<Vec<Full
     let mut tags = if look.minor >= 26 { server::tags(tx, &ids)? } else { HashMap::new() };
     let mut user_data =
         if look.admin && look.minor >= 3 { server::user_data(tx, &ids)? } else { HashMap::new() };
-    let hosts: HashMap<HostId, HostBrief> =
-        crate::table::host::all(tx)?.iter().map(|h| (h.id, HostBrief::from(h))).collect();
+    let hosts = host::briefs(tx, servers.iter().filter_map(|s| s.host_id))?;
     let full = servers.into_iter().map(|s| Full {
         addresses: addresses.remove(&s.id).unwrap_or_default(),
         groups: groups.remove(&s.id).unwrap_or_default(),

@@ -93,7 +93,7 @@ fn zone_exists(tx: &Tx<'_>, wish: &Wish) -> Result<()> {
     {
         return Err(Fault::bad_reference(format!("Compute host {name} could not be found.")));
     }
-    if wish.zone.is_empty() || host::all(tx)?.iter().any(|h| h.zone == wish.zone) {
+    if wish.zone.is_empty() || host::zone_exists(tx, &wish.zone)? {
         return Ok(());
     }
     Err(Fault::bad_reference("The requested availability zone is not available"))

@@ -4,7 +4,8 @@ use crate::hosts::SILENT_AFTER;
 use crate::planner::{CPU_RATIO, MEMORY_RESERVE_MIB, Room};
 use base::doc::HostFacts;
 use base::{HostId, Micros, Result};
-use store::{Row, Tx, params};
+use std::collections::{BTreeSet, HashMap};
+use store::{Row, Sql, Tx, params};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Host {
@@ -31,23 +32,12 @@ pub struct Host {
 impl Host {
     /// Whether it has not reported for so long that something is wrong.
     pub fn silent(&self) -> bool {
-        Micros::now().since(self.seen_at) > SILENT_AFTER
+        is_silent(self.seen_at)
     }
-    pub fn room(&self) -> Room {
-        Room {
-            id: self.id,
-            name: self.name.clone(),
-            zone: self.zone.clone(),
-            enabled: self.enabled,
-            silent: self.silent(),
-            vcpus: self.vcpus,
-            memory_mib: self.memory_mib,
-            disk_gib: self.disk_gib,
-            vcpus_used: self.vcpus_used,
-            memory_mib_used: self.memory_mib_used,
-            disk_gib_used: self.disk_gib_used,
-        }
-    }
+}
+
+fn is_silent(seen_at: Micros) -> bool {
+    Micros::now().since(seen_at) > SILENT_AFTER
 }
 
 const COLUMNS: &str =
@@ -92,6 +82,54 @@ pub fn by_name(tx: &Tx<'_>, name: &str) -> Result<Option<Host>> {
 
 pub fn by_token_hash(tx: &Tx<'_>, hash: &str) -> Result<Option<Host>> {
     tx.opt(&format!("SELECT {COLUMNS} FROM host WHERE token_hash = $1"), params![hash], read)
+}
+
+pub fn zone_exists(tx: &Tx<'_>, zone: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM host WHERE availability_zone = $1 LIMIT 1";
+    Ok(tx.opt(sql, params![zone], |_| Ok(()))?.is_some())
+}
+
+/// What the planner looks at, of every host: asked often, so without the facts.
+pub fn rooms(tx: &Tx<'_>) -> Result<Vec<Room>> {
+    let sql = "SELECT id, name, availability_zone, enabled, seen_at, vcpus, memory_mib, disk_gib, vcpus_used,
+               memory_mib_used, disk_gib_used FROM host";
+    tx.rows(sql, &[], |r| {
+        Ok(Room {
+            id: r.get(0)?,
+            name: r.get(1)?,
+            zone: r.get(2)?,
+            enabled: r.get(3)?,
+            silent: is_silent(r.get(4)?),
+            vcpus: r.get(5)?,
+            memory_mib: r.get(6)?,
+            disk_gib: r.get(7)?,
+            vcpus_used: r.get(8)?,
+            memory_mib_used: r.get(9)?,
+            disk_gib_used: r.get(10)?,
+        })
+    })
+}
+
+/// What a server's view says of its host.
+#[derive(Debug, Clone)]
+pub struct Brief {
+    pub name: String,
+    pub zone: String,
+    pub enabled: bool,
+    pub silent: bool,
+}
+
+/// These hosts, in short.
+pub fn briefs(tx: &Tx<'_>, ids: impl IntoIterator<Item = HostId>) -> Result<HashMap<HostId, Brief>> {
+    let ids: BTreeSet<HostId> = ids.into_iter().collect();
+    let mut q = Sql::new("SELECT id, name, availability_zone, enabled, seen_at FROM host WHERE 1 = 1");
+    q.and_in("id", ids);
+    let found = q.rows(tx, |r| {
+        let brief =
+            Brief { name: r.get(1)?, zone: r.get(2)?, enabled: r.get(3)?, silent: is_silent(r.get(4)?) };
+        Ok((r.get(0)?, brief))
+    })?;
+    Ok(found.into_iter().collect())
 }
 
 /// Claims room on a host, if there still is some. One conditional update, so that two cannot get the
