@@ -12,7 +12,7 @@ use store::work::Engine;
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "prints numbers"]
 async fn bench_loop_and_list() {
-    const N: usize = 1000;
+    const N: usize = 200;
     let w = Arc::new(World::new().await);
     w.db.write(|tx| {
         ["instances", "cores", "ram", "port"]
