@@ -1,6 +1,6 @@
 //! [`Db`] and [`Tx`]: the facade over SQLite and PostgreSQL.
 
-use crate::{Row, Val, migrate, pg, sqlite};
+use crate::{Row, Val, host, migrate, pg, sqlite};
 use base::{Fault, HostId, Kind, Result};
 use std::cell::RefCell;
 use std::path::Path;
@@ -16,6 +16,12 @@ pub enum Topic {
     Host(HostId),
     /// Users, projects, roles or revocations changed: forget what was verified.
     Identity,
+}
+
+impl Topic {
+    pub(crate) fn host(&self) -> Option<HostId> {
+        if let Topic::Host(id) = self { Some(*id) } else { None }
+    }
 }
 
 /// The database. Cheap to clone.
@@ -75,6 +81,11 @@ impl Db {
         &self,
         f: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let f = move |tx: &Tx<'_>| {
+            let out = f(tx)?;
+            host::write_touched(tx)?;
+            Ok(out)
+        };
         let (out, hints) = match &self.driver {
             Driver::Sqlite(pool) => pool.write(f).await?,
             Driver::Pg(pool) => {

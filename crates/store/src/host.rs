@@ -1,20 +1,31 @@
 //! The generation of each host's desired document. Whoever changes something that a host holds bumps
 //! it in the same transaction; the document itself is made from the tables when the host asks.
+//!
+//! Invariant: the rows are written last of all before the commit, each once, in the order of their ids.
+//! Many transactions touch the same few hosts; were they written in between, two of them would wait for
+//! each other on PostgreSQL as soon as both hold something else that the other wants.
 
 use crate::{Topic, Tx, params};
 use base::{HostId, Result};
 
-/// Says that the desired document of `host` has changed.
+/// Says that the desired document of `host` has changed. The generation grows when the transaction
+/// commits, by one however often this was said.
 pub fn touch(tx: &Tx<'_>, host: HostId) -> Result<()> {
-    tx.exec("UPDATE host SET generation = generation + 1 WHERE id = $1", params![host])?;
     tx.hint(Topic::Host(host));
     Ok(())
 }
 
-/// Says so of several hosts, each once.
+/// Says so of several hosts.
 pub fn touch_all(tx: &Tx<'_>, hosts: impl IntoIterator<Item = HostId>) -> Result<()> {
-    let mut hosts: Vec<_> = hosts.into_iter().collect();
-    hosts.sort_unstable();
-    hosts.dedup();
     hosts.into_iter().try_for_each(|h| touch(tx, h))
+}
+
+/// Writes what was said: the last statements of a transaction.
+pub(crate) fn write_touched(tx: &Tx<'_>) -> Result<()> {
+    let mut hosts: Vec<HostId> = tx.hints.borrow().iter().filter_map(Topic::host).collect();
+    hosts.sort_unstable();
+    for host in hosts {
+        tx.exec("UPDATE host SET generation = generation + 1 WHERE id = $1", params![host])?;
+    }
+    Ok(())
 }
