@@ -136,6 +136,8 @@ pub fn delete(tx: &Tx<'_>, caller: &Caller, g: &Group) -> Result<()> {
     if tx.opt(used, params![g.id], |_| Ok(()))?.is_some() {
         return Err(in_use());
     }
+    // Groups are counted before rules, as where they are made: nobody waits in a circle.
+    give(tx, &g.std.project, "security_group", 1)?;
     // Rules elsewhere that name this group as their peer go with it.
     let peers = tx.rows(
         "SELECT id FROM security_group_rule WHERE remote_group_id = $1 AND group_id <> $1",
@@ -150,8 +152,8 @@ pub fn delete(tx: &Tx<'_>, caller: &Caller, g: &Group) -> Result<()> {
     let rules = tx.exec("DELETE FROM security_group_rule WHERE group_id = $1", params![g.id])?;
     give(tx, &g.std.project, "security_group_rule", usize::try_from(rules).unwrap_or(0))?;
     table::delete(tx, "security_group", &g.id.to_string())
-        .map_err(err::still_used("SecurityGroupInUse", format!("Security Group {} in use.", g.id)))?;
-    give(tx, &g.std.project, "security_group", 1)
+        .map_err(err::still_used("SecurityGroupInUse", format!("Security Group {} in use.", g.id)))
+        .map(drop)
 }
 
 pub fn create_rule(tx: &Tx<'_>, caller: &Caller, new: &NewRule) -> Result<Rule> {

@@ -215,7 +215,9 @@ pub fn delete(tx: &Tx<'_>, port: &Port) -> Result<()> {
 pub fn remove(tx: &Tx<'_>, port: &Port) -> Result<()> {
     super::floating::let_go_of(tx, port)?;
     let hosts = touch::hosts_of_ports(tx, std::slice::from_ref(port))?;
-    if table::delete(tx, "port", &port.id.to_string())? {
+    let gone = table::delete(tx, "port", &port.id.to_string())
+        .map_err(err::still_used("PortInUse", format!("Port {} was taken into use just now.", port.id)))?;
+    if gone {
         give(tx, &port.std.project, "port", 1)?;
     }
     store::host::touch_all(tx, hosts)

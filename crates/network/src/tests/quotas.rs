@@ -1,6 +1,6 @@
 //! Quotas.
 
-use super::world::{DEMO, worlds};
+use super::world::{DEMO, World, worlds};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -67,5 +67,63 @@ async fn every_noun_has_its_limit() {
         ] {
             w.refused("demo", "POST", path, body, 409, "OverQuota").await;
         }
+    }
+}
+
+/// Builds a little site and takes it down again.
+async fn come_and_go(w: World, public: Value, i: usize) {
+    let id = |v: &Value| v["id"].as_str().unwrap().to_owned();
+    let (n, s) = w.network("demo", &format!("10.{i}.0.0/24")).await;
+    let g = w.make("demo", "/security-groups", json!({"security_group": {"name": "g"}})).await;
+    let rule = json!({"security_group_rule": {"security_group_id": g["id"], "direction": "ingress", "remote_group_id": g["id"]}});
+    w.make("demo", "/security-group-rules", rule).await;
+    let gateway = json!({"router": {"external_gateway_info": {"network_id": public}}});
+    let r = id(&w.make("demo", "/routers", gateway).await);
+    w.put("demo", &format!("/routers/{r}/add_router_interface"), json!({"subnet_id": s})).await;
+    let p = w.make("demo", "/ports", json!({"port": {"network_id": n, "security_groups": [g["id"]]}})).await;
+    let floating = json!({"floatingip": {"floating_network_id": public, "port_id": p["id"]}});
+    let f = w.make("demo", "/floatingips", floating).await;
+    let host = json!({"port": {"binding:host_id": if i.is_multiple_of(2) { "a" } else { "b" }}});
+    w.put("admin", &format!("/ports/{}", id(&p)), host).await;
+    w.remove("demo", &format!("/floatingips/{}", id(&f))).await;
+    w.remove("demo", &format!("/ports/{}", id(&p))).await;
+    w.put("demo", &format!("/routers/{r}/remove_router_interface"), json!({"subnet_id": s})).await;
+    w.remove("demo", &format!("/routers/{r}")).await;
+    w.remove("demo", &format!("/security-groups/{}", id(&g))).await;
+    w.remove("demo", &format!("/networks/{n}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_at_once_give_everything_back() {
+    const ALL: [&str; 7] =
+        ["network", "subnet", "port", "router", "floatingip", "security_group", "security_group_rule"];
+    for w in worlds().await {
+        w.host("a", 1).await;
+        w.host("b", 2).await;
+        w.first_start().await;
+        let public = w.get("demo", "/networks?name=public").await["networks"][0]["id"].clone();
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for r in ALL {
+            before.push(w.used(DEMO, r).await);
+        }
+        let rows = w.count("SELECT COUNT(*) FROM port_address").await;
+        let tasks: Vec<_> = (1..9)
+            .map(|task| {
+                let (w, public) = (w.clone(), public.clone());
+                tokio::spawn(async move {
+                    for round in 0..4 {
+                        come_and_go(w.clone(), public.clone(), task * 10 + round).await;
+                    }
+                })
+            })
+            .collect();
+        for t in tasks {
+            t.await.unwrap();
+        }
+        for r in ALL {
+            after.push(w.used(DEMO, r).await);
+        }
+        assert_eq!(after, before, "{ALL:?}");
+        assert_eq!(w.count("SELECT COUNT(*) FROM port_address").await, rows);
     }
 }
