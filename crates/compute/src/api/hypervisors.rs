@@ -151,7 +151,7 @@ pub async fn show(c: Arc<Compute>, req: Req) -> Result<Reply> {
 /// the text.
 pub async fn uptime(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let text = req.text_param("id");
-    let hosts = c.db.read(|tx| host::all(tx)).await?;
+    let hosts = c.db.read(host::all).await?;
     let found = hosts.iter().find(|h| id(&req, h).to_string().trim_matches('"') == text);
     let h =
         found.ok_or_else(|| Fault::not_found(format!("Hypervisor with ID '{text}' could not be found.")))?;
