@@ -170,6 +170,18 @@ fn spoofing(demo: &Api, into_a: &Guest, [a, b]: [&str; 2]) {
     assert!(into_a.says_yes(&format!("ping -c 2 -W 2 -I {own} {target}")), "its own address works");
     into_a.run(&format!("sudo ip addr add {foreign}/24 dev eth0"));
     assert!(!into_a.says_yes(&format!("ping -c 3 -W 2 -I {foreign} {target}")), "a foreign address works");
+    // The same works where the port's owner switched the guard off, so it is the guard that stopped it.
+    let port = format!("/network/v2.0/ports/{}", demo.ports_of(a)[0]["id"].as_str().unwrap());
+    let groups = demo.ports_of(a)[0]["security_groups"].clone();
+    let guard = |on: bool, groups: &Value| {
+        demo.put(&port, &json!({"port": {"port_security_enabled": on, "security_groups": groups}}))
+            .expect(200);
+    };
+    guard(false, &json!([]));
+    let spoof = format!("ping -c 1 -W 2 -I {foreign} {target}");
+    until_true(60, "a foreign address works without the guard", || into_a.says_yes(&spoof));
+    guard(true, &groups);
+    until_true(60, "and not with it", || !into_a.says_yes(&spoof));
     into_a.run(&format!("sudo ip addr del {foreign}/24 dev eth0"));
 
     // Another MAC: it cuts the guest's own connection, so a script in the guest tries and reports.
@@ -188,7 +200,7 @@ fn spoofing(demo: &Api, into_a: &Guest, [a, b]: [&str; 2]) {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.success() && text.contains("packets transmitted")).then_some(text)
     });
-    assert!(said.contains("spoof: no answer"), "{said}");
+    assert!(said.contains("spoof: no answer") && said.contains(" 0% packet loss"), "{said}");
 
     // And nobody becomes the gateway of the others by shouting its address.
     let gateway = format!("{}.1", own.rsplit_once('.').unwrap().0);
