@@ -20,6 +20,7 @@ pub fn service() -> Service<Compute> {
     let mut s = Service::new("/compute", Style::Compute);
     s.microversions(MICROVERSIONS);
     s.get("", Rule::Open, versions::list);
+    s.get("/v2", Rule::Open, versions::show_old);
     s.get("/v2.1", Rule::Open, versions::show);
     s.get("/v2.1/extensions", Rule::Any, versions::extensions);
     s.get("/v2.1/extensions/{alias}", Rule::Any, versions::extension_by_alias);

@@ -181,14 +181,15 @@ fn filter(req: &Req) -> Result<Filter> {
 
 /// Whose servers: everybody's only for an admin who asks for it.
 fn whose(req: &Req) -> Result<Option<base::ProjectId>> {
-    let (q, admin) = (&req.query, req.auth.is_admin());
+    let q = &req.query;
     let all = q.bool("all_tenants")?.unwrap_or(false) || q.bool("all_projects")?.unwrap_or(false);
-    if all && !admin {
+    if all && !req.auth.is_admin() {
         return Err(Fault::forbidden(
             "Policy doesn't allow os_compute_api:servers:index:get_all_tenants to be performed.",
         ));
     }
-    if admin && let Some(project) = q.get("project_id").or(q.get("tenant_id")) {
+    // Without all_tenants a named project counts for nothing, as the API has it.
+    if all && let Some(project) = q.get("project_id").or(q.get("tenant_id")) {
         return Ok(Some(project.into()));
     }
     req.auth.list_project(all)

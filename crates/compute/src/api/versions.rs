@@ -20,9 +20,26 @@ fn entry(req: &Req) -> Value {
     })
 }
 
+/// What came before microversions. Clients expect it first in the list; only its document is here.
+fn old_entry(req: &Req) -> Value {
+    json!({
+        "id": "v2.0", "status": "DEPRECATED", "version": "", "min_version": "", "updated": UPDATED,
+        "links": [{"rel": "self", "href": format!("{}/compute/v2/", req.base)}],
+    })
+}
+
 /// `GET /compute`.
 pub async fn list(_: Arc<Compute>, req: Req) -> Result<Reply> {
-    Ok(Reply::json(200, &json!({"versions": [entry(&req)]})))
+    Ok(Reply::json(200, &json!({"versions": [old_entry(&req), entry(&req)]})))
+}
+
+/// `GET /compute/v2`.
+pub async fn show_old(_: Arc<Compute>, req: Req) -> Result<Reply> {
+    let mut version = old_entry(&req);
+    version["media-types"] = json!([
+        {"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2"}
+    ]);
+    Ok(Reply::json(200, &json!({"version": version})))
 }
 
 /// `GET /compute/v2.1`.
@@ -38,6 +55,7 @@ pub async fn show(_: Arc<Compute>, req: Req) -> Result<Reply> {
 const EXTENSIONS: &[(&str, &str)] = &[
     ("os-availability-zone", "AvailabilityZone"),
     ("os-console-output", "ConsoleOutput"),
+    ("os-consoles", "Consoles"),
     ("os-extended-availability-zone", "ExtendedAvailabilityZone"),
     ("os-extended-server-attributes", "ExtendedServerAttributes"),
     ("os-extended-status", "ExtendedStatus"),
