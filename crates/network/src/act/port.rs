@@ -90,7 +90,8 @@ pub fn make(tx: &Tx<'_>, caller: &Caller, network: &Network, new: New) -> Result
         network: new.network,
         mac: new.mac.clone().unwrap_or_default(),
         admin_up: new.admin_up,
-        active: false,
+        // A router's leg is on every host that needs it, so there is nothing to wait for.
+        active: new.device_owner.starts_with("network:router_"),
         device_id: new.device_id,
         device_owner: new.device_owner,
         host,

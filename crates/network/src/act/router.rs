@@ -140,6 +140,7 @@ pub fn add_port(tx: &Tx<'_>, caller: &Caller, r: &Router, id: PortId) -> Result<
     check_join(tx, r, &subnets.iter().collect::<Vec<_>>())?;
     p.device_id = r.id.to_string();
     p.device_owner = "network:router_interface".into();
+    p.active = true;
     table::port::update(tx, &p)?;
     table::bump(tx, "port", &p.id.to_string())?;
     table::router::add_interface(tx, r.id, p.id, p.network)?;

@@ -96,7 +96,7 @@ pub fn service() -> Service<Network> {
     s.put("/v2.0/routers/{id}/remove_extraroutes", Rule::MEMBER, router::remove_routes);
     s.get("/v2.0/extensions", Rule::Any, extension::list);
     s.get("/v2.0/extensions/{alias}", Rule::Any, extension::show);
-    s.get("/v2.0/agents", Rule::ADMIN, agent::list);
+    s.get("/v2.0/agents", Rule::READER, agent::list);
     s.get("/v2.0/agents/{id}", Rule::ADMIN, agent::show);
     s.put("/v2.0/agents/{id}", Rule::ADMIN, agent::update);
     s.delete("/v2.0/agents/{id}", Rule::ADMIN, agent::delete);
