@@ -50,12 +50,13 @@ async fn connection(stream: TcpStream, router: Router, slot: OwnedSemaphorePermi
     drop(slot);
 }
 
-/// OpenStack's services answer with and without a slash at the end, so we drop it before routing.
+/// OpenStack's services answer at their own address with and without a slash at the end (`/compute/v2.1/`),
+/// so we drop it before routing. Deeper, a slash at the end asks for the thing with an empty id: nobody's.
 fn without_slash<B>(mut request: http::Request<B>) -> http::Request<B> {
     let uri = request.uri();
     let path = uri.path();
-    if path.len() > 1 && path.ends_with('/') {
-        let trimmed = path.trim_end_matches('/');
+    let trimmed = path.trim_end_matches('/');
+    if path.len() > 1 && path.ends_with('/') && trimmed.matches('/').count() <= 2 {
         let trimmed = if trimmed.is_empty() { "/" } else { trimmed };
         let rest = uri.query().map_or(trimmed.to_owned(), |q| format!("{trimmed}?{q}"));
         if let Ok(new) = rest.parse() {
@@ -70,11 +71,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trailing_slash_makes_no_difference() {
+    fn a_slash_at_the_end_of_an_address_makes_no_difference() {
         let strip = |s: &str| without_slash(http::Request::get(s).body(()).unwrap()).uri().to_string();
         assert_eq!(strip("/identity/v3/"), "/identity/v3");
         assert_eq!(strip("/identity/v3/?a=b/"), "/identity/v3?a=b/");
         assert_eq!(strip("/"), "/");
         assert_eq!(strip("//"), "/");
+        assert_eq!(strip("/image/v2/images/"), "/image/v2/images/", "the image with an empty id");
     }
 }

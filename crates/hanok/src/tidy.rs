@@ -118,6 +118,7 @@ const OPEN: &[&str] = &[
     "GET /image/versions",
     "GET /network",
     "GET /compute",
+    "GET /compute/v2",
     "GET /compute/v2.1",
     "GET /hanok/v1/console/{kind}",
 ];
