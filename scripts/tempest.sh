@@ -77,6 +77,7 @@ say "running${regex:+ $regex} (log and configuration in $work)"
 status=0
 "$venv/bin/tempest" run --config-file "$work/tempest.conf" --concurrency "${JOBS:-3}" \
   --regex "${regex:-$all}" > "$work/run.txt" 2>&1 || status=$?
-"$venv/bin/stestr" last --subunit > "$work/subunit" 2> /dev/null || [ -s "$work/subunit" ] ||
-  { tail -n 50 "$work/run.txt" >&2; die "tempest did not run (status $status)"; }
+# 1 is for tests that fail: the list decides which of them may.
+[ "$status" -le 1 ] || { tail -n 50 "$work/run.txt" >&2; die "tempest ended with $status"; }
+"$venv/bin/stestr" last --subunit > "$work/subunit" 2> /dev/null || true
 "$venv/bin/python" "$here/compare.py" "$work/subunit" "$here/passing.txt" "${regex:-$all}" "$work/failed.txt" "${update[@]}"

@@ -37,6 +37,8 @@ def main():
     run, list_file, regex, failed_file = sys.argv[1:5]
     update = "--update" in sys.argv[5:]
     found = results(run)
+    if not found:
+        sys.exit("tempest ran no test")
     list_path = pathlib.Path(list_file)
     listed = list_path.read_text().split() if list_path.exists() else []
     expected = {name for name in listed if re.search(regex, name)}
