@@ -74,7 +74,8 @@ CREATE TABLE port (
     UNIQUE (network_id, mac)
 );
 CREATE INDEX port_device ON port (device_id);
-CREATE INDEX port_host ON port (host_id);
+CREATE INDEX port_host ON port (host_id) WHERE host_id IS NOT NULL;
+CREATE INDEX port_network_host ON port (network_id, host_id) WHERE host_id IS NOT NULL;
 CREATE INDEX port_project ON port (project_id, created_at, id);
 CREATE INDEX port_page ON port (created_at, id);
 

@@ -296,8 +296,9 @@ fn members(
         return Ok(out);
     }
     let mut q = Sql::new(
-        "SELECT m.group_id, a.address FROM port_security_group m JOIN port p ON p.id = m.port_id
-         JOIN port_address a ON a.port_id = p.id WHERE p.host_id IS NOT NULL AND m.group_id IN (",
+        // CROSS JOIN keeps SQLite to this order: of a group's many members only the bound ones count.
+        "SELECT m.group_id, a.address FROM port p CROSS JOIN port_security_group m CROSS JOIN port_address a
+         WHERE p.host_id IS NOT NULL AND m.port_id = p.id AND a.port_id = p.id AND m.group_id IN (",
     );
     table::fill(&mut q, groups);
     q.push(")");
@@ -305,8 +306,8 @@ fn members(
         out.entry(g).or_default().insert(a);
     }
     let mut q = Sql::new(
-        "SELECT m.group_id, p.allowed_pairs FROM port_security_group m JOIN port p ON p.id = m.port_id
-         WHERE p.host_id IS NOT NULL AND p.allowed_pairs <> '[]' AND m.group_id IN (",
+        "SELECT m.group_id, p.allowed_pairs FROM port p CROSS JOIN port_security_group m
+         WHERE p.host_id IS NOT NULL AND m.port_id = p.id AND p.allowed_pairs <> '[]' AND m.group_id IN (",
     );
     table::fill(&mut q, groups);
     q.push(")");

@@ -59,17 +59,18 @@ pub fn home_of(tx: &Tx<'_>, router: RouterId) -> Result<Vec<HostId>> {
     tx.rows(sql, params![router], |r| r.get(0))
 }
 
-/// Hosts that filter by the rules of these groups.
+/// Hosts that filter by the rules of these groups. Asked host by host, so that one look at its ports
+/// mostly answers, however many members the groups have.
 pub fn hosts_of_groups(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<HostId>> {
     if groups.is_empty() {
         return Ok(Vec::new());
     }
     let mut q = Sql::new(
-        "SELECT DISTINCT p.host_id FROM port_security_group g JOIN port p ON p.id = g.port_id
-         WHERE p.host_id IS NOT NULL AND g.group_id IN (",
+        "SELECT h.id FROM host h WHERE EXISTS (SELECT 1 FROM port p CROSS JOIN port_security_group g
+         WHERE p.host_id = h.id AND g.port_id = p.id AND g.group_id IN (",
     );
     fill(&mut q, groups);
-    q.push(")");
+    q.push("))");
     q.rows(tx, |r| r.get(0))
 }
 
@@ -78,13 +79,11 @@ pub fn hosts_of_members(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<H
     if groups.is_empty() {
         return Ok(Vec::new());
     }
-    let mut q = Sql::new(
-        "SELECT DISTINCT p.host_id FROM security_group_rule r JOIN port_security_group g ON g.group_id = r.group_id
-         JOIN port p ON p.id = g.port_id WHERE p.host_id IS NOT NULL AND r.remote_group_id IN (",
-    );
+    let mut q = Sql::new("SELECT DISTINCT group_id FROM security_group_rule WHERE remote_group_id IN (");
     fill(&mut q, groups);
     q.push(")");
-    q.rows(tx, |r| r.get(0))
+    let naming: Vec<SecurityGroupId> = q.rows(tx, |r| r.get(0))?;
+    hosts_of_groups(tx, &naming)
 }
 
 /// Hosts that hold something of these ports, as they are in the database now. Only bound ports and
