@@ -18,10 +18,6 @@ mod up;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Gives memory back after a peak (a large list, an upload), which glibc's arenas keep for each thread.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     say::start_log();
