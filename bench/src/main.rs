@@ -24,7 +24,7 @@ const SERVERS: usize = 1000;
 async fn main() -> Result<()> {
     let hanok =
         std::env::args().nth(1).ok_or_else(|| Fault::bad_request("usage: hanok-bench PATH-TO-HANOK"))?;
-    let mut report = Report::default();
+    let mut report = Report;
     cold_start(&hanok, &mut report).await?;
     let product = Product::start(&hanok, 10).await?;
     let target = product.log_in().await?;

@@ -4,7 +4,6 @@ use crate::load::Outcome;
 use std::io::Write;
 
 /// Prints a line a figure as soon as it is known.
-#[derive(Default)]
 pub struct Report;
 
 impl Report {
