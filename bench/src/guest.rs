@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What mini prints first, on its serial port.
-const MARKER: &[u8] = b"mini:";
+const FIRST: &[u8] = b"mini:";
+/// What it prints when it is up and quiet.
+const READY: &[u8] = b"mini: ready";
 
 /// Needs root. Prints both medians and what Hanok adds.
 pub async fn first_kernel_line(hanok: &str, report: &mut Report) -> Result<()> {
@@ -34,9 +36,11 @@ async fn measure(product: &Product, report: &mut Report) -> Result<()> {
         let begin = Instant::now();
         let id = target.create_server("bench", &network).await?;
         let dir = product.data().join("host/guests").join(&id);
-        wait_for_marker(&dir.join("serial.log")).await?;
+        wait_for(&dir.join("serial.log"), FIRST).await?;
         let first = begin.elapsed();
         target.wait_active(&id).await?;
+        // Both boot on an otherwise quiet machine.
+        wait_for(&dir.join("serial.log"), READY).await?;
         let by_hand = by_hand(&dir).await?;
         target.call("DELETE", &format!("/compute/v2.1/servers/{id}"), Some(json!({}))).await?;
         // The first round fills caches for both.
@@ -57,18 +61,18 @@ fn median(mut v: Vec<f64>) -> f64 {
     v.get(v.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-async fn wait_for_marker(log: &Path) -> Result<()> {
+async fn wait_for(log: &Path, marker: &[u8]) -> Result<()> {
     let begin = Instant::now();
     loop {
         let text = std::fs::read(log).unwrap_or_default();
-        if text.windows(MARKER.len()).any(|w| w == MARKER) {
+        if text.windows(marker.len()).any(|w| w == marker) {
             return Ok(());
         }
         if begin.elapsed() > PATIENCE {
             return Err(Fault::internal(format!(
                 "{} never said {:?}",
                 log.display(),
-                String::from_utf8_lossy(MARKER)
+                String::from_utf8_lossy(marker)
             )));
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -98,7 +102,7 @@ async fn by_hand(guest: &Path) -> Result<Duration> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let seen = wait_for_marker(&dir.path().join("serial.log")).await;
+    let seen = wait_for(&dir.path().join("serial.log"), FIRST).await;
     let took = begin.elapsed();
     qemu.kill()?;
     qemu.wait()?;
