@@ -42,4 +42,5 @@ bench: build
 	scripts/bench.sh
 
 tempest: build
-	scripts/tempest.sh
+	scripts/install-test-deps.sh
+	HANOK=$(CURDIR)/$(HANOK) scripts/tempest.sh $(ARGS)

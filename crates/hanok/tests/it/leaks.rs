@@ -13,7 +13,20 @@ pub fn traces(data: &Path, prefix: &str, own: Option<u32>) -> Vec<String> {
         name.starts_with(prefix) && name.trim_end_matches(':').split('@').next().unwrap_or("").len() > 8
     }));
     found.extend(named("table", &["nft", "list", "tables"], |l| l.ends_with(&format!(" hanok_{prefix}"))));
+    found.extend(groups(prefix));
     found
+}
+
+/// Control groups of the installation, in every hierarchy.
+fn groups(prefix: &str) -> Vec<String> {
+    let root = std::path::Path::new("/sys/fs/cgroup");
+    let hierarchies = std::fs::read_dir(root).into_iter().flatten().flatten().map(|e| e.path());
+    std::iter::once(root.to_owned())
+        .chain(hierarchies)
+        .map(|dir| dir.join(format!("hanok-{prefix}")))
+        .filter(|dir| dir.exists())
+        .map(|dir| format!("control group: {}", dir.display()))
+        .collect()
 }
 
 /// QEMU processes of the installation, as (pid, command line).

@@ -16,6 +16,7 @@ mod dev_bad_input;
 mod dev_client;
 mod dev_crash;
 mod dev_full_disk;
+mod dev_postgres;
 mod dev_start;
 mod guest;
 mod http;

@@ -27,6 +27,8 @@ pub struct World {
     _owner: File,
     /// Held so that no other test takes the same external network.
     _net: File,
+    /// Held while real guests run: one world of them at a time, whatever runs the tests.
+    _turn: Option<File>,
     role: Vec<String>,
     to: SocketAddr,
     /// This machine's address on the external network.
@@ -41,26 +43,35 @@ pub struct World {
 impl World {
     /// A region over simulated hosts.
     pub fn dev(hosts: u32) -> World {
-        World::new(&["dev", "--hosts", &hosts.to_string()])
+        World::new(&["dev", "--hosts", &hosts.to_string()], "", None)
+    }
+
+    /// As `dev`, with more lines in the configuration file.
+    pub fn dev_with(hosts: u32, configuration: &str) -> World {
+        World::new(&["dev", "--hosts", &hosts.to_string()], configuration, None)
     }
 
     /// The whole cloud on this machine, with real guests.
     pub fn up() -> World {
         assert!(rustix::process::geteuid().is_root(), "real guests need root: run `make test` as root");
-        World::new(&["up"])
+        let turn = File::create(std::env::temp_dir().join("hanok-guests.lock")).unwrap();
+        flock(&turn, FlockOperation::LockExclusive).unwrap();
+        World::new(&["up"], "", Some(turn))
     }
 
-    fn new(role: &[&str]) -> World {
+    fn new(role: &[&str], configuration: &str, turn: Option<File>) -> World {
         wipe_abandoned();
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap().keep();
         let owner = File::create(dir.join("owner")).unwrap();
         flock(&owner, FlockOperation::NonBlockingLockExclusive).unwrap();
         let (net, public) = free_network();
-        fs::write(dir.join("hanok.toml"), format!("cache = {:?}\ngrace_s = 10\n", cache())).unwrap();
+        fs::write(dir.join("hanok.toml"), format!("cache = {:?}\ngrace_s = 10\n{configuration}\n", cache()))
+            .unwrap();
         let mut world = World {
             dir,
             _owner: owner,
             _net: net,
+            _turn: turn,
             role: role.iter().map(|s| (*s).to_owned()).collect(),
             to: free_address(),
             public,
