@@ -29,7 +29,8 @@ fn groups(prefix: &str) -> Vec<String> {
         .collect()
 }
 
-/// QEMU processes of the installation, as (pid, command line).
+/// Guests of the installation, as (pid, command line). A guest has a uuid; the short run of QEMU that finds
+/// out whether this machine's KVM works has none.
 pub fn qemus(data: &Path) -> Vec<(u32, String)> {
     let data = data.to_string_lossy().into_owned();
     let mut all: Vec<_> = std::fs::read_dir("/proc")
@@ -39,7 +40,8 @@ pub fn qemus(data: &Path) -> Vec<(u32, String)> {
         .filter_map(|pid| {
             let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            (line.starts_with("qemu-system") && line.contains(&data)).then_some((pid, line))
+            (line.starts_with("qemu-system") && line.contains(" -uuid ") && line.contains(&data))
+                .then_some((pid, line))
         })
         .collect();
     all.sort_unstable();
