@@ -23,6 +23,8 @@ pub struct Region {
     pub network: Arc<Network>,
     pub compute: Arc<Compute>,
     public_url: Option<String>,
+    /// Names this data directory, which one process at a time works on, in the leases of its work.
+    name: String,
 }
 
 impl Region {
@@ -34,7 +36,8 @@ impl Region {
         let blobs = Arc::new(ImageBlobs(image.clone()));
         let compute = Compute::new(db.clone(), compute::Limits::default(), blobs);
         let public_url = site.config.public_url.clone();
-        Ok(Region { db, identity, image, network, compute, public_url })
+        let (name, _) = site.secret("region-name")?;
+        Ok(Region { db, identity, image, network, compute, public_url, name })
     }
 
     /// The table of contents: what answers where.
@@ -56,6 +59,7 @@ impl Region {
         Engine::builder(self.db.clone())
             .with(self.compute.life())
             .with(image::life(self.image.clone()))
+            .owner(&self.name)
             .build()
     }
 

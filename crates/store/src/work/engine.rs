@@ -112,6 +112,8 @@ fn commit_of<L: Life>(step: Step<L::State>) -> Commit {
 pub struct Engine {
     db: Db,
     lives: Arc<HashMap<&'static str, Box<dyn AnyLife>>>,
+    owner: String,
+    /// The owner and what is this process's own.
     me: String,
 }
 
@@ -119,27 +121,54 @@ pub struct Engine {
 pub struct Builder {
     db: Db,
     lives: HashMap<&'static str, Box<dyn AnyLife>>,
+    owner: String,
 }
 
 impl Builder {
+    /// Names who runs one process at a time at most (it holds a lock that says so): what a process of
+    /// this name that died had under way is taken up at once, where others wait for its leases to run out.
+    #[must_use]
+    pub fn owner(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.owner);
+        self
+    }
     #[must_use]
     pub fn with<L: Life>(mut self, life: L) -> Self {
         self.lives.insert(L::KIND, Box::new(Typed(life)));
         self
     }
     pub fn build(self) -> Engine {
-        let me = uuid::Uuid::new_v4().to_string();
-        Engine { db: self.db, lives: Arc::new(self.lives), me }
+        let me = format!("{}/{}", self.owner, uuid::Uuid::new_v4());
+        Engine { db: self.db, lives: Arc::new(self.lives), owner: self.owner, me }
     }
 }
 
 impl Engine {
     pub fn builder(db: Db) -> Builder {
-        Builder { db, lives: HashMap::new() }
+        Builder { db, lives: HashMap::new(), owner: String::new() }
+    }
+
+    /// Lets go of the leases that dead processes of this owner held.
+    pub async fn reclaim(&self) -> Result<()> {
+        if self.owner.is_empty() {
+            return Ok(());
+        }
+        let (ours, me) = (format!("{}/%", self.owner), self.me.clone());
+        self.db
+            .write(move |tx| {
+                let sql = "UPDATE work SET lease_until = 0
+                           WHERE lease_until > 0 AND lease_by LIKE $1 AND lease_by <> $2";
+                tx.exec(sql, params![ours, me])
+            })
+            .await?;
+        Ok(())
     }
 
     /// Works until the future is dropped. Steps under way are dropped with it; their leases run out.
     pub async fn run(self) {
+        if let Err(fault) = self.reclaim().await {
+            warn!(%fault, "leases of the last run could not be let go; they run out by themselves");
+        }
         let slots = Arc::new(Semaphore::new(STEPS));
         let mut hints = self.db.topics();
         let mut sweep = tokio::time::interval(SWEEP);
@@ -170,7 +199,12 @@ impl Engine {
         let claims = match self.claim(free, None).await {
             Ok(claims) => claims,
             Err(fault) => {
-                error!(%fault, "cannot look for work");
+                if fault.kind == Kind::Unavailable {
+                    // It passes: two that lock the same rows, or a database that starts anew.
+                    warn!(%fault, "cannot look for work at the moment");
+                } else {
+                    error!(%fault, "cannot look for work");
+                }
                 tokio::time::sleep(SWEEP).await;
                 return false;
             }

@@ -99,6 +99,40 @@ async fn left(db: &Db) -> i64 {
     db.read(|tx| tx.one("SELECT COUNT(*) FROM work", &[], |r| r.get(0))).await.unwrap()
 }
 
+/// The same life in a process that dies in the middle of its step.
+struct Dying;
+
+impl Life for Dying {
+    const KIND: &'static str = "door";
+    type State = Door;
+    async fn step(&self, _id: &str, _: &Door) -> Result<Step<Door>> {
+        std::future::pending().await
+    }
+    fn budget(_: &Door) -> Option<Duration> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn the_next_process_of_the_same_owner_takes_up_at_once_what_was_under_way() {
+    for (db, _dir) in databases().await {
+        db.write(|tx| start::<DoorLife>(tx, "d1", &Door::Opening)).await.unwrap();
+        let dying = Engine::builder(db.clone()).with(Dying).owner("a").build();
+        let dying = tokio::spawn(dying.run());
+        let sql = "SELECT COUNT(*) FROM work WHERE lease_until > 0";
+        while db.read(move |tx| tx.one(sql, &[], |r| r.get::<i64>(0))).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+        dying.abort();
+        let _ = dying.await;
+        for (owner, ran) in [("b", Ran::Nothing), ("", Ran::Nothing), ("a", Ran::Committed)] {
+            let next = Engine::builder(db.clone()).with(DoorLife(Arc::default())).owner(owner).build();
+            next.reclaim().await.unwrap();
+            assert_eq!(next.run_one("d1", true).await.unwrap(), ran, "owner {owner:?}");
+        }
+    }
+}
+
 struct Count(Arc<AtomicU32>);
 
 impl Life for Count {
