@@ -221,7 +221,10 @@ impl Front {
 
     fn error(&self, fault: &Fault, base: &str, request_id: &str, place: &str) -> Response {
         let status = self.style.status(fault.kind);
-        if status >= 500 && fault.kind != Kind::NotImplemented {
+        if fault.kind == Kind::Unavailable {
+            // It passes, and who asked is told to come back.
+            tracing::warn!(request_id, place, %fault, "request put off");
+        } else if status >= 500 && fault.kind != Kind::NotImplemented {
             tracing::error!(request_id, place, %fault, "request failed");
         } else {
             tracing::debug!(request_id, place, status, %fault, "request refused");
