@@ -333,6 +333,7 @@ fn gone(seen: &Seen) -> Step<State> {
             return Ok(());
         }
         network::for_compute::release(tx, s.id)?;
+        image::release(tx, s.id)?;
         if let Some(h) = s.host_id {
             host::unclaim(tx, h, s.vcpus.into(), s.ram, s.disk)?;
             guest::forget(tx, h, s.id)?;

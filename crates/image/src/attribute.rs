@@ -119,6 +119,16 @@ pub fn tag(text: &str) -> Result<()> {
     Ok(())
 }
 
+/// # Errors
+/// 400 for an extra property that cannot be: a name that means something else, or one that is too long.
+pub fn property(key: &str, value: &str) -> Result<()> {
+    if name(key) != Name::Property {
+        return Err(Fault::bad_request(format!("'{key}' is no name for a property of an image.")));
+    }
+    property_name(key)?;
+    text(key, &Value::from(value), VALUE).map(drop)
+}
+
 fn property_name(key: &str) -> Result<()> {
     if key.is_empty() || key.chars().count() > NAME || key.contains('\0') {
         return Err(Fault::bad_request(format!("A property's name is 1 to {NAME} characters.")));

@@ -4,7 +4,7 @@
 //! - `api/`: one file per noun of the API; `table/`: SQL; `model`: rows and views; `attribute`: what
 //!   clients may set.
 //! - `upload` → `incoming` → `probe` → `content`: the way of content into the directory; `life`: its end.
-//! - [`for_boot`]: what Compute asks, in Compute's transaction.
+//! - [`for_boot`], [`from_server`], [`hold`], [`release`]: what Compute asks, in Compute's transaction.
 //!
 //! Invariants: an active image has its whole content on disk; content is named by its SHA-512 and never
 //! changes; an image that the caller may not see is never told apart from one that does not exist.
@@ -14,6 +14,8 @@ mod attribute;
 mod content;
 mod first;
 mod for_compute;
+mod from_server;
+mod hold;
 mod incoming;
 mod life;
 mod limits;
@@ -26,6 +28,8 @@ mod upload;
 
 pub use api::service;
 pub use for_compute::{BootImage, for_boot};
+pub use from_server::{Delivery, Snapshot, abandon, delivery, from_server, source_server};
+pub use hold::{hold, release};
 pub use life::BlobLife;
 pub use limits::Limits;
 
@@ -33,8 +37,8 @@ use base::Result;
 use content::{Contents, blocking, is_digest};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::Db;
 use store::log::{Level, event};
+use store::{Db, work};
 use tokio::sync::Semaphore;
 
 /// The service's state.
@@ -86,6 +90,9 @@ impl Image {
         }
         self.db
             .write(move |tx| {
+                for sha512 in table::blob::unused(tx)? {
+                    work::wake(tx, &sha512)?;
+                }
                 for sha512 in rows {
                     if table::blob::is_used(tx, &sha512)? {
                         let text = "The content of this image is missing on disk; restore it from a backup.";

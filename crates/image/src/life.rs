@@ -1,12 +1,14 @@
-//! Content that no image shows any more goes away.
+//! Content that nobody uses any more goes away.
 //!
 //! ```text
-//!   Kept (an image shows it: at rest) ── woken when an image is deleted ──▶ file removed, then the row
+//!   Kept (shown or held: at rest) ── woken, and nobody uses it: its row goes ──▶ Removing ──▶ its file goes
+//!     ▲                                                                            │
+//!     └───────────────────────── uploaded again meanwhile ◀────────────────────────┘
 //! ```
 //!
-//! The digest's lock is held from the look until the row is gone, so an upload of the same content is
-//! either seen, or comes after and brings its own file. A crash between file and row leaves a row
-//! without images, which the next step (or the next upload of that content) puts right.
+//! The row goes first: from then on nobody can begin to use the content, and foreign keys decide who was
+//! faster. The digest's lock is held from the look for a row until the file is gone, so an upload of the
+//! same content is either seen, or comes after and brings its own file.
 
 use crate::{Image, content::blocking, table};
 use base::Result;
@@ -18,6 +20,8 @@ use store::work::{Life, Step};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Blob {
     Kept,
+    /// Without a row.
+    Removing,
 }
 
 /// The life-cycle of contents, for the work engine.
@@ -28,22 +32,32 @@ impl Life for BlobLife {
     type State = Blob;
 
     async fn step(&self, sha512: &str, state: &Blob) -> Result<Step<Blob>> {
-        let lock = self.0.contents.lock(sha512).await;
-        let digest = sha512.to_owned();
-        if self.0.db.read(move |tx| table::blob::is_used(tx, &digest)).await? {
-            return Ok(Step::rest(state.clone()));
+        let (image, digest) = (&self.0, sha512.to_owned());
+        match state {
+            Blob::Kept => {
+                let look = digest.clone();
+                if image.db.read(move |tx| table::blob::is_used(tx, &look)).await? {
+                    return Ok(Step::rest(Blob::Kept));
+                }
+                Ok(Step::go(Blob::Removing).also(move |tx| table::blob::delete_unused(tx, &digest)))
+            }
+            Blob::Removing => {
+                let lock = image.contents.lock(sha512).await;
+                let look = digest.clone();
+                if image.db.read(move |tx| table::blob::exists(tx, &look)).await? {
+                    return Ok(Step::go(Blob::Kept));
+                }
+                let files = image.clone();
+                blocking(move || files.contents.remove(&digest)).await?;
+                Ok(Step::gone().also(move |_| {
+                    drop(lock);
+                    Ok(())
+                }))
+            }
         }
-        let (image, digest) = (self.0.clone(), sha512.to_owned());
-        blocking(move || image.contents.remove(&digest)).await?;
-        let digest = sha512.to_owned();
-        Ok(Step::gone().also(move |tx| {
-            table::blob::delete_unused(tx, &digest)?;
-            drop(lock);
-            Ok(())
-        }))
     }
 
-    fn budget(_: &Blob) -> Option<Duration> {
-        None
+    fn budget(state: &Blob) -> Option<Duration> {
+        (*state == Blob::Removing).then_some(Duration::from_secs(60))
     }
 }

@@ -11,8 +11,9 @@
 //! nothing is left.
 
 use crate::incoming::{self, Incoming, Piece};
+use crate::life::{Blob, BlobLife};
 use crate::model::{Container, Content, DiskFormat, Status};
-use crate::{Image, content::blocking, life::BlobLife, limits::Limits, probe, table};
+use crate::{Image, content::blocking, limits::Limits, probe, table};
 use api::Auth;
 use base::{Fault, ImageId, Kind, Micros, ProjectId, Result};
 use bytes::Bytes;
@@ -75,6 +76,14 @@ pub struct Arrival<S> {
     pub gone: CancellationToken,
 }
 
+/// Who brings content.
+#[derive(Debug, Clone)]
+pub enum By {
+    User(Arc<Auth>),
+    /// The host of the server that the image is made from.
+    Host,
+}
+
 /// Takes the whole content of a queued image.
 ///
 /// # Errors
@@ -82,7 +91,7 @@ pub struct Arrival<S> {
 /// queued again.
 pub async fn upload<S, E>(
     image: Arc<Image>,
-    auth: Arc<Auth>,
+    by: By,
     who: log::Who,
     id: ImageId,
     arrival: Arrival<S>,
@@ -96,7 +105,7 @@ where
         .try_acquire()
         .map_err(|_| Fault::unavailable("Too many uploads are under way. Try again in a moment."))?;
     let limits = image.limits.clone();
-    let claim = image.db.write(move |tx| begin(tx, &limits, &auth, id)).await?;
+    let claim = image.db.write(move |tx| begin(tx, &limits, &by, id)).await?;
     let outcome = take(&image, &claim, arrival, who).await;
     if outcome.is_err() {
         let (id, created_at) = (claim.id, claim.created_at);
@@ -107,8 +116,15 @@ where
     outcome
 }
 
-fn begin(tx: &Tx<'_>, limits: &Limits, auth: &Auth, id: ImageId) -> Result<Claim> {
-    let row = table::image::changeable(tx, auth, id)?;
+fn begin(tx: &Tx<'_>, limits: &Limits, by: &By, id: ImageId) -> Result<Claim> {
+    let row = match by {
+        By::User(auth) => table::image::changeable(tx, auth, id)?,
+        By::Host => table::image::locked(tx, id)?,
+    };
+    let server = table::image::server_of(tx, id)?;
+    if let (By::User(_), Some(server)) = (by, server) {
+        return Err(Fault::conflict(format!("The content of image {id} comes from server {server}.")));
+    }
     if row.status != Status::Queued {
         return Err(Fault::conflict(format!(
             "The content of image {id} can be uploaded while it is queued; it is {}.",
@@ -264,17 +280,18 @@ fn finish(
 ) -> Result<()> {
     table::image::lock(tx, claim.id)?;
     limits.take_size(tx, &claim.owner, content)?;
-    if table::blob::insert(tx, content)? {
-        work::start::<BlobLife>(tx, &content.sha512, &crate::life::Blob::Kept)?;
-    } else {
-        // Whoever is about to remove the content has to look again.
-        work::wake(tx, &content.sha512)?;
-    }
+    table::blob::insert(tx, content)?;
+    // Whoever is about to remove the content has to look again.
+    work::start_or_wake::<BlobLife>(tx, &content.sha512, &Blob::Kept)?;
     if !table::blob::finish(tx, claim.id, claim.created_at, content, virtual_size)? {
         return Err(Fault::not_found(format!(
             "Image {} was deleted during the upload; nothing was kept.",
             claim.id
         )));
+    }
+    if let Some(server) = table::image::server_of(tx, claim.id)? {
+        // Its life-cycle waits for this.
+        work::wake(tx, &server.to_string())?;
     }
     log::audit(tx, who, "image.upload", &claim.id.to_string())
 }

@@ -10,6 +10,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0003_image", include_str!("../../../migrations/0003_image.sql")),
     ("0004_network", include_str!("../../../migrations/0004_network.sql")),
     ("0005_compute", include_str!("../../../migrations/0005_compute.sql")),
+    ("0007_image_holds", include_str!("../../../migrations/0007_image_holds.sql")),
 ];
 
 pub async fn run(db: &Db) -> Result<()> {

@@ -221,6 +221,9 @@ fn row(
 
 fn write(tx: &Tx<'_>, auth: &Auth, who: &log::Who, wish: &Wish, s: &Server) -> Result<()> {
     server::insert(tx, s, wish.user_data.as_deref())?;
+    if let Some(source) = &s.image {
+        image::hold(tx, s.id, &source.sha512)?;
+    }
     for (name, value) in &wish.metadata {
         server::set_metadata(tx, s.id, name, value)?;
     }

@@ -335,3 +335,25 @@ async fn a_host_that_was_given_a_server_must_say_that_it_let_go() {
         w.until(&mut host, id, "GONE").await;
     }
 }
+
+#[tokio::test]
+async fn the_content_that_a_server_runs_on_is_held_until_it_is_gone() {
+    for w in worlds().await {
+        let held = |n: i64| {
+            let db = w.db.clone();
+            async move {
+                let sql = "SELECT COUNT(*) FROM image_hold";
+                assert_eq!(db.read(move |tx| tx.one(sql, &[], |r| r.get::<i64>(0))).await.unwrap(), n);
+            }
+        };
+        let mut host = w.host("h1").await;
+        host.turn(&w).await;
+        let id = w.create("one").await;
+        held(1).await;
+        w.until(&mut host, id, "ACTIVE").await;
+        w.delete(id).await.expect(204);
+        held(1).await;
+        w.until(&mut host, id, "GONE").await;
+        held(0).await;
+    }
+}

@@ -1,7 +1,7 @@
 //! The content of an image, up and down.
 
 use crate::model::{Content, Status};
-use crate::upload::{Arrival, upload};
+use crate::upload::{Arrival, By, upload};
 use crate::{Image, table};
 use api::{Reply, Req};
 use axum::body::Body;
@@ -30,7 +30,7 @@ pub async fn put(image: Arc<Image>, mut req: Req) -> Result<Reply> {
     let gone = CancellationToken::new();
     let _tells_when_dropped = gone.clone().drop_guard();
     let arrival = Arrival { body: req.stream(), length, gone };
-    tokio::spawn(upload(image, auth, who, id, arrival)).await.map_err(Fault::internal)??;
+    tokio::spawn(upload(image, By::User(auth), who, id, arrival)).await.map_err(Fault::internal)??;
     Ok(Reply::empty(204))
 }
 

@@ -76,6 +76,10 @@ pub async fn delete(image: Arc<Image>, req: Req) -> Result<Reply> {
                     "Image {id} is protected and cannot be deleted. Set protected to false first."
                 )));
             }
+            if let Some(server) = table::image::server_of(tx, id)? {
+                // Its life-cycle may be waiting for the content.
+                work::wake(tx, &server.to_string())?;
+            }
             table::image::delete(tx, id)?;
             let content = row.content.as_ref();
             limits.give(tx, &row.owner, content)?;

@@ -4,14 +4,14 @@ use crate::model::Content;
 use base::{Fault, ImageId, Micros, Result};
 use store::{Tx, params};
 
-/// True when the content was not known before.
-pub fn insert(tx: &Tx<'_>, content: &Content) -> Result<bool> {
-    let n = tx.exec(
+/// Makes the content's row, if there is none.
+pub fn insert(tx: &Tx<'_>, content: &Content) -> Result<()> {
+    tx.exec(
         "INSERT INTO image_blob (sha512, md5, bytes, created_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (sha512) DO NOTHING",
         params![&content.sha512, &content.md5, content.bytes, Micros::now()],
     )?;
-    Ok(n == 1)
+    Ok(())
 }
 
 pub fn exists(tx: &Tx<'_>, sha512: &str) -> Result<bool> {
@@ -20,22 +20,51 @@ pub fn exists(tx: &Tx<'_>, sha512: &str) -> Result<bool> {
 }
 
 /// Whether any image shows the content.
-pub fn is_used(tx: &Tx<'_>, sha512: &str) -> Result<bool> {
+pub fn is_shown(tx: &Tx<'_>, sha512: &str) -> Result<bool> {
     let row = tx.opt("SELECT 1 FROM image WHERE sha512 = $1 LIMIT 1", params![sha512], |_| Ok(()))?;
     Ok(row.is_some())
 }
 
+/// Whether any image shows the content, or anybody holds it.
+pub fn is_used(tx: &Tx<'_>, sha512: &str) -> Result<bool> {
+    let held = "SELECT 1 FROM image_hold WHERE sha512 = $1 LIMIT 1";
+    Ok(is_shown(tx, sha512)? || tx.opt(held, params![sha512], |_| Ok(()))?.is_some())
+}
+
 /// # Errors
-/// 409 when an image shows the content after all.
+/// 409 when the content is in use after all.
 pub fn delete_unused(tx: &Tx<'_>, sha512: &str) -> Result<()> {
-    tx.exec(
-        "DELETE FROM image_blob WHERE sha512 = $1 AND NOT EXISTS (SELECT 1 FROM image WHERE sha512 = $1)",
-        params![sha512],
-    )?;
     if is_used(tx, sha512)? {
         return Err(Fault::conflict(format!("content {sha512} is in use again")));
     }
+    // Whoever begins to use it right now has locked the row by its foreign key.
+    tx.exec("DELETE FROM image_blob WHERE sha512 = $1", params![sha512])?;
     Ok(())
+}
+
+/// Every content that nobody uses.
+pub fn unused(tx: &Tx<'_>) -> Result<Vec<String>> {
+    tx.rows(
+        "SELECT sha512 FROM image_blob b WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.sha512 = b.sha512)
+         AND NOT EXISTS (SELECT 1 FROM image_hold h WHERE h.sha512 = b.sha512)",
+        &[],
+        |r| r.get(0),
+    )
+}
+
+/// False when there is no such content (any more).
+pub fn hold(tx: &Tx<'_>, holder: &str, sha512: &str) -> Result<bool> {
+    let n = tx.exec(
+        "INSERT INTO image_hold (holder, sha512) SELECT $1, sha512 FROM image_blob WHERE sha512 = $2
+         ON CONFLICT (holder, sha512) DO UPDATE SET holder = excluded.holder",
+        params![holder, sha512],
+    )?;
+    Ok(n == 1)
+}
+
+/// What was held.
+pub fn release(tx: &Tx<'_>, holder: &str) -> Result<Vec<String>> {
+    tx.rows("DELETE FROM image_hold WHERE holder = $1 RETURNING sha512", params![holder], |r| r.get(0))
 }
 
 /// Every content that some image shows, or some row stands for.

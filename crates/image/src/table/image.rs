@@ -2,7 +2,7 @@
 
 use crate::model::{Container, Content, DiskFormat, MemberStatus, Record, Shown, Visibility, unknown};
 use api::{Auth, Scope};
-use base::{Fault, ImageId, Micros, Result};
+use base::{Fault, ImageId, Micros, Result, ServerId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use store::{Row, Sql, Tx, params};
 
@@ -69,6 +69,26 @@ pub fn changeable(tx: &Tx<'_>, auth: &Auth, id: ImageId) -> Result<Record> {
     let row = visible(tx, auth, id)?;
     row.changeable_by(auth)?;
     Ok(row)
+}
+
+/// The image, whoever asks, locked as by [`changeable`].
+///
+/// # Errors
+/// 404 when there is none.
+pub fn locked(tx: &Tx<'_>, id: ImageId) -> Result<Record> {
+    lock(tx, id)?;
+    find(tx, id)?.ok_or_else(|| unknown(id))
+}
+
+/// The server that the image is made from.
+pub fn server_of(tx: &Tx<'_>, id: ImageId) -> Result<Option<ServerId>> {
+    let row = tx.opt("SELECT server_id FROM image WHERE id = $1", params![id], |r| r.get(0))?;
+    Ok(row.flatten())
+}
+
+pub fn set_server(tx: &Tx<'_>, id: ImageId, server: ServerId) -> Result<()> {
+    tx.exec("UPDATE image SET server_id = $2 WHERE id = $1", params![id, server])?;
+    Ok(())
 }
 
 /// Keeps other transactions from changing the image until this one ends. A write that changes nothing

@@ -4,9 +4,11 @@
 mod blobs;
 mod boot;
 mod crud;
+mod holds;
 mod lists;
 mod patches;
 mod sharing;
+mod snapshots;
 mod uploads;
 mod walk;
 

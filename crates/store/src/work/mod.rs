@@ -94,9 +94,19 @@ pub fn start<L: Life>(tx: &Tx<'_>, id: &str, state: &L::State) -> Result<()> {
     Ok(())
 }
 
+/// Starts the life-cycle of a resource that may still have one, which then is woken as it is.
+pub fn start_or_wake<L: Life>(tx: &Tx<'_>, id: &str, state: &L::State) -> Result<()> {
+    if woken(tx, id)? { Ok(()) } else { start::<L>(tx, id, state) }
+}
+
 /// Makes the engine look at a resource at once. The revision moves, so a step that is under way and
 /// could not know of the change has to run again.
 pub fn wake(tx: &Tx<'_>, id: &str) -> Result<()> {
+    woken(tx, id).map(drop)
+}
+
+/// True when there was one to wake.
+fn woken(tx: &Tx<'_>, id: &str) -> Result<bool> {
     let n = tx.exec(
         "UPDATE work SET wake_at = $2, revision = revision + 1, attempt = 0 WHERE id = $1",
         params![id, Micros::now()],
@@ -104,7 +114,7 @@ pub fn wake(tx: &Tx<'_>, id: &str) -> Result<()> {
     if n > 0 {
         tx.hint(Topic::Work);
     }
-    Ok(())
+    Ok(n > 0)
 }
 
 /// What `hanok why` shows of a resource's life-cycle.

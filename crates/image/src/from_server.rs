@@ -1,0 +1,168 @@
+//! Images that Compute makes from servers.
+//!
+//! ```text
+//!   from_server (queued) ── the host sends the content: Image::receive ──▶ active, the server is woken
+//!        └── abandon: the snapshot failed, so there is no image ──▶ (no row)
+//! ```
+//! Only the server's host brings the content, and may bring it again when it never heard our answer: an
+//! image that is active has what it needs. The content goes the way of any upload; it must be a qcow2
+//! that stands by itself (no backing file).
+
+use crate::limits::{Limits, at_most};
+use crate::model::{Container, DiskFormat, Record, Shown, Status, Visibility};
+use crate::upload::{Arrival, By, upload};
+use crate::{Image, attribute, table};
+use base::{Fault, ImageId, ProjectId, Result, ServerId};
+use bytes::Bytes;
+use futures_util::Stream;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::sync::Arc;
+use store::{Tx, log::Who};
+use tokio_util::sync::CancellationToken;
+
+/// An image to be made from a server.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub server: ServerId,
+    pub owner: ProjectId,
+    pub name: String,
+    /// What the server was made from. Its properties are taken over, as long as it is there.
+    pub base: Option<ImageId>,
+    /// What the user says, and Compute (`image_type`, `backup_type`, …); goes before what is taken over.
+    pub properties: BTreeMap<String, String>,
+    /// GiB.
+    pub min_disk: u64,
+    /// MiB.
+    pub min_ram: u64,
+}
+
+/// How far the content of an image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// The host has not begun to send it.
+    Awaited,
+    Arriving,
+    Done,
+}
+
+/// Makes the image, queued: qcow2, bare, private.
+///
+/// # Errors
+/// `BadRequest` for a property that cannot be set, `TooLarge` for too many, `Quota` when the project may
+/// have no more images.
+pub fn from_server(tx: &Tx<'_>, ask: &Snapshot) -> Result<ImageId> {
+    let limits = Limits::default();
+    let mut properties = match ask.base {
+        Some(base) => inherited(tx, base)?,
+        None => BTreeMap::new(),
+    };
+    for (name, value) in &ask.properties {
+        attribute::property(name, value)?;
+        properties.insert(name.clone(), value.clone());
+    }
+    properties.insert("instance_uuid".into(), ask.server.to_string());
+    if let Some(base) = ask.base {
+        properties.insert("base_image_ref".into(), base.to_string());
+    }
+    at_most("properties", properties.len(), limits.properties)?;
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX).min(i32::MAX.into());
+    let row = Record {
+        name: Some(ask.name.clone()),
+        visibility: Visibility::Private,
+        disk_format: Some(DiskFormat::Qcow2),
+        container: Some(Container::Bare),
+        min_disk: number(ask.min_disk),
+        min_ram: number(ask.min_ram),
+        ..Record::queued(ImageId::new(), ask.owner.clone())
+    };
+    let (id, owner) = (row.id, row.owner.clone());
+    table::image::insert(tx, &Shown { row, properties, tags: BTreeSet::new() })?;
+    table::image::set_server(tx, id, ask.server)?;
+    limits.take_count(tx, &owner)?;
+    Ok(id)
+}
+
+/// What holds of a disk that was made from the image too: not what says how that one file was made or
+/// signed.
+fn inherited(tx: &Tx<'_>, base: ImageId) -> Result<BTreeMap<String, String>> {
+    let Some(row) = table::image::find(tx, base)? else { return Ok(BTreeMap::new()) };
+    let mut properties = table::image::complete_one(tx, row)?.properties;
+    let own = |name: &str| {
+        ["img_signature", "owner_specified.openstack.", "os_glance", "cinder_encryption_key"]
+            .iter()
+            .any(|p| name.starts_with(p))
+            || matches!(
+                name,
+                "cache_in_nova" | "image_type" | "backup_type" | "instance_uuid" | "base_image_ref"
+            )
+    };
+    properties.retain(|name, _| !own(name));
+    Ok(properties)
+}
+
+/// How far the content is; `None` when the image was deleted, or is none that is made from a server.
+pub fn delivery(tx: &Tx<'_>, id: ImageId) -> Result<Option<Delivery>> {
+    if table::image::server_of(tx, id)?.is_none() {
+        return Ok(None);
+    }
+    Ok(table::image::find(tx, id)?.map(|row| match row.status {
+        Status::Queued => Delivery::Awaited,
+        Status::Saving => Delivery::Arriving,
+        Status::Active | Status::Deactivated => Delivery::Done,
+    }))
+}
+
+/// The server whose host may bring the content of an image; `None` when there is no such image.
+pub fn source_server(tx: &Tx<'_>, id: ImageId) -> Result<Option<ServerId>> {
+    table::image::server_of(tx, id)
+}
+
+/// The snapshot failed: the image goes, as it never had content. True when it went; one that is active
+/// stays, and one that is gone is gone.
+pub fn abandon(tx: &Tx<'_>, id: ImageId) -> Result<bool> {
+    table::image::lock(tx, id)?;
+    let Some(row) = table::image::find(tx, id)? else { return Ok(false) };
+    if table::image::server_of(tx, id)?.is_none() || row.content.is_some() {
+        return Ok(false);
+    }
+    table::image::delete(tx, id)?;
+    Limits::default().give(tx, &row.owner, None)?;
+    Ok(true)
+}
+
+impl Image {
+    /// Takes the content of an image from the host of the server that it is made from. The caller has
+    /// checked that it is that host ([`source_server`]).
+    ///
+    /// `gone` is cancelled when the host goes away, so that what it sent is not kept.
+    ///
+    /// # Errors
+    /// `NotFound` when the image was deleted, `Unavailable` while another delivery is under way (send it
+    /// again in a moment); anything else is final: content that is refused, a quota, a full disk.
+    pub async fn receive<S, E>(
+        self: &Arc<Self>,
+        id: ImageId,
+        request_id: &str,
+        body: S,
+        length: Option<u64>,
+        gone: CancellationToken,
+    ) -> Result<()>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin + Send + 'static,
+        E: Display + Send + 'static,
+    {
+        match self.db.read(move |tx| delivery(tx, id)).await? {
+            None => return Err(crate::model::unknown(id)),
+            Some(Delivery::Done) => return Ok(()),
+            Some(Delivery::Arriving) => {
+                return Err(Fault::unavailable(format!("The content of image {id} is arriving already.")));
+            }
+            Some(Delivery::Awaited) => {}
+        }
+        let who =
+            Who { request_id: request_id.to_owned(), user_id: String::new(), project_id: String::new() };
+        let arrival = Arrival { body, length, gone };
+        tokio::spawn(upload(self.clone(), By::Host, who, id, arrival)).await.map_err(Fault::internal)?
+    }
+}
