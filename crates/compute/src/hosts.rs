@@ -1,5 +1,6 @@
 //! Hosts as the region knows them.
 
+use crate::table;
 use base::{HostId, Micros, Result};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -14,12 +15,15 @@ pub const SILENT_AFTER: Duration = Duration::from_secs(60);
 /// `Conflict` when another host has the name.
 pub fn register_host(tx: &Tx<'_>, id: HostId, name: &str, token: &str, zone: &str) -> Result<()> {
     tx.exec_unique(
-        "INSERT INTO host (id, name, token_hash, availability_zone, created_at) VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO host (id, name, token_hash, availability_zone, home_zone, created_at)
+         VALUES ($1, $2, $3, $4, $4, $5)
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, token_hash = excluded.token_hash,
-           availability_zone = excluded.availability_zone",
+           home_zone = excluded.home_zone",
         params![id, name, token_hash(token), zone, Micros::now()],
         || base::Fault::conflict(format!("Another host is named {name:?} already.")),
     )?;
+    // An aggregate that is a zone goes before the host's own.
+    table::aggregate::settle_zones(tx)?;
     network::for_hosts::settle_homes(tx)
 }
 

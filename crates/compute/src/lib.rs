@@ -17,6 +17,7 @@ mod life;
 mod limits;
 mod model;
 mod observed;
+mod placing;
 mod planner;
 mod routes;
 mod status;

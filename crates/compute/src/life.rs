@@ -16,6 +16,7 @@
 
 use crate::hosts::SILENT_AFTER;
 use crate::model::{Server, Task, VmState, power_state};
+use crate::placing;
 use crate::planner::{Ask, Plan, Room, plan};
 use crate::table::guest::Seen as Guest;
 use crate::table::host::Host;
@@ -74,8 +75,9 @@ struct Seen {
     server: Server,
     host: Option<Host>,
     guest: Option<Guest>,
-    /// All hosts, while one is being chosen.
+    /// All hosts, while one is being chosen, and what is asked of them.
     hosts: Vec<Room>,
+    ask: Option<Ask>,
     ports_down: bool,
 }
 
@@ -111,19 +113,22 @@ impl Life for ServerLife {
 
 fn look(tx: &Tx<'_>, id: ServerId, state: &State) -> Result<Option<Seen>> {
     let Some(server) = server::any(tx, id)? else { return Ok(None) };
-    let (mut host, mut guest, mut hosts, mut ports_down) = (None, None, Vec::new(), false);
+    let (mut host, mut guest, mut hosts, mut ask, mut ports_down) = (None, None, Vec::new(), None, false);
     if let Some(h) = server.host_id {
         host = host::by_id(tx, h)?;
         guest = guest::one(tx, h, id)?;
     }
     match state {
-        State::Scheduling => hosts = host::rooms(tx)?,
+        State::Scheduling => {
+            hosts = host::rooms(tx)?;
+            ask = Some(placing::ask(tx, &server, &hosts)?);
+        }
         State::Building if guest.is_some() => {
             ports_down = network::for_compute::interfaces(tx, id)?.iter().any(|i| !i.active);
         }
         _ => {}
     }
-    Ok(Some(Seen { server, host, guest, hosts, ports_down }))
+    Ok(Some(Seen { server, host, guest, hosts, ask, ports_down }))
 }
 
 impl Seen {
@@ -149,13 +154,7 @@ impl Seen {
 
 fn schedule(seen: Seen) -> Step<State> {
     let s = &seen.server;
-    let ask = Ask {
-        vcpus: s.vcpus.into(),
-        memory_mib: s.ram,
-        disk_gib: s.disk,
-        zone: Some(s.availability_zone.clone()).filter(|z| !z.is_empty()),
-        host: s.hints.host.clone(),
-    };
+    let Some(ask) = seen.ask else { return Step::wait(LOOK, "nothing was asked of the hosts") };
     let (id, created) = (s.id, s.created_at);
     match plan(&seen.hosts, &ask) {
         Plan::Nowhere(why) if Micros::now().since(created) < HOSTS_FOR && may_yet_fit(&seen.hosts, &ask) => {
@@ -179,16 +178,16 @@ fn may_yet_fit(rooms: &[Room], ask: &Ask) -> bool {
     awake.iter().any(|r| r.vcpus == 0) || matches!(plan(&awake, ask), Plan::Try(_))
 }
 
-/// Claims the first host of the plan that still has the room.
+/// Claims the first host of the plan that still has the room and suits the server's group.
 fn claim_first(tx: &Tx<'_>, id: ServerId, order: &[HostId], ask: &Ask) -> Result<()> {
-    for &h in order {
-        if host::claim(tx, h, ask.vcpus, ask.memory_mib, ask.disk_gib)? {
-            server::place(tx, id, h)?;
-            network::for_compute::bind(tx, id, Some(h))?;
-            return store::host::touch(tx, h);
-        }
-    }
-    Err(Fault::unavailable("Every host of the plan was filled by others meanwhile; planning again."))
+    let Some(h) = placing::claim(tx, id, order, ask)? else {
+        return Err(Fault::unavailable(
+            "Every host of the plan was filled by others meanwhile; planning again.",
+        ));
+    };
+    server::place(tx, id, h)?;
+    network::for_compute::bind(tx, id, Some(h))?;
+    store::host::touch(tx, h)
 }
 
 fn failed(id: ServerId, why: String) -> Step<State> {

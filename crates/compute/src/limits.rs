@@ -1,5 +1,8 @@
 //! Default quotas and other limits. A project's own quota (table `quota`) wins over these.
 
+use base::Result;
+use store::Tx;
+
 /// What a project may use when nobody said otherwise. -1 means without limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -37,6 +40,25 @@ pub const OLD_NETWORK: [(&str, i64); 4] =
     [("floating_ips", -1), ("fixed_ips", -1), ("security_groups", -1), ("security_group_rules", -1)];
 
 impl Limits {
+    /// These with what an administrator changed by `os-quota-class-sets/default`.
+    pub fn now(&self, tx: &Tx<'_>) -> Result<Limits> {
+        let mut now = self.clone();
+        for (name, max) in tx.rows("SELECT resource, max FROM quota_default", &[], |r| {
+            Ok((r.get::<String>(0)?, r.get::<i64>(1)?))
+        })? {
+            match name.as_str() {
+                "instances" => now.instances = max,
+                "cores" => now.cores = max,
+                "ram" => now.ram = max,
+                "key_pairs" => now.key_pairs = max,
+                "metadata_items" => now.metadata_items = max,
+                "server_groups" => now.server_groups = max,
+                "server_group_members" => now.server_group_members = max,
+                _ => {}
+            }
+        }
+        Ok(now)
+    }
     /// Resources of a quota set with their defaults, counted ones first.
     pub fn all(&self) -> [(&'static str, i64); 7] {
         [

@@ -1,9 +1,15 @@
 //! Where a new server goes: a pure planner. Hosts and a wish in, an order of hosts or a reason out.
 //!
 //! The plan is a proposal: the room itself is claimed by a conditional update in the transaction that
-//! moves the life-cycle ([`crate::table::host::claim`]), which tries the hosts in the plan's order.
+//! moves the life-cycle ([`crate::placing::claim`]), which tries the hosts in the plan's order and looks at
+//! the server's group again.
+
+mod rules;
+
+pub use rules::{Policy, Rule, among, apart, group, specs, traits};
 
 use base::HostId;
+use std::collections::HashMap;
 
 /// Virtual CPUs per host CPU. Guests are mostly idle; four is what OpenStack's operators commonly run.
 pub const CPU_RATIO: u64 = 4;
@@ -35,6 +41,18 @@ pub struct Ask {
     pub disk_gib: u64,
     pub zone: Option<String>,
     pub host: Option<String>,
+    /// What rules hosts out beyond that: groups, hints, aggregates, traits.
+    pub rules: Vec<Rule>,
+    /// Added to a host's rank: what a soft policy prefers. More is better.
+    pub prefer: HashMap<HostId, i64>,
+}
+
+impl Ask {
+    /// An ask for room alone.
+    pub fn room(vcpus: u64, memory_mib: u64, disk_gib: u64) -> Self {
+        let (zone, host, rules, prefer) = (None, None, Vec::new(), HashMap::new());
+        Ask { vcpus, memory_mib, disk_gib, zone, host, rules, prefer }
+    }
 }
 
 /// What the planner came to.
@@ -53,6 +71,8 @@ enum Lack {
     Silent,
     Zone,
     NotAsked,
+    /// The rule with this number.
+    Rule(usize),
     Vcpus,
     Memory,
     Disk,
@@ -78,18 +98,22 @@ impl Room {
             (self.free_memory() < ask.memory_mib, Lack::Memory),
             (self.free_disk() < ask.disk_gib, Lack::Disk),
         ];
-        checks.into_iter().find_map(|(fails, lack)| fails.then_some(lack))
+        let (first, room) = checks.split_at(4);
+        let fails = |list: &[(bool, Lack)]| list.iter().find_map(|(fails, lack)| fails.then_some(*lack));
+        let rule = || ask.rules.iter().position(|r| !r.allows(self.id)).map(Lack::Rule);
+        fails(first).or_else(rule).or_else(|| fails(room))
     }
 }
 
-/// Orders the hosts that fit by free memory, most first; equal ones by id, so that a plan is a function
-/// of its input.
+/// Orders the hosts that fit by preference, then by free memory, most first; equal ones by id, so that a
+/// plan is a function of its input.
 pub fn plan(hosts: &[Room], ask: &Ask) -> Plan {
     let mut fit: Vec<&Room> = hosts.iter().filter(|h| h.lacks(ask).is_none()).collect();
     if fit.is_empty() {
         return Plan::Nowhere(explain(hosts, ask));
     }
-    fit.sort_by_key(|h| (std::cmp::Reverse(h.free_memory()), h.id));
+    let preferred = |h: &Room| ask.prefer.get(&h.id).copied().unwrap_or(0);
+    fit.sort_by_key(|h| (std::cmp::Reverse((preferred(h), h.free_memory())), h.id));
     Plan::Try(fit.into_iter().map(|h| h.id).collect())
 }
 
@@ -98,9 +122,10 @@ fn explain(hosts: &[Room], ask: &Ask) -> String {
         return "No valid host was found. No host has joined yet.".into();
     }
     let mut parts = Vec::new();
-    for lack in
-        [Lack::Disabled, Lack::Silent, Lack::Zone, Lack::NotAsked, Lack::Vcpus, Lack::Memory, Lack::Disk]
-    {
+    let mut order = vec![Lack::Disabled, Lack::Silent, Lack::Zone, Lack::NotAsked];
+    order.extend((0..ask.rules.len()).map(Lack::Rule));
+    order.extend([Lack::Vcpus, Lack::Memory, Lack::Disk]);
+    for lack in order {
         let failing: Vec<&Room> = hosts.iter().filter(|h| h.lacks(ask) == Some(lack)).collect();
         if !failing.is_empty() {
             parts.push(phrase(lack, &failing, ask));
@@ -119,6 +144,9 @@ fn phrase(lack: Lack, failing: &[&Room], ask: &Ask) -> String {
         Lack::Silent => format!("{n} {} not reported lately", if n == 1 { "has" } else { "have" }),
         Lack::Zone => format!("{n} {is} not in the zone {}", ask.zone.as_deref().unwrap_or("")),
         Lack::NotAsked => format!("{n} {is} not {}", ask.host.as_deref().unwrap_or("")),
+        Lack::Rule(i) => {
+            format!("{n} {is} ruled out by {}", ask.rules.get(i).map_or("", |r| r.name.as_str()))
+        }
         Lack::Vcpus => {
             format!("{n} {lacks} CPUs ({} asked, at most {} free)", ask.vcpus, most(Room::free_vcpus))
         }

@@ -2,8 +2,8 @@
 
 use crate::Compute;
 use crate::api::{
-    action, agent, cloud, console, create, flavors, hypervisors, instance_actions, interfaces, keypairs,
-    metadata, quotas, servers, tags, usage, versions, why,
+    action, agent, aggregates, cloud, console, create, flavors, groups, hypervisors, instance_actions,
+    interfaces, keypairs, metadata, quotas, servers, services, tags, usage, versions, why,
 };
 use api::{Microversions, Rule, Service, Style, Version};
 
@@ -99,8 +99,9 @@ fn cloud_routes(s: &mut Service<Compute>) {
 
     s.get("/v2.1/os-availability-zone", Rule::READER, cloud::availability_zones);
     s.get("/v2.1/os-availability-zone/detail", Rule::ADMIN, cloud::availability_zones_detail);
-    s.get("/v2.1/os-services", Rule::ADMIN, cloud::services);
-    s.put("/v2.1/os-services/{id}", Rule::ADMIN, cloud::update_service);
+    s.get("/v2.1/os-services", Rule::ADMIN, services::list);
+    s.put("/v2.1/os-services/{id}", Rule::ADMIN, services::update);
+    s.delete("/v2.1/os-services/{id}", Rule::ADMIN, services::delete);
     s.get("/v2.1/os-hypervisors", Rule::ADMIN, hypervisors::list);
     s.get("/v2.1/os-hypervisors/detail", Rule::ADMIN, hypervisors::list_detail);
     s.get("/v2.1/os-hypervisors/statistics", Rule::ADMIN, hypervisors::statistics).until(Version(2, 87));
@@ -108,8 +109,16 @@ fn cloud_routes(s: &mut Service<Compute>) {
     s.get("/v2.1/os-hypervisors/{id}/uptime", Rule::ADMIN, hypervisors::uptime).until(Version(2, 87));
     s.get("/v2.1/os-simple-tenant-usage", Rule::ADMIN, usage::list);
     s.get("/v2.1/os-simple-tenant-usage/{project}", Rule::READER, usage::show);
-    s.get("/v2.1/os-server-groups", Rule::READER, cloud::server_groups);
-    s.get("/v2.1/os-aggregates", Rule::ADMIN, cloud::aggregates);
+    s.get("/v2.1/os-server-groups", Rule::READER, groups::list);
+    s.post("/v2.1/os-server-groups", Rule::MEMBER, groups::create);
+    s.get("/v2.1/os-server-groups/{id}", Rule::READER, groups::show);
+    s.delete("/v2.1/os-server-groups/{id}", Rule::MEMBER, groups::delete);
+    s.get("/v2.1/os-aggregates", Rule::ADMIN, aggregates::list);
+    s.post("/v2.1/os-aggregates", Rule::ADMIN, aggregates::create);
+    s.get("/v2.1/os-aggregates/{id}", Rule::ADMIN, aggregates::show);
+    s.put("/v2.1/os-aggregates/{id}", Rule::ADMIN, aggregates::update);
+    s.delete("/v2.1/os-aggregates/{id}", Rule::ADMIN, aggregates::delete);
+    s.post("/v2.1/os-aggregates/{id}/action", Rule::ADMIN, aggregates::act);
     s.get("/v2.1/os-migrations", Rule::ADMIN, cloud::migrations);
 }
 

@@ -6,7 +6,7 @@
 use crate::model::{Server, VmState};
 use crate::status::status;
 use crate::table::host::{self, Brief};
-use crate::table::server;
+use crate::table::{group, server};
 use base::{Micros, Result, ServerId};
 use network::for_compute::Address;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -44,6 +44,8 @@ pub struct Full {
     pub tags: Vec<String>,
     pub user_data: Option<String>,
     pub host: Option<Brief>,
+    /// The server group, where a look shows it: one or none.
+    pub server_group: Vec<String>,
 }
 
 /// Everything around `servers`, by a constant number of queries.
@@ -58,6 +60,8 @@ pub fn gather(tx: &Tx<'_>, servers: Vec<Server>, look: &Look) -> Result<Vec<Full
     let mut tags = if look.minor >= 26 { server::tags(tx, &ids)? } else { HashMap::new() };
     let mut user_data =
         if look.admin && look.minor >= 3 { server::user_data(tx, &ids)? } else { HashMap::new() };
+    let grouped = look.minor >= 71 && look.place != Place::List;
+    let mut server_groups = if grouped { group::of_servers(tx, &ids)? } else { HashMap::new() };
     let hosts = host::briefs(tx, servers.iter().filter_map(|s| s.host_id))?;
     let full = servers.into_iter().map(|s| Full {
         addresses: addresses.remove(&s.id).unwrap_or_default(),
@@ -65,6 +69,7 @@ pub fn gather(tx: &Tx<'_>, servers: Vec<Server>, look: &Look) -> Result<Vec<Full
         metadata: metadata.remove(&s.id).unwrap_or_default(),
         tags: tags.remove(&s.id).unwrap_or_default(),
         user_data: user_data.remove(&s.id),
+        server_group: server_groups.remove(&s.id).into_iter().collect(),
         host: s.host_id.and_then(|h| hosts.get(&h).cloned()),
         server: s,
     });
@@ -162,7 +167,7 @@ const FIELDS: &[Field] = &[
     field("description", 19, Seen::All, ALWAYS, |f, _| Some(json!(f.server.description))),
     field("tags", 26, Seen::All, ALWAYS, |f, _| Some(json!(f.tags))),
     field("trusted_image_certificates", 63, Seen::All, ALWAYS, |_, _| Some(Value::Null)),
-    field("server_groups", 71, Seen::NotInLists, ALWAYS, |_, _| Some(json!([]))),
+    field("server_groups", 71, Seen::NotInLists, ALWAYS, |f, _| Some(json!(f.server_group))),
     field("locked_reason", 73, Seen::All, ALWAYS, |f, _| Some(json!(f.server.locked_reason))),
 ];
 
@@ -235,8 +240,9 @@ fn host_name(f: &Full) -> Option<&str> {
 fn host_status(f: &Full) -> &'static str {
     match &f.host {
         None => "",
+        Some(h) if h.forced_down => "DOWN",
         Some(h) if !h.enabled => "MAINTENANCE",
-        Some(h) if h.silent => "DOWN",
+        Some(h) if h.silent => "UNKNOWN",
         Some(_) => "UP",
     }
 }

@@ -6,6 +6,7 @@ use crate::Compute;
 use crate::life::{ServerLife, State};
 use crate::limits::Limits;
 use crate::model::{Flavor, Hints, Server, VmState};
+use crate::table::group::{self, Group};
 use crate::table::{action, flavor, host, keypair, server};
 use api::{Auth, Reply, Req};
 use base::doc::{BootKind, Power, SshKey};
@@ -48,6 +49,7 @@ struct Made {
 
 fn make(tx: &Tx<'_>, limits: &Limits, auth: &Auth, who: &log::Who, wish: &Wish) -> Result<Made> {
     let project = auth.project()?;
+    let limits = &limits.now(tx)?;
     let flavor = flavor::by_id(tx, &wish.flavor)?;
     let flavor = flavor.filter(|f| auth.is_admin() || flavor_usable(tx, f, project));
     let flavor =
@@ -62,7 +64,12 @@ fn make(tx: &Tx<'_>, limits: &Limits, auth: &Auth, who: &log::Who, wish: &Wish) 
         )));
     }
     let key = wish.key_name.as_ref().map(|name| ssh_key(tx, auth, name)).transpose()?;
+    let group = wish.hints.get("group").and_then(Value::as_str);
+    let group = group.map(|id| group_to_join(tx, auth, id)).transpose()?;
     let count = take(tx, limits, project, &flavor, wish)?;
+    if let Some(g) = &group {
+        group_has_room(tx, limits, g, count)?;
+    }
     let mut made = Made { ids: Vec::new(), reservation: reservation() };
     let first =
         Server { reservation_id: made.reservation.clone(), ..row(auth, project, wish, &flavor, &image, key) };
@@ -72,9 +79,26 @@ fn make(tx: &Tx<'_>, limits: &Limits, auth: &Auth, who: &log::Who, wish: &Wish) 
         let launch_index = u32::try_from(i).unwrap_or(0);
         let s = Server { id, hostname: hostname(&name, id), name, launch_index, ..first.clone() };
         write(tx, auth, who, wish, &s)?;
+        if let Some(g) = &group {
+            group::join(tx, &g.id, id)?;
+        }
         made.ids.push(id);
     }
     Ok(made)
+}
+
+fn group_to_join(tx: &Tx<'_>, auth: &Auth, id: &str) -> Result<Group> {
+    let found = group::by_id(tx, id)?.filter(|g| auth.sees(g.project_id.as_str()));
+    found.ok_or_else(|| Fault::bad_reference(format!("Instance group {id} could not be found.")))
+}
+
+fn group_has_room(tx: &Tx<'_>, limits: &Limits, g: &Group, more: i64) -> Result<()> {
+    let most = quota::usage(tx, &g.project_id, "server_group_members", limits.server_group_members)?.max;
+    let held = group::members(tx, std::slice::from_ref(&g.id))?.remove(&g.id).map_or(0, |m| m.len());
+    if most >= 0 && i64::try_from(held).unwrap_or(i64::MAX).saturating_add(more) > most {
+        return Err(Fault::quota("Quota exceeded, too many servers in group"));
+    }
+    Ok(())
 }
 
 fn flavor_usable(tx: &Tx<'_>, f: &Flavor, project: &ProjectId) -> bool {

@@ -1,14 +1,12 @@
 //! Hosts as administrators see them.
 
-use super::at;
-use super::cloud::number;
+use super::{at, number};
 use crate::Compute;
 use crate::table::host::{self, Host};
 use api::{Reply, Req};
 use base::{Fault, HostId, Result, ServerId};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use store::{Sql, Tx};
 
@@ -32,7 +30,7 @@ fn detail(req: &Req, h: &Host) -> Value {
     let mut v = brief(req, h);
     v["hypervisor_type"] = json!("QEMU");
     v["hypervisor_version"] = json!(version_number(&h.facts.qemu_version));
-    v["host_ip"] = json!(address(h));
+    v["host_ip"] = json!(h.address());
     v["service"] = json!({
         "id": id(req, h), "host": h.name,
         "disabled_reason": (!h.disabled_reason.is_empty()).then_some(&h.disabled_reason),
@@ -76,13 +74,6 @@ fn version_number(text: &str) -> u64 {
     let mut parts = digits.split('.').map(|p| p.parse::<u64>().unwrap_or(0));
     let mut next = || parts.next().unwrap_or(0);
     next() * 1_000_000 + next() * 1000 + next()
-}
-
-/// The address by which the region reaches the host.
-fn address(h: &Host) -> IpAddr {
-    let authority = h.facts.bytes_url.split("//").nth(1).unwrap_or("");
-    let socket: Option<std::net::SocketAddr> = authority.parse().ok();
-    h.facts.tunnel.or(socket.map(|s| s.ip())).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
 fn servers(tx: &Tx<'_>) -> Result<Names> {

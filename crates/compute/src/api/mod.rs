@@ -2,10 +2,12 @@
 
 pub mod action;
 pub mod agent;
+pub mod aggregates;
 pub mod cloud;
 pub mod console;
 pub mod create;
 pub mod flavors;
+pub mod groups;
 pub mod hypervisors;
 pub mod instance_actions;
 pub mod interfaces;
@@ -14,6 +16,7 @@ pub mod keys;
 pub mod metadata;
 pub mod quotas;
 pub mod servers;
+pub mod services;
 pub mod tags;
 pub mod usage;
 pub mod versions;
@@ -23,7 +26,7 @@ pub mod wish;
 use crate::model::Server;
 use crate::table::server;
 use api::{Auth, Req, Version};
-use base::{Fault, Result, ServerId};
+use base::{Fault, HostId, Result, ServerId};
 use serde_json::{Value, json};
 use store::Tx;
 
@@ -79,4 +82,23 @@ pub fn changeable(tx: &Tx<'_>, auth: &Auth, id: ServerId) -> Result<Server> {
 /// A link to the next page of a list, as `NAME_links` holds it.
 pub fn next_links(req: &Req, marker: &str) -> Value {
     json!([{"rel": "next", "href": api::page::next_href(&req.base, req.uri.path(), &req.query, marker)}])
+}
+
+/// A number that stands for a host where the API wants one: the same as long as the host lives.
+pub fn number(id: HostId) -> u32 {
+    let b = id.0.as_bytes();
+    u32::from_be_bytes([b[0], b[1], b[2], b[3]]) >> 1
+}
+
+/// From 2.75 the query holds nothing but what the API knows.
+///
+/// # Errors
+/// 400 with the name that does not belong.
+pub fn only_query(req: &Req, known: &[&str]) -> Result<()> {
+    match req.query.0.iter().find(|(k, _)| at(req, 75) && !known.contains(&k.as_str())) {
+        None => Ok(()),
+        Some((k, _)) => {
+            Err(Fault::bad_request(format!("Additional properties are not allowed ('{k}' was unexpected)")))
+        }
+    }
 }

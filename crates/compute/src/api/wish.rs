@@ -62,6 +62,7 @@ pub fn parse(req: &Req, body: &Obj) -> Result<Wish> {
         Some(hints) => hints.map,
         None => body.opt_inner("OS-SCH-HNT:scheduler_hints")?.map(|h| h.map).unwrap_or_default(),
     };
+    check_hints(&hints)?;
     let (zone, host) = zone(req, &o)?;
     let name = server_name(&o)?;
     let description = if at(req, 19) { o.opt_str("description", 255)? } else { Some(name.clone()) };
@@ -91,6 +92,37 @@ pub fn parse(req: &Req, body: &Obj) -> Result<Wish> {
         max_count,
         reservation: o.opt_bool("return_reservation_id")?.unwrap_or(false),
     })
+}
+
+/// Hints that the planner follows, in their form; one that it cannot follow is refused, others are kept.
+fn check_hints(hints: &Map<String, Value>) -> Result<()> {
+    let uuid = |v: &Value| v.as_str().is_some_and(|s| s.parse::<uuid::Uuid>().is_ok());
+    for (name, value) in hints {
+        let ok = match name.as_str() {
+            "group" => uuid(value),
+            "same_host" | "different_host" => match value {
+                Value::Array(list) => list.iter().all(uuid),
+                one => uuid(one),
+            },
+            "build_near_host_ip" => value.as_str().is_some_and(|s| s.parse::<IpAddr>().is_ok()),
+            "cidr" => {
+                value.as_str().and_then(|s| s.strip_prefix('/')).is_some_and(|s| s.parse::<u8>().is_ok())
+            }
+            "query" => {
+                return Err(invalid(
+                    "query",
+                    "Hosts are not chosen by JSON queries here. Use a server group, an availability zone, or a flavor \
+                     with aggregate_instance_extra_specs.",
+                ));
+            }
+            _ => true,
+        };
+        if !ok {
+            let value: String = value.to_string().chars().take(200).collect();
+            return Err(invalid(name, &format!("Value: {value}. The scheduler hint has another form.")));
+        }
+    }
+    Ok(())
 }
 
 fn known(req: &Req, o: &Obj) -> Result<()> {

@@ -5,6 +5,7 @@ use crate::planner::{CPU_RATIO, MEMORY_RESERVE_MIB, Room};
 use base::doc::HostFacts;
 use base::{HostId, Micros, Result};
 use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use store::{Row, Sql, Tx, params};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +15,8 @@ pub struct Host {
     pub zone: String,
     pub enabled: bool,
     pub disabled_reason: String,
+    /// An administrator says that it is down.
+    pub forced_down: bool,
     pub generation: u64,
     pub applied: u64,
     /// 0: never.
@@ -30,9 +33,15 @@ pub struct Host {
 }
 
 impl Host {
-    /// Whether it has not reported for so long that something is wrong.
+    /// Whether it has not reported for so long that something is wrong, or is said to be down.
     pub fn silent(&self) -> bool {
-        is_silent(self.seen_at)
+        self.forced_down || is_silent(self.seen_at)
+    }
+    /// The address by which the region reaches it.
+    pub fn address(&self) -> IpAddr {
+        let authority = self.facts.bytes_url.split("//").nth(1).unwrap_or("");
+        let socket: Option<SocketAddr> = authority.parse().ok();
+        self.facts.tunnel.or(socket.map(|s| s.ip())).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 }
 
@@ -42,7 +51,7 @@ fn is_silent(seen_at: Micros) -> bool {
 
 const COLUMNS: &str =
     "id, name, availability_zone, enabled, disabled_reason, generation, applied, seen_at, facts,
-    vcpus, memory_mib, disk_gib, vcpus_used, memory_mib_used, disk_gib_used, guests, created_at";
+    vcpus, memory_mib, disk_gib, vcpus_used, memory_mib_used, disk_gib_used, guests, created_at, forced_down";
 
 fn read(r: &Row<'_>) -> Result<Host> {
     let facts: String = r.get(8)?;
@@ -65,6 +74,7 @@ fn read(r: &Row<'_>) -> Result<Host> {
         disk_gib_used: r.get(14)?,
         guests: r.get(15)?,
         created_at: r.get(16)?,
+        forced_down: r.get(17)?,
     })
 }
 
@@ -92,14 +102,14 @@ pub fn zone_exists(tx: &Tx<'_>, zone: &str) -> Result<bool> {
 /// What the planner looks at, of every host: asked often, so without the facts.
 pub fn rooms(tx: &Tx<'_>) -> Result<Vec<Room>> {
     let sql = "SELECT id, name, availability_zone, enabled, seen_at, vcpus, memory_mib, disk_gib, vcpus_used,
-               memory_mib_used, disk_gib_used FROM host";
+               memory_mib_used, disk_gib_used, forced_down FROM host";
     tx.rows(sql, &[], |r| {
         Ok(Room {
             id: r.get(0)?,
             name: r.get(1)?,
             zone: r.get(2)?,
             enabled: r.get(3)?,
-            silent: is_silent(r.get(4)?),
+            silent: r.get(11)? || is_silent(r.get(4)?),
             vcpus: r.get(5)?,
             memory_mib: r.get(6)?,
             disk_gib: r.get(7)?,
@@ -116,17 +126,20 @@ pub struct Brief {
     pub name: String,
     pub zone: String,
     pub enabled: bool,
+    pub forced_down: bool,
     pub silent: bool,
 }
 
 /// These hosts, in short.
 pub fn briefs(tx: &Tx<'_>, ids: impl IntoIterator<Item = HostId>) -> Result<HashMap<HostId, Brief>> {
     let ids: BTreeSet<HostId> = ids.into_iter().collect();
-    let mut q = Sql::new("SELECT id, name, availability_zone, enabled, seen_at FROM host WHERE 1 = 1");
+    let mut q =
+        Sql::new("SELECT id, name, availability_zone, enabled, seen_at, forced_down FROM host WHERE 1 = 1");
     q.and_in("id", ids);
     let found = q.rows(tx, |r| {
-        let brief =
-            Brief { name: r.get(1)?, zone: r.get(2)?, enabled: r.get(3)?, silent: is_silent(r.get(4)?) };
+        let silent = is_silent(r.get(4)?);
+        let (name, zone, enabled, forced_down) = (r.get(1)?, r.get(2)?, r.get(3)?, r.get(5)?);
+        let brief = Brief { name, zone, enabled, forced_down, silent };
         Ok((r.get(0)?, brief))
     })?;
     Ok(found.into_iter().collect())
@@ -152,5 +165,39 @@ pub fn unclaim(tx: &Tx<'_>, id: HostId, vcpus: u64, memory_mib: u64, disk_gib: u
            disk_gib_used = disk_gib_used - $4, guests = guests - 1 WHERE id = $1",
         params![id, vcpus, memory_mib, disk_gib],
     )?;
+    Ok(())
+}
+
+/// Every host's traits: those that it has by being a host here, and those that an administrator gave it.
+pub fn traits(tx: &Tx<'_>) -> Result<HashMap<HostId, BTreeSet<String>>> {
+    let mut all: HashMap<HostId, BTreeSet<String>> = HashMap::new();
+    for (host, enabled) in tx.rows("SELECT id, enabled FROM host", &[], |r| Ok((r.get(0)?, r.get(1)?)))? {
+        let own: BTreeSet<String> = own_traits(enabled).map(str::to_owned).collect();
+        all.insert(host, own);
+    }
+    for (host, name) in
+        tx.rows("SELECT host_id, name FROM host_trait", &[], |r| Ok((r.get(0)?, r.get(1)?)))?
+    {
+        all.entry(host).or_default().insert(name);
+    }
+    Ok(all)
+}
+
+/// What every host here can do, in the words of os-traits; and that it takes no more servers.
+pub fn own_traits(enabled: bool) -> impl Iterator<Item = &'static str> {
+    let disabled = (!enabled).then_some("COMPUTE_STATUS_DISABLED");
+    ["COMPUTE_NODE", "COMPUTE_IMAGE_TYPE_QCOW2", "COMPUTE_IMAGE_TYPE_RAW"].into_iter().chain(disabled)
+}
+
+/// Forgets a host. Servers that are gone lose where they were.
+pub fn forget(tx: &Tx<'_>, id: HostId) -> Result<()> {
+    for sql in [
+        "UPDATE server SET host_id = NULL WHERE host_id = $1 AND deleted_at IS NOT NULL",
+        "UPDATE port SET host_id = NULL WHERE host_id = $1",
+        "UPDATE router SET home_host_id = NULL WHERE home_host_id = $1",
+        "DELETE FROM host WHERE id = $1",
+    ] {
+        tx.exec(sql, params![id])?;
+    }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! SQL of the service, one noun a file. Functions take a transaction and compose.
 
 pub mod action;
+pub mod aggregate;
 pub mod flavor;
+pub mod group;
 pub mod guest;
 pub mod host;
 pub mod keypair;

@@ -41,7 +41,7 @@ fn answer(table: &str, ask: &Ask) -> String {
 }
 
 fn small() -> Ask {
-    Ask { vcpus: 1, memory_mib: 512, disk_gib: 5, zone: None, host: None }
+    Ask::room(1, 512, 5)
 }
 
 #[test]
@@ -95,4 +95,60 @@ fn says_per_requirement_what_is_lacking() {
          most 0 free), 2 lack memory (512 MiB asked, at most 184 free), 1 lacks disk (5 GiB asked, at most 3 free)."
     );
     assert_eq!(answer("", &small()), "No valid host was found. No host has joined yet.");
+}
+
+#[test]
+fn groups_rule_out_and_prefer() {
+    use crate::planner::{Policy, group};
+    use std::collections::HashMap;
+    let table = "
+        a nova up 4 4096 100 0 0 0
+        b nova up 4 4096 100 0 1 0
+        c nova up 4 4096 100 0 2 0";
+    let rooms = hosts(table);
+    let held: HashMap<_, _> = [(rooms[0].id, 2), (rooms[1].id, 1)].into();
+    let with = |policy: &str, most: Option<i64>| {
+        let (rule, prefer) = group("g", Policy::parse(policy, most).unwrap(), &held, &rooms);
+        answer(table, &Ask { rules: rule.into_iter().collect(), prefer, ..small() })
+    };
+    assert_eq!(with("affinity", None), "a b");
+    assert_eq!(with("anti-affinity", None), "c");
+    assert_eq!(with("anti-affinity", Some(2)), "b c");
+    assert_eq!(with("soft-affinity", None), "a b c");
+    assert_eq!(with("soft-anti-affinity", None), "c b a");
+}
+
+#[test]
+fn flavors_ask_aggregates_and_traits() {
+    use crate::planner::{specs, traits};
+    use std::collections::{BTreeMap, BTreeSet, HashMap};
+    let table = "
+        a nova up 4 4096 100 0 0 0
+        b nova up 4 4096 100 0 1 0
+        c nova up 4 4096 100 0 2 0";
+    let rooms = hosts(table);
+    let values = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<BTreeSet<String>>();
+    let metadata: HashMap<_, _> = [
+        (rooms[0].id, BTreeMap::from([("tier".to_owned(), values(&["1", "gold"]))])),
+        (rooms[1].id, BTreeMap::from([("tier".to_owned(), values(&["7"]))])),
+    ]
+    .into();
+    let by = |wanted: &str| {
+        let flavor = BTreeMap::from([("aggregate_instance_extra_specs:tier".to_owned(), wanted.to_owned())]);
+        answer(table, &Ask { rules: specs(&flavor, &metadata, &rooms), ..small() })
+    };
+    assert_eq!(by("gold"), "a");
+    assert_eq!(by("<or> gold <or> 7"), "a b");
+    assert_eq!(by(">= 5"), "b");
+    assert_eq!(by("s!= gold"), "a b");
+    assert_eq!(
+        by("tin"),
+        "No valid host was found. 3 hosts: 3 are ruled out by the flavor's tier = tin (host aggregates)."
+    );
+    let held: HashMap<_, _> = [(rooms[2].id, values(&["CUSTOM_X"]))].into();
+    let by = |how: &str| {
+        let flavor = BTreeMap::from([("trait:CUSTOM_X".to_owned(), how.to_owned())]);
+        answer(table, &Ask { rules: traits(&flavor, &held, &rooms), ..small() })
+    };
+    assert_eq!((by("required"), by("forbidden")), ("c".to_owned(), "a b".to_owned()));
 }

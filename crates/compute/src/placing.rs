@@ -1,0 +1,104 @@
+//! From a server to what the planner is asked, and from its answer to a claimed host.
+//!
+//! Everything that rules hosts in or out is read here, in the step's view of the data; what may change under
+//! a plan (room, and who of a group is where) is looked at again in the transaction that claims.
+
+use crate::model::Server;
+use crate::planner::{self, Ask, Policy, Room, Rule};
+use crate::table::{aggregate, group, host};
+use base::{HostId, Result, ServerId};
+use ipnet::IpNet;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use store::{Sql, Tx};
+
+/// What a server asks for where it is to be placed anew. `rooms` are the hosts that the plan is made over.
+pub fn ask(tx: &Tx<'_>, s: &Server, rooms: &[Room]) -> Result<Ask> {
+    let mut ask = Ask {
+        zone: Some(s.availability_zone.clone()).filter(|z| !z.is_empty()),
+        host: s.hints.host.clone(),
+        ..Ask::room(s.vcpus.into(), s.ram, s.disk)
+    };
+    ask.rules = flavor_rules(tx, &s.flavor.extra_specs, rooms)?;
+    for (hint, value) in &s.hints.hints {
+        ask.rules.extend(hint_rule(tx, s, hint, value, rooms)?);
+    }
+    if let Some(g) = group::of_server(tx, s.id)?
+        && let Some(policy) = Policy::parse(&g.policy, g.max_per_host)
+    {
+        let (rule, prefer) = planner::group(&g.name, policy, &group::hosts(tx, &g.id, s.id)?, rooms);
+        ask.rules.extend(rule);
+        ask.prefer = prefer;
+    }
+    Ok(ask)
+}
+
+/// What a flavor's extra specs say of hosts.
+pub fn flavor_rules(tx: &Tx<'_>, specs: &BTreeMap<String, String>, rooms: &[Room]) -> Result<Vec<Rule>> {
+    let mut rules = Vec::new();
+    if specs.keys().any(|k| k.starts_with("aggregate_instance_extra_specs:")) {
+        rules.extend(planner::specs(specs, &aggregate::metadata_by_host(tx)?, rooms));
+    }
+    if specs.keys().any(|k| k.starts_with("trait:")) {
+        rules.extend(planner::traits(specs, &host::traits(tx)?, rooms));
+    }
+    Ok(rules)
+}
+
+fn hint_rule(tx: &Tx<'_>, s: &Server, hint: &str, value: &Value, rooms: &[Room]) -> Result<Option<Rule>> {
+    Ok(match hint {
+        "same_host" => Some(planner::among("the hint same_host", &hosts_of(tx, value)?, rooms)),
+        "different_host" => Some(planner::apart("the hint different_host", &hosts_of(tx, value)?, rooms)),
+        "build_near_host_ip" => {
+            let near = near(value, s.hints.hints.get("cidr"));
+            let hosts = host::all(tx)?;
+            let inside = hosts.iter().filter(|h| near.is_some_and(|net| net.contains(&h.address())));
+            let inside = inside.map(|h| h.id).collect();
+            Some(planner::among("the hint build_near_host_ip", &inside, rooms))
+        }
+        _ => None,
+    })
+}
+
+/// The network that `build_near_host_ip` and `cidr` mean: `/24` where none is said.
+fn near(ip: &Value, cidr: Option<&Value>) -> Option<IpNet> {
+    let ip: IpAddr = ip.as_str()?.parse().ok()?;
+    let length = cidr.and_then(Value::as_str).unwrap_or("/24").trim_start_matches('/').parse().ok()?;
+    IpNet::new(ip, length).ok()
+}
+
+/// One id or a list of them.
+pub fn texts(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(one) => vec![one.as_str()],
+        Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Where the named servers are.
+fn hosts_of(tx: &Tx<'_>, value: &Value) -> Result<BTreeSet<HostId>> {
+    let mut q =
+        Sql::new("SELECT DISTINCT host_id FROM server WHERE host_id IS NOT NULL AND deleted_at IS NULL");
+    q.and_in("id", texts(value));
+    Ok(q.rows(tx, |r| r.get(0))?.into_iter().collect())
+}
+
+/// Claims the first host of the plan that still has the room and still suits the server's group. The
+/// caller writes where the server is in the same transaction.
+pub fn claim(tx: &Tx<'_>, id: ServerId, order: &[HostId], ask: &Ask) -> Result<Option<HostId>> {
+    let group = group::of_server(tx, id)?;
+    let policy = group.as_ref().and_then(|g| Policy::parse(&g.policy, g.max_per_host));
+    let mut held = HashMap::new();
+    if let Some(g) = &group {
+        group::hold(tx, &g.id)?;
+        held = group::hosts(tx, &g.id, id)?;
+    }
+    for &h in order.iter().filter(|h| policy.is_none_or(|p| p.admits(**h, &held))) {
+        if host::claim(tx, h, ask.vcpus, ask.memory_mib, ask.disk_gib)? {
+            return Ok(Some(h));
+        }
+    }
+    Ok(None)
+}

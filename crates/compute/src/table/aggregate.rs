@@ -1,0 +1,160 @@
+//! Host aggregates: rows, members, metadata; and the zone that a host has by them.
+
+use base::{Fault, HostId, Micros, Result};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use store::{Row, Tx, params};
+
+/// The metadata that makes an aggregate an availability zone.
+pub const ZONE: &str = "availability_zone";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aggregate {
+    pub id: i64,
+    pub uuid: String,
+    pub name: String,
+    pub created_at: Micros,
+    pub updated_at: Option<Micros>,
+    /// By name.
+    pub hosts: Vec<(HostId, String)>,
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Aggregate {
+    pub fn zone(&self) -> Option<&str> {
+        self.metadata.get(ZONE).map(String::as_str)
+    }
+    pub fn holds(&self, host: HostId) -> bool {
+        self.hosts.iter().any(|(h, _)| *h == host)
+    }
+}
+
+fn read(r: &Row<'_>) -> Result<Aggregate> {
+    Ok(Aggregate {
+        id: r.get(0)?,
+        uuid: r.get(1)?,
+        name: r.get(2)?,
+        created_at: r.get(3)?,
+        updated_at: r.get(4)?,
+        hosts: Vec::new(),
+        metadata: BTreeMap::new(),
+    })
+}
+
+/// All of them, in the order in which they were made: there are few.
+pub fn all(tx: &Tx<'_>) -> Result<Vec<Aggregate>> {
+    let sql = "SELECT id, uuid, name, created_at, updated_at FROM aggregate ORDER BY id";
+    let mut all = tx.rows(sql, &[], read)?;
+    let at: HashMap<i64, usize> = all.iter().enumerate().map(|(i, a)| (a.id, i)).collect();
+    let sql = "SELECT a.aggregate_id, h.id, h.name FROM aggregate_host a JOIN host h ON h.id = a.host_id
+               ORDER BY h.name";
+    for (id, host, name) in tx.rows(sql, &[], |r| Ok((r.get::<i64>(0)?, r.get(1)?, r.get(2)?)))? {
+        if let Some(a) = at.get(&id).and_then(|i| all.get_mut(*i)) {
+            a.hosts.push((host, name));
+        }
+    }
+    let sql = "SELECT aggregate_id, name, value FROM aggregate_metadata";
+    for (id, name, value) in tx.rows(sql, &[], |r| Ok((r.get::<i64>(0)?, r.get(1)?, r.get(2)?)))? {
+        if let Some(a) = at.get(&id).and_then(|i| all.get_mut(*i)) {
+            a.metadata.insert(name, value);
+        }
+    }
+    Ok(all)
+}
+
+pub fn by_id(tx: &Tx<'_>, id: i64) -> Result<Option<Aggregate>> {
+    Ok(all(tx)?.into_iter().find(|a| a.id == id))
+}
+
+/// Makes one and answers its number.
+///
+/// # Errors
+/// `Conflict` when the name is taken.
+pub fn insert(tx: &Tx<'_>, name: &str) -> Result<i64> {
+    let id: i64 = tx.one("SELECT COALESCE(MAX(id), 0) + 1 FROM aggregate", &[], |r| r.get(0))?;
+    tx.exec_unique(
+        "INSERT INTO aggregate (id, uuid, name, created_at) VALUES ($1, $2, $3, $4)",
+        params![id, uuid::Uuid::new_v4().to_string(), name, Micros::now()],
+        || taken(name),
+    )?;
+    Ok(id)
+}
+
+fn taken(name: &str) -> Fault {
+    Fault::conflict(format!("Aggregate {name} already exists."))
+}
+
+pub fn rename(tx: &Tx<'_>, id: i64, name: &str) -> Result<()> {
+    tx.exec_unique("UPDATE aggregate SET name = $2 WHERE id = $1", params![id, name], || taken(name))?;
+    Ok(())
+}
+
+pub fn changed(tx: &Tx<'_>, id: i64) -> Result<()> {
+    tx.exec("UPDATE aggregate SET updated_at = $2 WHERE id = $1", params![id, Micros::now()])?;
+    Ok(())
+}
+
+pub fn delete(tx: &Tx<'_>, id: i64) -> Result<()> {
+    tx.exec("DELETE FROM aggregate WHERE id = $1", params![id])?;
+    Ok(())
+}
+
+/// Sets a value, or removes it.
+pub fn set_metadata(tx: &Tx<'_>, id: i64, name: &str, value: Option<&str>) -> Result<()> {
+    match value {
+        Some(value) => tx.exec(
+            "INSERT INTO aggregate_metadata (aggregate_id, name, value) VALUES ($1, $2, $3)
+             ON CONFLICT (aggregate_id, name) DO UPDATE SET value = excluded.value",
+            params![id, name, value],
+        )?,
+        None => tx.exec(
+            "DELETE FROM aggregate_metadata WHERE aggregate_id = $1 AND name = $2",
+            params![id, name],
+        )?,
+    };
+    Ok(())
+}
+
+pub fn add_host(tx: &Tx<'_>, id: i64, host: HostId) -> Result<()> {
+    tx.exec("INSERT INTO aggregate_host (aggregate_id, host_id) VALUES ($1, $2)", params![id, host])?;
+    Ok(())
+}
+
+pub fn remove_host(tx: &Tx<'_>, id: i64, host: HostId) -> Result<()> {
+    tx.exec("DELETE FROM aggregate_host WHERE aggregate_id = $1 AND host_id = $2", params![id, host])?;
+    Ok(())
+}
+
+/// Writes the zone that each host has now; a host whose zone changed has a new document, since its guests
+/// read the zone from their metadata.
+pub fn settle_zones(tx: &Tx<'_>) -> Result<()> {
+    let mut zones: HashMap<HostId, String> = HashMap::new();
+    for a in all(tx)? {
+        for (host, _) in &a.hosts {
+            if let Some(zone) = a.zone() {
+                zones.insert(*host, zone.to_owned());
+            }
+        }
+    }
+    let hosts = tx.rows("SELECT id, home_zone, availability_zone FROM host ORDER BY id", &[], |r| {
+        Ok((r.get::<HostId>(0)?, r.get::<String>(1)?, r.get::<String>(2)?))
+    })?;
+    for (id, home, now) in hosts {
+        let zone = zones.get(&id).unwrap_or(&home);
+        if *zone != now {
+            tx.exec("UPDATE host SET availability_zone = $2 WHERE id = $1", params![id, zone])?;
+            store::host::touch(tx, id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Values of each host's aggregates by name: what `aggregate_instance_extra_specs` looks at.
+pub fn metadata_by_host(tx: &Tx<'_>) -> Result<HashMap<HostId, BTreeMap<String, BTreeSet<String>>>> {
+    let sql = "SELECT a.host_id, m.name, m.value FROM aggregate_host a
+               JOIN aggregate_metadata m ON m.aggregate_id = a.aggregate_id";
+    let mut all: HashMap<HostId, BTreeMap<String, BTreeSet<String>>> = HashMap::new();
+    for (host, name, value) in tx.rows(sql, &[], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))? {
+        all.entry(host).or_default().entry(name).or_default().insert(value);
+    }
+    Ok(all)
+}

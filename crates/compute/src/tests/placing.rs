@@ -1,0 +1,264 @@
+//! Where servers go: groups, aggregates and zones, services.
+
+use super::world::{FakeHost, World, worlds};
+use base::ServerId;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use store::work::Ran;
+
+async fn hosts(w: &World, names: &[&str]) -> Vec<FakeHost> {
+    let mut all = Vec::new();
+    for name in names {
+        let mut h = w.host(name).await;
+        h.turn(w).await;
+        all.push(h);
+    }
+    all
+}
+
+async fn group(w: &World, body: Value) -> String {
+    let made = w.member("2.79", "POST", "/os-server-groups", Some(json!({"server_group": body}))).await;
+    made.expect(200)["server_group"]["id"].as_str().unwrap().to_owned()
+}
+
+async fn hinted(w: &World, name: &str, hints: Value) -> super::world::Answer {
+    let body = json!({"server": w.wish(name), "os:scheduler_hints": hints});
+    w.member("2.79", "POST", "/servers", Some(body)).await
+}
+
+async fn created(w: &World, name: &str, hints: Value) -> ServerId {
+    hinted(w, name, hints).await.expect(202)["server"]["id"].as_str().unwrap().parse().unwrap()
+}
+
+/// Runs the server's steps until it rests or waits.
+async fn placed(w: &World, id: ServerId) -> Option<String> {
+    while w.engine.run_one(&id.to_string(), true).await.unwrap() == Ran::Committed {}
+    let shown = w.admin("2.79", "GET", &format!("/servers/{id}"), None).await.expect(200);
+    shown["server"]["OS-EXT-SRV-ATTR:host"].as_str().map(str::to_owned)
+}
+
+#[tokio::test]
+async fn a_server_group_in_every_microversion() {
+    for w in worlds().await {
+        let post = |v: &'static str, b: Value| {
+            let w = &w;
+            async move { w.member(v, "POST", "/os-server-groups", Some(json!({"server_group": b}))).await }
+        };
+        let old = post("2.1", json!({"name": "g", "policies": ["affinity"]})).await.expect(200);
+        let names: BTreeSet<&str> =
+            old["server_group"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names, BTreeSet::from(["id", "name", "policies", "members", "metadata"]));
+        let id = old["server_group"]["id"].as_str().unwrap().to_owned();
+        let new = w.member("2.64", "GET", &format!("/os-server-groups/{id}"), None).await.expect(200);
+        assert_eq!(
+            (&new["server_group"]["policy"], &new["server_group"]["rules"], &new["server_group"]["policies"]),
+            (&json!("affinity"), &json!({}), &Value::Null)
+        );
+        assert_eq!(new["server_group"]["project_id"], "a");
+        post("2.1", json!({"name": "g", "policies": ["soft-affinity"]})).await.expect(400);
+        post("2.15", json!({"name": "g", "policies": ["soft-affinity"]})).await.expect(200);
+        post("2.64", json!({"name": "g", "policies": ["affinity"]})).await.expect(400);
+        post("2.64", json!({"name": "g", "policy": "affinity", "rules": {"max_server_per_host": 2}}))
+            .await
+            .expect(400);
+        post("2.1", json!({"name": "g", "policies": []})).await.expect(400);
+        post("2.1", json!({"name": "", "policies": ["affinity"]})).await.expect(400);
+        w.send("member:b", "2.1", "GET", &format!("/compute/v2.1/os-server-groups/{id}"), None)
+            .await
+            .expect(404);
+        assert_eq!(w.get("/os-server-groups?limit=1").await["server_groups"].as_array().unwrap().len(), 1);
+        let rest = w.get("/os-server-groups?limit=5&offset=1").await;
+        assert_eq!(rest["server_groups"].as_array().unwrap().len(), 1);
+        assert_eq!(w.get("/limits").await["limits"]["absolute"]["totalServerGroupsUsed"], 2);
+        w.member("2.1", "DELETE", &format!("/os-server-groups/{id}"), None).await.expect(204);
+        w.member("2.1", "DELETE", &format!("/os-server-groups/{id}"), None).await.expect(404);
+        let quota = json!({"quota_set": {"server_groups": 1}});
+        w.admin("2.79", "PUT", "/os-quota-sets/a", Some(quota)).await.expect(200);
+        let over = post("2.64", json!({"name": "g", "policy": "affinity"})).await.refused(403);
+        assert_eq!(over, "Quota exceeded, too many server groups.");
+    }
+}
+
+#[tokio::test]
+async fn groups_are_kept_together_and_apart() {
+    for w in worlds().await {
+        let _hosts = hosts(&w, &["a", "b"]).await;
+        let apart = group(&w, json!({"name": "apart", "policy": "anti-affinity"})).await;
+        let one = created(&w, "one", json!({"group": apart})).await;
+        let two = created(&w, "two", json!({"group": apart})).await;
+        let three = created(&w, "three", json!({"group": apart})).await;
+        let (h1, h2) = (placed(&w, one).await.unwrap(), placed(&w, two).await.unwrap());
+        assert_ne!(h1, h2);
+        assert_eq!(placed(&w, three).await, None);
+        assert_eq!(
+            w.member("2.1", "GET", &format!("/servers/{three}"), None).await.expect(200)["server"]["fault"]["message"],
+            "No valid host was found. 2 hosts: 2 are ruled out by the server group apart (anti-affinity)."
+        );
+        let shown = w.get(&format!("/servers/{one}")).await;
+        assert_eq!(shown["server"]["server_groups"], json!([apart]));
+        let members = w.get(&format!("/os-server-groups/{apart}")).await["server_group"]["members"].clone();
+        assert_eq!(members, json!([one, two, three]));
+
+        let near = group(&w, json!({"name": "near", "policy": "affinity"})).await;
+        let first = created(&w, "first", json!({"group": near})).await;
+        let place = placed(&w, first).await;
+        for name in ["n2", "n3"] {
+            let id = created(&w, name, json!({"group": near})).await;
+            assert_eq!(placed(&w, id).await, place);
+        }
+        let by = created(&w, "by", json!({"same_host": [one]})).await;
+        assert_eq!(placed(&w, by).await, Some(h1.clone()));
+        let off = created(&w, "off", json!({"different_host": one})).await;
+        assert_eq!(placed(&w, off).await, Some(h2));
+        hinted(&w, "x", json!({"group": "nonsense"})).await.expect(400);
+        hinted(&w, "x", json!({"query": "[\">\", \"$ram\", 1]"})).await.expect(400);
+        let nowhere =
+            hinted(&w, "x", json!({"group": "4ac8f5f4-6d0e-4a44-9d36-0d2e6a44b1a1"})).await.refused(400);
+        assert!(nowhere.starts_with("Instance group"), "{nowhere}");
+    }
+}
+
+#[tokio::test]
+async fn anti_affinity_holds_when_plans_are_made_at_once() {
+    for w in worlds().await {
+        let _hosts = hosts(&w, &["a", "b", "c"]).await;
+        let apart = group(&w, json!({"name": "apart", "policy": "anti-affinity"})).await;
+        let mut ids = Vec::new();
+        for name in ["1", "2", "3"] {
+            ids.push(created(&w, name, json!({"group": apart})).await);
+        }
+        // All plans are made from the same view, before any of them is carried out.
+        let plans = w.db.read({
+            let ids = ids.clone();
+            move |tx| {
+                let rooms = crate::table::host::rooms(tx)?;
+                let mut plans = Vec::new();
+                for id in ids {
+                    let s = crate::table::server::any(tx, id)?.unwrap();
+                    let ask = crate::placing::ask(tx, &s, &rooms)?;
+                    let crate::planner::Plan::Try(order) = crate::planner::plan(&rooms, &ask) else {
+                        panic!()
+                    };
+                    plans.push((id, order, ask));
+                }
+                Ok(plans)
+            }
+        });
+        let plans = plans.await.unwrap();
+        assert_eq!(plans[0].1, plans[2].1);
+        let claims = plans.into_iter().map(|(id, order, ask)| {
+            let db = w.db.clone();
+            tokio::spawn(async move {
+                db.write(move |tx| {
+                    let h = crate::placing::claim(tx, id, &order, &ask)?;
+                    if let Some(h) = h {
+                        crate::table::server::place(tx, id, h)?;
+                    }
+                    Ok(h)
+                })
+                .await
+                .unwrap()
+            })
+        });
+        let mut got = BTreeSet::new();
+        for claim in claims.collect::<Vec<_>>() {
+            got.insert(claim.await.unwrap().unwrap());
+        }
+        assert_eq!(got.len(), 3, "two of the group share a host");
+    }
+}
+
+#[tokio::test]
+async fn aggregates_steer() {
+    for w in worlds().await {
+        let _hosts = hosts(&w, &["a", "b"]).await;
+        let made = json!({"aggregate": {"name": "ssd", "availability_zone": null}});
+        let made =
+            w.admin("2.79", "POST", "/os-aggregates", Some(made)).await.expect(200)["aggregate"].clone();
+        assert!(made.get("hosts").is_none() && made["uuid"].is_string(), "{made}");
+        let path = format!("/os-aggregates/{}", made["id"]);
+        let act = |body: Value| {
+            let (w, path) = (&w, format!("{path}/action"));
+            async move { w.admin("2.79", "POST", &path, Some(body)).await }
+        };
+        act(json!({"add_host": {"host": "b"}})).await.expect(200);
+        act(json!({"add_host": {"host": "b"}})).await.expect(409);
+        act(json!({"add_host": {"host": "nope"}})).await.expect(404);
+        act(json!({"remove_host": {"host": "nope"}})).await.expect(404);
+        let set = act(json!({"set_metadata": {"metadata": {"ssd": "true", "gone": null}}})).await.expect(200);
+        assert_eq!(set["aggregate"]["metadata"], json!({"ssd": "true"}));
+        let specs = json!({"extra_specs": {"aggregate_instance_extra_specs:ssd": "true"}});
+        w.admin("2.79", "POST", "/flavors/2/os-extra_specs", Some(specs)).await.expect(200);
+        for name in ["s1", "s2"] {
+            let mut wish = w.wish(name);
+            wish["flavorRef"] = json!("2");
+            let id = w.member("2.79", "POST", "/servers", Some(json!({"server": wish}))).await.expect(202);
+            let id = id["server"]["id"].as_str().unwrap().parse().unwrap();
+            assert_eq!(placed(&w, id).await.as_deref(), Some("b"));
+        }
+        // The host has servers: its zone stays.
+        let zone = |z: &str| json!({"aggregate": {"availability_zone": z}});
+        w.admin("2.79", "PUT", &path, Some(zone("east"))).await.expect(409);
+        let free = json!({"aggregate": {"name": "east", "availability_zone": "east"}});
+        let free =
+            w.admin("2.79", "POST", "/os-aggregates", Some(free.clone())).await.expect(200)["aggregate"]
+                .clone();
+        w.admin("2.79", "POST", "/os-aggregates", Some(json!({"aggregate": {"name": "east"}})))
+            .await
+            .expect(409);
+        let east = format!("/os-aggregates/{}/action", free["id"]);
+        w.admin("2.79", "POST", &east, Some(json!({"add_host": {"host": "b"}}))).await.expect(409);
+        w.admin("2.79", "POST", &east, Some(json!({"add_host": {"host": "a"}}))).await.expect(200);
+        let zones = w.member("2.1", "GET", "/os-availability-zone", None).await.expect(200);
+        let names: Vec<_> =
+            zones["availabilityZoneInfo"].as_array().unwrap().iter().map(|z| z["zoneName"].clone()).collect();
+        assert_eq!(names, ["east", "nova"]);
+        let mut wish = w.wish("z");
+        wish["availability_zone"] = json!("east");
+        let id = w.member("2.79", "POST", "/servers", Some(json!({"server": wish}))).await.expect(202);
+        let id = id["server"]["id"].as_str().unwrap().parse().unwrap();
+        assert_eq!(placed(&w, id).await.as_deref(), Some("a"));
+        w.admin("2.79", "POST", &east, Some(json!({"remove_host": {"host": "a"}}))).await.expect(409);
+        w.admin("2.79", "DELETE", &path, None).await.expect(400);
+        act(json!({"remove_host": {"host": "b"}})).await.expect(200);
+        w.admin("2.79", "DELETE", &path, None).await.expect(200);
+        w.admin("2.79", "GET", &path, None).await.expect(404);
+    }
+}
+
+#[tokio::test]
+async fn hosts_are_switched_off_forced_down_and_forgotten() {
+    for w in worlds().await {
+        let all = hosts(&w, &["a", "b"]).await;
+        let put = |v: &'static str, path: String, body: Value| {
+            let w = &w;
+            async move { w.admin(v, "PUT", &format!("/os-services/{path}"), Some(body)).await }
+        };
+        let a = all[0].id.to_string();
+        put("2.53", a.clone(), json!({"status": "disabled", "disabled_reason": "fans"})).await.expect(200);
+        put("2.53", a.clone(), json!({"status": "enabled", "disabled_reason": "x"})).await.expect(400);
+        put("2.53", a.clone(), json!({})).await.expect(400);
+        put("2.53", "x".into(), json!({"status": "enabled"})).await.expect(400);
+        let id = w.create("one").await;
+        assert_eq!(placed(&w, id).await.as_deref(), Some("b"));
+        let b = json!({"host": "b", "binary": "nova-compute", "forced_down": true});
+        assert_eq!(
+            put("2.11", "force-down".into(), b.clone()).await.expect(200),
+            json!({"service": {"host": "b", "binary": "nova-compute", "forced_down": true}})
+        );
+        put("2.10", "force-down".into(), b).await.expect(404);
+        let list = w.admin("2.11", "GET", "/os-services?host=b", None).await.expect(200);
+        assert_eq!(
+            (&list["services"][0]["state"], &list["services"][0]["forced_down"]),
+            (&json!("down"), &json!(true))
+        );
+        let shown = w.admin("2.16", "GET", &format!("/servers/{id}"), None).await.expect(200);
+        assert_eq!(shown["server"]["host_status"], "DOWN");
+        w.admin("2.53", "DELETE", &format!("/os-services/{}", all[1].id), None).await.expect(409);
+        // It still reports.
+        w.admin("2.53", "DELETE", &format!("/os-services/{a}"), None).await.expect(409);
+        put("2.53", a.clone(), json!({"forced_down": true})).await.expect(200);
+        w.admin("2.53", "DELETE", &format!("/os-services/{a}"), None).await.expect(204);
+        w.admin("2.53", "DELETE", &format!("/os-services/{a}"), None).await.expect(404);
+    }
+}
