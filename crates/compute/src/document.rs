@@ -4,7 +4,7 @@
 use crate::model::Server;
 use crate::table::host::Host;
 use crate::table::server;
-use base::doc::{Desired, Guest, Metadata, Nic, RootDisk, VERSION};
+use base::doc::{Desired, Guest, Hardware, Limits, Metadata, Nic, RootDisk, VERSION};
 use base::{Result, ServerId};
 use std::collections::{BTreeMap, HashMap};
 use store::Tx;
@@ -61,6 +61,11 @@ fn guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
             meta: parts.metadata.remove(&s.id).unwrap_or_default(),
             user_data: parts.user_data.remove(&s.id),
             admin_pass: s.admin_pass,
+            password: None,
         },
+        hardware: Hardware::default(),
+        limits: Limits::default(),
+        local_disks: Vec::new(),
+        captures: Vec::new(),
     }
 }
