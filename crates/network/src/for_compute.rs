@@ -1,5 +1,7 @@
 //! What Compute asks of Network, in Compute's transaction.
 
+pub use crate::act::fixed::{add_fixed, remove_fixed};
+
 use crate::act::{self, Caller, address::Want};
 use crate::model::{Network, Port};
 use crate::{err, table, touch};
