@@ -20,7 +20,10 @@ const LONGEST: usize = 1 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Op {
+    /// Makes a property that is not there yet: `add` of v2.0.
     Add,
+    /// Makes a property or gives it another value: `add` of v2.1, which SDKs change images with (RFC 6902).
+    Put,
     Replace,
     Remove,
 }
@@ -100,6 +103,7 @@ fn change(mut map: Map<String, Value>, old_form: bool) -> Result<Change> {
         let op = Op::of(word).ok_or_else(|| {
             Fault::bad_request(format!("Operation op must be one of add, replace, remove, not {word:?}."))
         })?;
+        let op = if op == Op::Add { Op::Put } else { op };
         (op, map.get("path").and_then(Value::as_str).map(str::to_owned))
     };
     let path = path.ok_or_else(|| Fault::bad_request("Operation objects must have a path."))?;
