@@ -116,7 +116,6 @@ fn status(guest: &Guest) -> GuestStatus {
         boots: guest.boots,
         reason: String::new(),
         started_at: None,
-        captures: Vec::new(),
     }
 }
 

@@ -19,7 +19,6 @@ pub mod drive;
 pub mod images;
 pub mod keeper;
 pub mod logs;
-pub mod nics;
 pub mod process;
 pub mod qemu;
 pub mod qmp;

@@ -14,6 +14,7 @@ mod api;
 mod dev_auth;
 mod dev_bad_input;
 mod dev_client;
+mod dev_clients;
 mod dev_crash;
 mod dev_full_disk;
 mod dev_postgres;
