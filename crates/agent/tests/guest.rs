@@ -408,3 +408,51 @@ async fn nics_are_plugged_and_plugged_again() {
     assert!(!std::path::Path::new("/run/netns").join(&ns).exists());
     agent.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nic_comes_and_goes_while_the_guest_runs() {
+    let region = Region::start().await;
+    let id = region.add_guest();
+    let mut agent = Agent::start(&region).await;
+    agent.until_serial(id, GREETING, |s| s.contains(GREETING)).await;
+    let pid = agent.pid(id);
+    let (_, port) = parts::network(&region, id);
+    let named = format!("nic-{port}");
+    let now = region.desired.borrow().generation;
+    region.until("the network applied", |o| o.applied >= now && o.ports_up.contains(&port)).await;
+    // Whatever the pass had come to when the agent ended, the next one brings it there.
+    agent.kill().await;
+    agent.again();
+    let nics = region.desired.borrow().guests[0].nics.clone();
+    for _ in 0..600 {
+        agent.kill().await;
+        let has = plugged(&agent, id, &nics).await;
+        agent.again();
+        if has == [named.clone()] {
+            break;
+        }
+        assert!(has.is_empty(), "{has:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(agent.pid(id), pid, "the same process");
+
+    // This guest knows nothing of unplugging: the card stays, said so, until a reboot.
+    region.change_guest(id, |g| g.nics.clear());
+    region.until_guest(id, "the wait", |g| g.reason.contains("let go")).await;
+    agent.kill().await;
+    assert_eq!(plugged(&agent, id, &nics).await, [named]);
+    agent.again();
+    region.change_guest(id, |g| g.boots = 1);
+    let done = |g: &GuestStatus| g.boots == 1 && g.state == GuestState::Running && g.reason.is_empty();
+    region.until_guest(id, "the reboot", done).await;
+    agent.kill().await;
+    assert!(plugged(&agent, id, &nics).await.is_empty());
+    agent.end().await;
+}
+
+/// The NICs that QEMU has, asked with no agent running.
+async fn plugged(agent: &Agent, id: base::ServerId, nics: &[Nic]) -> Vec<String> {
+    let dir = agent::guest::Dir::of(&agent.config.data, id);
+    let mut monitor = agent::guest::qmp::Qmp::connect(&dir).await.unwrap();
+    agent::guest::nics::plugged(&mut monitor, nics).await.unwrap().into_keys().collect()
+}

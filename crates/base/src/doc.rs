@@ -8,6 +8,8 @@
 //! GET /agent/v1/desired?since=G&wait=30   200 Desired with generation > G, or 204 after `wait` seconds
 //! PUT /agent/v1/observed                  204; 409 when `applied` is older than one already reported
 //! GET /agent/v1/images/{sha512}           200 the image's bytes
+//! PUT /agent/v1/images/{id}/content       204; the bytes of an image that `Guest::captures` asks for
+//! PUT /agent/v1/guests/{id}/password      204; what the guest told of its password, 409 when it has
 //! ```
 //! The host proves itself with `Authorization: Bearer <host token>`.
 
@@ -61,6 +63,84 @@ pub struct Guest {
     #[serde(default)]
     pub config_drive: bool,
     pub metadata: Metadata,
+    #[serde(default)]
+    pub hardware: Hardware,
+    #[serde(default)]
+    pub limits: Limits,
+    /// Disks beside the root disk that live and die with the guest, in the order in which it sees them.
+    #[serde(default)]
+    pub local_disks: Vec<LocalDisk>,
+    /// Images to be made of the root disk, each until it is no longer named.
+    #[serde(default)]
+    pub captures: Vec<Capture>,
+}
+
+/// What the guest's machine is made of, where it is not the ordinary one. Empty words and zeros are the
+/// ordinary ones; a word that an agent does not know makes the guest fail with that word as its reason.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hardware {
+    /// `q35` (ordinary) or `pc`.
+    pub machine: String,
+    /// Of the root disk and the local ones: `virtio` (ordinary), `scsi`, `sata`, `ide`.
+    pub disk_bus: String,
+    /// Set: the config drive is a CD on this bus (`sata`, `ide`, `scsi`), else a virtio disk.
+    pub cdrom_bus: String,
+    /// `virtio` (ordinary), `e1000`, `e1000e`, `rtl8139`.
+    pub vif_model: String,
+    /// `vga` (ordinary), `virtio`, `cirrus`, `qxl`, `none`.
+    pub video_model: String,
+    /// MiB.
+    pub video_ram_mib: u32,
+    /// `reset`, `poweroff`, `pause`, `none`; empty: no watchdog.
+    pub watchdog_action: String,
+    pub boot_menu: bool,
+    pub no_rng: bool,
+    /// Beyond the first, which is always there.
+    pub more_serial_ports: u32,
+    pub sockets: u32,
+    pub cores: u32,
+    pub threads: u32,
+    /// Starts by UEFI instead of a BIOS.
+    pub uefi: bool,
+    /// The clock tells local time, as Windows expects.
+    pub localtime: bool,
+    /// Offers the interfaces that Windows knows from its own hypervisor (under KVM).
+    pub hyperv: bool,
+    /// A snapshot is refused when the guest's agent cannot bring its file systems to rest.
+    pub require_quiesce: bool,
+}
+
+/// What a guest may take. Zero is without limit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    pub cpu_shares: u64,
+    pub cpu_quota_us: u64,
+    pub cpu_period_us: u64,
+    pub disk_read_iops: u64,
+    pub disk_write_iops: u64,
+    pub disk_total_iops: u64,
+    /// Bytes per second.
+    pub disk_read_bytes: u64,
+    pub disk_write_bytes: u64,
+    pub disk_total_bytes: u64,
+}
+
+/// A disk that is made with the guest and goes with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalDisk {
+    /// Unique within the guest, letters and digits: names the file.
+    pub name: String,
+    pub bytes: u64,
+    /// `ext4`, `ext3`, `vfat`, `swap`: made on it when it is new.
+    pub format: String,
+}
+
+/// An image to be made of the root disk as it is at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capture {
+    pub image: ImageId,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +188,9 @@ pub struct Nic {
     /// Lower case, with colons.
     pub mac: String,
     pub mtu: u32,
+    /// The user's name for the device, told to the guest.
+    #[serde(default)]
+    pub tag: Option<String>,
 }
 
 /// What the metadata service and the config drive tell the guest.
@@ -129,6 +212,9 @@ pub struct Metadata {
     pub user_data: Option<String>,
     #[serde(default)]
     pub admin_pass: Option<String>,
+    /// The guest's password, encrypted, as the guest itself told it.
+    #[serde(default)]
+    pub password: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -410,6 +496,29 @@ pub struct GuestStatus {
     /// When the present QEMU process started.
     #[serde(default)]
     pub started_at: Option<Micros>,
+    #[serde(default)]
+    pub captures: Vec<CaptureStatus>,
+}
+
+/// How far an image is that the document asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureStatus {
+    pub image: ImageId,
+    pub stage: CaptureStage,
+    /// Why it failed.
+    #[serde(default)]
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaptureStage {
+    /// The disk is being copied.
+    Copying,
+    /// The copy is on its way to the region.
+    Uploading,
+    /// It cannot be made; the agent has given up.
+    Failed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 
 use crate::model::Server;
 use crate::table::host::Host;
-use crate::table::server;
-use base::doc::{Desired, Guest, Metadata, Nic, RootDisk, VERSION};
+use crate::table::{nic_tag, server};
+use base::doc::{Desired, Guest, Hardware, Limits, Metadata, Nic, RootDisk, VERSION};
 use base::{Result, ServerId};
 use std::collections::{BTreeMap, HashMap};
 use store::Tx;
@@ -16,6 +16,7 @@ pub fn make(tx: &Tx<'_>, host: &Host) -> Result<Desired> {
     let mut parts = Parts::default();
     if !ids.is_empty() {
         parts.nics = network::for_compute::nics(tx, &ids)?;
+        name_nics(tx, &ids, &mut parts.nics)?;
         parts.metadata = server::metadata(tx, &ids)?;
         parts.user_data = server::user_data(tx, &ids)?;
     }
@@ -29,6 +30,16 @@ pub fn make(tx: &Tx<'_>, host: &Host) -> Result<Desired> {
         groups: networks.groups,
         routers: networks.routers,
     })
+}
+
+/// Puts the user's names on NICs.
+fn name_nics(tx: &Tx<'_>, ids: &[ServerId], nics: &mut HashMap<ServerId, Vec<Nic>>) -> Result<()> {
+    for (server, mut tags) in nic_tag::of(tx, ids)? {
+        for nic in nics.get_mut(&server).into_iter().flatten() {
+            nic.tag = tags.remove(&nic.port);
+        }
+    }
+    Ok(())
 }
 
 #[derive(Default)]
@@ -61,6 +72,11 @@ fn guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
             meta: parts.metadata.remove(&s.id).unwrap_or_default(),
             user_data: parts.user_data.remove(&s.id),
             admin_pass: s.admin_pass,
+            password: None,
         },
+        hardware: Hardware::default(),
+        limits: Limits::default(),
+        local_disks: Vec::new(),
+        captures: Vec::new(),
     }
 }

@@ -82,7 +82,9 @@ fn part_routes(s: &mut Service<Compute>) {
     s.get("/v2.1/servers/{id}/ips", Rule::READER, interfaces::ips);
     s.get("/v2.1/servers/{id}/ips/{network}", Rule::READER, interfaces::ips_of_network);
     s.get("/v2.1/servers/{id}/os-interface", Rule::READER, interfaces::list);
+    s.post("/v2.1/servers/{id}/os-interface", Rule::MEMBER, interfaces::attach);
     s.get("/v2.1/servers/{id}/os-interface/{port}", Rule::READER, interfaces::show);
+    s.delete("/v2.1/servers/{id}/os-interface/{port}", Rule::MEMBER, interfaces::detach);
     s.get("/v2.1/servers/{id}/os-security-groups", Rule::READER, interfaces::security_groups);
     s.get("/v2.1/servers/{id}/os-instance-actions", Rule::READER, instance_actions::list);
     s.get("/v2.1/servers/{id}/os-instance-actions/{request}", Rule::READER, instance_actions::show);

@@ -1,5 +1,7 @@
 //! What Compute asks of Network, in Compute's transaction.
 
+pub use crate::act::fixed::{add_fixed, remove_fixed};
+
 use crate::act::{self, Caller, address::Want};
 use crate::model::{Network, Port};
 use crate::{err, table, touch};
@@ -269,7 +271,7 @@ pub fn nics(tx: &Tx<'_>, servers: &[ServerId]) -> Result<HashMap<ServerId, Vec<d
          WHERE p.device_owner LIKE 'compute:%' AND p.device_id IN (",
         ") ORDER BY p.position, p.created_at, p.id",
         &ids,
-        |r| Ok(doc::Nic { port: r.get(1)?, network: r.get(2)?, mac: r.get(3)?, mtu: r.get(4)? }),
+        |r| Ok(doc::Nic { port: r.get(1)?, network: r.get(2)?, mac: r.get(3)?, mtu: r.get(4)?, tag: None }),
     )?;
     Ok(by_server(found))
 }

@@ -116,6 +116,7 @@ fn status(guest: &Guest) -> GuestStatus {
         boots: guest.boots,
         reason: String::new(),
         started_at: None,
+        captures: Vec::new(),
     }
 }
 

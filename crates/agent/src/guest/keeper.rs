@@ -11,11 +11,12 @@
 
 use super::process::Process;
 use super::qmp::Qmp;
-use super::{Dir, Record, disk, drive, logs, process, qemu};
+use super::{Dir, Record, disk, drive, logs, nics, process, qemu};
 use crate::host::Host;
 use crate::link::Backoff;
-use base::doc::{BootKind, Guest, GuestState, GuestStatus, Power};
+use base::doc::{BootKind, Guest, GuestState, GuestStatus, Nic, Power};
 use base::{Fault, Kind, Micros, Result, ServerId};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -151,7 +152,7 @@ impl Keeper {
             }
             (Power::On, Some(process)) => {
                 self.monitor(&process).await?;
-                self.look(guest, record, process, pending).await
+                self.look(guest, generation, record, process, pending).await
             }
         }
     }
@@ -165,6 +166,7 @@ impl Keeper {
     async fn look(
         &mut self,
         guest: &Guest,
+        generation: u64,
         mut record: Record,
         process: Process,
         pending: bool,
@@ -183,19 +185,55 @@ impl Keeper {
             return Ok(Next::Again);
         }
         let (state, reason) = match status.as_str() {
-            "running" => (GuestState::Running, ""),
+            "running" => (GuestState::Running, self.cards(guest, generation).await?),
             "io-error" => {
                 // Resumes when there is space again; else it stops at the same write and is tried later.
                 monitor.run("cont").await?;
-                (GuestState::Paused, "the host's disk is full or failing: the guest waits for it")
+                (GuestState::Paused, "the host's disk is full or failing: the guest waits for it".into())
             }
-            "internal-error" | "guest-panicked" => {
-                (GuestState::Failed, "qemu: the guest's processor stopped; a hard reboot starts it anew")
-            }
-            other => (GuestState::Paused, other),
+            "internal-error" | "guest-panicked" => (
+                GuestState::Failed,
+                "qemu: the guest's processor stopped; a hard reboot starts it anew".into(),
+            ),
+            other => (GuestState::Paused, other.to_owned()),
         };
-        self.say(guest, &record, state, reason);
+        self.say(guest, &record, state, &reason);
         Ok(Next::Rest(Some(process)))
+    }
+
+    /// Makes the NICs of a running guest those of the document. Answers what is in the way, if anything:
+    /// a guest that runs does not fail for it.
+    async fn cards(&mut self, guest: &Guest, generation: u64) -> Result<String> {
+        let Some(monitor) = &mut self.monitor else { return Ok(String::new()) };
+        let mut has = nics::plugged(monitor, &guest.nics).await?;
+        let leaving: Vec<String> = has
+            .iter()
+            .filter(|(_, port)| port.is_none_or(|p| guest.nics.iter().all(|n| n.port != p)))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let mut obstacles = Vec::new();
+        for name in leaving {
+            has.remove(&name);
+            if nics::unplug(monitor, &name).await? {
+                tracing::info!(guest = %guest.id, name, "NIC unplugged");
+            } else {
+                obstacles.push("waiting for the guest to let go of a NIC".to_owned());
+            }
+        }
+        for nic in guest.nics.iter().filter(|n| !has.values().any(|p| *p == Some(n.port))) {
+            let mut applied = self.host.applied.subscribe();
+            applied.wait_for(|at| *at >= generation).await.map_err(Fault::internal)?;
+            let tap = open_tap(&self.host, nic).await;
+            let plugged = match tap {
+                Ok(tap) => nics::plug(monitor, nic, &guest.hardware, tap).await,
+                Err(e) => Err(e),
+            };
+            match plugged {
+                Ok(()) => tracing::info!(guest = %guest.id, port = %nic.port, "NIC plugged in"),
+                Err(e) => obstacles.push(format!("the NIC of port {} is not plugged in: {e}", nic.port)),
+            }
+        }
+        Ok(obstacles.join("; "))
     }
 
     /// The record of this ownership. What an older one left here is of no use and goes.
@@ -233,9 +271,7 @@ impl Keeper {
         }
         let mut taps = Vec::new();
         for nic in &guest.nics {
-            let (net, network, port) = (host.net.clone(), nic.network, nic.port);
-            let open = tokio::task::spawn_blocking(move || net.open_tap(network, port));
-            taps.push(open.await.map_err(Fault::internal)?.map_err(|e| blame("network", e))?);
+            taps.push(open_tap(&host, nic).await.map_err(|e| blame("network", e))?);
         }
         let accel = host.probe.accel().await;
         record.boots = Some(guest.boots);
@@ -312,7 +348,7 @@ impl Keeper {
         let heard = async {
             while let Some(qmp) = monitor {
                 match qmp.event().await.as_deref() {
-                    Ok("STOP" | "RESUME" | "SHUTDOWN" | "GUEST_PANICKED") => return,
+                    Ok("STOP" | "RESUME" | "SHUTDOWN" | "GUEST_PANICKED" | "DEVICE_DELETED") => return,
                     Ok(_) => {}
                     Err(_) => *monitor = None,
                 }
@@ -356,6 +392,7 @@ impl Keeper {
             boots: record.boots.unwrap_or(0),
             reason: reason.to_owned(),
             started_at: record.started_at.filter(|_| runs),
+            captures: Vec::new(),
         });
     }
 
@@ -414,6 +451,11 @@ async fn power_down(dir: &Dir, monitor: &mut Option<Qmp>, process: &Process, gra
         () = process.ended() => {}
     }
     process.end().await
+}
+
+async fn open_tap(host: &Host, nic: &Nic) -> Result<OwnedFd> {
+    let (net, network, port) = (host.net.clone(), nic.network, nic.port);
+    tokio::task::spawn_blocking(move || net.open_tap(network, port)).await.map_err(Fault::internal)?
 }
 
 /// Puts in front which part it was.

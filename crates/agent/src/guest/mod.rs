@@ -19,6 +19,7 @@ pub mod drive;
 pub mod images;
 pub mod keeper;
 pub mod logs;
+pub mod nics;
 pub mod process;
 pub mod qemu;
 pub mod qmp;

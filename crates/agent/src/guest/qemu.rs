@@ -8,6 +8,7 @@ use super::Dir;
 use super::accel::Accel;
 use super::cgroup::Groups;
 use super::logs;
+use super::nics;
 use super::process::Process;
 use super::qmp::Qmp;
 use base::doc::Guest;
@@ -21,8 +22,6 @@ use std::time::Duration;
 
 pub const QEMU: &str = "qemu-system-x86_64";
 
-/// PCI Express ports that stay free for NICs and volumes attached later.
-const SPARE_PORTS: usize = 4;
 /// How long QEMU may take from its start until its monitor answers, on a busy host.
 const START_LIMIT: Duration = Duration::from_secs(60);
 const SOCKETS: [&str; 4] = ["qmp.sock", "serial.sock", "vnc.sock", "qga.sock"];
@@ -127,7 +126,7 @@ fn command_line(dir: &Dir, guest: &Guest, accel: Accel, taps: &[OwnedFd]) -> Res
     line.flags(&["-object", "rng-random,id=rng,filename=/dev/urandom"]);
     line.flags(&["-device", "virtio-rng-pci,rng=rng"]);
     disks(&mut line, dir, guest);
-    nics(&mut line, guest, taps)?;
+    network(&mut line, guest, taps)?;
     Ok(line.0)
 }
 
@@ -153,22 +152,13 @@ fn disks(line: &mut Line, dir: &Dir, guest: &Guest) {
 }
 
 /// NICs sit on PCI Express ports of their own, so that each can be unplugged and more can come.
-fn nics(line: &mut Line, guest: &Guest, taps: &[OwnedFd]) -> Result<()> {
-    for port in 0..guest.nics.len() + SPARE_PORTS {
-        line.add("-device", format!("pcie-root-port,id=port{port},chassis={}", port + 1));
+fn network(line: &mut Line, guest: &Guest, taps: &[OwnedFd]) -> Result<()> {
+    for port in 0..guest.nics.len().max(nics::SLOTS) {
+        line.add("-device", format!("pcie-root-port,id={},chassis={}", nics::slot(port), port + 1));
     }
     for (n, (nic, tap)) in guest.nics.iter().zip(taps).enumerate() {
-        if !nic.mac.bytes().all(|b| b.is_ascii_hexdigit() || b == b':') {
-            return Err(Fault::bad_request(format!("{:?} is not a MAC address.", nic.mac)));
-        }
-        line.add("-netdev", format!("tap,id=net{n},fd={}", tap.as_raw_fd()));
-        line.add(
-            "-device",
-            format!(
-                "virtio-net-pci,netdev=net{n},id=nic{n},bus=port{n},mac={},host_mtu={},romfile=",
-                nic.mac, nic.mtu
-            ),
-        );
+        line.add("-netdev", format!("tap,id={},fd={}", nics::backend(nic.port), tap.as_raw_fd()));
+        line.add("-device", nics::device(nic, &guest.hardware, &nics::slot(n))?);
     }
     Ok(())
 }

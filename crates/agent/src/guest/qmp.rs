@@ -1,15 +1,19 @@
 //! A small client of QEMU's monitor protocol (QMP): commands with a time limit, events as they come.
 //!
-//! Own code instead of a crate of generated types: five commands and the names of events are all that
+//! Own code instead of a crate of generated types: a dozen commands and the names of events are all that
 //! is used, and reading is cancel-safe, so that waiting for an event may stand in a `select!`.
 //! What QEMU says is limited in length: a guest that took over its QEMU must not fill our memory.
 
 use super::Dir;
 use base::{Fault, Result};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -45,17 +49,38 @@ impl Qmp {
 
     /// Runs a command without arguments and returns what it returned.
     pub async fn run(&mut self, command: &str) -> Result<Value> {
+        self.ask(command, json!({})).await
+    }
+
+    /// Runs a command and returns what it returned.
+    ///
+    /// # Errors
+    /// `Conflict` with QEMU's own words when it refuses.
+    pub async fn ask(&mut self, command: &str, arguments: Value) -> Result<Value> {
+        self.talk(command, arguments, None).await
+    }
+
+    /// Gives QEMU a descriptor, which later commands know as `name`.
+    pub async fn give(&mut self, name: &str, fd: OwnedFd) -> Result<()> {
+        self.talk("getfd", json!({ "fdname": name }), Some(fd)).await.map(drop)
+    }
+
+    async fn talk(&mut self, command: &str, arguments: Value, fd: Option<OwnedFd>) -> Result<Value> {
         self.serial += 1;
         let id = self.serial;
-        let line = format!("{}\n", json!({ "execute": command, "id": id }));
+        let line = format!("{}\n", json!({ "execute": command, "arguments": arguments, "id": id }));
         let talk = async {
-            self.stream.write_all(line.as_bytes()).await?;
+            match fd {
+                None => self.stream.write_all(line.as_bytes()).await?,
+                Some(fd) => self.write_with(line.as_bytes(), &fd).await?,
+            }
             loop {
                 let mut message = self.message().await?;
                 if message.get("id").and_then(Value::as_u64) != Some(id) {
                     self.keep_event(&message);
                 } else if let Some(error) = message.get("error") {
-                    return Err(Fault::internal(format!("QMP {command}: {error}")));
+                    let said = error["desc"].as_str().unwrap_or("it gave no reason");
+                    return Err(Fault::conflict(format!("QEMU refused {command}: {said}")));
                 } else {
                     return Ok(message["return"].take());
                 }
@@ -64,6 +89,27 @@ impl Qmp {
         tokio::time::timeout(LIMIT, talk)
             .await
             .map_err(|_| Fault::unavailable(format!("QEMU did not answer {command} in time.")))?
+    }
+
+    /// Writes a line with a descriptor beside its first byte (`SCM_RIGHTS`).
+    async fn write_with(&mut self, line: &[u8], fd: &OwnedFd) -> Result<()> {
+        let sent = loop {
+            self.stream.writable().await?;
+            let fds = [fd.as_fd()];
+            let sent = self.stream.try_io(Interest::WRITABLE, || {
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+                let mut control = SendAncillaryBuffer::new(&mut space);
+                control.push(SendAncillaryMessage::ScmRights(&fds));
+                sendmsg(&self.stream, &[IoSlice::new(line)], &mut control, SendFlags::NOSIGNAL)
+                    .map_err(std::io::Error::from)
+            });
+            match sent {
+                Ok(sent) => break sent,
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e.into()),
+            }
+        };
+        Ok(self.stream.write_all(&line[sent..]).await?)
     }
 
     /// The run state: `running`, `paused`, `shutdown`, `io-error`, …

@@ -165,7 +165,7 @@ fn meta_data(guest: &Guest) -> Value {
         "project_id": m.project_id,
         "availability_zone": m.availability_zone,
         "launch_index": m.launch_index,
-        "devices": [],
+        "devices": devices(guest),
     });
     if !m.keys.is_empty() {
         let by_name: BTreeMap<_, _> = m.keys.iter().map(|k| (&k.name, &k.public_key)).collect();
@@ -180,6 +180,16 @@ fn meta_data(guest: &Guest) -> Value {
         doc["admin_pass"] = json!(pass);
     }
     doc
+}
+
+/// The devices that the user named. Where on its bus a NIC sits is the guest's to know, by the MAC.
+fn devices(guest: &Guest) -> Vec<Value> {
+    let named = guest.nics.iter().filter_map(|nic| Some((nic, nic.tag.as_ref()?)));
+    named
+        .map(|(nic, tag)| {
+            json!({ "type": "nic", "bus": "none", "address": "none", "mac": nic.mac, "tags": [tag] })
+        })
+        .collect()
 }
 
 /// Names each NIC by its MAC: a document without links leaves the guest without network.

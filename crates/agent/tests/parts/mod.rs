@@ -162,6 +162,10 @@ pub fn guest(image: ImageSource) -> Guest {
         disk: RootDisk { image: Some(image), bytes: 2 << 20 },
         nics: vec![],
         config_drive: false,
+        hardware: Hardware::default(),
+        limits: Limits::default(),
+        local_disks: vec![],
+        captures: vec![],
         metadata: Metadata { name: "tester".into(), hostname: "tester".into(), ..Metadata::default() },
     }
 }
@@ -202,7 +206,7 @@ pub fn network(region: &Region, id: ServerId) -> (NetworkId, PortId) {
             uplink: None,
         });
         let guest = d.guests.iter_mut().find(|g| g.id == id).unwrap();
-        guest.nics.push(Nic { port, network, mac, mtu: 1400 });
+        guest.nics.push(Nic { port, network, mac, mtu: 1400, tag: None });
     });
     (network, port)
 }

@@ -1,7 +1,7 @@
 //! `POST /servers/{id}/action`: the body's only key names the action.
 
 use super::servers::{must_be, remove};
-use super::{at, changeable, console, server_id};
+use super::{at, changeable, console, interfaces, server_id};
 use crate::Compute;
 use crate::model::{Task, VmState};
 use crate::table::{action, server};
@@ -14,7 +14,6 @@ use store::{Tx, log, params, work};
 
 /// Actions that the API has and this release does not.
 const LATER: &[&str] = &[
-    "addFixedIp",
     "addFloatingIp",
     "changePassword",
     "confirmResize",
@@ -29,7 +28,6 @@ const LATER: &[&str] = &[
     "os-migrateLive",
     "pause",
     "rebuild",
-    "removeFixedIp",
     "removeFloatingIp",
     "rescue",
     "resetNetwork",
@@ -63,6 +61,9 @@ pub async fn act(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         "os-resetState" => reset_state(&c, &req, &body.inner("os-resetState")?, id).await,
         "addSecurityGroup" => group(&c, &req, &body.inner(&name)?, id, true).await,
         "removeSecurityGroup" => group(&c, &req, &body.inner(&name)?, id, false).await,
+        "addFixedIp" | "removeFixedIp" if at(&req, 44) => Err(unknown(&name)),
+        "addFixedIp" => interfaces::change_fixed(&c, &req, &body.inner(&name)?, id, true).await,
+        "removeFixedIp" => interfaces::change_fixed(&c, &req, &body.inner(&name)?, id, false).await,
         "os-getConsoleOutput" => console::output(&c, &req, &body, id).await,
         "os-getVNCConsole" if at(&req, 6) => Err(unknown(&name)),
         "os-getVNCConsole" => console::vnc_before_2_6(&c, &req, &body.inner(&name)?, id).await,

@@ -7,7 +7,7 @@ use crate::life::{ServerLife, State};
 use crate::limits::Limits;
 use crate::model::{Flavor, Hints, Server, VmState};
 use crate::table::group::{self, Group};
-use crate::table::{action, flavor, host, keypair, server};
+use crate::table::{action, flavor, host, keypair, nic_tag, server};
 use api::{Auth, Reply, Req};
 use base::doc::{BootKind, Power, SshKey};
 use base::{Fault, Micros, ProjectId, Result, ServerId};
@@ -254,7 +254,7 @@ fn write(tx: &Tx<'_>, auth: &Auth, who: &log::Who, wish: &Wish, s: &Server) -> R
     for tag in &wish.tags {
         server::add_tag(tx, s.id, tag)?;
     }
-    network::for_compute::allocate(
+    let ports = network::for_compute::allocate(
         tx,
         &s.project_id,
         auth.is_admin(),
@@ -263,6 +263,11 @@ fn write(tx: &Tx<'_>, auth: &Auth, who: &log::Who, wish: &Wish, s: &Server) -> R
         &wish.nics,
         &wish.groups,
     )?;
+    for (port, tag) in ports.iter().zip(&wish.nic_tags) {
+        if let Some(tag) = tag {
+            nic_tag::set(tx, s.id, *port, tag)?;
+        }
+    }
     action::begin(tx, s.id, who, "create")?;
     log::audit(tx, who, "server.create", &s.id.to_string())?;
     work::start::<ServerLife>(tx, &s.id.to_string(), &State::Scheduling)

@@ -23,6 +23,8 @@ pub struct Wish {
     pub flavor: String,
     pub image: ImageId,
     pub nics: Nics,
+    /// The user's names for `nics`, in their order.
+    pub nic_tags: Vec<Option<String>>,
     pub groups: Vec<String>,
     pub key_name: Option<String>,
     pub metadata: Vec<(String, String)>,
@@ -72,6 +74,7 @@ pub fn parse(req: &Req, body: &Obj) -> Result<Wish> {
         flavor: flavor_ref(&o)?,
         image: image_ref(&o)?,
         nics: nics(req, &o, max_count)?,
+        nic_tags: nic_tags(&o)?,
         groups: groups(&o)?,
         key_name: o.opt_str("key_name", 255)?,
         metadata: metadata_pairs(o.opt_inner("metadata")?.as_ref())?,
@@ -309,6 +312,18 @@ fn nics(req: &Req, o: &Obj, count: i64) -> Result<Nics> {
         nics.push(nic);
     }
     Ok(Nics::These(nics))
+}
+
+fn nic_tags(o: &Obj) -> Result<Vec<Option<String>>> {
+    let Some(Value::Array(list)) = o.map.get("networks") else { return Ok(Vec::new()) };
+    let tag = |v: &Value| match v {
+        Value::Object(map) => Obj { name: "networks".into(), map: map.clone() }.opt_str("tag", 60),
+        _ => Ok(None),
+    };
+    let tags = list.iter().map(tag).collect::<Result<Vec<_>>>()?;
+    let said: Vec<String> = tags.iter().flatten().cloned().collect();
+    super::tags::check(&said)?;
+    Ok(tags)
 }
 
 fn groups(o: &Obj) -> Result<Vec<String>> {

@@ -41,6 +41,7 @@ fn read(r: &Row<'_>) -> Result<Seen> {
             boots: r.get(3)?,
             reason: r.get(4)?,
             started_at: r.get(5)?,
+            captures: Vec::new(),
         },
         since: r.get(6)?,
     })

@@ -7,5 +7,6 @@ pub mod group;
 pub mod guest;
 pub mod host;
 pub mod keypair;
+pub mod nic_tag;
 pub mod server;
 pub mod server_list;

@@ -7,6 +7,7 @@ mod consoles;
 mod fields;
 mod hosts;
 mod lifecycle;
+mod nics;
 mod placing;
 mod plans;
 mod walk;

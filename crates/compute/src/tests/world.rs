@@ -327,6 +327,7 @@ impl FakeHost {
                 boots,
                 reason: reason.into(),
                 started_at: None,
+                captures: Vec::new(),
             }
         });
         let ports = self.document.iter().flat_map(|d| &d.networks).flat_map(|n| &n.ports);

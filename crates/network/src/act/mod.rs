@@ -2,6 +2,7 @@
 //! Everything happens in the caller's transaction, quota and touched hosts included.
 
 pub mod address;
+pub mod fixed;
 pub mod floating;
 pub mod group;
 pub mod network;

@@ -1,0 +1,165 @@
+//! NICs of a guest: on QEMU's command line, and plugged and unplugged while it runs.
+//!
+//! ```text
+//!  document names a port, QEMU has no `nic-PORT` ──► tap fd over the monitor, netdev_add, device_add
+//!  QEMU has a `nic-…` that the document does not name ──► netdev_del, device_del, the guest lets go
+//! ```
+//! What QEMU has is asked each time ([`plugged`]); names derive from the port, so a pass may be dropped
+//! anywhere and the next one goes on. A NIC that leaves loses its tap at once and stays as a card without
+//! a cable until the guest has let go of it, which a guest that is still booting does late or never.
+
+use super::qmp::Qmp;
+use base::doc::{Hardware, Nic};
+use base::{Fault, PortId, Result};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// NICs that a guest can have while it runs, at least.
+pub const SLOTS: usize = 8;
+/// How long a guest is waited for before other things are looked at.
+const LET_GO: Duration = Duration::from_secs(5);
+
+/// QEMU's id of a PCI Express port.
+pub fn slot(n: usize) -> String {
+    format!("port{n}")
+}
+
+/// QEMU's id of the backend of a port's NIC.
+pub fn backend(port: PortId) -> String {
+    format!("net-{port}")
+}
+
+fn card(port: PortId) -> String {
+    format!("nic-{port}")
+}
+
+/// The device as `-device` and `device_add` take it.
+///
+/// # Errors
+/// `BadRequest` for a MAC that is none or a model that QEMU does not have.
+pub fn device(nic: &Nic, hardware: &Hardware, bus: &str) -> Result<Value> {
+    if !nic.mac.bytes().all(|b| b.is_ascii_hexdigit() || b == b':') {
+        return Err(Fault::bad_request(format!("{:?} is not a MAC address.", nic.mac)));
+    }
+    let mut device = json!({
+        "id": card(nic.port), "netdev": backend(nic.port), "bus": bus, "mac": nic.mac, "romfile": "",
+    });
+    device["driver"] = match hardware.vif_model.as_str() {
+        "" | "virtio" => {
+            device["host_mtu"] = nic.mtu.into();
+            "virtio-net-pci".into()
+        }
+        model @ ("e1000" | "e1000e" | "rtl8139") => model.into(),
+        other => return Err(Fault::bad_request(format!("There is no NIC model {other:?} here."))),
+    };
+    Ok(device)
+}
+
+/// The NICs that QEMU has: their ids by port. One of an older release bears a number instead of its port
+/// and is known by its MAC.
+pub async fn plugged(qmp: &mut Qmp, wanted: &[Nic]) -> Result<BTreeMap<String, Option<PortId>>> {
+    let all = qmp.ask("qom-list", json!({ "path": "/machine/peripheral" })).await?;
+    let names = all.as_array().into_iter().flatten().filter_map(|d| d["name"].as_str());
+    let mut found = BTreeMap::new();
+    for name in names.filter(|n| n.starts_with("nic")) {
+        let port = match name.strip_prefix("nic-") {
+            Some(port) => port.parse().ok(),
+            None => {
+                let path = format!("/machine/peripheral/{name}");
+                let mac = qmp.ask("qom-get", json!({ "path": path, "property": "mac" })).await?;
+                wanted
+                    .iter()
+                    .find(|n| mac.as_str().is_some_and(|m| m.eq_ignore_ascii_case(&n.mac)))
+                    .map(|n| n.port)
+            }
+        };
+        found.insert(name.to_owned(), port);
+    }
+    Ok(found)
+}
+
+/// Plugs in one NIC; its tap is open.
+///
+/// # Errors
+/// `Conflict` when no PCI Express port is free, or with QEMU's words.
+pub async fn plug(qmp: &mut Qmp, nic: &Nic, hardware: &Hardware, tap: OwnedFd) -> Result<()> {
+    let bus = free_slot(qmp).await?;
+    let id = backend(nic.port);
+    // Left by a pass that was cut short; not there is fine.
+    let _ = qmp.ask("netdev_del", json!({ "id": id })).await;
+    qmp.give(&id, tap).await?;
+    qmp.ask("netdev_add", json!({ "type": "tap", "id": id, "fd": id })).await?;
+    let added = qmp.ask("device_add", device(nic, hardware, &bus)?).await;
+    if added.is_err() {
+        let _ = qmp.ask("netdev_del", json!({ "id": id })).await;
+    }
+    added.map(drop)
+}
+
+async fn free_slot(qmp: &mut Qmp) -> Result<String> {
+    let all = qmp.ask("qom-list", json!({ "path": "/machine/peripheral" })).await?;
+    let names = all.as_array().into_iter().flatten().filter_map(|d| d["name"].as_str());
+    let slots: Vec<String> = names.filter(|n| n.starts_with("port")).map(str::to_owned).collect();
+    for slot in slots {
+        let inside =
+            qmp.ask("qom-list", json!({ "path": format!("/machine/peripheral/{slot}/{slot}") })).await?;
+        let kinds = inside.as_array().into_iter().flatten().filter_map(|d| d["name"].as_str());
+        if !kinds.into_iter().any(|n| n.starts_with("child[")) {
+            return Ok(slot);
+        }
+    }
+    Err(Fault::conflict("The guest has no free slot for another NIC; a hard reboot makes room."))
+}
+
+/// Takes out one NIC. True when the guest has let go of it.
+pub async fn unplug(qmp: &mut Qmp, name: &str) -> Result<bool> {
+    // The cable first: the tap goes with its network, and QEMU must not read from what is gone.
+    let cable = name.replacen("nic", "net", 1);
+    let _ = qmp.ask("netdev_del", json!({ "id": cable })).await;
+    // Refused while an earlier request is under way.
+    let _ = qmp.ask("device_del", json!({ "id": name })).await;
+    let until = Instant::now() + LET_GO;
+    while present(qmp, name).await? {
+        match tokio::time::timeout_at(until, qmp.event()).await {
+            Ok(event) => drop(event?),
+            Err(_) => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+async fn present(qmp: &mut Qmp, name: &str) -> Result<bool> {
+    let all = qmp.ask("qom-list", json!({ "path": "/machine/peripheral" })).await?;
+    Ok(all.as_array().into_iter().flatten().any(|d| d["name"] == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::NetworkId;
+
+    #[test]
+    fn models_are_those_that_qemu_has() {
+        let mut nic = Nic {
+            port: PortId::new(),
+            network: NetworkId::new(),
+            mac: "fa:16:3e:00:00:01".into(),
+            mtu: 1450,
+            tag: None,
+        };
+        let model = |m: &str| Hardware { vif_model: m.into(), ..Hardware::default() };
+        let made = device(&nic, &model(""), "port3").unwrap();
+        assert_eq!(
+            (made["driver"].as_str(), made["host_mtu"].as_u64()),
+            (Some("virtio-net-pci"), Some(1450))
+        );
+        let made = device(&nic, &model("e1000e"), "port3").unwrap();
+        assert_eq!((made["driver"].as_str(), made.get("host_mtu")), (Some("e1000e"), None));
+        assert!(device(&nic, &model("ne2k"), "port3").is_err());
+        nic.mac = "x,y".into();
+        assert!(device(&nic, &model(""), "port3").is_err());
+    }
+}
