@@ -241,6 +241,9 @@ pub struct Network {
     /// Set on an external network: how it reaches the world from this host.
     #[serde(default)]
     pub uplink: Option<Uplink>,
+    /// Stateless rules for what enters and leaves guests, in their order; what none matches passes.
+    #[serde(default)]
+    pub acl: Vec<AclRule>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -304,6 +307,52 @@ pub struct Port {
     /// Extra DHCP options, by their names or numbers.
     #[serde(default)]
     pub dhcp_options: Vec<DhcpOption>,
+    /// Limits and marks of the port's traffic.
+    #[serde(default)]
+    pub qos: Option<Qos>,
+}
+
+/// What a QoS policy asks for. Directions are the guest's: `egress` is what it sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Qos {
+    #[serde(default)]
+    pub egress: Option<Limit>,
+    #[serde(default)]
+    pub ingress: Option<Limit>,
+    /// Differentiated services code point (RFC 2474) of what the guest sends: 0 to 63.
+    #[serde(default)]
+    pub dscp: Option<u8>,
+}
+
+/// A bandwidth limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// Kilobits (1000 bits) per second.
+    pub kbps: u64,
+    /// Kilobits that may pass at once; 0 leaves it to the host.
+    pub burst_kb: u64,
+}
+
+/// A rule of a network's access list. It looks at each packet for itself, replies included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AclRule {
+    pub direction: Direction,
+    pub allow: bool,
+    /// 4 or 6; `None` is both.
+    #[serde(default)]
+    pub ip_version: Option<u8>,
+    /// IP protocol number; `None` is any.
+    #[serde(default)]
+    pub protocol: Option<u8>,
+    /// Destination ports, both ends included.
+    #[serde(default)]
+    pub ports: Option<(u16, u16)>,
+    /// Source ports, both ends included.
+    #[serde(default)]
+    pub source_ports: Option<(u16, u16)>,
+    /// The other side: where it comes from (ingress) or goes to (egress).
+    #[serde(default)]
+    pub remote: Option<IpNet>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -428,6 +477,22 @@ pub struct Gateway {
     pub snat: bool,
     #[serde(default)]
     pub floating: Vec<Floating>,
+    /// Single ports of floating addresses that lead to guests.
+    #[serde(default)]
+    pub forwards: Vec<Forward>,
+}
+
+/// Ports of a floating address that lead to ports of a guest, one to one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    pub floating: IpAddr,
+    /// 6 (TCP) or 17 (UDP).
+    pub protocol: u8,
+    /// First and last.
+    pub external: (u16, u16),
+    pub fixed: IpAddr,
+    /// First and last; as many as `external`.
+    pub internal: (u16, u16),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

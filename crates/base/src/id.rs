@@ -58,6 +58,7 @@ uuid_id! {
     ServerId,
     ImageId,
     NetworkId, SubnetId, PortId, RouterId, FloatingIpId, SecurityGroupId, SecurityGroupRuleId,
+    QosPolicyId, QosRuleId, PortForwardingId,
     /// A computer that runs guests.
     HostId,
 }

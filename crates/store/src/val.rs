@@ -222,6 +222,9 @@ uuid_ids!(
     FloatingIpId,
     SecurityGroupId,
     SecurityGroupRuleId,
+    QosPolicyId,
+    QosRuleId,
+    PortForwardingId,
     HostId
 );
 text_ids!(ProjectId, UserId, RoleId, DomainId, GroupId, FlavorId, ServiceId, EndpointId, RegionId);

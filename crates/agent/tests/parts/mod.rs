@@ -202,8 +202,10 @@ pub fn network(region: &Region, id: ServerId) -> (NetworkId, PortId) {
                 allowed_pairs: vec![],
                 hostname: "tester".into(),
                 dhcp_options: vec![],
+                qos: None,
             }],
             uplink: None,
+            acl: vec![],
         });
         let guest = d.guests.iter_mut().find(|g| g.id == id).unwrap();
         guest.nics.push(Nic { port, network, mac, mtu: 1400, tag: None });
