@@ -50,6 +50,7 @@ impl Region {
             .merge(identity::service().router(self.identity.clone(), &gate))
             .merge(image::service().router(self.image.clone(), &gate))
             .merge(network::service().router(self.network.clone(), &gate))
+            .merge(network::own_service().router(self.network.clone(), &gate))
             .merge(compute::service().router(self.compute.clone(), &gate))
             .merge(compute::agent_service().router(self.compute.clone(), &gate))
             .merge(compute::console_service().router(self.compute.clone(), &gate))
@@ -88,6 +89,7 @@ pub fn routes() -> Vec<Listed> {
         identity::service().list(),
         image::service().list(),
         network::service().list(),
+        network::own_service().list(),
         compute::service().list(),
         compute::agent_service().list(),
         compute::console_service().list(),

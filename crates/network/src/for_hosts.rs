@@ -52,7 +52,8 @@ pub fn document(tx: &Tx<'_>, host: HostId) -> Result<HostNetworks> {
     let routers =
         routers.iter().map(|r| router_doc(tx, r, &legs, &gateways, &subnets)).collect::<Result<_>>()?;
     let tunnels = tunnels(tx, host)?;
-    let networks = networks.iter().map(|n| network_doc(n, &subnets, &ports, &tunnels)).collect();
+    let mut networks: Vec<_> = networks.iter().map(|n| network_doc(n, &subnets, &ports, &tunnels)).collect();
+    act::acl::fill(tx, host, &mut networks)?;
     Ok(HostNetworks { networks, groups, routers })
 }
 
@@ -130,6 +131,7 @@ fn network_doc(
         } else {
             n.uplink.clone()
         },
+        acl: Vec::new(),
     }
 }
 
@@ -192,6 +194,7 @@ fn port_doc(n: &model::Network, p: &Port, tunnels: &HashMap<HostId, IpAddr>) -> 
         allowed_pairs: p.pairs.iter().filter_map(pair).collect(),
         hostname,
         dhcp_options: p.dhcp_options.clone(),
+        qos: None,
     }
 }
 
@@ -223,6 +226,7 @@ fn router_doc(
             nexthops: nexthops(p, subnets),
             snat: r.enable_snat,
             floating: floating(tx, r.id)?,
+            forwards: table::forward::docs(tx, r.id)?,
         }),
     };
     Ok(doc::Router {

@@ -40,5 +40,10 @@ pub fn service() -> ::api::Service<Network> {
     api::service()
 }
 
+/// Its part of our own API.
+pub fn own_service() -> ::api::Service<Network> {
+    api::own_service()
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,9 @@
 //! The rows of the Network service as types.
 
+pub mod acl;
+pub mod forward;
+pub mod qos;
+
 use base::doc::{DhcpOption, PortAddress, Route, Uplink};
 use base::{
     Fault, FloatingIpId, HostId, Micros, NetworkId, PortId, ProjectId, Result, RouterId, SecurityGroupId,

@@ -4,7 +4,7 @@ use super::address::Want;
 use super::{Caller, give, take};
 use crate::model::{Floating, Port, Router, Std};
 use crate::{err, table, touch};
-use base::{FloatingIpId, NetworkId, PortId, ProjectId, Result, SubnetId};
+use base::{FloatingIpId, NetworkId, PortId, ProjectId, Result, RouterId, SubnetId};
 use std::net::IpAddr;
 use store::{Tx, params};
 
@@ -139,15 +139,8 @@ pub fn point(
             )));
         }
     };
-    let router = router_for(tx, f.network, p.network, target.subnet)?.ok_or_else(|| {
-        base::Fault::not_found(format!(
-            "External network {} is not reachable from subnet {}. Therefore, cannot associate Port {port} with a Floating IP.",
-            f.network, target.subnet
-        ))
-        .tag("ExternalGatewayForFloatingIPNotFound")
-    })?;
-    // The router is held, so that its interface and gateway cannot go meanwhile.
-    table::hold(tx, "router", &router.id.to_string())?;
+    let router = reach(tx, f, &p, target.subnet)?;
+    super::forward::none_to(tx, f, port, target.address)?;
     for other in table::floating::of_port(tx, port)? {
         if other.id != f.id && other.fixed == Some(target.address) {
             return Err(err::conflict(
@@ -161,9 +154,23 @@ pub fn point(
     }
     f.port = Some(port);
     f.fixed = Some(target.address);
-    f.router = Some(router.id);
+    f.router = Some(router);
     f.active = p.active;
     Ok(())
+}
+
+/// The router by which a floating IP reaches a port's subnet. It is held, so that its interface and
+/// gateway cannot go meanwhile.
+pub fn reach(tx: &Tx<'_>, f: &Floating, p: &Port, subnet: SubnetId) -> Result<RouterId> {
+    let router = router_for(tx, f.network, p.network, subnet)?.ok_or_else(|| {
+        base::Fault::not_found(format!(
+            "External network {} is not reachable from subnet {subnet}. Therefore, cannot associate Port {} with a Floating IP.",
+            f.network, p.id
+        ))
+        .tag("ExternalGatewayForFloatingIPNotFound")
+    })?;
+    table::hold(tx, "router", &router.id.to_string())?;
+    Ok(router.id)
 }
 
 /// The router that joins a subnet to an external network.
@@ -199,6 +206,7 @@ pub fn let_go_of(tx: &Tx<'_>, port: &Port) -> Result<()> {
 }
 
 pub fn let_go_where(tx: &Tx<'_>, port: PortId, gone: impl Fn(IpAddr) -> bool) -> Result<()> {
+    super::forward::let_go_where(tx, port, &gone)?;
     for mut f in table::floating::of_port(tx, port)? {
         if f.fixed.is_some_and(&gone) {
             touch_router(tx, &f)?;

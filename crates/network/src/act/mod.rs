@@ -1,12 +1,15 @@
 //! The rules of the Network service: what may be made, changed and deleted, and what follows from it.
 //! Everything happens in the caller's transaction, quota and touched hosts included.
 
+pub mod acl;
 pub mod address;
 pub mod fixed;
 pub mod floating;
+pub mod forward;
 pub mod group;
 pub mod network;
 pub mod port;
+pub mod qos;
 pub mod router;
 pub mod subnet;
 

@@ -4,7 +4,7 @@ use super::{Caller, give, take};
 use crate::model::{Network, Std};
 use crate::{err, table, touch};
 use base::doc::Uplink;
-use base::{Fault, NetworkId, ProjectId, Result};
+use base::{Fault, NetworkId, ProjectId, QosPolicyId, Result};
 use store::{Tx, params};
 
 /// 1500 bytes of the usual underlay without the 50 that VXLAN over IPv4 takes.
@@ -29,6 +29,8 @@ pub struct New {
     pub uplink: Option<Uplink>,
     pub port_security: bool,
     pub dns_domain: String,
+    /// `None`: the project's default policy.
+    pub qos: Option<QosPolicyId>,
 }
 
 impl New {
@@ -46,6 +48,7 @@ impl New {
             uplink: None,
             port_security: true,
             dns_domain: String::new(),
+            qos: None,
         }
     }
 }

@@ -3,9 +3,10 @@
 use super::address::{self, Want};
 use super::{Caller, give, take};
 use crate::model::{Network, Pair, Port, Std};
+use crate::table::qos::Holder;
 use crate::{err, plan, table, touch};
 use base::doc::DhcpOption;
-use base::{Fault, HostId, NetworkId, PortId, ProjectId, Result, SecurityGroupId};
+use base::{Fault, HostId, NetworkId, PortId, ProjectId, QosPolicyId, Result, SecurityGroupId};
 use store::{Tx, params};
 
 /// A port as asked for.
@@ -33,6 +34,7 @@ pub struct New {
     pub dns_name: String,
     pub made_by_compute: bool,
     pub position: i64,
+    pub qos: Option<QosPolicyId>,
 }
 
 impl New {
@@ -57,6 +59,7 @@ impl New {
             dns_name: String::new(),
             made_by_compute: false,
             position: 0,
+            qos: None,
         }
     }
 }
@@ -111,6 +114,9 @@ pub fn make(tx: &Tx<'_>, caller: &Caller, network: &Network, new: New) -> Result
     let subnets = table::subnet::of_network(tx, new.network)?;
     port.addresses = address::assign(tx, &port, &subnets, new.fixed.as_deref(), &[])?;
     table::port::add_groups(tx, port.id, &port.groups)?;
+    if new.qos.is_some() {
+        super::qos::give(tx, caller, Holder::Port, port.id, new.qos)?;
+    }
     if port.host.is_some() {
         touch::ports(tx, std::slice::from_ref(&port))?;
     }

@@ -207,7 +207,7 @@ fn check_leave(tx: &Tx<'_>, r: &Router, going: &[SubnetId]) -> Result<()> {
     let floating = table::floating::find(tx, "t.router_id = $1", params![r.id])?;
     for s in &subnets {
         let behind = |f: &crate::model::Floating| f.fixed.is_some_and(|a| s.cidr.contains(&a));
-        if floating.iter().any(behind) {
+        if floating.iter().any(behind) || super::forward::behind(tx, r.id, &s.cidr)? {
             return Err(err::conflict(
                 "RouterInterfaceInUseByFloatingIP",
                 format!(

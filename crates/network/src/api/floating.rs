@@ -26,7 +26,7 @@ pub struct View {
     router_id: Option<String>,
     status: &'static str,
     port_details: Value,
-    port_forwardings: [Value; 0],
+    port_forwardings: Vec<Value>,
     qos_policy_id: Option<String>,
     dns_name: &'static str,
     dns_domain: &'static str,
@@ -111,6 +111,7 @@ impl Noun for Floatings {
     fn views(tx: &Tx<'_>, _caller: &Caller, rows: Vec<Floating>) -> Result<Vec<View>> {
         let ids: Vec<String> = rows.iter().map(|f| f.id.to_string()).collect();
         let mut tags = table::tags(tx, &ids)?;
+        let forwards = table::forward::of_many(tx, &ids)?;
         let ports: Vec<PortId> = rows.iter().filter_map(|f| f.port).collect();
         let ports = if ports.is_empty() { Vec::new() } else { table::port::find_in(tx, "t.id", ports, "")? };
         let ports: HashMap<PortId, Port> = ports.into_iter().map(|p| (p.id, p)).collect();
@@ -122,7 +123,12 @@ impl Noun for Floatings {
             router_id: f.router.map(|r| r.to_string()),
             status: if f.active { "ACTIVE" } else { "DOWN" },
             port_details: f.port.and_then(|p| ports.get(&p)).map_or(Value::Null, details),
-            port_forwardings: [],
+            port_forwardings: forwards
+                .get(&id)
+                .into_iter()
+                .flatten()
+                .map(super::forward::in_floating)
+                .collect(),
             qos_policy_id: None,
             dns_name: "",
             dns_domain: "",
@@ -165,8 +171,13 @@ impl Noun for Floatings {
     fn update(tx: &Tx<'_>, caller: &Caller, mut f: Floating, c: Change) -> Result<()> {
         f.std.description = c.description.unwrap_or(f.std.description);
         let before = f.router;
+        if matches!(c.port, Some(Some(_))) {
+            act::forward::none_of(tx, &f)?;
+        }
         match (c.port, c.fixed) {
             (Some(Some(port)), fixed) => act::floating::point(tx, caller, &mut f, port, fixed)?,
+            // With forwardings it leads to no port as a whole already.
+            (Some(None), None) if f.port.is_none() => {}
             (Some(None), None) => act::floating::detach(&mut f),
             (None, Some(fixed)) => {
                 let port = f.port.ok_or_else(act::floating::fixed_needs_port)?;

@@ -26,6 +26,7 @@ pub async fn resources(_net: Arc<Network>, req: Req) -> Result<Reply> {
         ("floatingip", "floatingips"),
         ("security-group", "security-groups"),
         ("security-group-rule", "security-group-rules"),
+        ("policy", "qos/policies"),
         ("agent", "agents"),
         ("availability_zone", "availability_zones"),
         ("extension", "extensions"),

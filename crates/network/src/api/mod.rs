@@ -1,15 +1,19 @@
 //! The Network API. One noun a file; what all nouns do alike is in [`noun`], lists in [`list`].
 
+pub mod acl;
 pub mod agent;
 pub mod extension;
 pub mod fields;
 pub mod floating;
+pub mod forward;
 pub mod group;
 pub mod list;
 pub mod misc;
 pub mod network;
 pub mod noun;
 pub mod port;
+pub mod qos;
+pub mod qos_rule;
 pub mod quota;
 pub mod router;
 pub mod rule;
@@ -90,6 +94,8 @@ pub fn service() -> Service<Network> {
     noun!(s "floatingips" floating::Floatings);
     noun!(s "security-groups" group::Groups);
     noun!(s "security-group-rules" rule::Rules);
+    forwardings(&mut s);
+    qos_policies(&mut s);
     s.put("/v2.0/routers/{id}/add_router_interface", Rule::MEMBER, router::add_interface);
     s.put("/v2.0/routers/{id}/remove_router_interface", Rule::MEMBER, router::remove_interface);
     s.put("/v2.0/routers/{id}/add_extraroutes", Rule::MEMBER, router::add_routes);
@@ -112,6 +118,70 @@ pub fn service() -> Service<Network> {
     s.get("/v2.0/quotas/{id}/default.json", Rule::READER, quota::defaults);
     s.get("/v2.0/quotas/{id}/details", Rule::READER, quota::details);
     s.get("/v2.0/quotas/{id}/details.json", Rule::READER, quota::details);
+    s
+}
+
+fn forwardings(s: &mut Service<Network>) {
+    const MANY: &str = "/v2.0/floatingips/{id}/port_forwardings";
+    const ONE: &str = "/v2.0/floatingips/{id}/port_forwardings/{forward}";
+    s.get(MANY, Rule::READER, forward::list);
+    s.post(MANY, Rule::MEMBER, forward::create);
+    s.get(ONE, Rule::READER, forward::show);
+    s.put(ONE, Rule::MEMBER, forward::update);
+    s.delete(ONE, Rule::MEMBER, forward::delete);
+}
+
+macro_rules! qos_rules {
+    ($s:ident $name:literal $w:ty) => {
+        const MANY: &str = concat!("/v2.0/qos/policies/{id}/", $name, "_rules");
+        const ONE: &str = concat!("/v2.0/qos/policies/{id}/", $name, "_rules/{rule}");
+        $s.get(MANY, Rule::READER, qos_rule::list::<$w>);
+        $s.post(MANY, Rule::ADMIN, qos_rule::create::<$w>);
+        $s.get(ONE, Rule::READER, qos_rule::show::<$w>);
+        $s.put(ONE, Rule::ADMIN, qos_rule::update::<$w>);
+        $s.delete(ONE, Rule::ADMIN, qos_rule::delete::<$w>);
+    };
+    (alias $s:ident $path:literal $w:ty) => {
+        $s.get(concat!("/v2.0/qos/alias-", $path, "/{rule}"), Rule::READER, qos_rule::show::<$w>);
+        $s.put(concat!("/v2.0/qos/alias-", $path, "/{rule}"), Rule::ADMIN, qos_rule::update::<$w>);
+        $s.delete(concat!("/v2.0/qos/alias-", $path, "/{rule}"), Rule::ADMIN, qos_rule::delete::<$w>);
+    };
+}
+
+/// Policies are an administrator's to make: they say what a project may take of what all share.
+fn qos_policies(s: &mut Service<Network>) {
+    const ALL: &str = "/v2.0/qos/policies";
+    const ONE: &str = "/v2.0/qos/policies/{id}";
+    const TAGS: &str = "/v2.0/qos/policies/{id}/tags";
+    const TAG: &str = "/v2.0/qos/policies/{id}/tags/{tag}";
+    s.get(ALL, Rule::READER, noun::list::<qos::Policies>);
+    s.post(ALL, Rule::ADMIN, noun::create::<qos::Policies>);
+    s.get(ONE, Rule::READER, noun::show::<qos::Policies>);
+    s.put(ONE, Rule::ADMIN, noun::update::<qos::Policies>);
+    s.delete(ONE, Rule::ADMIN, noun::delete::<qos::Policies>);
+    s.get(TAGS, Rule::READER, tag::list::<qos::Policies>);
+    s.put(TAGS, Rule::ADMIN, tag::replace::<qos::Policies>);
+    s.delete(TAGS, Rule::ADMIN, tag::clear::<qos::Policies>);
+    s.get(TAG, Rule::READER, tag::show::<qos::Policies>);
+    s.put(TAG, Rule::ADMIN, tag::add::<qos::Policies>);
+    s.delete(TAG, Rule::ADMIN, tag::remove::<qos::Policies>);
+    {
+        qos_rules!(s "bandwidth_limit" qos_rule::Bandwidth);
+    }
+    {
+        qos_rules!(s "dscp_marking" qos_rule::Dscp);
+    }
+    qos_rules!(alias s "bandwidth-limit-rules" qos_rule::Bandwidth);
+    qos_rules!(alias s "dscp-marking-rules" qos_rule::Dscp);
+    s.get("/v2.0/qos/rule-types", Rule::READER, qos_rule::kinds);
+    s.get("/v2.0/qos/rule-types/{type}", Rule::ADMIN, qos_rule::kind);
+}
+
+/// What the Network API has no place for.
+pub fn own_service() -> Service<Network> {
+    let mut s = Service::new("/hanok/v1", Style::Hanok);
+    s.get("/networks/{id}/acl", Rule::READER, acl::show);
+    s.put("/networks/{id}/acl", Rule::MEMBER, acl::replace);
     s
 }
 

@@ -2,13 +2,14 @@
 
 use super::list::{Filters, How};
 use super::noun::Noun;
-use super::{Common, fields};
+use super::{Common, fields, qos};
 use crate::act::{self, Caller};
 use crate::model::{Network, Std};
+use crate::table::qos::Holder;
 use crate::{err, table, touch};
 use ::api::Obj;
 use base::doc::Uplink;
-use base::{Fault, Result};
+use base::{Fault, QosPolicyId, Result};
 use serde::Serialize;
 use store::{Row, Sql, Tx, params};
 
@@ -32,6 +33,7 @@ pub struct View {
     ipv4_address_scope: Option<String>,
     ipv6_address_scope: Option<String>,
     l2_adjacency: bool,
+    qos_policy_id: Option<QosPolicyId>,
     dns_domain: String,
     #[serde(flatten)]
     provider: Option<Provider>,
@@ -112,6 +114,7 @@ pub struct Change {
     mtu: Option<u32>,
     port_security: Option<bool>,
     dns_domain: Option<String>,
+    qos: Option<Option<QosPolicyId>>,
 }
 
 fn mtu(o: &Obj) -> Result<Option<u32>> {
@@ -155,15 +158,6 @@ fn provider(o: &Obj) -> Result<(Option<u32>, Option<Uplink>)> {
     }
 }
 
-fn no_qos(o: &Obj) -> Result<()> {
-    match o.opt_str("qos_policy_id", fields::TEXT)? {
-        None => Ok(()),
-        Some(id) => {
-            Err(Fault::not_found(format!("QoS policy {id} could not be found.")).tag("QosPolicyNotFound"))
-        }
-    }
-}
-
 impl Noun for Networks {
     const ONE: &'static str = "network";
     const MANY: &'static str = "networks";
@@ -183,6 +177,7 @@ impl Noun for Networks {
         ("provider:physical_network", How::With(by_physical)),
         ("provider:segmentation_id", How::With(by_segment)),
         ("subnets", How::With(by_subnet)),
+        ("qos_policy_id", How::With(by_policy)),
     ];
     type Row = Network;
     type View = View;
@@ -214,6 +209,7 @@ impl Noun for Networks {
             |r| r.get(1),
         )?;
         let mut tags = table::tags(tx, &ids)?;
+        let policies = table::qos::held(tx, Holder::Network, &ids)?;
         let view = |(n, id): (Network, String)| View {
             name: n.std.name.clone(),
             admin_state_up: n.admin_up,
@@ -229,6 +225,7 @@ impl Noun for Networks {
             ipv4_address_scope: None,
             ipv6_address_scope: None,
             l2_adjacency: true,
+            qos_policy_id: policies.get(&id).copied(),
             dns_domain: n.dns_domain.clone(),
             provider: caller.admin.then(|| Provider::of(&n)),
             common: Common::new(&n.std, tags.remove(&id)),
@@ -242,9 +239,9 @@ impl Noun for Networks {
     fn parse_new(o: &Obj, caller: &Caller) -> Result<act::network::New> {
         fields::only(o, NEW_FIELDS, "POST")?;
         fields::admin_only(o, caller, ADMINS, "create")?;
-        no_qos(o)?;
         let (vni, uplink) = provider(o)?;
         let mut new = act::network::New::plain(&fields::project(o, caller)?, &fields::text(o, "name")?);
+        new.qos = qos::asked(o)?.flatten();
         new.description = fields::text(o, "description")?;
         new.admin_up = o.opt_bool("admin_state_up")?.unwrap_or(true);
         new.shared = o.opt_bool("shared")?.unwrap_or(false);
@@ -259,17 +256,26 @@ impl Noun for Networks {
         }
         Ok(new)
     }
-    fn create(tx: &Tx<'_>, _caller: &Caller, new: act::network::New) -> Result<Network> {
+    fn create(tx: &Tx<'_>, caller: &Caller, new: act::network::New) -> Result<Network> {
         if let Some(Uplink::Nic { device }) = &new.uplink {
             nic_free(tx, device)?;
         }
-        act::network::create(tx, new)
+        let asked = new.qos;
+        let n = act::network::create(tx, new)?;
+        match asked {
+            Some(policy) => act::qos::give(tx, caller, Holder::Network, n.id, Some(policy))?,
+            None => {
+                let policy = table::qos::default_of(tx, &n.std.project)?;
+                table::qos::give(tx, Holder::Network, &n.id.to_string(), policy)?;
+            }
+        }
+        Ok(n)
     }
     fn parse_change(o: &Obj, caller: &Caller) -> Result<Change> {
         fields::only(o, FIELDS, "PUT")?;
         fields::admin_only(o, caller, ADMINS, "update")?;
-        no_qos(o)?;
         Ok(Change {
+            qos: qos::asked(o)?,
             name: o.opt_str("name", fields::TEXT)?,
             description: o.opt_str("description", fields::TEXT)?,
             admin_up: o.opt_bool("admin_state_up")?,
@@ -305,7 +311,12 @@ impl Noun for Networks {
         }
         check_switches(tx, &before, &n)?;
         table::network::update(tx, &n)?;
-        if (before.admin_up, before.mtu, before.external) != (n.admin_up, n.mtu, n.external) {
+        if let Some(policy) = c.qos {
+            act::qos::give(tx, caller, Holder::Network, n.id, policy)?;
+        }
+        if c.qos.is_some()
+            || (before.admin_up, before.mtu, before.external) != (n.admin_up, n.mtu, n.external)
+        {
             touch::networks(tx, &[n.id])?;
         }
         Ok(())
@@ -384,6 +395,11 @@ fn by_physical(q: &mut Sql, values: &[&str]) -> Result<()> {
 fn by_segment(q: &mut Sql, values: &[&str]) -> Result<()> {
     q.push(" AND t.uplink IS NULL AND t.external = 0");
     q.and_in("t.vni", values.iter().filter_map(|v| v.parse::<i64>().ok()));
+    Ok(())
+}
+
+fn by_policy(q: &mut Sql, values: &[&str]) -> Result<()> {
+    table::qos::filter(q, Holder::Network, values);
     Ok(())
 }
 

@@ -2,16 +2,18 @@
 
 use super::list::{Filters, How};
 use super::noun::Noun;
-use super::{Common, fields};
+use super::{Common, fields, qos};
 use crate::act::address::{self, Want};
 use crate::act::{self, Caller};
 use crate::model::{Pair, Port, Std, parse_net};
+use crate::table::qos::Holder;
 use crate::{err, plan, table, touch};
 use ::api::Obj;
 use base::doc::DhcpOption;
-use base::{Fault, Result, SecurityGroupId};
+use base::{Fault, QosPolicyId, Result, SecurityGroupId};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use store::{Row, Sql, Tx};
 
@@ -36,7 +38,8 @@ pub struct View {
     port_security_enabled: bool,
     dns_name: String,
     dns_assignment: Value,
-    qos_policy_id: Option<String>,
+    qos_policy_id: Option<QosPolicyId>,
+    qos_network_policy_id: Option<QosPolicyId>,
     #[serde(rename = "binding:vnic_type")]
     vnic_type: String,
     #[serde(flatten)]
@@ -130,6 +133,7 @@ pub struct Change {
     binding_host: Option<String>,
     vnic_type: Option<String>,
     profile: Option<Value>,
+    qos: Option<Option<QosPolicyId>>,
 }
 
 fn groups(o: &Obj) -> Result<Option<Vec<SecurityGroupId>>> {
@@ -246,16 +250,25 @@ fn fixed(o: &Obj) -> Result<Option<Vec<Want>>> {
     fields::list(o, "fixed_ips")?.map(|l| fields::fixed_ips("fixed_ips", l)).transpose()
 }
 
-fn no_qos(o: &Obj) -> Result<()> {
-    match o.opt_str("qos_policy_id", fields::TEXT)? {
-        None => Ok(()),
-        Some(id) => {
-            Err(Fault::not_found(format!("QoS policy {id} could not be found.")).tag("QosPolicyNotFound"))
-        }
+/// The policies of ports and of their networks.
+struct Policies {
+    own: HashMap<String, QosPolicyId>,
+    network: HashMap<String, QosPolicyId>,
+}
+
+impl Policies {
+    fn of(tx: &Tx<'_>, ids: &[String], ports: &[Port]) -> Result<Self> {
+        let mut networks: Vec<String> = ports.iter().map(|p| p.network.to_string()).collect();
+        networks.sort_unstable();
+        networks.dedup();
+        Ok(Policies {
+            own: table::qos::held(tx, Holder::Port, ids)?,
+            network: table::qos::held(tx, Holder::Network, &networks)?,
+        })
     }
 }
 
-fn view(p: Port, tags: Option<Vec<String>>, caller: &Caller) -> View {
+fn view(p: Port, tags: Option<Vec<String>>, caller: &Caller, policies: &Policies) -> View {
     let mac = |m: &str| if m.is_empty() { p.mac.clone() } else { m.to_owned() };
     let pairs =
         p.pairs.iter().map(|x| json!({"ip_address": x.ip_address, "mac_address": mac(&x.mac_address)}));
@@ -277,7 +290,8 @@ fn view(p: Port, tags: Option<Vec<String>>, caller: &Caller) -> View {
         port_security_enabled: p.port_security,
         dns_assignment: names.collect(),
         dns_name: p.dns_name.clone(),
-        qos_policy_id: None,
+        qos_policy_id: policies.own.get(&p.id.to_string()).copied(),
+        qos_network_policy_id: policies.network.get(&p.network.to_string()).copied(),
         binding: caller.admin.then(|| Binding::of(&p)),
         common: Common::new(&p.std, tags),
         fixed_ips: p
@@ -310,6 +324,7 @@ impl Noun for Ports {
         ("dns_name", How::Text("t.dns_name")),
         ("binding:host_id", How::Text("t.binding_host")),
         ("binding:vnic_type", How::Text("t.vnic_type")),
+        ("qos_policy_id", How::With(by_policy)),
         ("fixed_ips", How::With(by_fixed)),
         ("security_groups", How::With(by_group)),
         ("security_group_id", How::With(by_group)),
@@ -342,7 +357,8 @@ impl Noun for Ports {
         }
         let ids: Vec<String> = rows.iter().map(|p| p.id.to_string()).collect();
         let mut tags = table::tags(tx, &ids)?;
-        Ok(rows.into_iter().zip(&ids).map(|(p, id)| view(p, tags.remove(id), caller)).collect())
+        let policies = Policies::of(tx, &ids, &rows)?;
+        Ok(rows.into_iter().zip(&ids).map(|(p, id)| view(p, tags.remove(id), caller, &policies)).collect())
     }
     fn find(tx: &Tx<'_>, caller: &Caller, id: &str) -> Result<Port> {
         act::port::visible(tx, caller, id.parse().map_err(|_| err::no_port(id))?)
@@ -356,8 +372,8 @@ impl Noun for Ports {
     fn parse_new(o: &Obj, caller: &Caller) -> Result<act::port::New> {
         fields::only(o, NEW_FIELDS, "POST")?;
         fields::admin_only(o, caller, ADMINS, "create")?;
-        no_qos(o)?;
         let mut new = act::port::New::plain(o.id("network_id")?, &fields::project(o, caller)?);
+        new.qos = qos::asked(o)?.flatten();
         new.name = fields::text(o, "name")?;
         new.description = fields::text(o, "description")?;
         new.admin_up = o.opt_bool("admin_state_up")?.unwrap_or(true);
@@ -381,8 +397,8 @@ impl Noun for Ports {
     fn parse_change(o: &Obj, caller: &Caller) -> Result<Change> {
         fields::only(o, FIELDS, "PUT")?;
         fields::admin_only(o, caller, &["binding:host_id", "binding:profile", "mac_address"], "update")?;
-        no_qos(o)?;
         Ok(Change {
+            qos: qos::asked(o)?,
             name: o.opt_str("name", fields::TEXT)?,
             description: o.opt_str("description", fields::TEXT)?,
             admin_up: o.opt_bool("admin_state_up")?,
@@ -472,6 +488,9 @@ fn change(tx: &Tx<'_>, caller: &Caller, mut p: Port, c: Change) -> Result<()> {
     if p.groups != before.groups {
         table::port::set_groups(tx, p.id, &p.groups)?;
     }
+    if let Some(policy) = c.qos {
+        act::qos::give(tx, caller, Holder::Port, p.id, policy)?;
+    }
     store::host::touch_all(tx, hosts)?;
     if held(&p) {
         touch::ports(tx, std::slice::from_ref(&p))?;
@@ -502,6 +521,11 @@ fn secure(
     if !p.port_security && !p.pairs.is_empty() {
         return Err(act::port::pairs_need_security());
     }
+    Ok(())
+}
+
+fn by_policy(q: &mut Sql, values: &[&str]) -> Result<()> {
+    table::qos::filter(q, Holder::Port, values);
     Ok(())
 }
 

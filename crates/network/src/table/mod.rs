@@ -3,10 +3,13 @@
 //! Invariant: what must be unique is given by `INSERT … ON CONFLICT DO NOTHING` and a look at the
 //! count, because a failed statement would end the whole transaction on PostgreSQL.
 
+pub mod acl;
 pub mod floating;
+pub mod forward;
 pub mod group;
 pub mod network;
 pub mod port;
+pub mod qos;
 pub mod router;
 pub mod subnet;
 

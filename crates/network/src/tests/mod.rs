@@ -1,14 +1,17 @@
 //! Tests of the Network service on both databases. PostgreSQL runs when `HANOK_TEST_POSTGRES` holds a
 //! URL.
 
+mod acls;
 mod addresses;
 mod documents;
 mod floating;
+mod forwards;
 mod groups;
 mod lists;
 mod networks;
 mod planner;
 mod ports;
+mod qos;
 mod quotas;
 mod routers;
 mod routes;

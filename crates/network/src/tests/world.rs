@@ -74,7 +74,8 @@ impl Authority for Names {
 
 fn world(db: Db, dir: TempDir) -> World {
     let gate = Gate { authority: Arc::new(Names), public_url: None };
-    let router = crate::service().router(Arc::new(crate::Network::new(db.clone())), &gate);
+    let net = Arc::new(crate::Network::new(db.clone()));
+    let router = crate::service().router(net.clone(), &gate).merge(crate::own_service().router(net, &gate));
     World { db, router, _dir: Arc::new(dir) }
 }
 
