@@ -8,10 +8,11 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use base::{Fault, Kind, Result};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use tower::ServiceExt;
 
 type Handler<S> =
     Arc<dyn Fn(Arc<S>, Req) -> Pin<Box<dyn Future<Output = Result<Reply>> + Send>> + Send + Sync>;
@@ -63,8 +64,13 @@ pub struct Service<S> {
     prefix: &'static str,
     style: Style,
     micro: Option<Microversions>,
+    projects_below: Option<&'static str>,
     routes: Vec<Route<S>>,
 }
+
+/// The project that a client wrote into the address, before what it asks for.
+#[derive(Debug, Clone)]
+struct ProjectInUrl(String);
 
 macro_rules! verbs {
     ($($name:ident $method:ident),*) => {$(
@@ -81,10 +87,16 @@ macro_rules! verbs {
 impl<S: Send + Sync + 'static> Service<S> {
     /// `prefix` is where the service lives, such as `/compute/v2.1`; paths follow it (axum syntax).
     pub fn new(prefix: &'static str, style: Style) -> Self {
-        Service { prefix, style, micro: None, routes: Vec::new() }
+        Service { prefix, style, micro: None, projects_below: None, routes: Vec::new() }
     }
     pub fn microversions(&mut self, m: Microversions) -> &mut Self {
         self.micro = Some(m);
+        self
+    }
+    /// Every path below `version` (such as `/v2.1`) is also served with the caller's project between:
+    /// `/v2.1/{project}/servers`. Another project's is refused with 400.
+    pub fn projects_below(&mut self, version: &'static str) -> &mut Self {
+        self.projects_below = Some(version);
         self
     }
     verbs!(get GET, post POST, put PUT, patch PATCH, delete DELETE, head HEAD);
@@ -139,12 +151,47 @@ impl<S: Send + Sync + 'static> Service<S> {
         if self.prefix.is_empty() {
             return known;
         }
+        let below = self.projects_below.map(|version| (format!("{}{version}/", self.prefix), known.clone()));
         let rest = on_any(move |request: Request| {
-            let front = missing.clone();
-            async move { front.refuse(request, Fault::not_found("The resource could not be found.")) }
+            let (front, below) = (missing.clone(), below.clone());
+            async move {
+                if let Some((start, known)) = &below
+                    && let Some(inner) = without_project(&request, start)
+                {
+                    let Ok(response) = known.clone().oneshot(inner.apply(request)).await;
+                    return response;
+                }
+                front.refuse(request, Fault::not_found("The resource could not be found."))
+            }
         });
         known.route(&format!("{}/{{*rest}}", self.prefix), rest)
     }
+}
+
+/// What an address says when its project is taken out.
+struct WithoutProject {
+    project: ProjectInUrl,
+    uri: Uri,
+}
+
+impl WithoutProject {
+    fn apply(self, mut request: Request) -> Request {
+        *request.uri_mut() = self.uri;
+        request.extensions_mut().insert(self.project);
+        request
+    }
+}
+
+/// `/compute/v2.1/{project}/servers?…` as `/compute/v2.1/servers?…`, if the part looks like a project's id.
+fn without_project(request: &Request, start: &str) -> Option<WithoutProject> {
+    let (project, rest) = request.uri().path().strip_prefix(start)?.split_once('/')?;
+    let id = project.len() >= 32 && project.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    if !id || request.extensions().get::<ProjectInUrl>().is_some() {
+        return None;
+    }
+    let query = request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
+    let uri = format!("{start}{rest}{query}").parse().ok()?;
+    Some(WithoutProject { project: ProjectInUrl(project.to_owned()), uri })
 }
 
 fn on_any<F, Fut>(f: F) -> axum::routing::MethodRouter
@@ -173,6 +220,7 @@ impl Front {
         let place = format!("{} {}", parts.method, parts.uri.path());
         let outcome = async {
             let auth = self.admit(route.rule, &parts.headers).await?;
+            same_project(&parts, &auth)?;
             let version = micro?;
             if version < route.from || version > route.until {
                 return Err(Fault::not_found("The resource could not be found in this microversion."));
@@ -255,6 +303,19 @@ impl Front {
             m.tell(version, headers);
         }
     }
+}
+
+/// # Errors
+/// 400 when the address names a project that is not the token's.
+fn same_project(parts: &Parts, auth: &Auth) -> Result<()> {
+    let Some(ProjectInUrl(named)) = parts.extensions.get::<ProjectInUrl>() else { return Ok(()) };
+    let own = auth.project().map(ToString::to_string).unwrap_or_default();
+    if *named == own {
+        return Ok(());
+    }
+    Err(Fault::bad_request(format!(
+        "Malformed request URL: URL's project_id '{named}' doesn't match Context's project_id '{own}'"
+    )))
 }
 
 fn new_request_id() -> String {

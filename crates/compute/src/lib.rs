@@ -1,4 +1,4 @@
-//! The Compute service (OpenStack Compute API 2.1 with microversions to 2.79): flavors, key pairs,
+//! The Compute service (OpenStack Compute API 2.1 with microversions to 2.96): flavors, key pairs,
 //! servers and their life-cycle, hosts and the region's side of the agent protocol, consoles, and
 //! `hanok why`.
 //!

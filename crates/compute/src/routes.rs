@@ -2,8 +2,9 @@
 
 use crate::Compute;
 use crate::api::{
-    action, agent, aggregates, cloud, console, create, flavors, groups, hypervisors, instance_actions,
-    interfaces, keypairs, metadata, quotas, servers, services, tags, usage, versions, why,
+    action, agent, aggregates, attachments, cloud, console, create, external, flavors, groups, hosts,
+    hypervisors, instance_actions, interfaces, keypairs, metadata, quotas, servers, services, tags, usage,
+    versions, why,
 };
 use api::{Microversions, Rule, Service, Style, Version};
 
@@ -12,13 +13,14 @@ pub const MICROVERSIONS: Microversions = Microversions {
     service: "compute",
     legacy_header: Some("x-openstack-nova-api-version"),
     min: Version(2, 1),
-    max: Version(2, 79),
+    max: Version(2, 96),
 };
 
 /// The Compute API.
 pub fn service() -> Service<Compute> {
     let mut s = Service::new("/compute", Style::Compute);
     s.microversions(MICROVERSIONS);
+    s.projects_below("/v2.1");
     s.get("", Rule::Open, versions::list);
     s.get("/v2", Rule::Open, versions::show_old);
     s.get("/v2.1", Rule::Open, versions::show);
@@ -28,6 +30,7 @@ pub fn service() -> Service<Compute> {
     server_routes(&mut s);
     part_routes(&mut s);
     cloud_routes(&mut s);
+    old_routes(&mut s);
     s
 }
 
@@ -98,6 +101,7 @@ fn cloud_routes(s: &mut Service<Compute>) {
     s.get("/v2.1/os-quota-sets/{project}/defaults", Rule::READER, quotas::defaults);
     s.get("/v2.1/os-quota-sets/{project}/detail", Rule::READER, quotas::detail);
     s.get("/v2.1/os-quota-class-sets/{id}", Rule::ADMIN, quotas::class);
+    s.put("/v2.1/os-quota-class-sets/{id}", Rule::ADMIN, quotas::update_class);
 
     s.get("/v2.1/os-availability-zone", Rule::READER, cloud::availability_zones);
     s.get("/v2.1/os-availability-zone/detail", Rule::ADMIN, cloud::availability_zones_detail);
@@ -109,6 +113,9 @@ fn cloud_routes(s: &mut Service<Compute>) {
     s.get("/v2.1/os-hypervisors/statistics", Rule::ADMIN, hypervisors::statistics).until(Version(2, 87));
     s.get("/v2.1/os-hypervisors/{id}", Rule::ADMIN, hypervisors::show);
     s.get("/v2.1/os-hypervisors/{id}/uptime", Rule::ADMIN, hypervisors::uptime).until(Version(2, 87));
+    let by_uuid = Version(2, 52);
+    s.get("/v2.1/os-hypervisors/{id}/search", Rule::ADMIN, hypervisors::search).until(by_uuid);
+    s.get("/v2.1/os-hypervisors/{id}/servers", Rule::ADMIN, hypervisors::servers_of).until(by_uuid);
     s.get("/v2.1/os-simple-tenant-usage", Rule::ADMIN, usage::list);
     s.get("/v2.1/os-simple-tenant-usage/{project}", Rule::READER, usage::show);
     s.get("/v2.1/os-server-groups", Rule::READER, groups::list);
@@ -122,6 +129,26 @@ fn cloud_routes(s: &mut Service<Compute>) {
     s.delete("/v2.1/os-aggregates/{id}", Rule::ADMIN, aggregates::delete);
     s.post("/v2.1/os-aggregates/{id}/action", Rule::ADMIN, aggregates::act);
     s.get("/v2.1/os-migrations", Rule::ADMIN, cloud::migrations);
+}
+
+/// What left the API, what is not here yet, and callbacks between services.
+fn old_routes(s: &mut Service<Compute>) {
+    let hosts_until = Version(2, 42);
+    s.get("/v2.1/os-hosts", Rule::ADMIN, hosts::list).until(hosts_until);
+    s.get("/v2.1/os-hosts/{name}", Rule::ADMIN, hosts::show).until(hosts_until);
+    s.put("/v2.1/os-hosts/{name}", Rule::ADMIN, hosts::update).until(hosts_until);
+    s.get("/v2.1/os-hosts/{name}/{power}", Rule::ADMIN, hosts::power).until(hosts_until);
+    s.post("/v2.1/os-server-external-events", Rule::Any, external::create);
+
+    s.get("/v2.1/servers/{id}/os-volume_attachments", Rule::READER, attachments::list);
+    s.post("/v2.1/servers/{id}/os-volume_attachments", Rule::MEMBER, attachments::attach);
+    s.get("/v2.1/servers/{id}/os-volume_attachments/{volume}", Rule::READER, attachments::one);
+    s.put("/v2.1/servers/{id}/os-volume_attachments/{volume}", Rule::MEMBER, attachments::one);
+    s.delete("/v2.1/servers/{id}/os-volume_attachments/{volume}", Rule::MEMBER, attachments::one);
+    s.post("/v2.1/os-assisted-volume-snapshots", Rule::ADMIN, attachments::assisted);
+    s.delete("/v2.1/os-assisted-volume-snapshots/{id}", Rule::ADMIN, attachments::assisted);
+    s.get("/v2.1/os-instance_usage_audit_log", Rule::ADMIN, hosts::audit_log);
+    s.get("/v2.1/os-instance_usage_audit_log/{before}", Rule::ADMIN, hosts::audit_log_before);
 }
 
 /// What agents speak. No user's token: each handler demands the host's own.

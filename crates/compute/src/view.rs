@@ -90,6 +90,8 @@ struct Field {
 enum Seen {
     All,
     Admin,
+    /// By everybody but admins, who have it from another step on.
+    Users,
     /// By everybody, but not in lists.
     NotInLists,
 }
@@ -169,6 +171,11 @@ const FIELDS: &[Field] = &[
     field("trusted_image_certificates", 63, Seen::All, ALWAYS, |_, _| Some(Value::Null)),
     field("server_groups", 71, Seen::NotInLists, ALWAYS, |f, _| Some(json!(f.server_group))),
     field("locked_reason", 73, Seen::All, ALWAYS, |f, _| Some(json!(f.server.locked_reason))),
+    // Admins have seen it since 2.3.
+    field("OS-EXT-SRV-ATTR:hostname", 90, Seen::Users, ALWAYS, |f, _| Some(json!(f.server.hostname))),
+    field("pinned_availability_zone", 96, Seen::All, ALWAYS, |f, _| {
+        Some(json!(Some(&f.server.availability_zone).filter(|z| !z.is_empty())))
+    }),
 ];
 
 impl Field {
@@ -177,6 +184,7 @@ impl Field {
             && match self.seen {
                 Seen::All => true,
                 Seen::Admin => look.admin,
+                Seen::Users => !look.admin,
                 Seen::NotInLists => look.place != Place::List,
             }
             && (look.place != Place::Put || self.put || look.minor >= 75)
@@ -225,12 +233,13 @@ fn status_of(f: &Full) -> &'static str {
     status(f.server.vm_state, f.server.task_state)
 }
 
-/// Tells whether two servers of a project share a host, without naming it.
 fn host_id(f: &Full) -> String {
-    match &f.host {
-        Some(host) => hex::encode(Sha224::digest(format!("{}{}", f.server.project_id, host.name))),
-        None => String::new(),
-    }
+    host_digest(f.server.project_id.as_str(), f.host.as_ref().map(|h| h.name.as_str()))
+}
+
+/// Tells whether two servers of a project share a host, without naming it.
+pub fn host_digest(project: &str, host: Option<&str>) -> String {
+    host.map(|name| hex::encode(Sha224::digest(format!("{project}{name}")))).unwrap_or_default()
 }
 
 fn host_name(f: &Full) -> Option<&str> {

@@ -57,11 +57,9 @@ fn make(tx: &Tx<'_>, limits: &Limits, auth: &Auth, who: &log::Who, wish: &Wish) 
     let image = image::for_boot(tx, auth, wish.image)?;
     fits(&flavor, &image)?;
     zone_exists(tx, wish)?;
-    if limits.metadata_items >= 0 && wish.metadata.len() as u64 > limits.metadata_items.unsigned_abs() {
-        return Err(Fault::quota(format!(
-            "Maximum number of metadata items exceeds {}",
-            limits.metadata_items
-        )));
+    let most = quota::usage(tx, project, "metadata_items", limits.metadata_items)?.max;
+    if most >= 0 && wish.metadata.len() as u64 > most.unsigned_abs() {
+        return Err(Fault::quota(format!("Maximum number of metadata items exceeds {most}")));
     }
     let key = wish.key_name.as_ref().map(|name| ssh_key(tx, auth, name)).transpose()?;
     let group = wish.hints.get("group").and_then(Value::as_str);
@@ -75,9 +73,14 @@ fn make(tx: &Tx<'_>, limits: &Limits, auth: &Auth, who: &log::Who, wish: &Wish) 
         Server { reservation_id: made.reservation.clone(), ..row(auth, project, wish, &flavor, &image, key) };
     for i in 0..count {
         let id = ServerId::new();
-        let name = if wish.max_count > 1 { format!("{}-{}", wish.name, i + 1) } else { wish.name.clone() };
+        let name = if count > 1 { format!("{}-{}", wish.name, i + 1) } else { wish.name.clone() };
         let launch_index = u32::try_from(i).unwrap_or(0);
-        let s = Server { id, hostname: hostname(&name, id), name, launch_index, ..first.clone() };
+        let hostname = match &wish.hostname {
+            Some(h) if count > 1 => format!("{h}-{}", i + 1),
+            Some(h) => h.clone(),
+            None => hostname(&name, id),
+        };
+        let s = Server { id, hostname, name, launch_index, ..first.clone() };
         write(tx, auth, who, wish, &s)?;
         if let Some(g) = &group {
             group::join(tx, &g.id, id)?;
@@ -259,7 +262,8 @@ fn write(tx: &Tx<'_>, auth: &Auth, who: &log::Who, wish: &Wish, s: &Server) -> R
         &s.project_id,
         auth.is_admin(),
         s.id,
-        &s.hostname,
+        // DNS of a port takes one label.
+        s.hostname.split('.').next().unwrap_or_default(),
         &wish.nics,
         &wish.groups,
     )?;

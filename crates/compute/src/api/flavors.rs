@@ -1,6 +1,6 @@
 //! Flavors, extra specs, access.
 
-use super::{at, links, next_links};
+use super::{at, extra_specs, links, next_links, only_query};
 use crate::Compute;
 use crate::model::Flavor;
 use crate::table::flavor::{self, Filter};
@@ -93,6 +93,7 @@ fn number(req: &Req, name: &str) -> Result<u64> {
 }
 
 fn filter(req: &Req) -> Result<Filter> {
+    only_query(req, &["limit", "marker", "sort_key", "sort_dir", "minRam", "minDisk", "is_public"])?;
     let mut filter =
         Filter { min_ram: number(req, "minRam")?, min_disk: number(req, "minDisk")?, ..Filter::default() };
     if !req.auth.is_admin() {
@@ -287,7 +288,7 @@ fn no_spec(id: &str, key: &str) -> Fault {
 }
 
 /// Names with values; numbers become text.
-fn spec_pairs(map: &Map<String, Value>) -> Result<Vec<(String, String)>> {
+fn spec_pairs(req: &Req, map: &Map<String, Value>) -> Result<Vec<(String, String)>> {
     let name_ok = |k: &str| {
         (1..=255).contains(&k.len()) && k.chars().all(|c| c.is_ascii_alphanumeric() || "-_:. ".contains(c))
     };
@@ -296,13 +297,17 @@ fn spec_pairs(map: &Map<String, Value>) -> Result<Vec<(String, String)>> {
         Value::Number(n) if name_ok(k) => Ok((k.clone(), n.to_string())),
         _ => Err(Fault::bad_request(format!("Invalid input for field/attribute {k}. Value: {v}."))),
     });
-    pairs.collect()
+    let pairs: Vec<(String, String)> = pairs.collect::<Result<_>>()?;
+    if at(req, 86) {
+        pairs.iter().try_for_each(|(k, v)| extra_specs::check(k, v))?;
+    }
+    Ok(pairs)
 }
 
 pub async fn add_specs(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let body = req.json().await?;
     body.only(&["extra_specs"])?;
-    let pairs = spec_pairs(&body.inner("extra_specs")?.map)?;
+    let pairs = spec_pairs(&req, &body.inner("extra_specs")?.map)?;
     let (look, kept) = (look(&req), pairs.clone());
     c.db.write(move |tx| {
         let flavor = seen(tx, &look)?;
@@ -316,7 +321,7 @@ pub async fn add_specs(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
 pub async fn put_spec(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let body = req.json().await?;
     let key = req.text_param("key").to_owned();
-    let pairs = spec_pairs(&body.map)?;
+    let pairs = spec_pairs(&req, &body.map)?;
     let [(name, value)] = pairs.as_slice() else {
         return Err(Fault::bad_request("The body must hold exactly one extra spec."));
     };
@@ -373,11 +378,11 @@ pub async fn change_access(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         _ => return Err(Fault::bad_request("There is no such action for a flavor.")),
     };
     o.only(&["tenant"])?;
-    let (look, project) = (look(&req), ProjectId(o.name("tenant", 255)?));
+    let (look, project, strict) = (look(&req), ProjectId(o.name("tenant", 255)?), at(&req, 7));
     let list = c.db.write(move |tx| {
         let flavor = seen(tx, &look)?;
         match add {
-            true if flavor.is_public => {
+            true if flavor.is_public && strict => {
                 return Err(Fault::conflict("Can not add access to a public flavor."));
             }
             true => flavor::grant(tx, &flavor.id, &project)?,

@@ -1,9 +1,9 @@
 //! Hosts as administrators see them.
 
-use super::{at, number};
+use super::{at, next_links, number, only_query};
 use crate::Compute;
 use crate::table::host::{self, Host};
-use api::{Reply, Req};
+use api::{Page, Reply, Req};
 use base::{Fault, HostId, Result, ServerId};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -87,32 +87,64 @@ fn servers(tx: &Tx<'_>) -> Result<Names> {
     Ok(all)
 }
 
-fn add_servers(v: &mut Value, h: &Host, names: &Names) {
-    if let Some(list) = names.get(&h.id).filter(|l| !l.is_empty()) {
-        let list: Vec<Value> = list.iter().map(|(id, name)| json!({"uuid": id, "name": name})).collect();
-        v["servers"] = json!(list);
+/// From 2.75 a host without servers has the empty list, before it has none.
+fn add_servers(req: &Req, v: &mut Value, h: &Host, names: &Names) {
+    let list = names.get(&h.id).map(Vec::as_slice).unwrap_or_default();
+    if !list.is_empty() || at(req, 75) {
+        v["servers"] = list.iter().map(|(id, name)| json!({"uuid": id, "name": name})).collect();
     }
 }
 
+fn with_servers(req: &Req) -> Result<bool> {
+    Ok(at(req, 53) && req.query.bool("with_servers")?.unwrap_or(false))
+}
+
 async fn list_with(c: &Compute, req: &Req, show: fn(&Req, &Host) -> Value) -> Result<Reply> {
-    let with_servers = at(req, 53) && req.query.bool("with_servers")?.unwrap_or(false);
-    let pattern =
-        if at(req, 53) { req.query.get("hypervisor_hostname_pattern").map(str::to_owned) } else { None };
-    let (hosts, names) =
-        c.db.read(move |tx| Ok((host::all(tx)?, if with_servers { servers(tx)? } else { Names::new() })))
-            .await?;
-    let mut all = Vec::new();
-    for h in hosts.iter().filter(|h| pattern.as_ref().is_none_or(|p| h.name.contains(p.as_str()))) {
+    only_query(req, &["limit", "marker", "with_servers", "hypervisor_hostname_pattern"])?;
+    let with = with_servers(req)?;
+    let pattern = req.query.get("hypervisor_hostname_pattern").filter(|_| at(req, 53)).map(str::to_owned);
+    let paged = at(req, 33);
+    let page =
+        if paged { Page::parse(&req.query, Some(1000), 1000)? } else { Page { limit: None, marker: None } };
+    if pattern.is_some() && (req.query.has("limit") || req.query.has("marker")) {
+        return Err(Fault::bad_request(
+            "Paging over hypervisors with the hypervisor_hostname_pattern query parameter is not supported.",
+        ));
+    }
+    let read = c.db.read(move |tx| Ok((host::all(tx)?, if with { servers(tx)? } else { Names::new() })));
+    let (mut hosts, names) = read.await?;
+    if let Some(p) = &pattern {
+        hosts.retain(|h| h.name.contains(p.as_str()));
+        if hosts.is_empty() {
+            return Err(no_match(p));
+        }
+    }
+    if let Some(marker) = &page.marker {
+        let after = hosts.iter().position(|h| shown_id(req, h) == *marker);
+        let after = after.ok_or_else(|| Fault::bad_request(format!("marker [{marker}] not found")))?;
+        hosts.drain(..=after);
+    }
+    let more = page.cut(&mut hosts);
+    let all = hosts.iter().map(|h| {
         let mut v = show(req, h);
-        add_servers(&mut v, h, &names);
-        all.push(v);
+        if with {
+            add_servers(req, &mut v, h, &names);
+        }
+        v
+    });
+    let mut body = json!({"hypervisors": all.collect::<Vec<_>>()});
+    if let Some(last) = hosts.last().filter(|_| more) {
+        body["hypervisors_links"] = next_links(req, &shown_id(req, last));
     }
-    if all.is_empty()
-        && let Some(p) = pattern
-    {
-        return Err(Fault::not_found(format!("No hypervisor matching '{p}' could be found.")));
-    }
-    Ok(Reply::json(200, &json!({"hypervisors": all})))
+    Ok(Reply::json(200, &body))
+}
+
+fn shown_id(req: &Req, h: &Host) -> String {
+    if at(req, 53) { h.id.to_string() } else { number(h.id).to_string() }
+}
+
+fn no_match(pattern: &str) -> Fault {
+    Fault::not_found(format!("No hypervisor matching '{pattern}' could be found."))
 }
 
 pub async fn list(c: Arc<Compute>, req: Req) -> Result<Reply> {
@@ -123,30 +155,51 @@ pub async fn list_detail(c: Arc<Compute>, req: Req) -> Result<Reply> {
     list_with(&c, &req, detail).await
 }
 
-pub async fn show(c: Arc<Compute>, req: Req) -> Result<Reply> {
+async fn one(c: &Compute, req: &Req) -> Result<Host> {
     let text = req.text_param("id");
-    let with_servers = at(&req, 53) && req.query.bool("with_servers")?.unwrap_or(false);
-    let (hosts, names) =
-        c.db.read(move |tx| Ok((host::all(tx)?, if with_servers { servers(tx)? } else { Names::new() })))
-            .await?;
-    let wanted = |h: &&Host| id(&req, h).to_string().trim_matches('"') == text;
-    let found = hosts.iter().find(wanted);
-    let h =
-        found.ok_or_else(|| Fault::not_found(format!("Hypervisor with ID '{text}' could not be found.")))?;
-    let mut v = detail(&req, h);
-    add_servers(&mut v, h, &names);
+    let found = c.db.read(host::all).await?.into_iter().find(|h| shown_id(req, h) == text);
+    found.ok_or_else(|| Fault::not_found(format!("Hypervisor with ID '{text}' could not be found.")))
+}
+
+pub async fn show(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    only_query(&req, &["with_servers"])?;
+    let h = one(&c, &req).await?;
+    let mut v = detail(&req, &h);
+    if with_servers(&req)? {
+        add_servers(&req, &mut v, &h, &c.db.read(servers).await?);
+    }
     Ok(Reply::json(200, &json!({"hypervisor": v})))
+}
+
+/// `GET /os-hypervisors/{part of a name}/search`, until 2.52.
+pub async fn search(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    let hosts = matching(&c, &req).await?;
+    Ok(Reply::json(200, &json!({"hypervisors": hosts.iter().map(|h| brief(&req, h)).collect::<Vec<_>>()})))
+}
+
+/// `GET /os-hypervisors/{part of a name}/servers`, until 2.52.
+pub async fn servers_of(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    let hosts = matching(&c, &req).await?;
+    let names = c.db.read(servers).await?;
+    let all = hosts.iter().map(|h| {
+        let mut v = brief(&req, h);
+        add_servers(&req, &mut v, h, &names);
+        v
+    });
+    Ok(Reply::json(200, &json!({"hypervisors": all.collect::<Vec<_>>()})))
+}
+
+async fn matching(c: &Compute, req: &Req) -> Result<Vec<Host>> {
+    let pattern = req.text_param("id").to_owned();
+    let mut hosts = c.db.read(host::all).await?;
+    hosts.retain(|h| h.name.contains(&pattern));
+    if hosts.is_empty() { Err(no_match(&pattern)) } else { Ok(hosts) }
 }
 
 /// `GET /os-hypervisors/{id}/uptime`, until 2.87. No agent tells its machine's uptime, and clients only show
 /// the text.
 pub async fn uptime(c: Arc<Compute>, req: Req) -> Result<Reply> {
-    let text = req.text_param("id");
-    let hosts = c.db.read(host::all).await?;
-    let found = hosts.iter().find(|h| id(&req, h).to_string().trim_matches('"') == text);
-    let h =
-        found.ok_or_else(|| Fault::not_found(format!("Hypervisor with ID '{text}' could not be found.")))?;
-    let mut v = brief(&req, h);
+    let mut v = brief(&req, &one(&c, &req).await?);
     v["uptime"] = json!("");
     Ok(Reply::json(200, &json!({"hypervisor": v})))
 }

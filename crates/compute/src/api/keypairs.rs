@@ -1,6 +1,6 @@
 //! Key pairs.
 
-use super::{at, keys, next_links};
+use super::{at, keys, next_links, only_query};
 use crate::Compute;
 use crate::model::Keypair;
 use crate::table::keypair;
@@ -37,6 +37,7 @@ fn missing(user: &UserId, name: &str) -> Fault {
 }
 
 pub async fn list(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    only_query(&req, &["user_id", "limit", "marker"])?;
     let user = asked_owner(&req)?;
     let page = if at(&req, 35) {
         Page::parse(&req.query, Some(1000), 1000)?
@@ -82,7 +83,8 @@ pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     }
     o.only(&known)?;
     let name = o.name("name", 255)?;
-    let sane = |ch: char| ch.is_ascii_alphanumeric() || "_- ".contains(ch);
+    let more = if at(&req, 92) { "@." } else { "" };
+    let sane = |ch: char| ch.is_ascii_alphanumeric() || "_- ".contains(ch) || more.contains(ch);
     if !name.chars().all(sane) || name.trim() != name {
         return Err(Fault::bad_request("Keypair data is invalid: Keypair name contains unsafe characters"));
     }
@@ -92,6 +94,11 @@ pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let user = owner(&req, o.opt_str("user_id", 255)?)?;
     let (public, private) = match o.opt_str("public_key", 16_384)? {
         Some(public) => (public, None),
+        None if at(&req, 92) => {
+            return Err(Fault::bad_request(
+                "Invalid input for field/attribute keypair. 'public_key' is a required property",
+            ));
+        }
         None => {
             let pair = keys::generate().await?;
             (pair.public, Some(pair.private))
@@ -104,8 +111,13 @@ pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         public_key: public,
         created_at: Micros::now(),
     };
-    let (kept, who, most) = (pair.clone(), req.who(), c.limits.key_pairs);
+    let (kept, who, limits) = (pair.clone(), req.who(), c.limits.clone());
+    let project = req.auth.project().ok().cloned();
     c.db.write(move |tx| {
+        let mut most = limits.now(tx)?.key_pairs;
+        if let Some(p) = &project {
+            most = store::quota::usage(tx, p, "key_pairs", most)?.max;
+        }
         if most >= 0 && keypair::count(tx, &kept.user_id)? >= most {
             return Err(Fault::quota("Quota exceeded, too many key pairs."));
         }

@@ -42,9 +42,11 @@ async fn write(
     pairs: Vec<(String, String)>,
     replace: bool,
 ) -> Result<Pairs> {
-    let most = c.limits.metadata_items;
+    let limits = c.limits.clone();
     c.db.write(move |tx| {
-        changeable(tx, &auth, id)?;
+        let s = changeable(tx, &auth, id)?;
+        let most = limits.now(tx)?.metadata_items;
+        let most = store::quota::usage(tx, &s.project_id, "metadata_items", most)?.max;
         // The guest reads it from its metadata service.
         server::touch(tx, id)?;
         if replace {

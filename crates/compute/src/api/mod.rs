@@ -3,11 +3,16 @@
 pub mod action;
 pub mod agent;
 pub mod aggregates;
+pub mod attachments;
 pub mod cloud;
 pub mod console;
 pub mod create;
+pub mod external;
+pub mod extra_specs;
+pub mod filters;
 pub mod flavors;
 pub mod groups;
+pub mod hosts;
 pub mod hypervisors;
 pub mod instance_actions;
 pub mod interfaces;

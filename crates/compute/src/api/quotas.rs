@@ -1,6 +1,6 @@
 //! Quota sets and limits.
 
-use super::at;
+use super::{at, only_query};
 use crate::Compute;
 use crate::limits::{INJECTED, OLD_NETWORK};
 use api::{Reply, Req};
@@ -8,10 +8,13 @@ use base::{Fault, ProjectId, Result};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use store::quota::{self, Usage};
-use store::{Tx, log};
+use store::{Tx, log, params};
 
-/// Resources that this microversion shows, with their defaults.
-fn resources(c: &Compute, req: &Req) -> Vec<(&'static str, i64)> {
+/// A resource with its default.
+type Default = (&'static str, i64);
+
+/// Resources that this microversion shows, with their defaults as built in.
+fn resources(c: &Compute, req: &Req) -> Vec<Default> {
     let mut all = c.limits.all().to_vec();
     if !at(req, 36) {
         all.extend(OLD_NETWORK);
@@ -22,7 +25,16 @@ fn resources(c: &Compute, req: &Req) -> Vec<(&'static str, i64)> {
     all
 }
 
-fn usages(tx: &Tx<'_>, p: &ProjectId, all: &[(&'static str, i64)]) -> Result<Vec<(&'static str, Usage)>> {
+/// The same with what an administrator made of the defaults.
+fn current(tx: &Tx<'_>, all: &[Default]) -> Result<Vec<Default>> {
+    let sql = "SELECT resource, max FROM quota_default";
+    let changed = tx.rows(sql, &[], |r| Ok((r.get::<String>(0)?, r.get::<i64>(1)?)))?;
+    let max = |name: &str| changed.iter().find(|(n, _)| n == name).map(|(_, max)| *max);
+    Ok(all.iter().map(|(name, built_in)| (*name, max(name).unwrap_or(*built_in))).collect())
+}
+
+fn usages(tx: &Tx<'_>, p: &ProjectId, all: &[Default]) -> Result<Vec<(&'static str, Usage)>> {
+    let all = current(tx, all)?;
     all.iter().map(|(name, default)| Ok((*name, quota::usage(tx, p, name, *default)?))).collect()
 }
 
@@ -64,10 +76,26 @@ pub async fn detail(c: Arc<Compute>, req: Req) -> Result<Reply> {
 
 pub async fn defaults(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let all = resources(&c, &req);
+    let all = c.db.read(move |tx| current(tx, &all)).await?;
     Ok(set(req.text_param("project"), all.iter().map(|(n, max)| (*n, json!(max)))))
 }
 
+/// A user has no limits but those of his project.
+///
+/// # Errors
+/// 400 when the query names one to be limited.
+fn whole_project(req: &Req) -> Result<()> {
+    only_query(req, &["user_id"])?;
+    if req.query.has("user_id") {
+        return Err(Fault::bad_request(
+            "Quotas belong to projects here; a single user has none. Leave user_id out to change the project's.",
+        ));
+    }
+    Ok(())
+}
+
 pub async fn update(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
+    whole_project(&req)?;
     let body = req.json().await?;
     body.only(&["quota_set"])?;
     let o = body.inner("quota_set")?;
@@ -87,6 +115,7 @@ pub async fn update(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         .db
         .write(move |tx| {
             for (name, default, max) in wanted {
+                // Only what was used counts here, so the default does not matter.
                 let used = quota::usage(tx, &p, name, default)?.used;
                 if !force && max >= 0 && max < used {
                     return Err(Fault::bad_request(format!(
@@ -105,6 +134,7 @@ pub async fn update(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
 
 /// Back to the defaults.
 pub async fn delete(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    whole_project(&req)?;
     let (p, who, all) = (ProjectId::from(req.text_param("project")), req.who(), resources(&c, &req));
     c.db.write(move |tx| {
         all.iter().try_for_each(|(name, _)| quota::set(tx, &p, name, None))?;
@@ -114,17 +144,65 @@ pub async fn delete(c: Arc<Compute>, req: Req) -> Result<Reply> {
     Ok(Reply::empty(202))
 }
 
-/// `GET /os-quota-class-sets/{id}`: the defaults.
+/// Resources of a quota class: until 2.49 without server groups and with what Network keeps.
+fn of_class(c: &Compute, req: &Req) -> Vec<Default> {
+    let mut all = c.limits.all().to_vec();
+    if !at(req, 50) {
+        all.retain(|(name, _)| !name.starts_with("server_group"));
+        all.extend(OLD_NETWORK);
+    }
+    if !at(req, 57) {
+        all.extend(INJECTED);
+    }
+    all
+}
+
+fn class_of(all: &[Default]) -> Map<String, Value> {
+    all.iter().map(|(n, max)| ((*n).to_owned(), json!(max))).collect()
+}
+
+/// `GET /os-quota-class-sets/{id}`: the defaults, whichever class is named.
 pub async fn class(c: Arc<Compute>, req: Req) -> Result<Reply> {
-    let map: Map<String, Value> =
-        resources(&c, &req).iter().map(|(n, max)| ((*n).to_owned(), json!(max))).collect();
-    let mut body = json!({"quota_class_set": map});
+    let all = of_class(&c, &req);
+    let all = c.db.read(move |tx| current(tx, &all)).await?;
+    let mut body = json!({"quota_class_set": class_of(&all)});
     body["quota_class_set"]["id"] = json!(req.text_param("id"));
     Ok(Reply::json(200, &body))
 }
 
+/// `PUT /os-quota-class-sets/default`: changes the defaults of every project.
+pub async fn update_class(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
+    let body = req.json().await?;
+    if req.text_param("id") != "default" {
+        return Err(Fault::bad_request(
+            "There is one quota class, default: it holds the defaults of every project.",
+        ));
+    }
+    body.only(&["quota_class_set"])?;
+    let (o, all) = (body.inner("quota_class_set")?, of_class(&c, &req));
+    o.only(&all.iter().map(|(n, _)| *n).collect::<Vec<_>>())?;
+    let mut wanted = Vec::new();
+    for (name, _) in &all {
+        wanted.extend(o.opt_int(name, -1, 0x7fff_ffff)?.map(|max| (*name, max)));
+    }
+    let who = req.who();
+    let now = c.db.write(move |tx| {
+        for (name, max) in wanted {
+            tx.exec(
+                "INSERT INTO quota_default (resource, max) VALUES ($1, $2)
+                 ON CONFLICT (resource) DO UPDATE SET max = excluded.max",
+                params![name, max],
+            )?;
+        }
+        log::audit(tx, &who, "quota.update_defaults", "default")?;
+        current(tx, &all)
+    });
+    Ok(Reply::json(200, &json!({"quota_class_set": class_of(&now.await?)})))
+}
+
 /// `GET /limits`.
 pub async fn limits(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    only_query(&req, &["tenant_id", "reserved"])?;
     let project = match req.query.get("tenant_id") {
         Some(p) if req.auth.is_admin() => ProjectId::from(p),
         _ => req.auth.project()?.clone(),

@@ -1,13 +1,14 @@
 //! `os-simple-tenant-usage`: how long servers of which size ran, per project.
 
+use super::{at, next_links, only_query};
 use crate::Compute;
-use api::{Reply, Req};
+use api::{Page, Reply, Req};
 use base::{Fault, Micros, ProjectId, Result, ServerId};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Sql, Tx};
+use store::{Sql, Tx, params};
 
 /// What is asked when nothing is said: the last four weeks.
 const WINDOW: Duration = Duration::from_secs(28 * 24 * 3600);
@@ -50,7 +51,7 @@ fn window(req: &Req) -> Result<Window> {
     Ok(Window { from, until })
 }
 
-fn runs(tx: &Tx<'_>, w: Window, project: Option<&ProjectId>) -> Result<Vec<Run>> {
+fn runs(tx: &Tx<'_>, w: Window, project: Option<&ProjectId>, page: &Page) -> Result<Vec<Run>> {
     let mut q = Sql::new(
         "SELECT id, project_id, name, flavor, vcpus, ram, disk, vm_state, COALESCE(launched_at, created_at), terminated_at
          FROM server WHERE launched_at IS NOT NULL",
@@ -60,7 +61,13 @@ fn runs(tx: &Tx<'_>, w: Window, project: Option<&ProjectId>) -> Result<Vec<Run>>
     if let Some(p) = project {
         q.and("project_id =", p);
     }
-    q.push(" ORDER BY launched_at, id");
+    if let Some(marker) = &page.marker {
+        if tx.opt("SELECT 1 FROM server WHERE id = $1", params![marker], |_| Ok(()))?.is_none() {
+            return Err(Fault::bad_request(format!("marker [{marker}] not found")));
+        }
+        q.and("id >", marker);
+    }
+    q.push(" ORDER BY id").limit(page.fetch());
     q.rows(tx, |r| {
         let flavor: crate::model::KeptFlavor = serde_json::from_str(&r.get::<String>(3)?)?;
         Ok(Run {
@@ -107,29 +114,52 @@ fn usage(project: &str, runs: &[&Run], w: Window, detailed: bool) -> Value {
     v
 }
 
+/// Pages of servers from 2.40, everything before.
+fn page(req: &Req) -> Result<Page> {
+    only_query(req, &["start", "end", "detailed", "limit", "marker"])?;
+    if at(req, 40) {
+        Page::parse(&req.query, Some(1000), 1000)
+    } else {
+        Ok(Page { limit: None, marker: None })
+    }
+}
+
+fn links(req: &Req, body: &mut Value, name: &str, runs: &[Run], more: bool) {
+    if let Some(last) = runs.last().filter(|_| more) {
+        body[name] = next_links(req, &last.id.to_string());
+    }
+}
+
 /// `GET /os-simple-tenant-usage`: every project.
 pub async fn list(c: Arc<Compute>, req: Req) -> Result<Reply> {
-    let (w, detailed) = (window(&req)?, req.query.get("detailed") == Some("1"));
-    let runs = c.db.read(move |tx| runs(tx, w, None)).await?;
+    let (w, page, detailed) = (window(&req)?, page(&req)?, req.query.get("detailed") == Some("1"));
+    let asked = page.clone();
+    let mut runs = c.db.read(move |tx| runs(tx, w, None, &asked)).await?;
+    let more = page.cut(&mut runs);
     let mut projects: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
     for run in &runs {
         projects.entry(&run.project).or_default().push(run);
     }
     let all: Vec<Value> = projects.iter().map(|(p, runs)| usage(p, runs, w, detailed)).collect();
-    Ok(Reply::json(200, &json!({"tenant_usages": all})))
+    let mut body = json!({"tenant_usages": all});
+    links(&req, &mut body, "tenant_usages_links", &runs, more);
+    Ok(Reply::json(200, &body))
 }
 
 /// `GET /os-simple-tenant-usage/{project}`.
 pub async fn show(c: Arc<Compute>, req: Req) -> Result<Reply> {
-    let (w, id) = (window(&req)?, req.text_param("project").to_owned());
+    let (w, page, id) = (window(&req)?, page(&req)?, req.text_param("project").to_owned());
     if !req.auth.sees(&id) {
         return Err(Fault::forbidden(
             "Policy doesn't allow os_compute_api:os-simple-tenant-usage:show to be performed.",
         ));
     }
-    let project = ProjectId(id.clone());
-    let runs = c.db.read(move |tx| runs(tx, w, Some(&project))).await?;
+    let (project, asked) = (ProjectId(id.clone()), page.clone());
+    let mut runs = c.db.read(move |tx| runs(tx, w, Some(&project), &asked)).await?;
+    let more = page.cut(&mut runs);
     let list: Vec<&Run> = runs.iter().collect();
-    let v = if list.is_empty() { json!({}) } else { usage(&id, &list, w, true) };
-    Ok(Reply::json(200, &json!({"tenant_usage": v})))
+    let mut body =
+        json!({"tenant_usage": if list.is_empty() { json!({}) } else { usage(&id, &list, w, true) }});
+    links(&req, &mut body, "tenant_usage_links", &runs, more);
+    Ok(Reply::json(200, &body))
 }

@@ -32,6 +32,8 @@ pub struct Wish {
     pub user_data: Option<String>,
     pub zone: String,
     pub host: Option<String>,
+    /// From 2.90: the guest's own name.
+    pub hostname: Option<String>,
     pub hints: Map<String, Value>,
     pub config_drive: bool,
     pub disk_config: String,
@@ -82,6 +84,7 @@ pub fn parse(req: &Req, body: &Obj) -> Result<Wish> {
         user_data: user_data(&o)?,
         zone,
         host,
+        hostname: hostname(req, &o)?,
         hints,
         config_drive: config_drive(&o)?,
         disk_config: disk_config(&o)?.unwrap_or_else(|| "MANUAL".into()),
@@ -150,11 +153,12 @@ fn known(req: &Req, o: &Obj) -> Result<()> {
         "security_groups",
         "user_data",
     ];
-    let later: [(u16, &[&str]); 4] = [
+    let later: [(u16, &[&str]); 5] = [
         (19, &["description"]),
         (52, &["tags"]),
         (63, &["trusted_image_certificates"]),
         (74, &["host", "hypervisor_hostname"]),
+        (90, &["hostname"]),
     ];
     for (minor, names) in later {
         if at(req, minor) {
@@ -184,6 +188,22 @@ pub fn server_name(o: &Obj) -> Result<String> {
         return Err(invalid("name", &format!("Value: {name}. It must not begin or end with a blank.")));
     }
     Ok(name)
+}
+
+/// The guest's name from 2.90: one label, or from 2.94 a name with dots.
+pub fn hostname(req: &Req, o: &Obj) -> Result<Option<String>> {
+    let dots = at(req, 94);
+    let Some(name) = o.opt_str("hostname", if dots { 255 } else { 63 })? else { return Ok(None) };
+    let label = |l: &str| {
+        (1..=63).contains(&l.len())
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    };
+    if if dots { name.split('.').all(label) } else { label(&name) } {
+        return Ok(Some(name));
+    }
+    Err(invalid("hostname", &format!("Value: {name}. '{name}' is not a host name that DNS takes.")))
 }
 
 pub fn disk_config(o: &Obj) -> Result<Option<String>> {
@@ -389,8 +409,28 @@ fn zone(req: &Req, o: &Obj) -> Result<(String, Option<String>)> {
     let mut parts = text.split(':');
     let zone = parts.next().unwrap_or("").to_owned();
     let mut host = parts.next().filter(|h| !h.is_empty()).map(str::to_owned);
+    // `zone:host:node`; a host is its own node here.
+    if let Some(node) = parts.next().filter(|n| !n.is_empty()) {
+        if host.as_ref().is_some_and(|h| h != node) {
+            return Err(Fault::bad_request(format!("Compute host {node} could not be found.")));
+        }
+        host = Some(node.to_owned());
+    }
+    if parts.next().is_some() {
+        return Err(Fault::bad_request("Invalid availability_zone: it is written zone[:host[:node]]."));
+    }
+    let by_zone = host.is_some();
     for field in ["host", "hypervisor_hostname"] {
-        host = o.opt_str(field, 255)?.or(host);
+        let Some(named) = o.opt_str(field, 255)? else { continue };
+        if by_zone {
+            return Err(Fault::bad_request(
+                "A host is named by the availability zone or by 'host' and 'hypervisor_hostname', not by both.",
+            ));
+        }
+        if host.as_ref().is_some_and(|h| *h != named) {
+            return Err(Fault::bad_request(format!("Compute host {named} could not be found.")));
+        }
+        host = Some(named);
     }
     if host.is_some() && !req.auth.is_admin() {
         return Err(Fault::forbidden("Only administrators may choose the host of a server."));

@@ -1,6 +1,6 @@
 //! What was asked of a server, and how it ended (`os-instance-actions`).
 
-use base::{Micros, Result, ServerId};
+use base::{Fault, Micros, Result, ServerId};
 use store::log::Who;
 use store::{Row, Sql, Tx, params};
 
@@ -14,9 +14,19 @@ pub struct Action {
     pub started_at: Micros,
     pub finished_at: Option<Micros>,
     pub result: Option<String>,
+    /// The host that the server was on when it ended.
+    pub host: Option<String>,
 }
 
-const COLUMNS: &str = "request_id, action, user_id, project_id, message, started_at, finished_at, result";
+impl Action {
+    /// When something about it changed last.
+    pub fn updated_at(&self) -> Micros {
+        self.finished_at.unwrap_or(self.started_at)
+    }
+}
+
+const COLUMNS: &str =
+    "request_id, action, user_id, project_id, message, started_at, finished_at, result, host";
 
 fn read(r: &Row<'_>) -> Result<Action> {
     Ok(Action {
@@ -28,6 +38,7 @@ fn read(r: &Row<'_>) -> Result<Action> {
         started_at: r.get(5)?,
         finished_at: r.get(6)?,
         result: r.get(7)?,
+        host: r.get(8)?,
     })
 }
 
@@ -44,17 +55,42 @@ pub fn begin(tx: &Tx<'_>, server: ServerId, who: &Who, action: &str) -> Result<(
 pub fn finish(tx: &Tx<'_>, server: ServerId, message: Option<&str>) -> Result<()> {
     let result = if message.is_some() { "Error" } else { "Success" };
     tx.exec(
-        "UPDATE server_action SET finished_at = $2, result = $3, message = $4
+        "UPDATE server_action SET finished_at = $2, result = $3, message = $4,
+           host = (SELECT h.name FROM host h JOIN server s ON s.host_id = h.id WHERE s.id = $1)
          WHERE server_id = $1 AND finished_at IS NULL",
         params![server, Micros::now(), result, message],
     )?;
     Ok(())
 }
 
+/// Which actions a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub changed_since: Option<Micros>,
+    pub changed_before: Option<Micros>,
+    /// The request after which the page begins.
+    pub marker: Option<String>,
+}
+
 /// Newest first.
-pub fn list(tx: &Tx<'_>, server: ServerId, limit: usize) -> Result<Vec<Action>> {
+///
+/// # Errors
+/// 400 for an unknown marker.
+pub fn list(tx: &Tx<'_>, server: ServerId, f: &Filter, limit: usize) -> Result<Vec<Action>> {
     let mut q = Sql::new(&format!("SELECT {COLUMNS} FROM server_action WHERE server_id = "));
-    q.bind(server).push(" ORDER BY started_at DESC, request_id DESC").limit(limit);
+    q.bind(server);
+    if let Some(t) = f.changed_since {
+        q.and("COALESCE(finished_at, started_at) >=", t);
+    }
+    if let Some(t) = f.changed_before {
+        q.and("COALESCE(finished_at, started_at) <=", t);
+    }
+    if let Some(marker) = &f.marker {
+        let after = by_request(tx, server, marker)?;
+        let after = after.ok_or_else(|| Fault::bad_request(format!("marker [{marker}] not found")))?;
+        q.push(" AND (started_at, request_id) < (").bind(after.started_at).push(", ").bind(marker).push(")");
+    }
+    q.push(" ORDER BY started_at DESC, request_id DESC").limit(limit);
     q.rows(tx, read)
 }
 

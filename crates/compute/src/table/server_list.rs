@@ -15,7 +15,8 @@ pub struct Filter {
     pub project: Option<ProjectId>,
     /// `None`: both.
     pub deleted: Option<bool>,
-    pub name: Option<String>,
+    /// Regular expressions: our column and the pattern.
+    pub patterns: Vec<(&'static str, String)>,
     /// Any of these.
     pub states: Vec<Meant>,
     /// True: nothing can match.
@@ -26,10 +27,12 @@ pub struct Filter {
     pub equal: Vec<(&'static str, String)>,
     /// Plain equality with a number.
     pub equal_number: Vec<(&'static str, i64)>,
+    /// Our column and a time that it must be in the second of.
+    pub at_second: Vec<(&'static str, Micros)>,
     pub host_name: Option<String>,
     /// The host's zone.
     pub zone: Option<String>,
-    /// (part of an address, IP version)
+    /// (regular expression over an address, IP version)
     pub addresses: Vec<(String, u8)>,
     pub tags_all: Vec<String>,
     pub tags_any: Vec<String>,
@@ -69,8 +72,8 @@ pub fn list(tx: &Tx<'_>, f: &Filter, keys: &[Key], marker: Option<&str>, n: usiz
     }
     let mut q = Sql::new(&format!("SELECT {COLUMNS} FROM server WHERE 1 = 1"));
     conditions(tx, f, &mut q)?;
-    if let Some(pattern) = &f.name {
-        q.and_in("id", named(tx, f, pattern)?);
+    for (column, pattern) in &f.patterns {
+        q.and_in("id", matching(tx, f, column, pattern)?);
     }
     if let Some(marker) = marker {
         after(tx, f, keys, marker, &mut q)?;
@@ -103,14 +106,17 @@ fn conditions(tx: &Tx<'_>, f: &Filter, q: &mut Sql) -> Result<()> {
     for (column, number) in &f.equal_number {
         q.and(&format!("{column} ="), *number);
     }
+    for (column, time) in &f.at_second {
+        q.and(&format!("{column} >="), *time).and(&format!("{column} <"), Micros(time.0 + 1_000_000));
+    }
     if let Some(host) = &f.host_name {
         q.push(" AND host_id IN (SELECT id FROM host WHERE name = ").bind(host).push(")");
     }
     if let Some(zone) = &f.zone {
         q.push(" AND host_id IN (SELECT id FROM host WHERE availability_zone = ").bind(zone).push(")");
     }
-    for (part, version) in &f.addresses {
-        q.and_in("id", network::for_compute::servers_with_address(tx, part, *version)?);
+    for (pattern, version) in &f.addresses {
+        q.and_in("id", addressed(tx, f, pattern, *version)?);
     }
     tags(f, q);
     Ok(())
@@ -151,18 +157,45 @@ fn tags(f: &Filter, q: &mut Sql) {
     }
 }
 
-/// Servers whose name matches, found in memory: a regular expression is the same on both databases only
-/// when neither evaluates it.
-fn named(tx: &Tx<'_>, f: &Filter, pattern: &str) -> Result<Vec<ServerId>> {
-    let bad = |e| Fault::bad_request(format!("Invalid name filter {pattern:?}: {e}"));
-    let regex = regex_lite::RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(bad)?;
-    let mut q = Sql::new("SELECT id, name FROM server WHERE 1 = 1");
+fn regex(what: &str, pattern: &str) -> Result<regex_lite::Regex> {
+    let bad = |e| Fault::bad_request(format!("Invalid {what} filter {pattern:?}: {e}"));
+    regex_lite::RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(bad)
+}
+
+/// Servers with a text of each, among those that the filter's project and deletion leave.
+fn texts(tx: &Tx<'_>, f: &Filter, column: &str) -> Result<Vec<(ServerId, String)>> {
+    let mut q = Sql::new(&format!("SELECT id, COALESCE({column}, '') FROM server WHERE 1 = 1"));
     if let Some(project) = &f.project {
         q.and("project_id =", project);
     }
     q.push(if f.deleted == Some(false) { " AND deleted_at IS NULL" } else { "" }).limit(NAMES_MAX);
-    let all = q.rows(tx, |r| Ok((r.get::<ServerId>(0)?, r.get::<String>(1)?)))?;
-    Ok(all.into_iter().filter(|(_, name)| regex.is_match(name)).map(|(id, _)| id).collect())
+    q.rows(tx, |r| Ok((r.get(0)?, r.get(1)?)))
+}
+
+/// Servers whose text matches, found in memory: a regular expression is the same on both databases only
+/// when neither evaluates it.
+fn matching(tx: &Tx<'_>, f: &Filter, column: &str, pattern: &str) -> Result<Vec<ServerId>> {
+    let regex = regex(column, pattern)?;
+    let all = texts(tx, f, column)?;
+    Ok(all.into_iter().filter(|(_, text)| regex.is_match(text)).map(|(id, _)| id).collect())
+}
+
+/// Servers with an address that matches. A pattern without choices is narrowed by its longest plain part
+/// first, so that the common search for one address does not read them all.
+fn addressed(tx: &Tx<'_>, f: &Filter, pattern: &str, version: u8) -> Result<Vec<ServerId>> {
+    let regex = regex("ip", pattern)?;
+    let hex = |c: char| c.is_ascii_hexdigit() || c == ':';
+    let ids = if pattern.chars().all(|c| hex(c) || ".^$\\".contains(c)) {
+        let part = pattern.split(|c| !hex(c)).max_by_key(|p| p.len()).unwrap_or("");
+        network::for_compute::servers_with_address(tx, part, version)?
+    } else {
+        texts(tx, f, "id")?.into_iter().map(|(id, _)| id).collect()
+    };
+    let all = network::for_compute::addresses(tx, &ids)?;
+    let fits = |a: &network::for_compute::Address| {
+        a.address.is_ipv4() == (version == 4) && regex.is_match(&a.address.to_string())
+    };
+    Ok(all.into_iter().filter(|(_, list)| list.iter().any(fits)).map(|(id, _)| id).collect())
 }
 
 /// Adds the condition for rows after `marker` in the order of `keys`:

@@ -14,7 +14,7 @@ async fn create(w: &World, change: impl FnOnce(&mut Value)) -> super::world::Ans
 async fn versions_need_no_token() {
     let w = World::new().await;
     let v = w.send("", "", "GET", "/compute/v2.1", None).await.expect(200);
-    assert_eq!((&v["version"]["version"], &v["version"]["min_version"]), (&json!("2.79"), &json!("2.1")));
+    assert_eq!((&v["version"]["version"], &v["version"]["min_version"]), (&json!("2.96"), &json!("2.1")));
     w.send("", "", "GET", "/compute", None).await.expect(200);
     let message = w.member("2.999", "GET", "/servers", None).await;
     assert_eq!(message.status, 406);
