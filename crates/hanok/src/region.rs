@@ -31,7 +31,7 @@ impl Region {
     pub async fn open(site: &Site) -> Result<Region> {
         let db = database(&site.config, &site.file("hanok.db")).await?;
         let identity = Identity::open(db.clone(), &site.file("master-key")).await?;
-        let image = Image::open(db.clone(), &site.file("images")).await?;
+        let image = Image::open(db.clone(), &site.file("images"), site.config.image.clone()).await?;
         let network = Arc::new(Network::new(db.clone()));
         let blobs = Arc::new(ImageBlobs(image.clone()));
         let compute = Compute::new(db.clone(), compute::Limits::default(), blobs);
@@ -60,6 +60,7 @@ impl Region {
         Engine::builder(self.db.clone())
             .with(self.compute.life())
             .with(image::life(self.image.clone()))
+            .with(image::imports(self.image.clone()))
             .owner(&self.name)
             .build()
     }

@@ -1,4 +1,5 @@
-//! The directory of contents: `DIR/<sha512>`, and `DIR/incoming/` for what is on its way.
+//! The directory of contents: `DIR/<sha512>`, `DIR/incoming/` for what is on its way, and `DIR/staged/` for
+//! what is whole and waits to be imported.
 //!
 //! Invariants: a file under its digest is whole and durable, because it is renamed there after it was
 //! written, hashed and synced; a file may be without a row (the next start removes it) but a row that an
@@ -6,7 +7,9 @@
 //! the transaction that goes with it is done. One process works on a directory.
 
 use crate::incoming::Incoming;
+use crate::table::stage::Staged;
 use base::{Fault, Result};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +28,7 @@ impl Contents {
     pub fn open(dir: &Path) -> Result<Self> {
         let contents = Contents { dir: dir.to_owned(), locks: (0..LOCKS).map(|_| Arc::default()).collect() };
         fs::create_dir_all(contents.incoming())?;
+        fs::create_dir_all(contents.dir.join("staged"))?;
         Ok(contents)
     }
     pub fn incoming(&self) -> PathBuf {
@@ -50,6 +54,52 @@ impl Contents {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
             _ => self.sync(),
         }
+    }
+    pub fn staged(&self, name: &str) -> PathBuf {
+        self.dir.join("staged").join(name)
+    }
+    /// Keeps what arrived as the staged file `name`, durably, in the place of what is there.
+    pub fn stage(&self, incoming: Incoming, name: &str) -> Result<Staged> {
+        let staged = Staged {
+            file: name.to_owned(),
+            sha512: incoming.sha512.clone(),
+            md5: incoming.md5.clone(),
+            bytes: incoming.bytes,
+        };
+        incoming.settle(&self.staged(name))?;
+        File::open(self.dir.join("staged"))?.sync_all()?;
+        Ok(staged)
+    }
+    /// Puts a staged file at its place, durably, and leaves it staged too.
+    pub fn link(&self, name: &str, sha512: &str) -> Result<()> {
+        let link = self.incoming().join(format!("{name}.link"));
+        if let Err(e) = fs::remove_file(&link)
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(e.into());
+        }
+        fs::hard_link(self.staged(name), &link)?;
+        fs::rename(&link, self.path(sha512))?;
+        self.sync()
+    }
+    /// Removes a staged file. One that is gone already is fine.
+    pub fn unstage(&self, name: &str) -> Result<()> {
+        match fs::remove_file(self.staged(name)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+            _ => Ok(()),
+        }
+    }
+    /// Removes staged files but `known`; answers how many those were.
+    pub fn unstage_all_but(&self, known: &BTreeSet<String>) -> Result<usize> {
+        let mut n = 0;
+        for entry in fs::read_dir(self.dir.join("staged"))? {
+            let entry = entry?;
+            if !known.contains(entry.file_name().to_string_lossy().as_ref()) {
+                fs::remove_file(entry.path())?;
+                n += 1;
+            }
+        }
+        Ok(n)
     }
     fn sync(&self) -> Result<()> {
         Ok(File::open(&self.dir)?.sync_all()?)

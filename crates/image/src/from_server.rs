@@ -107,7 +107,7 @@ pub fn delivery(tx: &Tx<'_>, id: ImageId) -> Result<Option<Delivery>> {
         return Ok(None);
     }
     Ok(table::image::find(tx, id)?.map(|row| match row.status {
-        Status::Queued => Delivery::Awaited,
+        Status::Queued | Status::Uploading | Status::Importing => Delivery::Awaited,
         Status::Saving => Delivery::Arriving,
         Status::Active | Status::Deactivated => Delivery::Done,
     }))

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use md5::Md5;
 use sha2::{Digest, Sha512};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -18,6 +18,9 @@ use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 
 /// Pieces between the network and the writer, and between the writer and each digest.
 const QUEUE: usize = 4;
+
+/// Bytes of a file that are read together.
+const PART: usize = 1 << 20;
 
 /// What the writer is told.
 pub enum Piece {
@@ -43,6 +46,36 @@ impl Incoming {
     pub fn settle(self, to: &Path) -> Result<()> {
         fs::rename(&self.temp.0, to)?;
         Ok(())
+    }
+}
+
+/// A file that another program wrote into the directory. Removed when dropped.
+pub struct Adopted(Temp);
+
+impl Incoming {
+    pub fn adopt(path: PathBuf) -> Adopted {
+        Adopted(Temp(path))
+    }
+}
+
+impl Adopted {
+    /// Reads it once for both digests, and makes it durable.
+    pub fn digest(self) -> Result<Incoming> {
+        let mut file = OpenOptions::new().read(true).write(true).open(&self.0.0)?;
+        let (bytes, md5, sha512) = digests(|to_both| {
+            let mut bytes = 0;
+            loop {
+                let mut part = Vec::with_capacity(PART);
+                let n = (&mut file).take(PART as u64).read_to_end(&mut part)?;
+                if n == 0 {
+                    return Ok(bytes);
+                }
+                bytes += n as u64;
+                to_both.send(&Arc::new(vec![Bytes::from(part)]))?;
+            }
+        })?;
+        file.sync_all()?;
+        Ok(Incoming { temp: self.0, file, bytes, md5, sha512 })
     }
 }
 
@@ -79,20 +112,15 @@ fn uuid_name() -> String {
 fn receive(path: PathBuf, mut pieces: tokio_mpsc::Receiver<Piece>) -> Result<Incoming> {
     let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&path)?;
     let temp = Temp(path);
-    let (bytes, md5, sha512) = thread::scope(|scope| {
-        let (to_md5, md5_in) = mpsc::sync_channel(QUEUE);
-        let (to_sha, sha_in) = mpsc::sync_channel(QUEUE);
-        let md5 = scope.spawn(move || digest::<Md5>(&md5_in));
-        let sha = scope.spawn(move || digest::<Sha512>(&sha_in));
+    let (bytes, md5, sha512) = digests(|to_both| {
         let mut bytes = 0;
         loop {
             match pieces.blocking_recv() {
                 None => return Err(Fault::bad_request("The upload was cut short; nothing was kept.")),
-                Some(Piece::End) => break,
+                Some(Piece::End) => return Ok(bytes),
                 Some(Piece::Data(parts)) => {
                     let parts = Arc::new(parts);
-                    to_md5.send(parts.clone()).map_err(Fault::internal)?;
-                    to_sha.send(parts.clone()).map_err(Fault::internal)?;
+                    to_both.send(&parts)?;
                     for part in parts.iter() {
                         file.write_all(part)?;
                         bytes += part.len() as u64;
@@ -100,15 +128,41 @@ fn receive(path: PathBuf, mut pieces: tokio_mpsc::Receiver<Piece>) -> Result<Inc
                 }
             }
         }
-        drop((to_md5, to_sha));
-        let panicked = |_| Fault::internal("a digest thread panicked");
-        Ok((bytes, md5.join().map_err(panicked)?, sha.join().map_err(panicked)?))
     })?;
     file.sync_all()?;
     Ok(Incoming { temp, file, bytes, md5, sha512 })
 }
 
-fn digest<D: Digest>(parts: &mpsc::Receiver<Arc<Vec<Bytes>>>) -> String {
+type Parts = Arc<Vec<Bytes>>;
+
+/// Where bytes go to be hashed, once for each digest.
+struct ToBoth {
+    md5: mpsc::SyncSender<Parts>,
+    sha512: mpsc::SyncSender<Parts>,
+}
+
+impl ToBoth {
+    fn send(&self, parts: &Parts) -> Result<()> {
+        self.md5.send(parts.clone()).map_err(Fault::internal)?;
+        self.sha512.send(parts.clone()).map_err(Fault::internal)
+    }
+}
+
+/// Runs `feed` with a thread per digest beside it; answers how many bytes it fed, MD5 and SHA-512.
+fn digests(feed: impl FnOnce(&ToBoth) -> Result<u64>) -> Result<(u64, String, String)> {
+    thread::scope(|scope| {
+        let ((to_md5, md5_in), (to_sha, sha_in)) = (mpsc::sync_channel(QUEUE), mpsc::sync_channel(QUEUE));
+        let md5 = scope.spawn(move || digest::<Md5>(&md5_in));
+        let sha = scope.spawn(move || digest::<Sha512>(&sha_in));
+        let to_both = ToBoth { md5: to_md5, sha512: to_sha };
+        let bytes = feed(&to_both)?;
+        drop(to_both);
+        let panicked = |_| Fault::internal("a digest thread panicked");
+        Ok((bytes, md5.join().map_err(panicked)?, sha.join().map_err(panicked)?))
+    })
+}
+
+fn digest<D: Digest>(parts: &mpsc::Receiver<Parts>) -> String {
     let mut digest = D::new();
     while let Ok(parts) = parts.recv() {
         parts.iter().for_each(|p| digest.update(p));

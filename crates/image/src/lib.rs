@@ -3,7 +3,8 @@
 //!
 //! - `api/`: one file per noun of the API; `table/`: SQL; `model`: rows and views; `attribute`: what
 //!   clients may set.
-//! - `upload` → `incoming` → `probe` → `content`: the way of content into the directory; `life`: its end.
+//! - `upload` → `incoming` → `probe` → `content`: the way of content into the directory; `life`: its end;
+//!   `stage` and `import`: the longer way, by staging or from elsewhere.
 //! - [`for_boot`], [`from_server`], [`hold`], [`release`]: what Compute asks, in Compute's transaction.
 //!
 //! Invariants: an active image has its whole content on disk; content is named by its SHA-512 and never
@@ -16,11 +17,13 @@ mod first;
 mod for_compute;
 mod from_server;
 mod hold;
+mod import;
 mod incoming;
 mod life;
 mod limits;
 mod model;
 mod probe;
+mod stage;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -30,6 +33,8 @@ pub use api::service;
 pub use for_compute::{BootImage, for_boot};
 pub use from_server::{Delivery, Snapshot, abandon, delivery, from_server, source_server};
 pub use hold::{hold, release};
+pub use import::ImportLife;
+pub use import::source::Imports;
 pub use life::BlobLife;
 pub use limits::Limits;
 
@@ -46,20 +51,23 @@ pub struct Image {
     db: Db,
     contents: Contents,
     limits: Limits,
+    imports: Imports,
+    jobs: import::jobs::Jobs,
     uploads: Semaphore,
 }
 
 impl Image {
     /// Opens (and makes, if need be) the directory of contents and tidies up what an earlier process
     /// left half-done. One process works on a directory.
-    pub async fn open(db: Db, dir: &Path) -> Result<Arc<Image>> {
-        Self::with(db, dir, Limits::default()).await
+    pub async fn open(db: Db, dir: &Path, imports: Imports) -> Result<Arc<Image>> {
+        Self::with(db, dir, Limits::default(), imports).await
     }
 
     /// Like [`Image::open`], with other limits.
-    pub async fn with(db: Db, dir: &Path, limits: Limits) -> Result<Arc<Image>> {
-        let uploads = Semaphore::new(limits.uploads);
-        let image = Arc::new(Image { db, contents: Contents::open(dir)?, limits, uploads });
+    pub async fn with(db: Db, dir: &Path, limits: Limits, imports: Imports) -> Result<Arc<Image>> {
+        imports.check()?;
+        let (uploads, contents) = (Semaphore::new(limits.uploads), Contents::open(dir)?);
+        let image = Arc::new(Image { db, contents, limits, imports, jobs: Default::default(), uploads });
         image.sweep().await?;
         Ok(image)
     }
@@ -68,7 +76,10 @@ impl Image {
     /// a row. Says so when the content of an image is missing. Belongs to the start, before requests.
     pub async fn sweep(self: &Arc<Self>) -> Result<()> {
         let image = self.clone();
-        let parts = blocking(move || image.contents.clear_incoming()).await?;
+        let staged = self.db.read(table::stage::files).await?.into_iter().collect();
+        let parts =
+            blocking(move || Ok(image.contents.clear_incoming()? + image.contents.unstage_all_but(&staged)?))
+                .await?;
         let uploads = self.db.write(table::blob::give_all_back).await?;
         let known = self.db.read(table::blob::all).await?;
         let image = self.clone();
@@ -104,6 +115,12 @@ impl Image {
             .await
     }
 
+    /// Room for one more upload.
+    fn upload_slot(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+        let full = |_| base::Fault::unavailable("Too many uploads are under way. Try again in a moment.");
+        self.uploads.try_acquire().map_err(full)
+    }
+
     /// Where the content with this digest is, if it is stored.
     pub fn blob_path(&self, sha512: &str) -> PathBuf {
         self.contents.path(sha512)
@@ -130,4 +147,9 @@ impl Image {
 /// The life-cycle of image contents, for the work engine.
 pub fn life(image: Arc<Image>) -> BlobLife {
     BlobLife(image)
+}
+
+/// The life-cycle of imports, for the work engine.
+pub fn imports(image: Arc<Image>) -> ImportLife {
+    ImportLife(image)
 }

@@ -3,12 +3,19 @@
 use crate::model::Content;
 use base::{Fault, Kind, ProjectId, Result};
 use std::time::Duration;
-use store::{Tx, quota};
+use store::{Tx, params, quota};
 
 /// Names of the quota rows, as Image's own quota API calls them.
 pub const COUNT: &str = "image_count_total";
 /// In MiB; each image counts in full, also when its content is shared with another.
 pub const SIZE: &str = "image_size_total";
+
+/// MiB of content that is staged and not imported yet.
+pub const STAGED: &str = "image_stage_total";
+/// Images whose content is arriving.
+pub const UPLOADING: &str = "image_count_uploading";
+/// Properties that come along when the content of another image is taken over, by how they begin.
+pub const COPIED: [&str; 5] = ["hw_", "trait:", "os_distro", "os_secure_boot", "os_type"];
 
 /// Limits of the service.
 #[derive(Debug, Clone)]
@@ -50,6 +57,31 @@ impl Limits {
     pub fn take_size(&self, tx: &Tx<'_>, owner: &ProjectId, content: &Content) -> Result<()> {
         quota::take(tx, owner, SIZE, mib(content.bytes), self.size_mib)?.map_err(over)
     }
+    /// What a project has staged, and may; in MiB.
+    pub fn staged(tx: &Tx<'_>, owner: &ProjectId) -> Result<quota::Usage> {
+        // PostgreSQL sums BIGINT into NUMERIC.
+        let sql = "SELECT CAST(COALESCE(SUM((s.bytes + 1048575) / 1048576), 0) AS BIGINT)
+                   FROM image_stage s JOIN image i ON i.id = s.image_id WHERE i.owner = $1";
+        let used = tx.one(sql, params![owner], |r| r.get(0))?;
+        Ok(quota::Usage { used, max: quota::usage(tx, owner, STAGED, -1)?.max })
+    }
+    /// How many of a project's images have content arriving, and may.
+    pub fn uploading(tx: &Tx<'_>, owner: &ProjectId) -> Result<quota::Usage> {
+        let sql =
+            "SELECT COUNT(*) FROM image WHERE owner = $1 AND status IN ('saving', 'uploading', 'importing')";
+        let used = tx.one(sql, params![owner], |r| r.get(0))?;
+        Ok(quota::Usage { used, max: quota::usage(tx, owner, UPLOADING, -1)?.max })
+    }
+    /// # Errors
+    /// 413 when no further content may arrive for the project.
+    pub fn one_more_upload(tx: &Tx<'_>, owner: &ProjectId) -> Result<()> {
+        room(UPLOADING, Self::uploading(tx, owner)?)
+    }
+    /// # Errors
+    /// 413 when the project may stage nothing more.
+    pub fn one_more_stage(tx: &Tx<'_>, owner: &ProjectId) -> Result<()> {
+        room(STAGED, Self::staged(tx, owner)?)
+    }
     /// Gives back what an image took.
     pub fn give(&self, tx: &Tx<'_>, owner: &ProjectId, content: Option<&Content>) -> Result<()> {
         quota::give(tx, owner, COUNT, 1)?;
@@ -89,8 +121,15 @@ fn mib(bytes: u64) -> i64 {
     i64::try_from(bytes.div_ceil(1 << 20)).unwrap_or(i64::MAX)
 }
 
+fn room(resource: &'static str, usage: quota::Usage) -> Result<()> {
+    if usage.max < 0 || usage.used < usage.max {
+        return Ok(());
+    }
+    Err(over(quota::Over { resource, requested: 1, usage }))
+}
+
 fn over(over: quota::Over) -> Fault {
-    let unit = if over.resource == SIZE { " MiB" } else { "" };
+    let unit = if matches!(over.resource, SIZE | STAGED) { " MiB" } else { "" };
     Fault::new(
         Kind::Quota,
         format!(

@@ -41,10 +41,18 @@ macro_rules! words {
 words! {
     /// ```text
     ///   Queued ── upload begins ──▶ Saving ── content is checked and kept ──▶ Active ◀──▶ Deactivated
-    ///     ▲                           │
-    ///     └── refused or cut short ───┘
+    ///     │ ▲                         │                                        ▲
+    ///     │ └── refused or cut short ─┴────────────────┐                       │
+    ///     ├── stage ──▶ Uploading ──────── import ──▶ Importing ── the same ───┘
+    ///     └── import from elsewhere ─────────────────────▲
     /// ```
-    Status { Queued "queued", Saving "saving", Active "active", Deactivated "deactivated" }
+    Status {
+        Queued "queued", Saving "saving", Active "active", Deactivated "deactivated", Uploading "uploading",
+        Importing "importing",
+    }
+
+    /// How far a task is.
+    TaskStatus { Pending "pending", Processing "processing", Success "success", Failure "failure" }
 
     /// Who sees an image: everybody (in lists too), everybody who knows its id, its owner and its
     /// members, its owner.

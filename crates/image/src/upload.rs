@@ -12,7 +12,7 @@
 
 use crate::incoming::{self, Incoming, Piece};
 use crate::life::{Blob, BlobLife};
-use crate::model::{Container, Content, DiskFormat, Status};
+use crate::model::{Container, Content, DiskFormat, Record, Status};
 use crate::{Image, content::blocking, limits::Limits, probe, table};
 use api::Auth;
 use base::{Fault, ImageId, Kind, Micros, ProjectId, Result};
@@ -40,16 +40,24 @@ pub struct Claim {
     max: Limit,
 }
 
+/// How many bytes may come, and who says so.
 #[derive(Debug, Clone, Copy)]
-enum Limit {
+pub enum Limit {
     Service(u64),
     Quota(u64),
 }
 
 impl Limit {
+    /// What a project may add.
+    pub fn of(tx: &Tx<'_>, limits: &Limits, owner: &ProjectId) -> Result<Limit> {
+        Ok(match limits.left(tx, owner)? {
+            Some(left) if left < limits.image_bytes => Limit::Quota(left),
+            _ => Limit::Service(limits.image_bytes),
+        })
+    }
     /// # Errors
     /// 413 when `bytes` are too many.
-    fn check(self, bytes: u64) -> Result<()> {
+    pub fn check(self, bytes: u64) -> Result<()> {
         match self {
             Limit::Service(max) if bytes > max => Err(Fault::new(
                 Kind::TooLarge,
@@ -100,23 +108,26 @@ where
     S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
     E: Display,
 {
-    let _slot = image
-        .uploads
-        .try_acquire()
-        .map_err(|_| Fault::unavailable("Too many uploads are under way. Try again in a moment."))?;
+    let _slot = image.upload_slot()?;
     let limits = image.limits.clone();
     let claim = image.db.write(move |tx| begin(tx, &limits, &by, id)).await?;
     let outcome = take(&image, &claim, arrival, who).await;
     if outcome.is_err() {
         let (id, created_at) = (claim.id, claim.created_at);
-        if let Err(fault) = image.db.write(move |tx| table::blob::give_back(tx, id, created_at)).await {
+        if let Err(fault) =
+            image.db.write(move |tx| table::blob::give_back(tx, id, created_at, Status::Saving)).await
+        {
             tracing::error!(image = %id, %fault, "an image stays in saving until the next start");
         }
     }
     outcome
 }
 
-fn begin(tx: &Tx<'_>, limits: &Limits, by: &By, id: ImageId) -> Result<Claim> {
+/// The image, locked, if its content may come from there.
+///
+/// # Errors
+/// 404 and 403 as for any change, 409 when the image is made from a server.
+pub fn open_to(tx: &Tx<'_>, by: &By, id: ImageId) -> Result<Record> {
     let row = match by {
         By::User(auth) => table::image::changeable(tx, auth, id)?,
         By::Host => table::image::locked(tx, id)?,
@@ -125,6 +136,11 @@ fn begin(tx: &Tx<'_>, limits: &Limits, by: &By, id: ImageId) -> Result<Claim> {
     if let (By::User(_), Some(server)) = (by, server) {
         return Err(Fault::conflict(format!("The content of image {id} comes from server {server}.")));
     }
+    Ok(row)
+}
+
+fn begin(tx: &Tx<'_>, limits: &Limits, by: &By, id: ImageId) -> Result<Claim> {
+    let row = open_to(tx, by, id)?;
     if row.status != Status::Queued {
         return Err(Fault::conflict(format!(
             "The content of image {id} can be uploaded while it is queued; it is {}.",
@@ -136,11 +152,9 @@ fn begin(tx: &Tx<'_>, limits: &Limits, by: &By, id: ImageId) -> Result<Claim> {
             "Properties disk_format, container_format must be set prior to saving data.",
         ));
     };
-    let max = match limits.left(tx, &row.owner)? {
-        Some(left) if left < limits.image_bytes => Limit::Quota(left),
-        _ => Limit::Service(limits.image_bytes),
-    };
-    if !table::blob::begin(tx, id)? {
+    Limits::one_more_upload(tx, &row.owner)?;
+    let max = Limit::of(tx, limits, &row.owner)?;
+    if !table::blob::shift(tx, id, Status::Queued, Status::Saving)? {
         return Err(Fault::conflict(format!("Another upload to image {id} has begun.")));
     }
     let format = (container == Container::Bare).then_some(format);
@@ -152,11 +166,8 @@ where
     S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
     E: Display,
 {
-    if let Some(length) = arrival.length {
-        claim.max.check(length)?;
-    }
     let gone = arrival.gone.clone();
-    let incoming = receive(image, claim, arrival).await?;
+    let incoming = receive(image, claim.max, arrival).await?;
     let (incoming, virtual_size) = look(incoming, claim.format).await?;
     if gone.is_cancelled() {
         return Err(client_gone());
@@ -164,15 +175,19 @@ where
     keep(image, claim, incoming, virtual_size, who).await
 }
 
-async fn receive<S, E>(image: &Image, claim: &Claim, arrival: Arrival<S>) -> Result<Incoming>
+/// Takes bytes into a temporary file.
+pub async fn receive<S, E>(image: &Image, max: Limit, arrival: Arrival<S>) -> Result<Incoming>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
     E: Display,
 {
+    if let Some(length) = arrival.length {
+        max.check(length)?;
+    }
     let (feed, outcome) = incoming::start(&image.contents.incoming())?;
     let gone = arrival.gone.clone();
     let pumped = tokio::select! {
-        out = pump(arrival, claim.max, image.limits.idle, feed) => out,
+        out = pump(arrival, max, image.limits.idle, feed) => out,
         () = gone.cancelled() => Err(client_gone()),
     };
     // The writer ends in any case, as its feed has closed; only then is the temporary file gone.
@@ -233,7 +248,7 @@ where
     Ok(())
 }
 
-fn client_gone() -> Fault {
+pub fn client_gone() -> Fault {
     Fault::bad_request("The client went away during the upload; nothing was kept.")
 }
 
@@ -279,16 +294,9 @@ fn finish(
     who: &log::Who,
 ) -> Result<()> {
     table::image::lock(tx, claim.id)?;
-    limits.take_size(tx, &claim.owner, content)?;
-    table::blob::insert(tx, content)?;
-    // Whoever is about to remove the content has to look again.
-    work::start_or_wake::<BlobLife>(tx, &content.sha512, &Blob::Kept)?;
-    if !table::blob::finish(tx, claim.id, claim.created_at, content, virtual_size)? {
-        return Err(Fault::not_found(format!(
-            "Image {} was deleted during the upload; nothing was kept.",
-            claim.id
-        )));
-    }
+    let kept =
+        Kept { id: claim.id, created_at: claim.created_at, owner: &claim.owner, content, virtual_size };
+    activate(tx, limits, Status::Saving, &kept)?;
     if let Some(server) = table::image::server_of(tx, claim.id)? {
         // Its life-cycle waits for this.
         work::wake(tx, &server.to_string())?;
@@ -296,8 +304,33 @@ fn finish(
     log::audit(tx, who, "image.upload", &claim.id.to_string())
 }
 
+/// A content at its place, and the image that it is for.
+pub struct Kept<'a> {
+    pub id: ImageId,
+    pub created_at: Micros,
+    pub owner: &'a ProjectId,
+    pub content: &'a Content,
+    pub virtual_size: Option<u64>,
+}
+
+/// Makes an image active that is in `from`, with a content that is at its place (the caller holds the
+/// digest's lock) or that another image shows. The image's row is locked already.
+///
+/// # Errors
+/// 404 when the image was deleted, 413 when the quota does not allow it.
+pub fn activate(tx: &Tx<'_>, limits: &Limits, from: Status, k: &Kept<'_>) -> Result<()> {
+    limits.take_size(tx, k.owner, k.content)?;
+    table::blob::insert(tx, k.content)?;
+    // Whoever is about to remove the content has to look again.
+    work::start_or_wake::<BlobLife>(tx, &k.content.sha512, &Blob::Kept)?;
+    if !table::blob::finish(tx, from, k)? {
+        return Err(Fault::not_found(format!("Image {} was deleted meanwhile; nothing was kept.", k.id)));
+    }
+    Ok(())
+}
+
 /// Removes a file that no row stands for. Failing at that is no harm: the next start does it.
-async fn discard(image: &Arc<Image>, sha512: &str) {
+pub async fn discard(image: &Arc<Image>, sha512: &str) {
     let digest = sha512.to_owned();
     let known = image.db.read(move |tx| table::blob::exists(tx, &digest)).await;
     if !matches!(known, Ok(false)) {

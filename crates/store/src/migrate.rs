@@ -11,6 +11,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_network", include_str!("../../../migrations/0004_network.sql")),
     ("0005_compute", include_str!("../../../migrations/0005_compute.sql")),
     ("0007_image_holds", include_str!("../../../migrations/0007_image_holds.sql")),
+    ("0007_image_tasks", include_str!("../../../migrations/0007_image_tasks.sql")),
     ("0009_network_services", include_str!("../../../migrations/0009_network_services.sql")),
     ("0011_compute_parts", include_str!("../../../migrations/0011_compute_parts.sql")),
     ("0012_compute_placing", include_str!("../../../migrations/0012_compute_placing.sql")),

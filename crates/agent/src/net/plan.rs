@@ -1,12 +1,9 @@
 //! From the desired document to what each namespace of this host should hold. Pure: no kernel here.
 
-use super::door::{self, HostPort};
 use super::filter::{self, FilterPort};
 use super::nat;
 use super::rules::Rules;
-use super::shape::{self, Rate};
 use super::space::{BRIDGE, BridgePort, Kind, Link, METADATA_V6, Mac, Route, Space, TUNNEL, UPLINK};
-use super::traffic::{self, Tap};
 use base::doc::{Desired, Gateway, Network, Port, PortOwner, Problem, Router, RouterLeg, Uplink};
 use base::names::Prefix;
 use base::{HostId, NetworkId, PortId};
@@ -51,11 +48,11 @@ pub struct Plan {
     pub host_rules: Rules,
 }
 
-pub fn plan(prefix: &Prefix, host: HostId, desired: &Desired, open: &[HostPort]) -> Plan {
+pub fn plan(prefix: &Prefix, host: HostId, desired: &Desired) -> Plan {
     let networks = desired.networks.iter().map(|n| network(prefix, host, n, desired));
     let routers = desired.routers.iter().map(|r| router(prefix, r, &desired.networks));
     let spaces = networks.chain(routers).collect();
-    let (host, host_rules) = own(prefix, desired, open);
+    let (host, host_rules) = own(prefix, desired);
     Plan { spaces, host, host_rules }
 }
 
@@ -93,7 +90,7 @@ fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) 
         ports: vec![],
         problems: vec![],
     };
-    let (mut filtered, mut taps) = (Vec::new(), Vec::new());
+    let mut filtered = Vec::new();
     for port in &network.ports {
         let Some(mac) = Mac::parse(&port.mac) else {
             plan.problems.push(problem("port", port.id, format!("{:?} is not a MAC address", port.mac)));
@@ -106,7 +103,6 @@ fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) 
             PortOwner::Guest(_) if port.host == Some(host) => {
                 let filter = plan.plug(prefix.tap(port.id), mac, port, network);
                 filtered.extend(filter.filter(|_| port.security));
-                taps.push(plan.limit(prefix, port));
             }
             PortOwner::Guest(_) | PortOwner::Other => plan.remote(port, mac),
             PortOwner::Router(_) => {}
@@ -131,7 +127,6 @@ fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) 
         None => {}
     }
     plan.rules = filter::rules(&filtered, &desired.groups);
-    plan.rules.tables.insert(traffic::TABLE.into(), traffic::table(&taps, &network.acl));
     plan
 }
 
@@ -208,21 +203,6 @@ impl SpacePlan {
         Some(FilterPort { tap, mac, may_use, groups: port.groups.clone() })
     }
 
-    /// The limits of a guest's port, and what the rules at its tap need to know.
-    fn limit(&mut self, prefix: &Prefix, port: &Port) -> Tap {
-        let (name, qos) = (prefix.tap(port.id), port.qos.unwrap_or_default());
-        if let Some(limit) = qos.ingress {
-            shape::insert(&mut self.space.shapes, &name, shape::ALL, Rate::from(limit));
-        }
-        let ifb = qos.egress.map(|limit| {
-            let ifb = prefix.ifb(port.id);
-            self.space.links.insert(ifb.clone(), Link { mtu: None, ..link(Kind::Ifb, 0) });
-            shape::insert(&mut self.space.shapes, &ifb, shape::ALL, Rate::from(limit));
-            ifb
-        });
-        Tap { name, qos, ifb }
-    }
-
     fn remote(&mut self, port: &Port, mac: Mac) {
         if let Some(to) = port.tunnel {
             self.space.forwarding.insert((TUNNEL.into(), mac), Some(to));
@@ -276,7 +256,7 @@ fn router(prefix: &Prefix, router: &Router, networks: &[Network]) -> SpacePlan {
         id: router.id.to_string(),
         ns: prefix.router_ns(router.id),
         space: router_space(router.admin_up),
-        rules: nat::router(None),
+        rules: Rules::default(),
         outside: BTreeMap::new(),
         ports: vec![],
         problems: vec![],
@@ -355,7 +335,7 @@ impl SpacePlan {
         if !up {
             return;
         }
-        let floating = nat::floating(gateway).into_iter().map(IpNet::from);
+        let floating = gateway.floating.iter().map(|f| IpNet::from(f.floating));
         self.space.addresses.extend(floating.map(|f| (dev.to_owned(), f)));
         for via in &gateway.nexthops {
             let to = if via.is_ipv4() { Ipv4Net::default().into() } else { Ipv6Net::default().into() };
@@ -366,8 +346,8 @@ impl SpacePlan {
 
 // ------------------------------------------------------------------------------------ the host
 
-/// The host's own namespace: the far ends of uplinks, masquerading, and what guests may ask of it.
-fn own(prefix: &Prefix, desired: &Desired, open: &[HostPort]) -> (Space, Rules) {
+/// The host's own namespace: the far ends of uplinks, and masquerading.
+fn own(prefix: &Prefix, desired: &Desired) -> (Space, Rules) {
     let mut space = Space::default();
     let mut uplinks = Vec::new();
     for network in &desired.networks {
@@ -381,15 +361,12 @@ fn own(prefix: &Prefix, desired: &Desired, open: &[HostPort]) -> (Space, Rules) 
                 continue;
             };
             // A floating address that moves to another router is known at once.
-            let floating = nat::floating(gateway).into_iter();
+            let floating = gateway.floating.iter().map(|f| f.floating);
             for address in floating.chain(gateway.addresses.iter().map(IpNet::addr)) {
                 space.neighbours.insert((device.clone(), address), mac);
             }
         }
         uplinks.push((device, addresses.clone()));
     }
-    let mut rules = nat::host(&prefix.host_table(), &uplinks);
-    let devices: Vec<String> = uplinks.into_iter().map(|(device, _)| device).collect();
-    door::close(&mut rules, &prefix.host_table(), &devices, open);
-    (space, rules)
+    (space, nat::host(&prefix.host_table(), &uplinks))
 }

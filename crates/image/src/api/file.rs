@@ -4,20 +4,31 @@ use crate::model::{Content, Status};
 use crate::upload::{Arrival, By, upload};
 use crate::{Image, table};
 use api::{Reply, Req};
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use base::{Fault, ImageId, Kind, Result};
 use std::io::SeekFrom;
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 const BYTES: &str = "application/octet-stream";
 /// Bytes that are read at a time.
 const READ: usize = 512 << 10;
 
 pub async fn put(image: Arc<Image>, mut req: Req) -> Result<Reply> {
+    let (arrival, _tells_when_dropped) = octets(&mut req)?;
+    let (id, auth, who) = (req.param::<ImageId>("id")?, req.auth.clone(), req.who());
+    tokio::spawn(upload(image, By::User(auth), who, id, arrival)).await.map_err(Fault::internal)??;
+    Ok(Reply::empty(204))
+}
+
+/// The body as content. Dropping the guard says that the client is gone.
+///
+/// # Errors
+/// 415 for another media type.
+pub fn octets(req: &mut Req) -> Result<(Arrival<BodyDataStream>, DropGuard)> {
     let kind = req.header("content-type").unwrap_or(BYTES);
     if !kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case(BYTES) {
         return Err(Fault::new(
@@ -26,12 +37,9 @@ pub async fn put(image: Arc<Image>, mut req: Req) -> Result<Reply> {
         ));
     }
     let length = req.header("content-length").and_then(|l| l.parse().ok());
-    let (id, auth, who) = (req.param::<ImageId>("id")?, req.auth.clone(), req.who());
     let gone = CancellationToken::new();
-    let _tells_when_dropped = gone.clone().drop_guard();
-    let arrival = Arrival { body: req.stream(), length, gone };
-    tokio::spawn(upload(image, By::User(auth), who, id, arrival)).await.map_err(Fault::internal)??;
-    Ok(Reply::empty(204))
+    let guard = gone.clone().drop_guard();
+    Ok((Arrival { body: req.stream(), length, gone }, guard))
 }
 
 pub async fn get(image: Arc<Image>, req: Req) -> Result<Reply> {

@@ -1,10 +1,10 @@
 //! Images: make, show, delete.
 
+use super::import::METHODS;
 use crate::model::{Record, Shown, Status};
 use crate::{Image, attribute, table};
 use api::{Auth, Obj, Reply, Req};
 use base::{Fault, ImageId, ProjectId, Result};
-use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::{log, work};
@@ -21,11 +21,12 @@ pub async fn create(image: Arc<Image>, mut req: Req) -> Result<Reply> {
     });
     let made = made.await?;
     let location = format!("{}/image/v2/images/{}", req.base, made.row.id);
-    Ok(Reply::json(201, &made.view()).header("location", &location))
+    let reply = Reply::json(201, &made.view()).header("location", &location);
+    Ok(reply.header("openstack-image-import-methods", &METHODS.join(",")))
 }
 
 /// The image that a POST asks for.
-fn draft(auth: &Auth, mut body: Obj, image: &Image) -> Result<Shown> {
+pub fn draft(auth: &Auth, mut body: Obj, image: &Image) -> Result<Shown> {
     // Clients send nulls for what they do not say.
     body.map.retain(|_, v| !v.is_null());
     let id = match body.map.remove("id") {
@@ -80,6 +81,9 @@ pub async fn delete(image: Arc<Image>, req: Req) -> Result<Reply> {
                 // Its life-cycle may be waiting for the content.
                 work::wake(tx, &server.to_string())?;
             }
+            for task in table::task::under_way(tx, id)? {
+                work::wake(tx, &task)?;
+            }
             table::image::delete(tx, id)?;
             let content = row.content.as_ref();
             limits.give(tx, &row.owner, content)?;
@@ -90,13 +94,6 @@ pub async fn delete(image: Arc<Image>, req: Req) -> Result<Reply> {
         })
         .await?;
     Ok(Reply::empty(204))
-}
-
-/// Tasks of imports, of which there are none.
-pub async fn tasks(image: Arc<Image>, req: Req) -> Result<Reply> {
-    let (id, auth) = (req.param::<ImageId>("id")?, req.auth.clone());
-    image.db.read(move |tx| table::image::visible(tx, &auth, id)).await?;
-    Ok(Reply::json(200, &json!({"tasks": []})))
 }
 
 /// # Errors

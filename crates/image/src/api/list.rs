@@ -23,24 +23,24 @@ pub async fn list(image: Arc<Image>, req: Req) -> Result<Reply> {
     body.insert("images".into(), images.iter().map(Shown::view).collect());
     body.insert("schema".into(), json!("/v2/schemas/images"));
     let same = without_marker(req.uri.query());
-    body.insert("first".into(), address(&same, None));
+    body.insert("first".into(), address("/v2/images", &same, None));
     if let (true, Some(last)) = (more, images.last()) {
-        body.insert("next".into(), address(&same, Some(last.row.id)));
+        body.insert("next".into(), address("/v2/images", &same, Some(&last.row.id.to_string())));
     }
     Ok(Reply::json(200, &Value::Object(body)))
 }
 
 /// The query as the client wrote it, but where it begins.
-fn without_marker(raw: Option<&str>) -> Vec<&str> {
+pub fn without_marker(raw: Option<&str>) -> Vec<&str> {
     raw.unwrap_or("").split('&').filter(|p| !p.is_empty() && !p.starts_with("marker=")).collect()
 }
 
-/// Relative to the service, as Image has it.
-fn address(query: &[&str], marker: Option<ImageId>) -> Value {
+/// Relative to the service, as Image has it. `marker` is one of ours.
+pub fn address(path: &str, query: &[&str], marker: Option<&str>) -> Value {
     let mut parts: Vec<String> = query.iter().map(|p| (*p).to_owned()).collect();
     parts.extend(marker.map(|m| format!("marker={m}")));
     let query = if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) };
-    Value::from(format!("/v2/images{query}"))
+    Value::from(format!("{path}{query}"))
 }
 
 fn find(tx: &Tx<'_>, auth: &Auth, query: &Query, page: &Page, sorts: &[Sort]) -> Result<(Vec<Shown>, bool)> {

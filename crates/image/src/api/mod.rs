@@ -3,12 +3,15 @@
 mod actions;
 mod file;
 mod images;
+mod import;
 mod info;
 mod list;
 mod members;
+mod off;
 mod patch;
 mod schemas;
 mod tags;
+mod tasks;
 mod versions;
 
 use crate::Image;
@@ -32,11 +35,13 @@ pub fn service() -> Service<Image> {
 
     s.get("/v2/images/{id}/file", READER, file::get);
     s.put("/v2/images/{id}/file", MEMBER, file::put);
+    s.put("/v2/images/{id}/stage", MEMBER, import::put_stage);
+    s.post("/v2/images/{id}/import", MEMBER, import::start);
     s.post("/v2/images/{id}/actions/deactivate", MEMBER, actions::deactivate);
     s.post("/v2/images/{id}/actions/reactivate", MEMBER, actions::reactivate);
     s.put("/v2/images/{id}/tags/{tag}", MEMBER, tags::put);
     s.delete("/v2/images/{id}/tags/{tag}", MEMBER, tags::delete);
-    s.get("/v2/images/{id}/tasks", READER, images::tasks);
+    s.get("/v2/images/{id}/tasks", READER, import::tasks);
 
     s.get("/v2/images/{id}/members", READER, members::list);
     s.post("/v2/images/{id}/members", MEMBER, members::create);
@@ -46,8 +51,18 @@ pub fn service() -> Service<Image> {
 
     s.get("/v2/schemas/{name}", READER, schemas::show);
     s.get("/v2/info/import", READER, info::import);
-    s.get("/v2/info/stores", READER, info::stores);
-    s.get("/v2/info/stores/detail", READER, info::stores);
+    s.get("/v2/info/stores", READER, off::stores);
+    s.get("/v2/info/stores/detail", Rule::ADMIN, off::stores);
+    s.delete("/v2/stores/{store}/{id}", MEMBER, off::stores);
     s.get("/v2/info/usage", READER, info::usage);
+
+    s.get("/v2/tasks", Rule::ADMIN, tasks::list);
+    s.post("/v2/tasks", Rule::ADMIN, tasks::create);
+    s.get("/v2/tasks/{task}", Rule::ADMIN, tasks::show);
+
+    s.get("/v2/cache", Rule::ADMIN, off::cache);
+    s.delete("/v2/cache", Rule::ADMIN, off::cache);
+    s.put("/v2/cache/{id}", Rule::ADMIN, off::cache);
+    s.delete("/v2/cache/{id}", Rule::ADMIN, off::cache);
     s
 }

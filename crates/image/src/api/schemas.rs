@@ -1,7 +1,7 @@
 //! JSON schemas of what the API shows, which some clients build their objects from.
 
 use crate::Image;
-use crate::model::{Container, DiskFormat, MemberStatus, Status, Visibility};
+use crate::model::{Container, DiskFormat, MemberStatus, Status, TaskStatus, Visibility};
 use api::{Reply, Req};
 use base::{Fault, Result};
 use serde_json::{Value, json};
@@ -15,6 +15,8 @@ pub async fn show(_: Arc<Image>, req: Req) -> Result<Reply> {
         "images" => list("images", &image()),
         "member" => member(),
         "members" => list("members", &member()),
+        "task" => task(),
+        "tasks" => list("tasks", &task()),
         other => return Err(Fault::not_found(format!("There is no schema {other}."))),
     };
     Ok(Reply::json(200, &schema))
@@ -29,7 +31,7 @@ fn list(name: &str, item: &Value) -> Value {
         },
         "links": [{"rel": "describedby", "href": "{schema}"}],
     });
-    if name == "images" {
+    if matches!(name, "images" | "tasks") {
         schema["properties"]["next"] = json!({"type": "string"});
         schema["properties"]["first"] = json!({"type": "string"});
         schema["links"] = json!([
@@ -86,6 +88,28 @@ fn image() -> Value {
             {"rel": "enclosure", "href": "{file}"},
             {"rel": "describedby", "href": "{schema}"},
         ],
+    })
+}
+
+fn task() -> Value {
+    let text = |about: &str| json!({"type": "string", "description": about});
+    let maybe = |kind: &str, about: &str| json!({"type": ["null", kind], "description": about});
+    json!({
+        "name": "task",
+        "properties": {
+            "id": {"type": "string", "pattern": UUID, "description": "An identifier for the task"},
+            "type": {"type": "string", "enum": ["import", "api_image_import"], "description": "The type of task"},
+            "status": {"type": "string", "enum": TaskStatus::WORDS, "description": "The current status of this task"},
+            "input": maybe("object", "What the task was asked to do"),
+            "result": maybe("object", "What it came to"),
+            "owner": text("The project that the task belongs to"),
+            "message": text("Why it failed"),
+            "expires_at": maybe("string", "When the task is shown no more"),
+            "created_at": text("Date and time of task creation"),
+            "updated_at": text("Date and time of the last change of the task"),
+            "self": {"type": "string", "readOnly": true},
+            "schema": {"type": "string", "readOnly": true},
+        },
     })
 }
 

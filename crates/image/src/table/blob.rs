@@ -1,14 +1,15 @@
 //! Content rows and the steps of an upload, seen from the database.
 
-use crate::model::Content;
+use crate::model::{Content, Status};
+use crate::upload::Kept;
 use base::{Fault, ImageId, Micros, Result};
 use store::{Tx, params};
 
-/// Makes the content's row, if there is none.
+/// Makes the content's row, if there is none, and locks it: it cannot go until the transaction ends.
 pub fn insert(tx: &Tx<'_>, content: &Content) -> Result<()> {
     tx.exec(
         "INSERT INTO image_blob (sha512, md5, bytes, created_at) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (sha512) DO NOTHING",
+         ON CONFLICT (sha512) DO UPDATE SET md5 = excluded.md5",
         params![&content.sha512, &content.md5, content.bytes, Micros::now()],
     )?;
     Ok(())
@@ -34,10 +35,11 @@ pub fn is_used(tx: &Tx<'_>, sha512: &str) -> Result<bool> {
 /// # Errors
 /// 409 when the content is in use after all.
 pub fn delete_unused(tx: &Tx<'_>, sha512: &str) -> Result<()> {
+    // Whoever begins to use it right now has locked the row and is waited for.
+    tx.exec("UPDATE image_blob SET md5 = md5 WHERE sha512 = $1", params![sha512])?;
     if is_used(tx, sha512)? {
         return Err(Fault::conflict(format!("content {sha512} is in use again")));
     }
-    // Whoever begins to use it right now has locked the row by its foreign key.
     tx.exec("DELETE FROM image_blob WHERE sha512 = $1", params![sha512])?;
     Ok(())
 }
@@ -72,41 +74,39 @@ pub fn all(tx: &Tx<'_>) -> Result<Vec<String>> {
     tx.rows("SELECT sha512 FROM image_blob", &[], |r| r.get(0))
 }
 
-/// `queued` to `saving`; false when the image is not queued (any more).
-pub fn begin(tx: &Tx<'_>, id: ImageId) -> Result<bool> {
+/// From one status to another; false when the image is not in the first (any more).
+pub fn shift(tx: &Tx<'_>, id: ImageId, from: Status, to: Status) -> Result<bool> {
     let n = tx.exec(
-        "UPDATE image SET status = 'saving', updated_at = $2 WHERE id = $1 AND status = 'queued'",
-        params![id, Micros::now()],
+        "UPDATE image SET status = $3, updated_at = $4 WHERE id = $1 AND status = $2",
+        params![id, from.as_str(), to.as_str(), Micros::now()],
     )?;
     Ok(n == 1)
 }
 
-/// `saving` back to `queued`. `created_at` tells the image from another that took its id meanwhile.
-pub fn give_back(tx: &Tx<'_>, id: ImageId, created_at: Micros) -> Result<()> {
+/// Back to `queued`. `created_at` tells the image from another that took its id meanwhile.
+pub fn give_back(tx: &Tx<'_>, id: ImageId, created_at: Micros, from: Status) -> Result<()> {
     tx.exec(
-        "UPDATE image SET status = 'queued', updated_at = $3 WHERE id = $1 AND status = 'saving' AND created_at = $2",
-        params![id, created_at, Micros::now()],
+        "UPDATE image SET status = 'queued', updated_at = $3 WHERE id = $1 AND status = $4 AND created_at = $2",
+        params![id, created_at, Micros::now(), from.as_str()],
     )?;
     Ok(())
 }
 
 /// Uploads that ended with the process that took them.
 pub fn give_all_back(tx: &Tx<'_>) -> Result<u64> {
-    tx.exec("UPDATE image SET status = 'queued' WHERE status = 'saving'", &[])
+    tx.exec(
+        "UPDATE image SET status = 'queued' WHERE status = 'saving'
+         OR (status = 'uploading' AND NOT EXISTS (SELECT 1 FROM image_stage s WHERE s.image_id = image.id))",
+        &[],
+    )
 }
 
-/// `saving` to `active` with its content; false when the image has been deleted meanwhile.
-pub fn finish(
-    tx: &Tx<'_>,
-    id: ImageId,
-    created_at: Micros,
-    content: &Content,
-    virtual_size: Option<u64>,
-) -> Result<bool> {
+/// To `active` with its content; false when the image has been deleted meanwhile.
+pub fn finish(tx: &Tx<'_>, from: Status, k: &Kept<'_>) -> Result<bool> {
     let n = tx.exec(
         "UPDATE image SET status = 'active', sha512 = $3, virtual_size = $4, updated_at = $5
-         WHERE id = $1 AND status = 'saving' AND created_at = $2",
-        params![id, created_at, &content.sha512, virtual_size, Micros::now()],
+         WHERE id = $1 AND status = $6 AND created_at = $2",
+        params![k.id, k.created_at, &k.content.sha512, k.virtual_size, Micros::now(), from.as_str()],
     )?;
     Ok(n == 1)
 }

@@ -205,6 +205,33 @@ pub fn remove_tag(tx: &Tx<'_>, id: ImageId, tag: &str) -> Result<bool> {
     Ok(n > 0)
 }
 
+pub fn set_format(tx: &Tx<'_>, id: ImageId, format: DiskFormat) -> Result<()> {
+    tx.exec("UPDATE image SET disk_format = $2 WHERE id = $1", params![id, format.as_str()])?;
+    Ok(())
+}
+
+pub fn set_formats(
+    tx: &Tx<'_>,
+    id: ImageId,
+    disk: Option<DiskFormat>,
+    container: Option<Container>,
+) -> Result<()> {
+    tx.exec(
+        "UPDATE image SET disk_format = $2, container_format = $3 WHERE id = $1",
+        params![id, disk.map(DiskFormat::as_str), container.map(Container::as_str)],
+    )?;
+    Ok(())
+}
+
+pub fn set_property(tx: &Tx<'_>, id: ImageId, name: &str, value: &str) -> Result<()> {
+    tx.exec(
+        "INSERT INTO image_property (image_id, name, value) VALUES ($1, $2, $3)
+         ON CONFLICT (image_id, name) DO UPDATE SET value = excluded.value",
+        params![id, name, value],
+    )?;
+    Ok(())
+}
+
 pub fn touch(tx: &Tx<'_>, id: ImageId) -> Result<()> {
     tx.exec("UPDATE image SET updated_at = $2 WHERE id = $1", params![id, Micros::now()])?;
     Ok(())

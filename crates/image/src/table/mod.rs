@@ -3,3 +3,5 @@
 pub mod blob;
 pub mod image;
 pub mod member;
+pub mod stage;
+pub mod task;

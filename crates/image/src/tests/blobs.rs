@@ -1,7 +1,7 @@
 //! Contents are kept once, go when nobody shows them, and survive crashes.
 
 use super::{World, worlds};
-use crate::{Image, Limits, life};
+use crate::{Image, Imports, Limits, life};
 use base::Micros;
 use serde_json::json;
 use sha2::{Digest, Sha512};
@@ -137,7 +137,7 @@ async fn a_start_tidies_up_after_a_crash() {
         std::fs::write(dir.join(digest("no row")), "no row").unwrap();
         std::fs::write(dir.join("README"), "not ours").unwrap();
         std::fs::remove_file(dir.join(digest("lost"))).unwrap();
-        let again = Image::with(w.db.clone(), &dir, Limits::default()).await.unwrap();
+        let again = Image::with(w.db.clone(), &dir, Limits::default(), Imports::default()).await.unwrap();
         assert_eq!(again.contents.all().unwrap(), [digest("kept")]);
         assert_eq!(w.incoming(), 0);
         assert!(dir.join("README").exists());

@@ -158,7 +158,7 @@ async fn what_is_only_told() {
     let href = versions["versions"][0]["links"][0]["href"].as_str().unwrap();
     assert_eq!(href, format!("http://{}/image/v2/", w.address));
     assert_eq!(w.get("/versions", "").await.is(200).json(), versions);
-    for name in ["image", "images", "member", "members"] {
+    for name in ["image", "images", "member", "members", "task", "tasks"] {
         let schema = w.get(&format!("/v2/schemas/{name}"), "reader:a").await.is(200).json();
         assert_eq!(schema["name"], name);
     }
@@ -168,10 +168,12 @@ async fn what_is_only_told() {
         assert!(schema["properties"].get(key).is_some(), "the schema lacks {key}");
     }
     w.get("/v2/schemas/cow", "reader:a").await.refused(404, "no schema");
-    let import = w.get("/v2/info/import", "reader:a").await.is(200).json();
-    assert_eq!(import["import-methods"]["value"], json!([]));
     w.get("/v2/info/stores", "reader:a").await.refused(404, "Multi backend");
-    w.get("/v2/info/stores/detail", "reader:a").await.refused(404, "Multi backend");
+    w.get("/v2/info/stores/detail", "admin:a").await.refused(404, "Multi backend");
+    w.delete(&format!("/v2/stores/fast/{id}"), "member:a").await.refused(404, "Multi backend");
+    w.get("/v2/cache", "reader:a").await.is(403);
+    w.get("/v2/cache", "admin:a").await.refused(404, "Caching via API");
+    w.call("PUT", &format!("/v2/cache/{id}"), "admin:a", json!({})).await.refused(404, "Caching via API");
     assert_eq!(w.get(&format!("/v2/images/{id}/tasks"), "reader:a").await.json(), json!({"tasks": []}));
     w.get("/v2/nothing", "reader:a").await.refused(404, "could not be found");
 }

@@ -5,14 +5,17 @@ mod blobs;
 mod boot;
 mod crud;
 mod holds;
+mod imports;
 mod lists;
 mod patches;
 mod sharing;
 mod snapshots;
+mod staging;
+mod tasks;
 mod uploads;
 mod walk;
 
-use crate::{Image, Limits, life, service};
+use crate::{Image, Imports, Limits, imports, life, service};
 use api::{Auth, Authority, Gate, Level, Named, Scope};
 use axum::body::Body;
 use base::{DomainId, Fault, ProjectId, Result, UserId};
@@ -107,15 +110,23 @@ async fn worlds() -> Vec<World> {
 }
 
 async fn worlds_with(limits: Limits) -> Vec<World> {
+    worlds_importing(limits, Imports::default()).await
+}
+
+async fn worlds_importing(limits: Limits, imports: Imports) -> Vec<World> {
     let dir = tempfile::tempdir().unwrap();
     let db = Db::sqlite(&dir.path().join("db")).await.unwrap();
-    let mut all = vec![World::new(db, dir, limits.clone(), None).await];
+    let mut all = vec![World::new(db, dir, limits.clone(), imports.clone(), None).await];
     if let Ok(url) = std::env::var("HANOK_TEST_POSTGRES") {
         let schema = Schema::new(url);
         let db = Db::postgres(&schema.url()).await.unwrap();
-        all.push(World::new(db, tempfile::tempdir().unwrap(), limits, Some(schema)).await);
+        all.push(World::new(db, tempfile::tempdir().unwrap(), limits, imports, Some(schema)).await);
     }
     all
+}
+
+fn engine(image: &Arc<Image>) -> Engine {
+    Engine::builder(image.db.clone()).with(life(image.clone())).with(imports(image.clone())).build()
 }
 
 struct Answer {
@@ -151,16 +162,30 @@ impl Answer {
 }
 
 impl World {
-    async fn new(db: Db, dir: tempfile::TempDir, limits: Limits, schema: Option<Schema>) -> World {
-        let image = Image::with(db.clone(), &dir.path().join("images"), limits).await.unwrap();
+    async fn new(
+        db: Db,
+        dir: tempfile::TempDir,
+        limits: Limits,
+        imports: Imports,
+        schema: Option<Schema>,
+    ) -> World {
+        let image = Image::with(db.clone(), &dir.path().join("images"), limits, imports).await.unwrap();
         let gate = Gate { authority: Arc::new(Tokens), public_url: None };
         let router = service().router(image.clone(), &gate);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let engine = Engine::builder(db.clone()).with(life(image.clone())).build();
+        let engine = engine(&image);
         let client = Client::builder(TokioExecutor::new()).build_http();
         World { db, image, engine, address, client, server, dir, _schema: schema }
+    }
+
+    /// The process dies and its successor starts: jobs and temporary files are gone.
+    async fn restart(&mut self) {
+        let (limits, imports) = (self.image.limits.clone(), self.image.imports.clone());
+        let dir = self.dir.path().join("images");
+        self.image = Image::with(self.db.clone(), &dir, limits, imports).await.unwrap();
+        self.engine = engine(&self.image);
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {

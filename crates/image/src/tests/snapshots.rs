@@ -1,7 +1,7 @@
 //! Images that Compute makes from servers.
 
 use super::{World, worlds};
-use crate::{Delivery, Image, Limits, Snapshot, abandon, delivery, from_server, source_server};
+use crate::{Delivery, Image, Imports, Limits, Snapshot, abandon, delivery, from_server, source_server};
 use base::{Fault, ImageId, Kind, ProjectId, Result, ServerId};
 use bytes::Bytes;
 use futures_util::stream;
@@ -11,7 +11,7 @@ use store::{params, quota};
 use tokio_util::sync::CancellationToken;
 
 /// An empty qcow2 disk of 1 MiB: a header and tables.
-fn qcow2() -> Vec<u8> {
+pub fn qcow2() -> Vec<u8> {
     let mut disk = vec![0; 4 << 16];
     disk[..4].copy_from_slice(b"QFI\xfb");
     for (at, word) in [(4, 2_u32), (20, 16), (36, 1), (56, 1)] {
@@ -92,7 +92,9 @@ async fn what_is_cut_short_or_no_disk_can_be_sent_again() {
             .await
             .unwrap();
         assert_eq!(whole(&w, id).await.unwrap_err().kind, Kind::Unavailable);
-        Image::with(w.db.clone(), &w.dir.path().join("images"), Limits::default()).await.unwrap();
+        Image::with(w.db.clone(), &w.dir.path().join("images"), Limits::default(), Imports::default())
+            .await
+            .unwrap();
         whole(&w, id).await.unwrap();
         assert_eq!(at(&w, id).await, Some(Delivery::Done));
     }
