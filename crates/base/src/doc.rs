@@ -63,6 +63,23 @@ pub struct Guest {
     #[serde(default)]
     pub config_drive: bool,
     pub metadata: Metadata,
+    /// The guest's CPUs stand still (its memory stays where it is).
+    #[serde(default)]
+    pub paused: bool,
+    /// The guest's memory is in a file and no process runs. It goes on from there when this is unset; a
+    /// reboot or power off in between gives the file up. `power` stays `on`.
+    #[serde(default)]
+    pub suspended: bool,
+    /// While set, the guest starts from this disk, made anew, and sees its own root disk as the second.
+    #[serde(default)]
+    pub rescue: Option<RootDisk>,
+    /// A password that the guest agent should set.
+    #[serde(default)]
+    pub password: Option<Password>,
+    /// Counts the non-maskable interrupts asked for (a crash dump). One is injected when the agent has
+    /// carried out fewer.
+    #[serde(default)]
+    pub nmi: u64,
     #[serde(default)]
     pub hardware: Hardware,
     #[serde(default)]
@@ -143,6 +160,20 @@ pub struct Capture {
     pub image: ImageId,
 }
 
+/// A password for the guest's administrator.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Password {
+    /// Grows with each that is asked for.
+    pub epoch: u64,
+    pub value: String,
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Password {{ epoch: {} }}", self.epoch)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Power {
@@ -162,11 +193,21 @@ pub enum BootKind {
 }
 
 /// The root disk: an overlay on a cached image, or blank.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RootDisk {
     pub image: Option<ImageSource>,
     /// Virtual size in bytes that the guest sees (never less than the image's virtual size).
     pub bytes: u64,
+    /// Grows when the disk should be made anew from `image`; what an older one held goes.
+    #[serde(default)]
+    pub epoch: u64,
+    /// Number of a resize under trial: before the guest starts, a copy of its disk as it was is kept under
+    /// this number, and given up when the number is not named any more.
+    #[serde(default)]
+    pub keep: Option<u64>,
+    /// Number of a resize that is taken back: what was kept under it becomes the disk again.
+    #[serde(default)]
+    pub revert: Option<u64>,
 }
 
 /// Which image content to start from. Content is addressed by its SHA-512, so a cache needs no more.
@@ -561,8 +602,60 @@ pub struct GuestStatus {
     /// When the present QEMU process started.
     #[serde(default)]
     pub started_at: Option<Micros>,
+    /// `epoch` of the disk that is there.
+    #[serde(default)]
+    pub epoch: u64,
+    /// Number under which a copy of the disk is kept.
+    #[serde(default)]
+    pub kept: Option<u64>,
+    /// `epoch` of the last password that was set, or could not be.
+    #[serde(default)]
+    pub password: u64,
+    /// Why that password could not be set; empty when it was.
+    #[serde(default)]
+    pub password_error: String,
+    /// How many of the desired interrupts have been injected.
+    #[serde(default)]
+    pub nmi: u64,
     #[serde(default)]
     pub captures: Vec<CaptureStatus>,
+}
+
+impl GuestStatus {
+    /// Of a guest of which nothing but its state is known.
+    pub fn bare(id: ServerId, ownership: u64, state: GuestState) -> Self {
+        GuestStatus {
+            id,
+            ownership,
+            state,
+            boots: 0,
+            reason: String::new(),
+            started_at: None,
+            epoch: 0,
+            kept: None,
+            password: 0,
+            password_error: String::new(),
+            nmi: 0,
+            captures: Vec::new(),
+        }
+    }
+    /// What a host that obeys at once reports of `guest`.
+    pub fn obedient(guest: &Guest) -> Self {
+        let state = match guest.power {
+            Power::Off => GuestState::Stopped,
+            Power::On if guest.suspended => GuestState::Suspended,
+            Power::On if guest.paused => GuestState::Paused,
+            Power::On => GuestState::Running,
+        };
+        GuestStatus {
+            boots: guest.boots,
+            epoch: guest.disk.epoch,
+            kept: guest.disk.keep,
+            password: guest.password.as_ref().map_or(0, |p| p.epoch),
+            nmi: guest.nmi,
+            ..GuestStatus::bare(guest.id, guest.ownership, state)
+        }
+    }
 }
 
 /// How far an image is that the document asks for.
@@ -596,6 +689,8 @@ pub enum GuestState {
     Stopped,
     /// QEMU runs and the guest's CPUs are paused.
     Paused,
+    /// Its memory is in a file, as asked. Never reported unasked.
+    Suspended,
     /// It could not be made or started; `reason` says why. The agent goes on trying with back-off.
     Failed,
 }

@@ -1,10 +1,10 @@
 //! The desired document of a host, made from the tables in one view of the data and a constant number of
 //! queries.
 
-use crate::model::Server;
+use crate::model::{Server, Stage};
 use crate::table::host::Host;
 use crate::table::{nic_tag, server};
-use base::doc::{Desired, Guest, Hardware, Limits, Metadata, Nic, RootDisk, VERSION};
+use base::doc::{Desired, Guest, Hardware, Limits, Metadata, Nic, Password, RootDisk, VERSION};
 use base::{Result, ServerId};
 use std::collections::{BTreeMap, HashMap};
 use store::Tx;
@@ -58,9 +58,14 @@ fn guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
         boot_kind: s.boot_kind,
         vcpus: s.vcpus,
         memory_mib: s.ram,
-        disk: RootDisk { image: s.image, bytes: s.disk_bytes },
+        disk: root_disk(&s),
         nics: parts.nics.remove(&s.id).unwrap_or_default(),
         config_drive: s.config_drive,
+        paused: s.intent.paused,
+        suspended: s.intent.suspended,
+        rescue: s.intent.rescue.map(|r| RootDisk { image: r.image, bytes: r.bytes, ..RootDisk::default() }),
+        password: s.intent.password.and_then(|p| Some(Password { epoch: p.epoch, value: p.value? })),
+        nmi: s.intent.nmi,
         metadata: Metadata {
             name: s.name,
             hostname: s.hostname,
@@ -78,5 +83,18 @@ fn guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
         limits: Limits::default(),
         local_disks: Vec::new(),
         captures: Vec::new(),
+    }
+}
+
+/// The disk, with what a resize under trial wants of it: kept as it was until the user is content. Elsewhere
+/// than where it was, there is nothing to keep: the old host's copy is gone with its ownership.
+fn root_disk(s: &Server) -> RootDisk {
+    let here = s.intent.resize.as_ref().filter(|r| r.from.is_none());
+    RootDisk {
+        image: s.image.clone(),
+        bytes: s.disk_bytes,
+        epoch: s.intent.epoch,
+        keep: here.filter(|r| !matches!(r.stage, Stage::Asked | Stage::Reverting)).map(|r| r.number),
+        revert: here.filter(|r| r.stage == Stage::Reverting).map(|r| r.number),
     }
 }

@@ -54,6 +54,6 @@ impl Compute {
     }
     /// The life-cycle of servers, for the work engine.
     pub fn life(&self) -> ServerLife {
-        ServerLife::new(self.db.clone())
+        ServerLife::new(self.db.clone(), self.limits.reclaim)
     }
 }

@@ -1,6 +1,7 @@
 //! Default quotas and other limits. A project's own quota (table `quota`) wins over these.
 
 use base::Result;
+use std::time::Duration;
 use store::Tx;
 
 /// What a project may use when nobody said otherwise. -1 means without limit.
@@ -16,6 +17,10 @@ pub struct Limits {
     pub metadata_items: i64,
     pub server_groups: i64,
     pub server_group_members: i64,
+    /// How long a deleted server can be restored; zero: not at all.
+    pub reclaim: Duration,
+    /// How long the rows of deleted servers are kept for `deleted=True`.
+    pub keep_deleted: Duration,
 }
 
 impl Default for Limits {
@@ -28,6 +33,8 @@ impl Default for Limits {
             metadata_items: 128,
             server_groups: 10,
             server_group_members: 10,
+            reclaim: Duration::ZERO,
+            keep_deleted: Duration::from_secs(30 * 24 * 3600),
         }
     }
 }

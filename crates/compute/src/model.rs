@@ -26,7 +26,9 @@ macro_rules! text_enum {
 text_enum! {
     /// What a server has come to; see [`crate::life`].
     VmState {
-        Building = "building", Active = "active", Stopped = "stopped", Error = "error", Deleted = "deleted",
+        Building = "building", Active = "active", Stopped = "stopped", Paused = "paused",
+        Suspended = "suspended", Rescued = "rescued", Resized = "resized", Shelved = "shelved",
+        ShelvedOffloaded = "shelved_offloaded", SoftDeleted = "soft-delete", Error = "error", Deleted = "deleted",
     }
 }
 text_enum! {
@@ -34,7 +36,17 @@ text_enum! {
     Task {
         Scheduling = "scheduling", Spawning = "spawning",
         PoweringOff = "powering-off", PoweringOn = "powering-on",
-        Rebooting = "rebooting", RebootingHard = "rebooting_hard", Deleting = "deleting",
+        Rebooting = "rebooting", RebootingHard = "rebooting_hard",
+        Pausing = "pausing", Unpausing = "unpausing", Suspending = "suspending", Resuming = "resuming",
+        Rescuing = "rescuing", Unrescuing = "unrescuing", Rebuilding = "rebuilding",
+        ResizePrep = "resize_prep", ResizeMigrating = "resize_migrating", ResizeFinish = "resize_finish",
+        ResizeReverting = "resize_reverting", UpdatingPassword = "updating_password",
+        ImageSnapshotPending = "image_snapshot_pending", ImageSnapshot = "image_snapshot",
+        ImagePendingUpload = "image_pending_upload", ImageUploading = "image_uploading",
+        ImageBackup = "image_backup", Shelving = "shelving",
+        ShelvingImagePendingUpload = "shelving_image_pending_upload",
+        ShelvingImageUploading = "shelving_image_uploading", ShelvingOffloading = "shelving_offloading",
+        Unshelving = "unshelving", SoftDeleting = "soft-deleting", Restoring = "restoring", Deleting = "deleting",
     }
 }
 
@@ -43,6 +55,7 @@ pub mod power_state {
     pub const RUNNING: i64 = 1;
     pub const PAUSED: i64 = 3;
     pub const SHUT_DOWN: i64 = 4;
+    pub const SUSPENDED: i64 = 7;
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -125,6 +138,90 @@ pub struct ServerFault {
     pub details: String,
 }
 
+/// What is wanted of a server beside its power: written by the API, read by the life-cycle and the host's
+/// document, and cleared by the life-cycle where it says so.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Intent {
+    pub paused: bool,
+    pub suspended: bool,
+    pub rescue: Option<Rescue>,
+    /// Counts the rebuilds.
+    pub epoch: u64,
+    pub resize: Option<Resize>,
+    pub password: Option<Password>,
+    /// Counts the crash dumps asked for.
+    pub nmi: u64,
+    /// Deletion was asked, and restoring is possible until the reclaim interval has passed. Its quota is given back.
+    pub soft_deleted_at: Option<Micros>,
+}
+
+/// The disk that a rescued server starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rescue {
+    pub image: Option<ImageSource>,
+    /// Virtual size; 0: as large as the image.
+    pub bytes: u64,
+}
+
+/// A password on its way into the guest; the value goes as soon as it arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Password {
+    pub epoch: u64,
+    #[serde(default)]
+    pub value: Option<String>,
+}
+
+/// What a flavor gives a server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Size {
+    pub flavor: KeptFlavor,
+    pub vcpus: u32,
+    /// MiB.
+    pub ram: u64,
+    /// GiB that a host sets aside.
+    pub disk: u64,
+    pub disk_bytes: u64,
+}
+
+/// A resize (or cold migration) from its request to its confirmation; see [`crate::life`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resize {
+    /// The number of its row in `server_migration`.
+    pub number: u64,
+    pub stage: Stage,
+    pub old: Size,
+    pub new: Size,
+    /// Whether the server ran when it was asked for.
+    pub ran: bool,
+    /// To another host: always for a cold migration.
+    #[serde(default)]
+    pub must_move: bool,
+    /// The host that an admin named.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// The host that it came from, once it was given to another one.
+    #[serde(default)]
+    pub from: Option<HostId>,
+}
+
+/// How far a resize is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Asked by the API; no host has been chosen.
+    Asked,
+    /// The server is being started in its new size.
+    Moving,
+    /// It has its new size; the user looks whether all is well.
+    Verifying,
+    /// The user is content (API).
+    Confirm,
+    /// The user wants it back as it was (API).
+    Revert,
+    /// It is being started in its old size.
+    Reverting,
+}
+
 /// A row of `server`, without the user data (see [`crate::table::server::user_data`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Server {
@@ -159,6 +256,7 @@ pub struct Server {
     pub boots: u64,
     pub boot_kind: BootKind,
     pub delete_at: Option<Micros>,
+    pub intent: Intent,
     pub host_id: Option<HostId>,
     pub ownership: u64,
     pub vm_state: VmState,
@@ -171,4 +269,17 @@ pub struct Server {
     pub created_at: Micros,
     pub updated_at: Micros,
     pub deleted_at: Option<Micros>,
+}
+
+impl Server {
+    /// What it has now.
+    pub fn size(&self) -> Size {
+        Size {
+            flavor: self.flavor.clone(),
+            vcpus: self.vcpus,
+            ram: self.ram,
+            disk: self.disk,
+            disk_bytes: self.disk_bytes,
+        }
+    }
 }

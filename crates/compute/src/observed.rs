@@ -7,7 +7,7 @@
 use crate::table::guest::Seen;
 use crate::table::host::Host;
 use crate::table::{guest, server};
-use base::doc::{GuestState, HostFacts, Observed};
+use base::doc::{GuestState, GuestStatus, HostFacts, Observed};
 use base::{Fault, Micros, Result, ServerId};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -110,7 +110,8 @@ fn keep_guests(tx: &Tx<'_>, host: &Host, before: &[Seen], o: &Observed) -> Resul
             &Seen { status: now.clone(), since: same.map_or_else(Micros::now, |w| w.since) },
         )?;
         // Progress words alone are read when somebody asks why.
-        let moved = same.is_none_or(|w| w.status.boots != now.boots);
+        let words = |s: &GuestStatus| GuestStatus { reason: String::new(), started_at: None, ..s.clone() };
+        let moved = same.is_none_or(|w| words(&w.status) != words(now));
         if moved && now.state != GuestState::Preparing {
             wake.push(now.id);
         }

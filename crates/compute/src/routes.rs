@@ -3,8 +3,8 @@
 use crate::Compute;
 use crate::api::{
     action, agent, aggregates, attachments, cloud, console, create, external, flavors, groups, hosts,
-    hypervisors, instance_actions, interfaces, keypairs, metadata, quotas, servers, services, tags, usage,
-    versions, why,
+    hypervisors, instance_actions, interfaces, keypairs, metadata, migrations, quotas, servers, services,
+    tags, usage, versions, why,
 };
 use api::{Microversions, Rule, Service, Style, Version};
 
@@ -89,6 +89,12 @@ fn part_routes(s: &mut Service<Compute>) {
     s.get("/v2.1/servers/{id}/os-interface/{port}", Rule::READER, interfaces::show);
     s.delete("/v2.1/servers/{id}/os-interface/{port}", Rule::MEMBER, interfaces::detach);
     s.get("/v2.1/servers/{id}/os-security-groups", Rule::READER, interfaces::security_groups);
+    let live = Version(2, 23);
+    s.get("/v2.1/servers/{id}/migrations", Rule::ADMIN, migrations::of_server).since(live);
+    s.get("/v2.1/servers/{id}/migrations/{migration}", Rule::ADMIN, migrations::one).since(live);
+    s.post("/v2.1/servers/{id}/migrations/{migration}/action", Rule::ADMIN, migrations::one)
+        .since(Version(2, 22));
+    s.delete("/v2.1/servers/{id}/migrations/{migration}", Rule::ADMIN, migrations::one).since(Version(2, 24));
     s.get("/v2.1/servers/{id}/os-instance-actions", Rule::READER, instance_actions::list);
     s.get("/v2.1/servers/{id}/os-instance-actions/{request}", Rule::READER, instance_actions::show);
 }
@@ -128,7 +134,7 @@ fn cloud_routes(s: &mut Service<Compute>) {
     s.put("/v2.1/os-aggregates/{id}", Rule::ADMIN, aggregates::update);
     s.delete("/v2.1/os-aggregates/{id}", Rule::ADMIN, aggregates::delete);
     s.post("/v2.1/os-aggregates/{id}/action", Rule::ADMIN, aggregates::act);
-    s.get("/v2.1/os-migrations", Rule::ADMIN, cloud::migrations);
+    s.get("/v2.1/os-migrations", Rule::ADMIN, migrations::list);
 }
 
 /// What left the API, what is not here yet, and callbacks between services.

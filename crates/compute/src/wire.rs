@@ -78,6 +78,11 @@ impl Wire {
         tokio::time::timeout(PATIENCE, fetch).await.map_err(|_| away(host, "no answer in time"))?
     }
 
+    /// Whether an agent answers inside a guest.
+    pub async fn agent_answers(&self, host: &Host, id: base::ServerId) -> bool {
+        self.text(host, &format!("/v1/guests/{id}/agent")).await.is_ok()
+    }
+
     /// A WebSocket to an agent, such as `/v1/guests/{id}/serial`.
     pub async fn socket(&self, host: &Host, path: &str) -> Result<Socket> {
         let url = format!("{}{path}", host.facts.bytes_url.replacen("http", "ws", 1));

@@ -5,7 +5,7 @@
 //! desired document, so that thousands of them cost little.
 
 use agent::link::{Backoff, Link};
-use base::doc::{Desired, Guest, GuestState, GuestStatus, HostFacts, Observed, PortOwner, Power, VERSION};
+use base::doc::{Desired, GuestStatus, HostFacts, Observed, PortOwner, VERSION};
 use base::{HostId, Micros, PortId, Result};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -82,7 +82,7 @@ fn observe(host: &Host, desired: &Desired) -> Observed {
         applied: desired.generation,
         at: Micros::now(),
         facts: facts(&host.name),
-        guests: desired.guests.iter().map(status).collect(),
+        guests: desired.guests.iter().map(GuestStatus::obedient).collect(),
         ports_up: ports_up(host.id, desired),
         problems: Vec::new(),
     }
@@ -104,22 +104,6 @@ fn facts(name: &str) -> HostFacts {
     }
 }
 
-fn status(guest: &Guest) -> GuestStatus {
-    let state = match guest.power {
-        Power::On => GuestState::Running,
-        Power::Off => GuestState::Stopped,
-    };
-    GuestStatus {
-        id: guest.id,
-        ownership: guest.ownership,
-        state,
-        boots: guest.boots,
-        reason: String::new(),
-        started_at: None,
-        captures: Vec::new(),
-    }
-}
-
 fn ports_up(me: HostId, desired: &Desired) -> Vec<PortId> {
     let ports = desired.networks.iter().flat_map(|n| &n.ports);
     ports.filter(|p| p.host == Some(me) && matches!(p.owner, PortOwner::Guest(_))).map(|p| p.id).collect()
@@ -128,6 +112,7 @@ fn ports_up(me: HostId, desired: &Desired) -> Vec<PortId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::doc::GuestState;
 
     #[test]
     fn a_simulated_host_reports_what_it_was_told() {

@@ -386,13 +386,15 @@ impl Keeper {
     fn say(&self, guest: &Guest, record: &Record, state: GuestState, reason: &str) {
         let runs = matches!(state, GuestState::Running | GuestState::Paused);
         self.host.board.guest(GuestStatus {
-            id: guest.id,
-            ownership: guest.ownership,
-            state,
             boots: record.boots.unwrap_or(0),
             reason: reason.to_owned(),
             started_at: record.started_at.filter(|_| runs),
-            captures: Vec::new(),
+            epoch: record.epoch,
+            kept: record.kept.map(|k| k.number),
+            password: record.password,
+            password_error: record.password_error.clone(),
+            nmi: record.nmi,
+            ..GuestStatus::bare(guest.id, guest.ownership, state)
         });
     }
 

@@ -128,6 +128,34 @@ pub struct Record {
     pub halted: bool,
     #[serde(default)]
     pub started_at: Option<Micros>,
+    /// Content of the image below the rescue disk, which the cache must keep too.
+    #[serde(default)]
+    pub rescue: Option<String>,
+    /// The `epoch` of the disk that was made.
+    #[serde(default)]
+    pub epoch: u64,
+    /// The number under which a copy of the disk is kept.
+    #[serde(default)]
+    pub kept: Option<Kept>,
+    /// The guest's memory is whole in its file, and no process may run but one that takes it up.
+    #[serde(default)]
+    pub suspended: bool,
+    /// The last password that was set or could not be, and why.
+    #[serde(default)]
+    pub password: u64,
+    #[serde(default)]
+    pub password_error: String,
+    /// Interrupts injected.
+    #[serde(default)]
+    pub nmi: u64,
+}
+
+/// A copy of the disk as it was before a resize.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    pub number: u64,
+    /// Virtual size of the copy.
+    pub bytes: u64,
 }
 
 impl Record {
@@ -140,6 +168,13 @@ impl Record {
             boots: None,
             halted: false,
             started_at: None,
+            rescue: None,
+            epoch: 0,
+            kept: None,
+            suspended: false,
+            password: 0,
+            password_error: String::new(),
+            nmi: 0,
         }
     }
 }

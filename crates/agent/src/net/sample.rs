@@ -57,7 +57,6 @@ pub fn guest(port: &Port, network: &Network) -> Guest {
         boot_kind: BootKind::Soft,
         vcpus: 1,
         memory_mib: 64,
-        disk: RootDisk { image: None, bytes: 1 << 20 },
         nics: vec![Nic {
             port: port.id,
             network: network.id,
@@ -70,6 +69,12 @@ pub fn guest(port: &Port, network: &Network) -> Guest {
         limits: Limits::default(),
         local_disks: vec![],
         captures: vec![],
+        disk: RootDisk { bytes: 1 << 20, ..RootDisk::default() },
+        paused: false,
+        suspended: false,
+        rescue: None,
+        password: None,
+        nmi: 0,
         metadata: Metadata {
             name: port.hostname.clone(),
             hostname: port.hostname.clone(),

@@ -53,8 +53,3 @@ pub async fn availability_zones_detail(c: Arc<Compute>, _: Req) -> Result<Reply>
 }
 
 // ----------------------------------------------------------------------------------- empty so far
-
-/// There are no migrations yet.
-pub async fn migrations(_: Arc<Compute>, _: Req) -> Result<Reply> {
-    Ok(Reply::json(200, &json!({"migrations": []})))
-}

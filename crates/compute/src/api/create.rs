@@ -1,11 +1,12 @@
 //! `POST /servers`: everything in one transaction, or nothing.
 
+use super::servers::quota_of_metadata;
 use super::wish::{Wish, parse};
 use super::{links, root};
 use crate::Compute;
 use crate::life::{ServerLife, State};
 use crate::limits::Limits;
-use crate::model::{Flavor, Hints, Server, VmState};
+use crate::model::{Flavor, Hints, Intent, Server, VmState};
 use crate::table::group::{self, Group};
 use crate::table::{action, flavor, host, keypair, nic_tag, server};
 use api::{Auth, Reply, Req};
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{Tx, log, quota, work};
 
-const GIB: u64 = 1 << 30;
+pub const GIB: u64 = 1 << 30;
 
 pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let body = req.json().await?;
@@ -55,16 +56,13 @@ fn make(tx: &Tx<'_>, limits: &Limits, auth: &Auth, who: &log::Who, wish: &Wish) 
     let flavor =
         flavor.ok_or_else(|| Fault::bad_reference(format!("Flavor {} could not be found.", wish.flavor)))?;
     let image = image::for_boot(tx, auth, wish.image)?;
-    fits(&flavor, &image)?;
+    fits(flavor.ram, flavor.disk, &image)?;
     zone_exists(tx, wish)?;
-    let most = quota::usage(tx, project, "metadata_items", limits.metadata_items)?.max;
-    if most >= 0 && wish.metadata.len() as u64 > most.unsigned_abs() {
-        return Err(Fault::quota(format!("Maximum number of metadata items exceeds {most}")));
-    }
+    quota_of_metadata(tx, project, limits, wish.metadata.len())?;
     let key = wish.key_name.as_ref().map(|name| ssh_key(tx, auth, name)).transpose()?;
     let group = wish.hints.get("group").and_then(Value::as_str);
     let group = group.map(|id| group_to_join(tx, auth, id)).transpose()?;
-    let count = take(tx, limits, project, &flavor, wish)?;
+    let count = take_for(tx, limits, project, &flavor, wish)?;
     if let Some(g) = &group {
         group_has_room(tx, limits, g, count)?;
     }
@@ -104,11 +102,11 @@ fn group_has_room(tx: &Tx<'_>, limits: &Limits, g: &Group, more: i64) -> Result<
     Ok(())
 }
 
-fn flavor_usable(tx: &Tx<'_>, f: &Flavor, project: &ProjectId) -> bool {
+pub fn flavor_usable(tx: &Tx<'_>, f: &Flavor, project: &ProjectId) -> bool {
     flavor::may_use(tx, f, project).unwrap_or(false)
 }
 
-fn ssh_key(tx: &Tx<'_>, auth: &Auth, name: &str) -> Result<SshKey> {
+pub fn ssh_key(tx: &Tx<'_>, auth: &Auth, name: &str) -> Result<SshKey> {
     let found = keypair::by_name(tx, &auth.user.id, name)?;
     let pair = found.ok_or_else(|| Fault::bad_reference("Invalid key_name provided."))?;
     Ok(SshKey { name: pair.name, public_key: pair.public_key })
@@ -126,14 +124,14 @@ fn zone_exists(tx: &Tx<'_>, wish: &Wish) -> Result<()> {
     Err(Fault::bad_reference("The requested availability zone is not available"))
 }
 
-fn fits(flavor: &Flavor, image: &BootImage) -> Result<()> {
-    if flavor.ram < image.min_ram_mib {
+pub fn fits(ram: u64, disk_gib: u64, image: &BootImage) -> Result<()> {
+    if ram < image.min_ram_mib {
         return Err(Fault::bad_request("Flavor's memory is too small for requested image."));
     }
-    if flavor.disk == 0 {
+    if disk_gib == 0 {
         return Ok(());
     }
-    let disk = flavor.disk * GIB;
+    let disk = disk_gib * GIB;
     if disk < image.min_disk_gib * GIB {
         return Err(Fault::bad_request(format!(
             "Flavor's disk is smaller than the minimum size specified in image metadata. Flavor disk is {disk} bytes, \
@@ -151,7 +149,7 @@ fn fits(flavor: &Flavor, image: &BootImage) -> Result<()> {
 }
 
 /// Takes quota for as many servers as are wanted, or as fit if that is enough. Answers how many.
-fn take(tx: &Tx<'_>, limits: &Limits, project: &ProjectId, f: &Flavor, wish: &Wish) -> Result<i64> {
+fn take_for(tx: &Tx<'_>, limits: &Limits, project: &ProjectId, f: &Flavor, wish: &Wish) -> Result<i64> {
     let each = [
         ("instances", 1, limits.instances),
         ("cores", i64::from(f.vcpus), limits.cores),
@@ -165,14 +163,24 @@ fn take(tx: &Tx<'_>, limits: &Limits, project: &ProjectId, f: &Flavor, wish: &Wi
         }
     }
     let count = count.max(wish.min_count);
+    let all = each.map(|(resource, one, default)| (resource, one.saturating_mul(count), default));
+    take(tx, project, &all)?;
+    Ok(count)
+}
+
+/// Takes quota: of each resource so many units, with the limit where the project has none of its own.
+///
+/// # Errors
+/// 403 in Compute's words, naming every resource that is short.
+pub fn take(tx: &Tx<'_>, project: &ProjectId, each: &[(&'static str, i64, i64)]) -> Result<()> {
     let mut over = Vec::new();
-    for (resource, one, default) in each {
-        if let Err(o) = quota::take(tx, project, resource, one.saturating_mul(count), default)? {
+    for (resource, n, default) in each {
+        if let Err(o) = quota::take(tx, project, resource, *n, *default)? {
             over.push(o);
         }
     }
     if over.is_empty() {
-        return Ok(count);
+        return Ok(());
     }
     let list = |f: &dyn Fn(&quota::Over) -> String| over.iter().map(f).collect::<Vec<_>>().join(", ");
     let names = list(&|o| o.resource.to_owned());
@@ -231,6 +239,7 @@ fn row(
         boots: 1,
         boot_kind: BootKind::Soft,
         delete_at: None,
+        intent: Intent::default(),
         host_id: None,
         ownership: 0,
         vm_state: VmState::Building,

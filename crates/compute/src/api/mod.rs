@@ -19,6 +19,7 @@ pub mod interfaces;
 pub mod keypairs;
 pub mod keys;
 pub mod metadata;
+pub mod migrations;
 pub mod quotas;
 pub mod servers;
 pub mod services;

@@ -2,16 +2,17 @@
 
 use super::{at, changeable, filters, next_links, server_id, visible};
 use crate::Compute;
+use crate::limits::Limits;
 use crate::model::{Server, Task, VmState};
 use crate::table::server_list::Key;
-use crate::table::{action, server, server_list};
+use crate::table::{server, server_list};
 use crate::view::{Full, Look, Place, View, brief, gather};
 use api::{Page, Reply, Req};
-use base::{Fault, Kind, Micros, Result};
+use base::{Fault, Kind, Micros, ProjectId, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use store::{log, params, work};
+use store::{Tx, log, params, quota};
 
 pub fn look(req: &Req, place: Place) -> Look {
     Look { minor: req.version.1, admin: req.auth.is_admin(), base: req.base.clone(), place }
@@ -179,25 +180,20 @@ pub async fn update(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     answer(&full, &look)
 }
 
-/// `DELETE /servers/{id}`, and `forceDelete`.
+/// `DELETE /servers/{id}`.
 pub async fn delete(c: Arc<Compute>, req: Req) -> Result<Reply> {
-    let id = server_id(&req)?;
-    remove(&c, &req, id).await?;
+    super::action::remove::delete(&c, &req, server_id(&req)?).await?;
     Ok(Reply::empty(204))
 }
 
-pub async fn remove(c: &Compute, req: &Req, id: base::ServerId) -> Result<()> {
-    let (auth, who) = (req.auth.clone(), req.who());
-    c.db.write(move |tx| {
-        changeable(tx, &auth, id)?;
-        if !server::want_gone(tx, id)? {
-            return Ok(());
-        }
-        action::begin(tx, id, &who, "delete")?;
-        log::audit(tx, &who, "server.delete", &id.to_string())?;
-        work::wake(tx, &id.to_string())
-    })
-    .await
+/// # Errors
+/// 403 when a server of this project may not have so many metadata items.
+pub fn quota_of_metadata(tx: &Tx<'_>, project: &ProjectId, limits: &Limits, items: usize) -> Result<()> {
+    let most = quota::usage(tx, project, "metadata_items", limits.metadata_items)?.max;
+    if most >= 0 && items as u64 > most.unsigned_abs() {
+        return Err(Fault::quota(format!("Maximum number of metadata items exceeds {most}")));
+    }
+    Ok(())
 }
 
 /// Refuses when a server is not in one of `states`, or something is being done to it.
@@ -210,6 +206,9 @@ pub fn must_be(s: &Server, what: &str, states: &[VmState], tasks: &[Option<Task>
     };
     if !states.contains(&s.vm_state) {
         return refuse(format!("vm_state {}", s.vm_state.as_str()));
+    }
+    if s.vm_state == VmState::Error && s.launched_at.is_none() {
+        return Err(Fault::conflict(format!("Cannot '{what}' an instance which has never been active")));
     }
     match s.task_state {
         task if tasks.contains(&task) => Ok(()),

@@ -46,7 +46,7 @@ pub struct Wish {
     pub reservation: bool,
 }
 
-fn invalid(field: &str, why: &str) -> Fault {
+pub fn invalid(field: &str, why: &str) -> Fault {
     Fault::bad_request(format!("Invalid input for field/attribute {field}. {why}"))
 }
 
@@ -90,10 +90,7 @@ pub fn parse(req: &Req, body: &Obj) -> Result<Wish> {
         disk_config: disk_config(&o)?.unwrap_or_else(|| "MANUAL".into()),
         access_ipv4: access_ip(&o, "accessIPv4", false)?.unwrap_or_default(),
         access_ipv6: access_ip(&o, "accessIPv6", true)?.unwrap_or_default(),
-        admin_pass: match o.opt_str("adminPass", 255)? {
-            Some(pass) => pass,
-            None => Alphanumeric.sample_string(&mut rand::rng(), 12),
-        },
+        admin_pass: admin_pass(Some(&o))?,
         min_count,
         max_count,
         reservation: o.opt_bool("return_reservation_id")?.unwrap_or(false),
@@ -227,7 +224,13 @@ pub fn access_ip(o: &Obj, field: &str, v6: bool) -> Result<Option<String>> {
     }
 }
 
-fn flavor_ref(o: &Obj) -> Result<String> {
+/// The password that was asked for, or a random one.
+pub fn admin_pass(o: Option<&Obj>) -> Result<String> {
+    let asked = o.map(|o| o.opt_str("adminPass", 255)).transpose()?.flatten();
+    Ok(asked.unwrap_or_else(|| Alphanumeric.sample_string(&mut rand::rng(), 12)))
+}
+
+pub fn flavor_ref(o: &Obj) -> Result<String> {
     if let Some(Value::Number(n)) = o.map.get("flavorRef") {
         return Ok(n.to_string());
     }
@@ -385,7 +388,7 @@ fn tag_list(o: &Obj) -> Result<Vec<String>> {
     Ok(tags)
 }
 
-fn user_data(o: &Obj) -> Result<Option<String>> {
+pub fn user_data(o: &Obj) -> Result<Option<String>> {
     let Some(text) = o.opt_str("user_data", USER_DATA_MAX)?.filter(|t| !t.is_empty()) else {
         return Ok(None);
     };

@@ -51,6 +51,17 @@ pub fn begin(tx: &Tx<'_>, server: ServerId, who: &Who, action: &str) -> Result<(
     Ok(())
 }
 
+/// An action that is over as soon as it is asked for.
+pub fn at_once(tx: &Tx<'_>, server: ServerId, who: &Who, action: &str) -> Result<()> {
+    tx.exec(
+        "INSERT INTO server_action (server_id, request_id, action, user_id, project_id, started_at, finished_at,
+           result)
+         VALUES ($1, $2, $3, $4, $5, $6, $6, 'Success') ON CONFLICT DO NOTHING",
+        params![server, &who.request_id, action, &who.user_id, &who.project_id, Micros::now()],
+    )?;
+    Ok(())
+}
+
 /// Ends everything that is under way for a server; `message` says what went wrong, if it did.
 pub fn finish(tx: &Tx<'_>, server: ServerId, message: Option<&str>) -> Result<()> {
     let result = if message.is_some() { "Error" } else { "Success" };

@@ -1,6 +1,6 @@
 //! Servers: rows, and the changes that the API (intent) and the life-cycle (facts) make to them.
 
-use crate::model::{Server, ServerFault, Task, VmState};
+use crate::model::{Intent, Server, ServerFault, Size, Task, VmState};
 use base::doc::{BootKind, Power};
 use base::{Fault, HostId, Micros, Result, ServerId};
 use serde::de::DeserializeOwned;
@@ -11,7 +11,8 @@ pub const COLUMNS: &str = "id, project_id, user_id, name, hostname, description,
     disk_bytes, image_id, image, key_name, key, admin_pass, config_drive, disk_config, access_ipv4, access_ipv6,
     availability_zone, reservation_id, launch_index, locked, locked_reason, hints, security_groups, want_power,
     boots, boot_kind, delete_at, host_id, ownership, vm_state, task_state, power_state, progress, fault,
-    launched_at, terminated_at, created_at, updated_at, deleted_at";
+    launched_at, terminated_at, created_at, updated_at, deleted_at, want_paused, want_suspended, rescue, disk_epoch,
+    resize, password, nmi, soft_deleted_at";
 
 fn json<T: DeserializeOwned>(r: &Row<'_>, i: usize) -> Result<T> {
     Ok(serde_json::from_str(&r.get::<String>(i)?)?)
@@ -58,6 +59,16 @@ pub fn read(r: &Row<'_>) -> Result<Server> {
         boots: r.get(28)?,
         boot_kind: if r.get::<String>(29)? == "hard" { BootKind::Hard } else { BootKind::Soft },
         delete_at: r.get(30)?,
+        intent: Intent {
+            paused: r.get(43)?,
+            suspended: r.get(44)?,
+            rescue: opt_json(r, 45)?,
+            epoch: r.get(46)?,
+            resize: opt_json(r, 47)?,
+            password: opt_json(r, 48)?,
+            nmi: r.get(49)?,
+            soft_deleted_at: r.get(50)?,
+        },
         host_id: r.get(31)?,
         ownership: r.get(32)?,
         vm_state: VmState::parse(&r.get::<String>(33)?).ok_or_else(|| unknown("vm_state"))?,
@@ -236,6 +247,36 @@ pub fn want_reboot(tx: &Tx<'_>, id: ServerId, kind: BootKind) -> Result<()> {
     Ok(())
 }
 
+/// Starts the guest once more, politely, because something about it changed.
+pub fn boot_again(tx: &Tx<'_>, id: ServerId) -> Result<()> {
+    let sql = "UPDATE server SET want_power = 'on', boots = boots + 1, boot_kind = 'soft' WHERE id = $1";
+    tx.exec(sql, params![id]).map(drop)
+}
+
+/// Says what is being done to a server.
+pub fn task(tx: &Tx<'_>, id: ServerId, task: Option<Task>) -> Result<()> {
+    let sql = "UPDATE server SET task_state = $2, updated_at = $3 WHERE id = $1";
+    tx.exec(sql, params![id, task.map(Task::as_str), Micros::now()]).map(drop)
+}
+
+/// Gives a server another size.
+pub fn set_size(tx: &Tx<'_>, id: ServerId, size: &Size) -> Result<()> {
+    tx.exec(
+        "UPDATE server SET flavor = $2, flavor_id = $3, vcpus = $4, ram = $5, disk = $6, disk_bytes = $7
+         WHERE id = $1",
+        params![
+            id,
+            serde_json::to_string(&size.flavor)?,
+            &size.flavor.id,
+            size.vcpus,
+            size.ram,
+            size.disk,
+            size.disk_bytes
+        ],
+    )
+    .map(drop)
+}
+
 /// Asks for deletion; false if that was asked before.
 pub fn want_gone(tx: &Tx<'_>, id: ServerId) -> Result<bool> {
     let n = tx.exec(
@@ -271,7 +312,10 @@ pub fn settle(tx: &Tx<'_>, id: ServerId, vm: VmState, power_state: i64) -> Resul
 
 /// The guest went down by itself: that is how it should stay.
 pub fn accept_shutdown(tx: &Tx<'_>, id: ServerId) -> Result<()> {
-    tx.exec("UPDATE server SET want_power = 'off' WHERE id = $1", params![id])?;
+    tx.exec(
+        "UPDATE server SET want_power = 'off', want_paused = 0, want_suspended = 0 WHERE id = $1",
+        params![id],
+    )?;
     Ok(())
 }
 

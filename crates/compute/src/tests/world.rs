@@ -4,7 +4,7 @@ use crate::{Compute, Limits, NoBlobs, agent_service, console_service, register_h
 use api::{Auth, Authority, Gate, Level, Named, Scope};
 use axum::Router;
 use axum::body::Body;
-use base::doc::{Desired, GuestState, GuestStatus, HostFacts, Observed, PortOwner, Power, VERSION};
+use base::doc::{Desired, GuestState, GuestStatus, HostFacts, Observed, PortOwner, VERSION};
 use base::{DomainId, Fault, HostId, ImageId, Micros, PortId, ProjectId, Result, ServerId, UserId};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -315,19 +315,12 @@ impl FakeHost {
     }
     pub fn report(&self) -> Observed {
         let guests = self.document.iter().flat_map(|d| &d.guests).map(|g| {
-            let obey = match g.power {
-                Power::On => (GuestState::Running, g.boots, ""),
-                Power::Off => (GuestState::Stopped, g.boots, ""),
-            };
-            let (state, boots, reason) = *self.plan.get(&g.id).unwrap_or(&obey);
-            GuestStatus {
-                id: g.id,
-                ownership: g.ownership,
-                state,
-                boots,
-                reason: reason.into(),
-                started_at: None,
-                captures: Vec::new(),
+            let obey = GuestStatus::obedient(g);
+            match self.plan.get(&g.id) {
+                None => obey,
+                Some((state, boots, reason)) => {
+                    GuestStatus { state: *state, boots: *boots, reason: (*reason).into(), ..obey }
+                }
             }
         });
         let ports = self.document.iter().flat_map(|d| &d.networks).flat_map(|n| &n.ports);

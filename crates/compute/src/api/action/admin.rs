@@ -1,0 +1,113 @@
+//! What administrators do to a server, and crash dumps.
+
+use super::{accepted, admins_only, exists, intend, no_arguments};
+use crate::Compute;
+use crate::api::servers::must_be;
+use crate::api::visible;
+use crate::model::VmState;
+use crate::table::{action, host, intent};
+use api::{Obj, Reply, Req};
+use base::{Fault, Micros, Result, ServerId};
+use store::{log, params};
+
+/// Says that a server is fine, or is not, and that nothing is being done to it. The life-cycle says so itself
+/// as soon as its host reports a change.
+pub async fn reset_state(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Reply> {
+    admins_only(req, "os-admin-actions:reset_state")?;
+    o.only(&["state"])?;
+    let to = match o.str("state", 10)?.as_str() {
+        "active" => VmState::Active,
+        "error" => VmState::Error,
+        other => {
+            return Err(Fault::bad_request(format!(
+                "Invalid input for field/attribute state. Value: {other}. '{other}' is not one of ['active', 'error']"
+            )));
+        }
+    };
+    let (auth, who) = (req.auth.clone(), req.who());
+    c.db.write(move |tx| {
+        let s = visible(tx, &auth, id)?;
+        tx.exec(
+            "UPDATE server SET vm_state = $2, task_state = NULL, updated_at = $3 WHERE id = $1",
+            params![s.id, to.as_str(), Micros::now()],
+        )?;
+        action::at_once(tx, id, &who, "resetState")?;
+        log::audit(tx, &who, "server.reset_state", &id.to_string())
+    })
+    .await?;
+    Ok(Reply::empty(202))
+}
+
+/// `injectNetworkInfo`, `resetNetwork`: the network is always as the document says, so there is nothing to do.
+pub async fn nothing_to_do(c: &Compute, req: &Req, body: &Obj, id: ServerId, name: &str) -> Result<Reply> {
+    admins_only(
+        req,
+        &format!(
+            "os-admin-actions:{}",
+            if name == "resetNetwork" { "reset_network" } else { "inject_network_info" }
+        ),
+    )?;
+    no_arguments(body, name)?;
+    exists(c, req, id).await.map(accepted)
+}
+
+/// `trigger_crash_dump`, from 2.17: a non-maskable interrupt; what the guest makes of it is its own affair.
+pub async fn crash_dump(c: &Compute, req: &Req, body: &Obj, id: ServerId) -> Result<Reply> {
+    no_arguments(body, "trigger_crash_dump")?;
+    let asked = intend(c, req, id, "trigger_crash_dump", move |tx, s| {
+        let states = [VmState::Active, VmState::Paused, VmState::Rescued, VmState::Resized, VmState::Error];
+        must_be(s, "trigger_crash_dump", &states, &[None])?;
+        intent::interrupt(tx, id)
+    });
+    asked.await.map(accepted)
+}
+
+/// `evacuate`: from a host that failed to another one. Disks do not move between hosts yet.
+pub async fn evacuate(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Reply> {
+    admins_only(req, "os-evacuate")?;
+    o.only(&["host", "onSharedStorage", "adminPass", "force"])?;
+    let (auth, wanted) = (req.auth.clone(), o.opt_str("host", 255)?);
+    c.db.read(move |tx| {
+        let s = visible(tx, &auth, id)?;
+        if let Some(name) = &wanted
+            && host::by_name(tx, name)?.is_none()
+        {
+            return Err(Fault::not_found(format!("Compute host {name} not found.")));
+        }
+        let up = s.host_id.map(|h| host::by_id(tx, h)).transpose()?.flatten().is_some_and(|h| !h.silent());
+        if up {
+            return Err(Fault::bad_request(format!(
+                "Compute service of the host of instance {id} is still in use. Only servers of a host that is down \
+                 are evacuated."
+            )));
+        }
+        Err(Fault::bad_request(
+            "No valid host was found. The server's disk is on the host that is down; it starts again when the host \
+             comes back.",
+        ))
+    })
+    .await
+}
+
+/// `os-migrateLive`: to another host without stopping. Disks do not move between hosts yet.
+pub async fn migrate_live(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Reply> {
+    admins_only(req, "os-migrate-server:migrate_live")?;
+    o.only(&["host", "block_migration", "disk_over_commit", "force"])?;
+    let (auth, wanted) = (req.auth.clone(), o.opt_str("host", 255)?);
+    c.db.read(move |tx| {
+        let s = visible(tx, &auth, id)?;
+        must_be(&s, "os-migrateLive", &[VmState::Active, VmState::Paused], &[None])?;
+        match wanted.map(|name| Ok::<_, Fault>((host::by_name(tx, &name)?, name))).transpose()? {
+            Some((None, name)) => {
+                Err(Fault::bad_request(format!("Compute host {name} could not be found.")))
+            }
+            Some((Some(h), name)) if Some(h.id) == s.host_id => Err(Fault::bad_request(format!(
+                "Unable to migrate instance ({id}) to current host ({name})."
+            ))),
+            _ => Err(Fault::bad_request(
+                "No valid host was found. The server's disk is on its host, and disks do not move between hosts yet.",
+            )),
+        }
+    })
+    .await
+}

@@ -1,0 +1,190 @@
+//! The life-cycle of a server.
+//!
+//! ```text
+//!                        no host fits, or it cannot be made
+//!              ┌────────────────────────────────────────────▶ Failed
+//!              │                    ▲                           │
+//!  Scheduling ─┴─ room claimed ─▶ Building ─ guest seen ─▶ Settled ⇄ Stopping, Starting, Rebooting, Pausing,
+//!      │                            │                        │  ▲    Suspending, Resuming, Rescuing, Rebuilding
+//!      │                            │   resize asked: Choosing  └── Reverting
+//!      │                            │        └─ room claimed ─▶ Moving ─▶ Settled (until confirmed or reverted)
+//!      │                            │   deletion with a reclaim interval: Reclaiming ─ restored ─▶ Settled
+//!      └──────── delete asked, from any state: wins over everything
+//!                                   ▼
+//!                    Deleting ─ the host says the guest is gone ─▶ (no row)
+//! ```
+//! The API writes intent (`want_power`, `boots`, [`crate::model::Intent`], `delete_at`; the host's document
+//! shows it) and wakes. A step reads the server anew, compares intent with what its host reported, and
+//! writes facts in the same transaction as the move. No step acts on the world: the document does, so steps
+//! may run twice. One file each: [`place`] (a new server), [`power`] (what a guest is doing), [`resize`],
+//! [`depart`] (the end).
+
+pub mod depart;
+mod place;
+mod power;
+pub mod resize;
+
+use crate::model::{Server, Stage};
+use crate::placing;
+use crate::planner::{Ask, Room};
+use crate::table::guest::Seen as Guest;
+use crate::table::host::Host;
+use crate::table::{guest, host, server};
+use base::{Fault, HostId, Result, ServerId};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use store::work::{Life, Step};
+use store::{Db, Tx};
+
+/// Where a server is in its life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// No host yet.
+    Scheduling,
+    /// A host has it in its document and makes it.
+    Building,
+    /// As wanted, nothing under way.
+    Settled,
+    Stopping,
+    Starting,
+    Rebooting,
+    Pausing,
+    Suspending,
+    /// Out of a pause or suspension.
+    Resuming,
+    /// To its rescue disk, or back from it.
+    Rescuing,
+    Rebuilding,
+    /// Something small inside the guest: a password, a crash dump.
+    Working,
+    /// A resize or migration that has no room yet.
+    Choosing,
+    /// It is being started in another size or place.
+    Moving,
+    /// It is being started as it was before a resize.
+    Reverting,
+    /// Deleted so that it can be restored, until the reclaim interval has passed.
+    Reclaiming,
+    /// Out of its host's document since `generation`.
+    Deleting {
+        generation: u64,
+    },
+    /// It never ran and never will; only deletion is left.
+    Failed,
+}
+
+/// A failure that the agent reports for this long is final. It has tried about five times by then.
+const FAILED_FOR: Duration = Duration::from_secs(20);
+/// Reports wake a server; this is how often its reason is looked at besides.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The life-cycle, for the work engine.
+#[derive(Clone)]
+pub struct ServerLife {
+    db: Db,
+    /// How long a deleted server can be restored; zero: not at all.
+    reclaim: Duration,
+}
+
+impl ServerLife {
+    pub(crate) fn new(db: Db, reclaim: Duration) -> Self {
+        ServerLife { db, reclaim }
+    }
+}
+
+/// Everything that a step looks at, in one view of the data.
+pub struct Seen {
+    server: Server,
+    host: Option<Host>,
+    guest: Option<Guest>,
+    /// All hosts, while one is being chosen.
+    hosts: Vec<Room>,
+    /// What is asked of them.
+    ask: Option<Ask>,
+    /// The hosts that servers can move between, while one is being moved.
+    movable: Vec<HostId>,
+    ports_down: bool,
+}
+
+impl Life for ServerLife {
+    const KIND: &'static str = "server";
+    type State = State;
+
+    async fn step(&self, id: &str, state: &State) -> Result<Step<State>> {
+        let (id, at) = (id.parse::<ServerId>().map_err(Fault::internal)?, state.clone());
+        let Some(seen) = self.db.read(move |tx| look(tx, id, &at)).await? else { return Ok(Step::gone()) };
+        Ok(match state {
+            State::Deleting { generation } => depart::deleting(&seen, *generation),
+            _ if seen.server.delete_at.is_some() => depart::depart(&seen),
+            State::Scheduling => place::schedule(seen),
+            State::Building => place::building(&seen),
+            State::Failed => Step::rest(State::Failed),
+            State::Reclaiming if seen.server.intent.soft_deleted_at.is_some() => {
+                depart::reclaiming(&seen, self.reclaim)
+            }
+            _ => resize::step(state, &seen).unwrap_or_else(|| power::follow(state, &seen)),
+        })
+    }
+
+    fn budget(state: &State) -> Option<Duration> {
+        Some(Duration::from_secs(match state {
+            State::Scheduling | State::Choosing => 30,
+            // An image may have to come over a slow link first.
+            State::Building | State::Rebuilding | State::Rescuing => 900,
+            // The disk is copied before.
+            State::Moving | State::Reverting => 1800,
+            // The agent gives a guest a minute to power down by itself.
+            State::Stopping | State::Rebooting | State::Deleting { .. } => 180,
+            State::Starting | State::Pausing | State::Working => 120,
+            // The guest's memory goes to the disk, or comes from there.
+            State::Suspending | State::Resuming => 300,
+            State::Settled | State::Reclaiming | State::Failed => return None,
+        }))
+    }
+}
+
+fn look(tx: &Tx<'_>, id: ServerId, state: &State) -> Result<Option<Seen>> {
+    let Some(server) = server::any(tx, id)? else { return Ok(None) };
+    let (mut host, mut guest, mut hosts, mut movable) = (None, None, Vec::new(), Vec::new());
+    let (mut ask, mut ports_down) = (None, false);
+    if let Some(h) = server.host_id {
+        host = host::by_id(tx, h)?;
+        guest = guest::one(tx, h, id)?;
+    }
+    match state {
+        State::Scheduling => {
+            hosts = host::rooms(tx)?;
+            ask = Some(placing::ask(tx, &server, &hosts)?);
+        }
+        State::Building if guest.is_some() => {
+            ports_down = network::for_compute::interfaces(tx, id)?.iter().any(|i| !i.active);
+        }
+        _ => {
+            if let Some(r) = server.intent.resize.as_ref().filter(|r| r.stage == Stage::Asked) {
+                hosts = host::rooms(tx)?;
+                ask = Some(placing::ask(tx, &resize::resized(&server, r), &hosts)?);
+                movable = resize::movable(tx)?;
+            }
+        }
+    }
+    Ok(Some(Seen { server, host, guest, hosts, ask, movable, ports_down }))
+}
+
+impl Seen {
+    /// The host's report of the guest, if it is about the guest that the host owns now.
+    fn ours(&self) -> Option<&Guest> {
+        self.guest.as_ref().filter(|g| g.status.ownership == self.server.ownership)
+    }
+    /// What we wait for, with the host's own words or its silence.
+    fn why(&self, what: &str) -> String {
+        let Some(host) = &self.host else { return format!("{what}; its host is not known any more") };
+        if host.silent() {
+            let since = if host.seen_at.0 == 0 { "it joined".into() } else { host.seen_at.seconds_z() };
+            return format!("{what}; the host {} has been silent since {since}", host.name);
+        }
+        match self.ours().map(|g| &g.status).filter(|g| !g.reason.is_empty()) {
+            Some(g) => format!("{what}; the host {} says: {}", host.name, g.reason),
+            None => format!("{what} (host {})", host.name),
+        }
+    }
+}

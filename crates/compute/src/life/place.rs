@@ -1,0 +1,87 @@
+//! Finding a host for a new server, and having it made there.
+
+use super::power::follow;
+use super::{FAILED_FOR, LOOK, Seen, State};
+use crate::placing;
+use crate::planner::{Ask, Plan, Room, plan};
+use crate::table::{action, server};
+use base::doc::GuestState;
+use base::{Fault, HostId, Micros, Result, ServerId};
+use std::time::Duration;
+use store::Tx;
+use store::log::{Level, event};
+use store::work::Step;
+
+/// A guest that runs while its ports stay unplugged is taken as built after this.
+const PORTS_FOR: Duration = Duration::from_secs(30);
+/// After a region's start its hosts need a moment to report; a new server waits that long for them.
+const HOSTS_FOR: Duration = Duration::from_secs(20);
+
+pub fn schedule(seen: Seen) -> Step<State> {
+    let s = &seen.server;
+    let Some(ask) = seen.ask else { return Step::wait(LOOK, "nothing was asked of the hosts") };
+    let (id, created) = (s.id, s.created_at);
+    match plan(&seen.hosts, &ask) {
+        Plan::Nowhere(why) if Micros::now().since(created) < HOSTS_FOR && may_yet_fit(&seen.hosts, &ask) => {
+            Step::wait(Duration::from_millis(500), format!("{why} Waiting a moment for the silent ones."))
+        }
+        Plan::Nowhere(why) => {
+            tracing::info!(server = %id, why, "no host for a server");
+            failed(id, why)
+        }
+        Plan::Try(order) => Step::go(State::Building).also(move |tx| {
+            tracing::debug!(server = %id, waited_ms = Micros::now().since(created).as_millis() as u64, "placing");
+            claim_first(tx, id, &order, &ask)
+        }),
+    }
+}
+
+/// Whether a silent host would fit, or might: one that never reported has not said what it has.
+pub fn may_yet_fit(rooms: &[Room], ask: &Ask) -> bool {
+    let silent = rooms.iter().filter(|r| r.silent && r.enabled);
+    let awake: Vec<Room> = silent.map(|r| Room { silent: false, ..r.clone() }).collect();
+    awake.iter().any(|r| r.vcpus == 0) || matches!(plan(&awake, ask), Plan::Try(_))
+}
+
+/// Claims the first host of the plan that still has the room and suits the server's group.
+fn claim_first(tx: &Tx<'_>, id: ServerId, order: &[HostId], ask: &Ask) -> Result<()> {
+    let Some(h) = placing::claim(tx, id, order, ask)? else {
+        return Err(Fault::unavailable(
+            "Every host of the plan was filled by others meanwhile; planning again.",
+        ));
+    };
+    server::place(tx, id, h)?;
+    network::for_compute::bind(tx, id, Some(h))?;
+    store::host::touch(tx, h)
+}
+
+fn failed(id: ServerId, why: String) -> Step<State> {
+    Step::rest(State::Failed).also(move |tx| {
+        server::fail(tx, id, &why)?;
+        action::finish(tx, id, Some(&why))?;
+        event(tx, Level::Error, "server.failed", &id.to_string(), &why)
+    })
+}
+
+pub fn building(seen: &Seen) -> Step<State> {
+    let Some(g) = seen.ours() else {
+        return Step::wait(LOOK, seen.why("waiting for the host to take it over"));
+    };
+    let id = seen.server.id;
+    match g.status.state {
+        GuestState::Preparing => Step::wait(LOOK, seen.why("the host is making the guest")),
+        GuestState::Failed if Micros::now().since(g.since) >= FAILED_FOR => {
+            let host = seen.server.host_id;
+            // Off the document, or the agent would go on trying.
+            failed(id, g.status.reason.clone())
+                .also(move |tx| host.map_or(Ok(()), |h| store::host::touch(tx, h)))
+        }
+        GuestState::Failed => Step::wait(Duration::from_secs(1), seen.why("the guest could not be made yet")),
+        _ if seen.ports_down && Micros::now().since(g.since) < PORTS_FOR => {
+            Step::wait(Duration::from_millis(250), seen.why("its ports are not plugged yet"))
+        }
+        GuestState::Running | GuestState::Paused | GuestState::Stopped | GuestState::Suspended => {
+            follow(&State::Building, seen)
+        }
+    }
+}
