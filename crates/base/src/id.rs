@@ -59,6 +59,7 @@ uuid_id! {
     ImageId,
     NetworkId, SubnetId, PortId, RouterId, FloatingIpId, SecurityGroupId, SecurityGroupRuleId,
     QosPolicyId, QosRuleId, PortForwardingId,
+    SubnetPoolId, AddressScopeId, AddressGroupId, RbacPolicyId,
     /// A computer that runs guests.
     HostId,
 }

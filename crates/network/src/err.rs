@@ -20,6 +20,11 @@ missing! {
     no_group "SecurityGroupNotFound" "Security group",
     no_rule "SecurityGroupRuleNotFound" "Security group rule",
     no_agent "AgentNotFound" "Agent",
+    no_rbac "RbacPolicyNotFound" "RBAC policy",
+    no_scope "AddressScopeNotFound" "Address scope",
+    no_pool "SubnetPoolNotFound" "Subnet pool",
+    no_addresses "AddressGroupNotFound" "Address group",
+    no_template "DefaultSecurityGroupRuleNotFound" "Default Security Group rule",
     no_extension "ExtensionNotFound" "Extension with alias",
 }
 

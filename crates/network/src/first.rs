@@ -4,14 +4,15 @@ use crate::act::{self, Caller, router::Outside};
 use crate::table;
 use base::{Fault, ProjectId, Result};
 use ipnet::IpNet;
-use store::Tx;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use store::{Tx, params};
 
 /// Makes the first networks, once. `nat` is the host's own address on the external network with its
 /// prefix length, such as 172.24.4.1/24. Doing it again changes nothing, also where people have deleted
 /// or renamed what was made.
 pub fn first_start(tx: &Tx<'_>, admin: &ProjectId, demo: &ProjectId, nat: IpNet) -> Result<()> {
-    let mark = "INSERT INTO setting (name, value) VALUES ('network-first-start', 'done') ON CONFLICT (name) DO NOTHING";
-    if tx.exec(mark, &[])? == 0 {
+    first_pools(tx, admin)?;
+    if !once(tx, "network-first-start")? {
         return Ok(());
     }
     let (by_admin, by_demo) = (caller(admin, true), caller(demo, false));
@@ -38,6 +39,46 @@ pub fn first_start(tx: &Tx<'_>, admin: &ProjectId, demo: &ProjectId, nat: IpNet)
     act::router::set_gateway(tx, &by_demo, &mut router, &way)?;
     table::router::update(tx, &router)?;
     act::router::add_subnet(tx, &by_demo, &router, inside.id)?;
+    Ok(())
+}
+
+/// True the first time.
+fn once(tx: &Tx<'_>, mark: &str) -> Result<bool> {
+    let sql = "INSERT INTO setting (name, value) VALUES ($1, 'done') ON CONFLICT (name) DO NOTHING";
+    Ok(tx.exec(sql, params![mark])? == 1)
+}
+
+/// The default pools, from which projects get networks by themselves: half of 10.0.0.0/8, and a prefix
+/// of unique local addresses with random digits (RFC 4193, 3.2).
+fn first_pools(tx: &Tx<'_>, admin: &ProjectId) -> Result<()> {
+    if !once(tx, "network-first-pools")? {
+        return Ok(());
+    }
+    let [a, b, c, d, e]: [u8; 5] = rand::random();
+    let unique = Ipv6Addr::from([0xfd, a, b, c, d, e, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let pools: [(&str, IpNet, u8, u8); 2] = [
+        ("default-v4", IpNet::new_assert(Ipv4Addr::new(10, 128, 0, 0).into(), 9), 16, 24),
+        ("default-v6", IpNet::new_assert(unique.into(), 48), 56, 64),
+    ];
+    for (name, prefix, least, usual) in pools {
+        if table::pool::default_of(tx, prefix.addr().is_ipv6())?.is_some() {
+            continue;
+        }
+        let new = act::pool::New {
+            project: admin.clone(),
+            name: name.into(),
+            description: "Networks that projects get by themselves".into(),
+            prefixes: vec![prefix],
+            default_len: Some(usual),
+            min_len: Some(least),
+            max_len: None,
+            quota: None,
+            scope: None,
+            is_default: true,
+            shared: true,
+        };
+        act::pool::create(tx, &caller(admin, true), new)?;
+    }
     Ok(())
 }
 

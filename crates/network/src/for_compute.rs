@@ -15,7 +15,9 @@ use store::{Sql, Tx, params};
 pub enum Nics {
     /// `networks: "none"`.
     None,
-    /// Nothing said, or `"auto"`: the project's only network, or the only shared one.
+    /// Nothing said: the project's only network, or the only shared one, or none.
+    Default,
+    /// `"auto"`: the same, and where there is none, the one that a project gets by itself.
     Auto,
     These(Vec<Nic>),
 }
@@ -55,6 +57,7 @@ pub fn allocate(
     let caller = Caller { project: project.clone(), admin: is_admin };
     let nics = match nics {
         Nics::None => return Ok(Vec::new()),
+        Nics::Default => only_network(tx, project)?,
         Nics::Auto => auto(tx, project)?,
         Nics::These(list) => list.clone(),
     };
@@ -76,15 +79,36 @@ pub fn allocate(
     Ok(ports)
 }
 
+/// One NIC on the project's only network, or on the one that is made for it.
 fn auto(tx: &Tx<'_>, project: &ProjectId) -> Result<Vec<Nic>> {
+    let found = only_network(tx, project)?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let made = act::topology::ensure(tx, project).map_err(|f| match f.kind {
+        Kind::Conflict => Fault::bad_request(format!(
+            "Unable to automatically allocate a network for project {project}: {}",
+            f.message
+        )),
+        _ => f,
+    })?;
+    Ok(vec![Nic { network: Some(made), ..Nic::default() }])
+}
+
+fn only_network(tx: &Tx<'_>, project: &ProjectId) -> Result<Vec<Nic>> {
     let mut networks = tx.rows(
         "SELECT id FROM network WHERE project_id = $1 AND external = 0 ORDER BY created_at LIMIT 2",
         params![project],
         |r| r.get::<NetworkId>(0),
     )?;
     if networks.is_empty() {
-        let shared = "SELECT id FROM network WHERE shared = 1 AND external = 0 ORDER BY created_at LIMIT 2";
-        networks = tx.rows(shared, &[], |r| r.get(0))?;
+        networks = tx.rows(
+            "SELECT id FROM network WHERE external = 0 AND id IN
+             (SELECT object_id FROM rbac_policy WHERE object_type = 'network' AND action = 'access_as_shared'
+              AND target IN ('*', $1)) ORDER BY created_at LIMIT 2",
+            params![project],
+            |r| r.get(0),
+        )?;
     }
     if networks.len() > 1 {
         return Err(Fault::conflict(
@@ -174,7 +198,8 @@ fn new_port(
 }
 
 fn check_usable(tx: &Tx<'_>, caller: &Caller, network: &Network) -> Result<()> {
-    if network.external && !network.shared && !caller.owns(&network.std.project) {
+    let shared = || act::rbac::uses(tx, caller, &network.id.to_string(), &network.std.project);
+    if network.external && !shared()? {
         return Err(Fault::forbidden(format!(
             "It is not allowed to create an interface on external network {}.",
             network.id

@@ -11,7 +11,7 @@
 use crate::model::{self, Port};
 use crate::{act, plan, table};
 use base::doc::{self, PortOwner, Remote};
-use base::{Fault, HostId, NetworkId, PortId, Result, RouterId, SecurityGroupId};
+use base::{AddressGroupId, Fault, HostId, NetworkId, PortId, Result, RouterId, SecurityGroupId};
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -264,22 +264,37 @@ fn groups(tx: &Tx<'_>, host: HostId, ports: &[Port]) -> Result<Vec<doc::Security
     let rules = table::group::rules_of(tx, &local.iter().copied().collect::<Vec<_>>())?;
     let peers: BTreeSet<SecurityGroupId> = rules.iter().filter_map(|r| r.remote_group).collect();
     let members = members(tx, &peers)?;
+    let named: Vec<AddressGroupId> = rules.iter().filter_map(|r| r.remote_addresses).collect();
+    let addresses = table::addresses::of(tx, &named)?;
     let all: Vec<SecurityGroupId> = local.union(&peers).copied().collect();
     let doc = |g: model::Group| doc::SecurityGroup {
         id: g.id,
         stateful: g.stateful,
-        rules: rules.iter().filter(|r| r.group == g.id).map(rule_doc).collect(),
+        rules: rules.iter().filter(|r| r.group == g.id).flat_map(|r| rule_docs(r, &addresses)).collect(),
         members: members.get(&g.id).map(|m| m.iter().copied().collect()).unwrap_or_default(),
     };
     Ok(table::group::by_ids(tx, &all)?.into_iter().map(doc).collect())
 }
 
-fn rule_doc(r: &model::Rule) -> doc::SecurityRule {
-    let remote = match (r.remote_group, r.masked_prefix()) {
+/// A rule as hosts know it: one about an address group becomes one for each of its prefixes (merged),
+/// so that an empty group lets nobody through and hosts need not know of address groups.
+fn rule_docs(r: &model::Rule, addresses: &HashMap<AddressGroupId, Vec<IpNet>>) -> Vec<doc::SecurityRule> {
+    let Some(group) = r.remote_addresses else { return vec![rule_doc(r, remote(r))] };
+    let alike = |n: &&IpNet| n.addr().is_ipv6() == r.v6;
+    let prefixes = addresses.get(&group).into_iter().flatten().filter(alike).copied().collect();
+    let one = |p: IpNet| rule_doc(r, if p.prefix_len() == 0 { Remote::Any } else { Remote::Prefix(p) });
+    IpNet::aggregate(&prefixes).into_iter().map(one).collect()
+}
+
+fn remote(r: &model::Rule) -> Remote {
+    match (r.remote_group, r.masked_prefix()) {
         (Some(g), _) => Remote::Group(g),
         (None, Some(p)) if p.prefix_len() > 0 => Remote::Prefix(p),
         _ => Remote::Any,
-    };
+    }
+}
+
+fn rule_doc(r: &model::Rule, remote: Remote) -> doc::SecurityRule {
     doc::SecurityRule {
         direction: if r.ingress { doc::Direction::Ingress } else { doc::Direction::Egress },
         ip_version: if r.v6 { 6 } else { 4 },

@@ -6,8 +6,8 @@ pub mod qos;
 
 use base::doc::{DhcpOption, PortAddress, Route, Uplink};
 use base::{
-    Fault, FloatingIpId, HostId, Micros, NetworkId, PortId, ProjectId, Result, RouterId, SecurityGroupId,
-    SecurityGroupRuleId, SubnetId,
+    AddressGroupId, AddressScopeId, Fault, FloatingIpId, HostId, Micros, NetworkId, PortId, ProjectId,
+    RbacPolicyId, Result, RouterId, SecurityGroupId, SecurityGroupRuleId, SubnetId, SubnetPoolId,
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -68,6 +68,7 @@ pub struct Network {
     pub uplink: Option<Uplink>,
     pub port_security: bool,
     pub dns_domain: String,
+    pub az_hints: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -84,6 +85,8 @@ pub struct Subnet {
     pub dns: Vec<IpAddr>,
     pub routes: Vec<Route>,
     pub service_types: Vec<String>,
+    /// Where its prefix comes from.
+    pub pool: Option<SubnetPoolId>,
 }
 
 impl Subnet {
@@ -138,6 +141,7 @@ pub struct Router {
     pub enable_snat: bool,
     pub routes: Vec<Route>,
     pub home: Option<HostId>,
+    pub az_hints: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -174,6 +178,7 @@ pub struct Rule {
     pub max: Option<u16>,
     pub remote_prefix: Option<String>,
     pub remote_group: Option<SecurityGroupId>,
+    pub remote_addresses: Option<AddressGroupId>,
 }
 
 impl Rule {
@@ -181,6 +186,58 @@ impl Rule {
     pub fn masked_prefix(&self) -> Option<IpNet> {
         parse_net(self.remote_prefix.as_deref()?).map(|n| n.trunc())
     }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scope {
+    pub id: AddressScopeId,
+    pub std: Std,
+    pub v6: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubnetPool {
+    pub id: SubnetPoolId,
+    pub std: Std,
+    pub v6: bool,
+    pub is_default: bool,
+    pub default_len: u8,
+    pub min_len: u8,
+    pub max_len: u8,
+    /// Per project: addresses of IPv4, /64 of IPv6.
+    pub quota: Option<i64>,
+    pub scope: Option<AddressScopeId>,
+    /// Merged and sorted.
+    pub prefixes: Vec<IpNet>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct AddressGroup {
+    pub id: AddressGroupId,
+    pub std: Std,
+}
+
+/// Who beside its project may use something.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rbac {
+    pub id: RbacPolicyId,
+    pub std: Std,
+    /// `network`, `subnetpool`, …
+    pub kind: String,
+    pub object: String,
+    pub action: String,
+    /// A project, or `*` for all.
+    pub target: String,
+}
+
+/// A rule that new security groups begin with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Template {
+    pub rule: Rule,
+    /// `remote_group_id` is the new group itself.
+    pub from_itself: bool,
+    pub in_default: bool,
+    pub in_others: bool,
 }
 
 /// Reads `10.0.0.0/24` and also a lone address.

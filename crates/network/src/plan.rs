@@ -158,3 +158,41 @@ pub fn random_mac(random: u64) -> String {
 pub fn host_name(a: IpAddr) -> String {
     format!("host-{}", a.to_string().replace(['.', ':'], "-"))
 }
+
+// ------------------------------------------------------------------------------------ prefixes
+
+/// `have` without `gone`, as prefixes.
+pub fn minus(have: &IpNet, gone: &IpNet) -> Vec<IpNet> {
+    if gone.contains(have) {
+        return Vec::new();
+    }
+    if !have.contains(gone) {
+        return vec![*have];
+    }
+    let halves = have.subnets(have.prefix_len() + 1).into_iter().flatten();
+    halves.flat_map(|half| minus(&half, gone)).collect()
+}
+
+/// The first free prefix of length `len`: of the smallest of `prefixes` that has room, so that large
+/// ones stay whole. `taken` is in order and does not overlap.
+pub fn free_prefix(prefixes: &[IpNet], taken: &[IpNet], len: u8) -> Option<IpNet> {
+    let mut fits: Vec<&IpNet> = prefixes.iter().filter(|p| p.prefix_len() <= len).collect();
+    fits.sort_by_key(|p| std::cmp::Reverse(p.prefix_len()));
+    fits.into_iter().find_map(|p| free_in(p, taken, len))
+}
+
+fn free_in(prefix: &IpNet, taken: &[IpNet], len: u8) -> Option<IpNet> {
+    let step = 1_u128.checked_shl(u32::from(prefix.max_prefix_len() - len))?;
+    let last = num(prefix.broadcast());
+    let mut next = num(prefix.network());
+    for t in taken.iter().filter(|t| prefix.contains(*t)) {
+        if next.checked_add(step - 1)? < num(t.network()) {
+            break;
+        }
+        // The next multiple of the step after what is taken.
+        let after = num(t.broadcast()).checked_add(1)?;
+        next = next.max(after.checked_add(step - 1)? / step * step);
+    }
+    let end = next.checked_add(step - 1)?;
+    if end > last { None } else { IpNet::new(addr(next, prefix), len).ok() }
+}

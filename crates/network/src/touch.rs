@@ -7,13 +7,14 @@
 //! gateway, floating IP ──▶ the home of the router
 //! group   ──▶ rules: hosts with a bound port in it; members: hosts with a bound port in a group that
 //!             names it as a peer
+//! address group ──▶ hosts with a bound port in a group that has a rule about it
 //! ```
 //! Unbound ports are in no document, so what happens to them bothers nobody. Before something goes,
 //! its hosts are asked for; after something came, they are asked for again.
 
 use crate::model::Port;
 use crate::table::fill;
-use base::{HostId, NetworkId, Result, RouterId, SecurityGroupId};
+use base::{AddressGroupId, HostId, NetworkId, Result, RouterId, SecurityGroupId};
 use store::{Sql, Tx, params};
 
 /// Hosts that hold something of these networks.
@@ -120,6 +121,13 @@ pub fn home(tx: &Tx<'_>, router: RouterId) -> Result<()> {
 
 pub fn group(tx: &Tx<'_>, id: SecurityGroupId) -> Result<()> {
     store::host::touch_all(tx, hosts_of_groups(tx, &[id])?)
+}
+
+/// Hosts that filter by rules that name this address group.
+pub fn addresses(tx: &Tx<'_>, id: AddressGroupId) -> Result<()> {
+    let sql = "SELECT DISTINCT group_id FROM security_group_rule WHERE remote_address_group_id = $1";
+    let naming: Vec<SecurityGroupId> = tx.rows(sql, params![id], |r| r.get(0))?;
+    store::host::touch_all(tx, hosts_of_groups(tx, &naming)?)
 }
 
 pub fn ports(tx: &Tx<'_>, ports: &[Port]) -> Result<()> {

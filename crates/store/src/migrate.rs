@@ -12,6 +12,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_compute", include_str!("../../../migrations/0005_compute.sql")),
     ("0007_image_holds", include_str!("../../../migrations/0007_image_holds.sql")),
     ("0007_image_tasks", include_str!("../../../migrations/0007_image_tasks.sql")),
+    ("0008_network_sharing", include_str!("../../../migrations/0008_network_sharing.sql")),
     ("0009_network_services", include_str!("../../../migrations/0009_network_services.sql")),
     ("0010_compute_day", include_str!("../../../migrations/0010_compute_day.sql")),
     ("0011_compute_parts", include_str!("../../../migrations/0011_compute_parts.sql")),

@@ -225,6 +225,10 @@ uuid_ids!(
     QosPolicyId,
     QosRuleId,
     PortForwardingId,
+    SubnetPoolId,
+    AddressScopeId,
+    AddressGroupId,
+    RbacPolicyId,
     HostId
 );
 text_ids!(ProjectId, UserId, RoleId, DomainId, GroupId, FlavorId, ServiceId, EndpointId, RegionId);

@@ -292,7 +292,7 @@ fn nics(req: &Req, o: &Obj, count: i64) -> Result<Nics> {
                 "Invalid input for field/attribute server. 'networks' is a required property",
             ));
         }
-        None => return Ok(Nics::Auto),
+        None => return Ok(Nics::Default),
         Some(Value::String(s)) if at(req, 37) && s == "auto" => return Ok(Nics::Auto),
         Some(Value::String(s)) if at(req, 37) && s == "none" => return Ok(Nics::None),
         Some(Value::Array(list)) => list,
@@ -301,7 +301,7 @@ fn nics(req: &Req, o: &Obj, count: i64) -> Result<Nics> {
         }
     };
     if list.is_empty() {
-        return Ok(Nics::Auto);
+        return Ok(Nics::Default);
     }
     let tagged = (32..=36).contains(&req.version.1) || at(req, 42);
     let mut nics = Vec::new();

@@ -1,9 +1,9 @@
 //! Security groups and rules.
 
-use super::{Caller, give, take};
+use super::{Caller, give, rbac, take};
 use crate::model::{Group, Rule, Std};
 use crate::{err, table, touch};
-use base::{Fault, ProjectId, Result, SecurityGroupId, SecurityGroupRuleId};
+use base::{AddressGroupId, Fault, ProjectId, Result, SecurityGroupId, SecurityGroupRuleId};
 use store::{Tx, params, quota};
 
 /// A rule as asked for, checked in itself.
@@ -19,6 +19,7 @@ pub struct NewRule {
     pub max: Option<u16>,
     pub remote_prefix: Option<String>,
     pub remote_group: Option<SecurityGroupId>,
+    pub remote_addresses: Option<AddressGroupId>,
 }
 
 /// The group `default` of a project, made when it is first needed.
@@ -42,31 +43,23 @@ pub fn default_of(tx: &Tx<'_>, project: &ProjectId) -> Result<SecurityGroupId> {
 }
 
 /// The rules that a new group begins with; answers how many.
-fn first_rules(tx: &Tx<'_>, g: &Group, from_itself: bool) -> Result<i64> {
+fn first_rules(tx: &Tx<'_>, g: &Group, default: bool) -> Result<i64> {
     let mut n = 0;
-    for (ingress, v6) in [(false, false), (false, true), (true, false), (true, true)] {
-        if ingress && !from_itself {
-            continue;
-        }
-        let new = NewRule {
+    for t in table::template::of(tx, default)? {
+        let first = Rule {
+            id: SecurityGroupRuleId::new(),
+            std: Std::new(&g.std.project, "", &t.rule.std.description),
             group: g.id,
-            description: String::new(),
-            ingress,
-            v6,
-            protocol: String::new(),
-            proto: None,
-            min: None,
-            max: None,
-            remote_prefix: None,
-            remote_group: ingress.then_some(g.id),
+            remote_group: if t.from_itself { Some(g.id) } else { t.rule.remote_group },
+            ..t.rule
         };
-        table::group::insert_rule(tx, &rule(&new, &g.std.project))?;
-        n += 1;
+        n += i64::from(table::group::insert_rule(tx, &first)?);
     }
     Ok(n)
 }
 
-fn rule(new: &NewRule, project: &ProjectId) -> Rule {
+/// A new rule of a project.
+pub fn rule(new: &NewRule, project: &ProjectId) -> Rule {
     Rule {
         id: SecurityGroupRuleId::new(),
         std: Std::new(project, "", &new.description),
@@ -79,6 +72,7 @@ fn rule(new: &NewRule, project: &ProjectId) -> Rule {
         max: new.max,
         remote_prefix: new.remote_prefix.clone(),
         remote_group: new.remote_group,
+        remote_addresses: new.remote_addresses,
     }
 }
 
@@ -104,10 +98,12 @@ pub fn create(
     Ok(g)
 }
 
-/// A group that the caller sees.
+/// A group that the caller sees: an own or shared one.
 pub fn visible(tx: &Tx<'_>, caller: &Caller, id: SecurityGroupId) -> Result<Group> {
-    let g = table::group::by_id(tx, id)?.filter(|g| caller.owns(&g.std.project));
-    g.ok_or_else(|| err::no_group(id))
+    match table::group::by_id(tx, id)? {
+        Some(g) if rbac::sees(tx, caller, &id.to_string(), &g.std.project)? => Ok(g),
+        _ => Err(err::no_group(id)),
+    }
 }
 
 /// Refuses groups that the caller does not see; answers them once each.
@@ -117,7 +113,8 @@ pub fn check_all(tx: &Tx<'_>, caller: &Caller, ids: &[SecurityGroupId]) -> Resul
     ids.dedup();
     let found = table::group::by_ids(tx, &ids)?;
     for id in &ids {
-        if !found.iter().any(|g| g.id == *id && caller.owns(&g.std.project)) {
+        let Some(g) = found.iter().find(|g| g.id == *id) else { return Err(err::no_group(id)) };
+        if !rbac::sees(tx, caller, &id.to_string(), &g.std.project)? {
             return Err(err::no_group(id));
         }
     }
@@ -151,18 +148,32 @@ pub fn delete(tx: &Tx<'_>, caller: &Caller, g: &Group) -> Result<()> {
     }
     let rules = tx.exec("DELETE FROM security_group_rule WHERE group_id = $1", params![g.id])?;
     give(tx, &g.std.project, "security_group_rule", usize::try_from(rules).unwrap_or(0))?;
+    rbac::forget(tx, &g.id.to_string())?;
     table::delete(tx, "security_group", &g.id.to_string())
         .map_err(err::still_used("SecurityGroupInUse", format!("Security Group {} in use.", g.id)))
         .map(drop)
 }
 
-pub fn create_rule(tx: &Tx<'_>, caller: &Caller, new: &NewRule) -> Result<Rule> {
-    let g = visible(tx, caller, new.group)?;
+/// Refuses peers that the caller does not see; holds the address group, so that it stays.
+pub fn check_remotes(tx: &Tx<'_>, caller: &Caller, new: &NewRule) -> Result<()> {
     if let Some(peer) = new.remote_group {
         visible(tx, caller, peer)?;
     }
+    if let Some(id) = new.remote_addresses {
+        table::hold(tx, "address_group", &id.to_string())?;
+        super::addresses::visible(tx, caller, id)?;
+    }
+    Ok(())
+}
+
+pub fn create_rule(tx: &Tx<'_>, caller: &Caller, new: &NewRule) -> Result<Rule> {
+    let g = visible(tx, caller, new.group)?;
+    if !caller.owns(&g.std.project) {
+        return Err(err::policy("create_security_group_rule"));
+    }
     let r = rule(new, &g.std.project);
     table::bump(tx, "security_group", &g.id.to_string())?;
+    check_remotes(tx, caller, new)?;
     take(tx, &g.std.project, "security_group_rule")?;
     if !table::group::insert_rule(tx, &r)? {
         return Err(err::conflict(

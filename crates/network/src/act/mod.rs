@@ -3,15 +3,20 @@
 
 pub mod acl;
 pub mod address;
+pub mod addresses;
 pub mod fixed;
 pub mod floating;
 pub mod forward;
 pub mod group;
 pub mod network;
+pub mod pool;
 pub mod port;
 pub mod qos;
+pub mod rbac;
 pub mod router;
+pub mod scope;
 pub mod subnet;
+pub mod topology;
 
 use crate::err;
 use base::{ProjectId, Result};
@@ -41,6 +46,8 @@ pub const QUOTAS: &[(&str, i64)] = &[
     ("security_group_rule", 100),
     ("subnetpool", -1),
     ("rbac_policy", 10),
+    ("address_scope", 100),
+    ("address_group", 100),
 ];
 
 pub fn default_quota(resource: &str) -> i64 {

@@ -1,6 +1,6 @@
 //! Networks.
 
-use super::{Caller, give, take};
+use super::{Caller, give, rbac, take};
 use crate::model::{Network, Std};
 use crate::{err, table, touch};
 use base::doc::Uplink;
@@ -31,6 +31,7 @@ pub struct New {
     pub dns_domain: String,
     /// `None`: the project's default policy.
     pub qos: Option<QosPolicyId>,
+    pub az_hints: Vec<String>,
 }
 
 impl New {
@@ -49,14 +50,17 @@ impl New {
             port_security: true,
             dns_domain: String::new(),
             qos: None,
+            az_hints: Vec::new(),
         }
     }
 }
 
-/// A network that the caller sees: an own, shared or external one.
+/// A network that the caller sees: an own one, or one that is shared with or external for the project.
 pub fn visible(tx: &Tx<'_>, caller: &Caller, id: NetworkId) -> Result<Network> {
-    let n = table::network::by_id(tx, id)?.filter(|n| caller.owns(&n.std.project) || n.shared || n.external);
-    n.ok_or_else(|| err::no_network(id))
+    match table::network::by_id(tx, id)? {
+        Some(n) if rbac::sees(tx, caller, &id.to_string(), &n.std.project)? => Ok(n),
+        _ => Err(err::no_network(id)),
+    }
 }
 
 /// Checks an MTU against what the network can carry.
@@ -88,6 +92,7 @@ pub fn create(tx: &Tx<'_>, new: New) -> Result<Network> {
         uplink: new.uplink,
         port_security: new.port_security,
         dns_domain: new.dns_domain,
+        az_hints: new.az_hints,
     };
     if let Some(vni) = new.vni {
         n.vni = vni;
@@ -97,16 +102,27 @@ pub fn create(tx: &Tx<'_>, new: New) -> Result<Network> {
                 format!("Unable to create the network. The tunnel ID {vni} is in use."),
             ));
         }
-        return Ok(n);
+        return open(tx, n);
     }
     for _ in 0..64 {
         n.vni = rand::random_range(1..1 << 24);
         if table::network::insert(tx, &n)? {
-            return Ok(n);
+            return open(tx, n);
         }
     }
     Err(Fault::unavailable("Unable to create the network. No tenant network is available for allocation.")
         .tag("NoNetworkAvailable"))
+}
+
+fn open(tx: &Tx<'_>, n: Network) -> Result<Network> {
+    let (id, owner) = (n.id.to_string(), &n.std.project);
+    if n.shared {
+        rbac::set_for_all(tx, "network", &id, owner, rbac::SHARED, true)?;
+    }
+    if n.external {
+        rbac::set_for_all(tx, "network", &id, owner, rbac::EXTERNAL, true)?;
+    }
+    Ok(n)
 }
 
 /// Refuses a second default external network.
@@ -144,6 +160,7 @@ pub fn delete(tx: &Tx<'_>, n: &Network) -> Result<()> {
             .map_err(err::still_used("NetworkInUse", why.clone()))?;
         give(tx, &s.std.project, "subnet", 1)?;
     }
+    rbac::forget(tx, &n.id.to_string())?;
     table::delete(tx, "network", &n.id.to_string()).map_err(err::still_used("NetworkInUse", why))?;
     give(tx, &n.std.project, "network", 1)?;
     store::host::touch_all(tx, hosts)

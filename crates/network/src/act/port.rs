@@ -1,7 +1,7 @@
 //! Ports.
 
 use super::address::{self, Want};
-use super::{Caller, give, take};
+use super::{Caller, give, rbac, take};
 use crate::model::{Network, Pair, Port, Std};
 use crate::table::qos::Holder;
 use crate::{err, plan, table, touch};
@@ -165,7 +165,7 @@ pub fn host_named(tx: &Tx<'_>, name: &str) -> Result<Option<HostId>> {
 pub fn create(tx: &Tx<'_>, caller: &Caller, new: New) -> Result<Port> {
     let network = super::network::visible(tx, caller, new.network)?;
     if !caller.owns(&network.std.project) {
-        if !network.shared {
+        if !rbac::shared_with(tx, &network.id.to_string(), &caller.project)? {
             return Err(err::policy("create_port"));
         }
         if new.mac.is_some() {

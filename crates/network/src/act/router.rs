@@ -3,12 +3,12 @@
 use super::address::Want;
 use super::subnet::overlap;
 use super::{Caller, give, take};
-use crate::model::{Network, Port, Router, Std, Subnet};
+use crate::model::{Network, Port, Router, Std, Subnet, json};
 use crate::{err, table, touch};
 use base::doc::Route;
 use base::{Fault, HostId, NetworkId, PortId, ProjectId, Result, RouterId, SubnetId};
 use ipnet::IpNet;
-use store::{Tx, params};
+use store::{Sql, Tx, params};
 
 pub const MAX_ROUTES: usize = 30;
 
@@ -41,6 +41,7 @@ pub fn create(
         enable_snat: true,
         routes: Vec::new(),
         home: None,
+        az_hints: Vec::new(),
     };
     table::router::insert(tx, &r)?;
     Ok(r)
@@ -257,7 +258,7 @@ pub fn set_gateway(tx: &Tx<'_>, caller: &Caller, r: &mut Router, want: &Outside)
     check_join(tx, r, &table::subnet::by_ids(tx, &outside)?.iter().collect::<Vec<_>>())?;
     r.gateway_port = Some(p.id);
     if r.home.is_none() {
-        r.home = least_loaded(tx)?;
+        r.home = least_loaded(tx, &r.az_hints)?;
     }
     Ok(())
 }
@@ -299,25 +300,27 @@ pub fn clear_gateway(tx: &Tx<'_>, r: &mut Router) -> Result<()> {
     super::port::remove(tx, &p)
 }
 
-/// The enabled host that is home to the fewest routers.
-fn least_loaded(tx: &Tx<'_>) -> Result<Option<HostId>> {
-    tx.opt(
-        "SELECT h.id FROM host h LEFT JOIN router r ON r.home_host_id = h.id WHERE h.enabled = 1
-         GROUP BY h.id, h.name ORDER BY COUNT(r.id), h.name LIMIT 1",
-        &[],
-        |r| r.get(0),
-    )
+/// The enabled host that is home to the fewest routers; with `zones`, one of those.
+fn least_loaded(tx: &Tx<'_>, zones: &[String]) -> Result<Option<HostId>> {
+    let mut q =
+        Sql::new("SELECT h.id FROM host h LEFT JOIN router r ON r.home_host_id = h.id WHERE h.enabled = 1");
+    if !zones.is_empty() {
+        q.and_in("h.availability_zone", zones);
+    }
+    q.push(" GROUP BY h.id, h.name ORDER BY COUNT(r.id), h.name LIMIT 1");
+    q.opt(tx, |r| r.get(0))
 }
 
 /// Gives a home to routers that have a gateway and no home, because there was no host yet.
 pub fn settle_homes(tx: &Tx<'_>) -> Result<()> {
     let homeless = tx.rows(
-        "SELECT id FROM router WHERE gateway_port_id IS NOT NULL AND home_host_id IS NULL ORDER BY created_at, id",
+        "SELECT id, az_hints FROM router WHERE gateway_port_id IS NOT NULL AND home_host_id IS NULL
+         ORDER BY created_at, id",
         &[],
-        |r| r.get::<RouterId>(0),
+        |r| Ok((r.get::<RouterId>(0)?, json::<Vec<String>>(r, 1)?)),
     )?;
-    for id in homeless {
-        let Some(host) = least_loaded(tx)? else { return Ok(()) };
+    for (id, zones) in homeless {
+        let Some(host) = least_loaded(tx, &zones)? else { continue };
         tx.exec("UPDATE router SET home_host_id = $2 WHERE id = $1", params![id, host])?;
         // The home holds the router's networks from now on, whether it has guests on them or not.
         touch::home(tx, id)?;

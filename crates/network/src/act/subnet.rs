@@ -1,10 +1,10 @@
 //! Subnets.
 
-use super::{Caller, give, take};
+use super::{Caller, give, pool, take};
 use crate::model::{Network, Std, Subnet};
 use crate::{err, plan, table, touch};
 use base::doc::Route;
-use base::{NetworkId, ProjectId, Result, SubnetId};
+use base::{NetworkId, ProjectId, Result, SubnetId, SubnetPoolId};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use store::{Tx, params};
@@ -21,6 +21,13 @@ pub enum Gateway {
     At(IpAddr),
 }
 
+/// Where a subnet's prefix comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cidr {
+    This(IpNet),
+    FromPool(pool::Want),
+}
+
 /// A subnet as asked for.
 #[derive(Debug, Clone)]
 pub struct New {
@@ -28,7 +35,7 @@ pub struct New {
     pub project: ProjectId,
     pub name: String,
     pub description: String,
-    pub cidr: IpNet,
+    pub cidr: Cidr,
     pub gateway: Gateway,
     pub dhcp: bool,
     pub ra_mode: Option<String>,
@@ -46,7 +53,7 @@ impl New {
             project: network.std.project.clone(),
             name: name.to_owned(),
             description: String::new(),
-            cidr,
+            cidr: Cidr::This(cidr),
             gateway: Gateway::Default,
             dhcp: true,
             ra_mode: None,
@@ -64,12 +71,22 @@ pub fn create(tx: &Tx<'_>, caller: &Caller, new: New) -> Result<Subnet> {
     if !caller.owns(&network.std.project) {
         return Err(err::policy("create_subnet"));
     }
-    let s = checked(new)?;
     // The network is held from here on, so that two overlapping subnets cannot come at once. Parents are
     // held before quotas everywhere, so that nobody waits in a circle.
-    table::bump(tx, "network", &s.network.to_string())?;
+    table::bump(tx, "network", &new.network.to_string())?;
+    let (pool, cidr) = match new.cidr {
+        Cidr::This(cidr) => (None, cidr),
+        Cidr::FromPool(want) => {
+            let (pool, cidr) = pool::choose(tx, caller, &new.project, &want)?;
+            (Some(pool), cidr)
+        }
+    };
+    let s = checked(new, cidr, pool.as_ref().map(|p| p.id))?;
     take(tx, &s.std.project, "subnet")?;
-    for other in table::subnet::of_network(tx, s.network)? {
+    let others = table::subnet::of_network(tx, s.network)?;
+    let alike: Vec<&Subnet> = others.iter().filter(|o| o.is_v6() == s.is_v6()).collect();
+    pool::check_affinity(tx, pool.as_ref(), &alike)?;
+    for other in &others {
         if overlap(&other.cidr, &s.cidr) {
             return Err(err::invalid(format!(
                 "Invalid input for operation: Requested subnet with cidr: {} for network: {} overlaps with another subnet ({}).",
@@ -78,6 +95,9 @@ pub fn create(tx: &Tx<'_>, caller: &Caller, new: New) -> Result<Subnet> {
         }
     }
     table::subnet::insert(tx, &s)?;
+    if let Some(pool) = &pool {
+        pool::claim(tx, pool, &s)?;
+    }
     if s.is_auto() {
         address_present_ports(tx, &s)?;
     }
@@ -102,26 +122,25 @@ pub fn overlap(a: &IpNet, b: &IpNet) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
 }
 
-fn checked(new: New) -> Result<Subnet> {
-    let v6 = matches!(new.cidr, IpNet::V6(_));
-    check_cidr(&new.cidr, new.dhcp)?;
-    check_modes(&new, v6)?;
-    let first = plan::addr(plan::usable(&new.cidr).0, &new.cidr);
+fn checked(new: New, cidr: IpNet, pool: Option<SubnetPoolId>) -> Result<Subnet> {
+    check_cidr(&cidr, new.dhcp)?;
+    check_modes(&new, &cidr)?;
+    let first = plan::addr(plan::usable(&cidr).0, &cidr);
     let gateway = match new.gateway {
         Gateway::None => None,
         Gateway::At(a) => Some(a),
         // A single address is for the one port, not for a gateway.
-        Gateway::Default => (new.cidr.prefix_len() < new.cidr.max_prefix_len()).then_some(first),
+        Gateway::Default => (cidr.prefix_len() < cidr.max_prefix_len()).then_some(first),
     };
     let pools = match new.pools {
         Some(p) => p,
-        None => default_pools(&new.cidr, gateway),
+        None => default_pools(&cidr, gateway),
     };
     let s = Subnet {
         id: SubnetId::new(),
         std: Std::new(&new.project, &new.name, &new.description),
         network: new.network,
-        cidr: new.cidr,
+        cidr,
         gateway,
         dhcp: new.dhcp,
         ra_mode: new.ra_mode,
@@ -130,6 +149,7 @@ fn checked(new: New) -> Result<Subnet> {
         dns: new.dns,
         routes: new.routes,
         service_types: new.service_types,
+        pool,
     };
     check(&s)?;
     Ok(s)
@@ -159,12 +179,12 @@ fn check_cidr(cidr: &IpNet, dhcp: bool) -> Result<()> {
     Ok(())
 }
 
-fn check_modes(new: &New, v6: bool) -> Result<()> {
+fn check_modes(new: &New, cidr: &IpNet) -> Result<()> {
     let (ra, address) = (new.ra_mode.as_deref(), new.address_mode.as_deref());
     if ra.is_none() && address.is_none() {
         return Ok(());
     }
-    if !v6 {
+    if cidr.addr().is_ipv4() {
         return Err(err::invalid("ipv6_ra_mode and ipv6_address_mode are not valid when ip_version is 4."));
     }
     if !new.dhcp {
@@ -180,10 +200,10 @@ fn check_modes(new: &New, v6: bool) -> Result<()> {
         )));
     }
     let auto = [ra, address].iter().flatten().any(|m| matches!(*m, "slaac" | "dhcpv6-stateless"));
-    if auto && new.cidr.prefix_len() != 64 {
+    if auto && cidr.prefix_len() != 64 {
         return Err(err::invalid(format!(
             "Invalid input for operation: Invalid CIDR {} for IPv6 address mode. OpenStack uses the EUI-64 address format, which requires the prefix to be /64.",
-            new.cidr
+            cidr
         )));
     }
     Ok(())
@@ -276,7 +296,7 @@ pub fn visible(tx: &Tx<'_>, caller: &Caller, id: SubnetId) -> Result<Subnet> {
         return Ok(s);
     }
     match table::network::by_id(tx, s.network)? {
-        Some(n) if n.shared || caller.owns(&n.std.project) => Ok(s),
+        Some(n) if super::rbac::uses(tx, caller, &n.id.to_string(), &n.std.project)? => Ok(s),
         _ => Err(err::no_subnet(id)),
     }
 }

@@ -43,11 +43,8 @@ impl Noun for Groups {
     const MANY: &'static str = "security_groups";
     const TABLE: &'static str = "security_group";
     const COLS: &'static str = table::group::COLS;
-    const FILTERS: Filters = &[
-        ("name", How::Text("t.name")),
-        ("stateful", How::Bool("t.stateful")),
-        ("shared", How::Always("false")),
-    ];
+    const FILTERS: Filters =
+        &[("name", How::Text("t.name")), ("stateful", How::Bool("t.stateful")), ("shared", How::Shared)];
     type Row = Group;
     type View = View;
     type New = New;
@@ -66,7 +63,7 @@ impl Noun for Groups {
         err::no_group(id)
     }
     fn seen(q: &mut Sql, project: &str) {
-        q.and("t.project_id =", project);
+        table::rbac::seen(q, "security_group", project);
     }
     fn views(tx: &Tx<'_>, caller: &Caller, rows: Vec<Group>) -> Result<Vec<View>> {
         let ids: Vec<String> = rows.iter().map(|g| g.id.to_string()).collect();
@@ -76,13 +73,14 @@ impl Noun for Groups {
             by_group.entry(r.group).or_default().push(r);
         }
         let mut tags = table::tags(tx, &ids)?;
+        let shared = table::rbac::shared(tx, &ids, &caller.project)?;
         let mut out = Vec::new();
         for (g, id) in rows.into_iter().zip(ids) {
             let rules = by_group.remove(&g.id).unwrap_or_default();
             out.push(View {
                 name: g.std.name.clone(),
                 stateful: g.stateful,
-                shared: false,
+                shared: shared.contains(&id),
                 security_group_rules: rule::Rules::views(tx, caller, rules)?,
                 common: Common::new(&g.std, tags.remove(&id)),
                 id,

@@ -18,6 +18,8 @@ pub enum How {
     Int(&'static str),
     /// Something that is the same for every row.
     Always(&'static str),
+    /// `shared`: whether the thing is shared with the asking project.
+    Shared,
     /// A condition of its own.
     With(fn(&mut Sql, &[&str]) -> Result<()>),
 }
@@ -51,6 +53,8 @@ pub struct Plan {
     /// Column and whether it descends; ends with the id.
     sorts: Vec<(&'static str, bool)>,
     pub fields: Vec<String>,
+    /// Who asks, for [`How::Shared`].
+    pub project: String,
 }
 
 fn lookup(own: Filters, name: &str) -> Option<How> {
@@ -84,6 +88,7 @@ impl Plan {
             page,
             reverse: q.bool("page_reverse")?.unwrap_or(false),
             sorts: sorts(q, own)?,
+            project: String::new(),
             fields: q.all("fields").filter(|f| !f.is_empty()).map(str::to_owned).collect(),
         })
     }
@@ -101,7 +106,7 @@ impl Plan {
         visible(&mut q);
         for (how, values) in &self.filters {
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
-            apply(&mut q, *how, &values)?;
+            apply(&mut q, *how, &values, &self.project)?;
         }
         if let Some(marker) = &self.page.marker {
             self.after(tx, table, marker, &mut q)?;
@@ -207,7 +212,11 @@ fn is_number(col: &str) -> bool {
             | "t.updated_at"
             | "t.revision"
             | "t.admin_up"
-            | "t.shared"
+            | "t.default_prefixlen"
+            | "t.min_prefixlen"
+            | "t.max_prefixlen"
+            | "t.in_default"
+            | "t.in_others"
             | "t.external"
             | "t.is_default"
             | "t.mtu"
@@ -222,7 +231,7 @@ fn is_number(col: &str) -> bool {
     )
 }
 
-fn apply(q: &mut Sql, how: How, values: &[&str]) -> Result<()> {
+fn apply(q: &mut Sql, how: How, values: &[&str], project: &str) -> Result<()> {
     match how {
         How::Text(col) => match values {
             [one] => drop(q.and(&format!("{col} ="), *one)),
@@ -237,14 +246,15 @@ fn apply(q: &mut Sql, how: How, values: &[&str]) -> Result<()> {
             q.and_in(col, numbers.collect::<Result<Vec<_>>>()?);
         }
         How::Bool(col) => {
-            let bools = values.iter().map(|v| match v.to_ascii_lowercase().as_str() {
-                "true" | "1" | "yes" | "t" => Ok(1_i64),
-                "false" | "0" | "no" | "f" => Ok(0),
-                _ => Err(err::invalid(format!(
-                    "'{v}' is neither true nor false, so nothing can be filtered by it."
-                ))),
+            q.and_in(col, bools(values)?);
+        }
+        How::Shared => {
+            q.push(" AND (SELECT COUNT(*) FROM rbac_policy r WHERE r.object_id = t.id AND r.action = 'access_as_shared'");
+            q.push(" AND r.target IN ('*', ").bind(project).push("))");
+            q.push(match bools(values)?.as_slice() {
+                [0, ..] => " = 0",
+                _ => " > 0",
             });
-            q.and_in(col, bools.collect::<Result<Vec<_>>>()?);
         }
         How::Always(text) => {
             if !values.iter().any(|v| v.eq_ignore_ascii_case(text)) {
@@ -254,6 +264,15 @@ fn apply(q: &mut Sql, how: How, values: &[&str]) -> Result<()> {
         How::With(f) => f(q, values)?,
     }
     Ok(())
+}
+
+fn bools(values: &[&str]) -> Result<Vec<i64>> {
+    let one = |v: &&str| match v.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "t" => Ok(1_i64),
+        "false" | "0" | "no" | "f" => Ok(0),
+        _ => Err(err::invalid(format!("'{v}' is neither true nor false, so nothing can be filtered by it."))),
+    };
+    values.iter().map(one).collect()
 }
 
 fn time(text: &str) -> Result<Micros> {

@@ -1,6 +1,7 @@
 //! The Network API. One noun a file; what all nouns do alike is in [`noun`], lists in [`list`].
 
 pub mod acl;
+pub mod addresses;
 pub mod agent;
 pub mod extension;
 pub mod fields;
@@ -11,14 +12,20 @@ pub mod list;
 pub mod misc;
 pub mod network;
 pub mod noun;
+pub mod pool;
 pub mod port;
 pub mod qos;
 pub mod qos_rule;
 pub mod quota;
+pub mod rbac;
 pub mod router;
 pub mod rule;
+pub mod scope;
 pub mod subnet;
 pub mod tag;
+pub mod template;
+pub mod topology;
+pub mod zone;
 
 use crate::Network;
 use crate::act::Caller;
@@ -65,20 +72,23 @@ impl Common {
 
 macro_rules! noun {
     ($s:ident $path:literal $n:ty) => {
+        noun!($s $path $n, Rule::MEMBER);
+    };
+    ($s:ident $path:literal $n:ty, $writer:expr) => {
         // Older clients write the format into the address of a list.
         $s.get(concat!("/v2.0/", $path), Rule::READER, noun::list::<$n>);
         $s.get(concat!("/v2.0/", $path, ".json"), Rule::READER, noun::list::<$n>);
-        $s.post(concat!("/v2.0/", $path), Rule::MEMBER, noun::create::<$n>);
-        $s.post(concat!("/v2.0/", $path, ".json"), Rule::MEMBER, noun::create::<$n>);
+        $s.post(concat!("/v2.0/", $path), $writer, noun::create::<$n>);
+        $s.post(concat!("/v2.0/", $path, ".json"), $writer, noun::create::<$n>);
         $s.get(concat!("/v2.0/", $path, "/{id}"), Rule::READER, noun::show::<$n>);
-        $s.put(concat!("/v2.0/", $path, "/{id}"), Rule::MEMBER, noun::update::<$n>);
-        $s.delete(concat!("/v2.0/", $path, "/{id}"), Rule::MEMBER, noun::delete::<$n>);
+        $s.put(concat!("/v2.0/", $path, "/{id}"), $writer, noun::update::<$n>);
+        $s.delete(concat!("/v2.0/", $path, "/{id}"), $writer, noun::delete::<$n>);
         $s.get(concat!("/v2.0/", $path, "/{id}/tags"), Rule::READER, tag::list::<$n>);
-        $s.put(concat!("/v2.0/", $path, "/{id}/tags"), Rule::MEMBER, tag::replace::<$n>);
-        $s.delete(concat!("/v2.0/", $path, "/{id}/tags"), Rule::MEMBER, tag::clear::<$n>);
+        $s.put(concat!("/v2.0/", $path, "/{id}/tags"), $writer, tag::replace::<$n>);
+        $s.delete(concat!("/v2.0/", $path, "/{id}/tags"), $writer, tag::clear::<$n>);
         $s.get(concat!("/v2.0/", $path, "/{id}/tags/{tag}"), Rule::READER, tag::show::<$n>);
-        $s.put(concat!("/v2.0/", $path, "/{id}/tags/{tag}"), Rule::MEMBER, tag::add::<$n>);
-        $s.delete(concat!("/v2.0/", $path, "/{id}/tags/{tag}"), Rule::MEMBER, tag::remove::<$n>);
+        $s.put(concat!("/v2.0/", $path, "/{id}/tags/{tag}"), $writer, tag::add::<$n>);
+        $s.delete(concat!("/v2.0/", $path, "/{id}/tags/{tag}"), $writer, tag::remove::<$n>);
     };
 }
 
@@ -96,10 +106,23 @@ pub fn service() -> Service<Network> {
     noun!(s "security-group-rules" rule::Rules);
     forwardings(&mut s);
     qos_policies(&mut s);
+    noun!(s "rbac-policies" rbac::Policies);
+    noun!(s "address-scopes" scope::Scopes);
+    noun!(s "subnetpools" pool::Pools);
+    noun!(s "address-groups" addresses::AddressGroups);
+    s.put("/v2.0/address-groups/{id}/add_addresses", Rule::MEMBER, addresses::add);
+    s.put("/v2.0/address-groups/{id}/remove_addresses", Rule::MEMBER, addresses::remove);
+    noun!(s "default-security-group-rules" template::Templates, Rule::ADMIN);
+    s.put("/v2.0/subnetpools/{id}/add_prefixes", Rule::MEMBER, pool::add_prefixes);
+    s.put("/v2.0/subnetpools/{id}/remove_prefixes", Rule::MEMBER, pool::remove_prefixes);
+    s.put("/v2.0/subnetpools/{id}/onboard_network_subnets", Rule::MEMBER, pool::onboard);
     s.put("/v2.0/routers/{id}/add_router_interface", Rule::MEMBER, router::add_interface);
     s.put("/v2.0/routers/{id}/remove_router_interface", Rule::MEMBER, router::remove_interface);
     s.put("/v2.0/routers/{id}/add_extraroutes", Rule::MEMBER, router::add_routes);
     s.put("/v2.0/routers/{id}/remove_extraroutes", Rule::MEMBER, router::remove_routes);
+    s.get("/v2.0/auto-allocated-topology/{id}", Rule::READER, topology::show);
+    s.delete("/v2.0/auto-allocated-topology/{id}", Rule::MEMBER, topology::delete);
+    s.get("/v2.0/floatingip_pools", Rule::READER, topology::pools);
     s.get("/v2.0/extensions", Rule::Any, extension::list);
     s.get("/v2.0/extensions/{alias}", Rule::Any, extension::show);
     s.get("/v2.0/agents", Rule::READER, agent::list);

@@ -3,7 +3,7 @@
 use super::list::{Filters, How};
 use super::noun::Noun;
 use super::{Common, fields, qos};
-use crate::act::{self, Caller};
+use crate::act::{self, Caller, rbac};
 use crate::model::{Network, Std};
 use crate::table::qos::Holder;
 use crate::{err, table, touch};
@@ -28,8 +28,8 @@ pub struct View {
     is_default: bool,
     mtu: u32,
     port_security_enabled: bool,
-    availability_zone_hints: [String; 0],
-    availability_zones: [&'static str; 1],
+    availability_zone_hints: Vec<String>,
+    availability_zones: Vec<String>,
     ipv4_address_scope: Option<String>,
     ipv6_address_scope: Option<String>,
     l2_adjacency: bool,
@@ -166,7 +166,7 @@ impl Noun for Networks {
     const FILTERS: Filters = &[
         ("name", How::Text("t.name")),
         ("admin_state_up", How::Bool("t.admin_up")),
-        ("shared", How::Bool("t.shared")),
+        ("shared", How::Shared),
         ("router:external", How::Bool("t.external")),
         ("is_default", How::Bool("t.is_default")),
         ("mtu", How::Int("t.mtu")),
@@ -197,7 +197,7 @@ impl Noun for Networks {
         err::no_network(id)
     }
     fn seen(q: &mut Sql, project: &str) {
-        q.push(" AND (t.shared = 1 OR t.external = 1 OR t.project_id = ").bind(project).push(")");
+        table::rbac::seen(q, "network", project);
     }
     fn views(tx: &Tx<'_>, caller: &Caller, rows: Vec<Network>) -> Result<Vec<View>> {
         let ids: Vec<String> = rows.iter().map(|n| n.id.to_string()).collect();
@@ -210,20 +210,23 @@ impl Noun for Networks {
         )?;
         let mut tags = table::tags(tx, &ids)?;
         let policies = table::qos::held(tx, Holder::Network, &ids)?;
+        let shared = table::rbac::shared(tx, &ids, &caller.project)?;
+        let mut scopes = table::scope::of_networks(tx, &ids)?;
+        let zones = super::zone::all(tx)?;
         let view = |(n, id): (Network, String)| View {
             name: n.std.name.clone(),
             admin_state_up: n.admin_up,
             status: "ACTIVE",
             subnets: subnets.remove(&id).unwrap_or_default(),
-            shared: n.shared,
+            shared: shared.contains(&id),
             external: n.external,
             is_default: n.is_default,
             mtu: n.mtu,
             port_security_enabled: n.port_security,
-            availability_zone_hints: [],
-            availability_zones: ["nova"],
-            ipv4_address_scope: None,
-            ipv6_address_scope: None,
+            availability_zone_hints: n.az_hints.clone(),
+            availability_zones: zones.clone(),
+            ipv4_address_scope: scopes.remove(&(id.clone(), false)),
+            ipv6_address_scope: scopes.remove(&(id.clone(), true)),
             l2_adjacency: true,
             qos_policy_id: policies.get(&id).copied(),
             dns_domain: n.dns_domain.clone(),
@@ -251,6 +254,7 @@ impl Noun for Networks {
         new.port_security = o.opt_bool("port_security_enabled")?.unwrap_or(true);
         new.dns_domain = fields::text(o, "dns_domain")?;
         (new.vni, new.uplink) = (vni, uplink);
+        new.az_hints = super::zone::parse(o)?;
         if new.is_default && !new.external {
             return Err(err::invalid("Only an external network can be the default one."));
         }
@@ -260,6 +264,7 @@ impl Noun for Networks {
         if let Some(Uplink::Nic { device }) = &new.uplink {
             nic_free(tx, device)?;
         }
+        super::zone::check(tx, &new.az_hints)?;
         let asked = new.qos;
         let n = act::network::create(tx, new)?;
         match asked {
@@ -340,18 +345,19 @@ fn nic_free(tx: &Tx<'_>, device: &str) -> Result<()> {
 
 /// What stands against making a network private or internal again.
 fn check_switches(tx: &Tx<'_>, before: &Network, n: &Network) -> Result<()> {
-    if before.shared && !n.shared {
-        let others =
-            "SELECT 1 FROM port WHERE network_id = $1 AND project_id <> $2 AND project_id <> '' LIMIT 1";
-        if tx.opt(others, params![n.id, &n.std.project], |_| Ok(()))?.is_some() {
-            return Err(err::conflict(
+    let (id, owner) = (n.id.to_string(), &n.std.project);
+    if before.shared != n.shared {
+        rbac::set_for_all(tx, "network", &id, owner, rbac::SHARED, n.shared).map_err(|f| {
+            if f.tag != Some("RbacPolicyInUse") {
+                return f;
+            }
+            err::conflict(
                 "InvalidSharedSetting",
                 format!(
-                    "Unable to reconfigure sharing settings for network {}. Multiple tenants are using it.",
-                    n.id
+                    "Unable to reconfigure sharing settings for network {id}. Multiple tenants are using it."
                 ),
-            ));
-        }
+            )
+        })?;
     }
     if before.external && !n.external {
         let used = "SELECT 1 FROM port WHERE network_id = $1 AND
@@ -365,6 +371,10 @@ fn check_switches(tx: &Tx<'_>, before: &Network, n: &Network) -> Result<()> {
                 ),
             ));
         }
+        rbac::close_outside(tx, &id)?;
+    }
+    if !before.external && n.external {
+        rbac::set_for_all(tx, "network", &id, owner, rbac::EXTERNAL, true)?;
     }
     if n.is_default && !before.is_default {
         act::network::only_default(tx, n.id)?;

@@ -26,8 +26,8 @@ pub struct View {
     status: &'static str,
     external_gateway_info: Value,
     routes: Value,
-    availability_zone_hints: [String; 0],
-    availability_zones: [&'static str; 1],
+    availability_zone_hints: Vec<String>,
+    availability_zones: Vec<String>,
     flavor_id: Option<String>,
     #[serde(flatten)]
     kind: Option<Kind>,
@@ -66,6 +66,7 @@ pub struct New {
     admin_up: bool,
     gateway: Option<Gateway>,
     routes: Option<Vec<Route>>,
+    az_hints: Vec<String>,
 }
 
 pub struct Change {
@@ -74,6 +75,7 @@ pub struct Change {
     admin_up: Option<bool>,
     gateway: Option<Gateway>,
     routes: Option<Vec<Route>>,
+    az_hints: Option<Vec<String>>,
 }
 
 fn gateway(o: &Obj, caller: &Caller, verb: &str) -> Result<Option<Gateway>> {
@@ -165,6 +167,7 @@ impl Noun for Routers {
     fn views(tx: &Tx<'_>, caller: &Caller, rows: Vec<Router>) -> Result<Vec<View>> {
         let ids: Vec<String> = rows.iter().map(|r| r.id.to_string()).collect();
         let mut tags = table::tags(tx, &ids)?;
+        let zones = super::zone::all(tx)?;
         let ports: Vec<PortId> = rows.iter().filter_map(|r| r.gateway_port).collect();
         let ports = if ports.is_empty() { Vec::new() } else { table::port::find_in(tx, "t.id", ports, "")? };
         let ports: HashMap<PortId, Port> = ports.into_iter().map(|p| (p.id, p)).collect();
@@ -174,8 +177,8 @@ impl Noun for Routers {
             status: "ACTIVE",
             external_gateway_info: gateway_view(&r, r.gateway_port.and_then(|p| ports.get(&p))),
             routes: fields::routes_view(&r.routes),
-            availability_zone_hints: [],
-            availability_zones: ["nova"],
+            availability_zone_hints: r.az_hints.clone(),
+            availability_zones: zones.clone(),
             flavor_id: None,
             kind: caller.admin.then_some(Kind { distributed: false, ha: false }),
             common: Common::new(&r.std, tags.remove(&id)),
@@ -196,10 +199,13 @@ impl Noun for Routers {
             admin_up: o.opt_bool("admin_state_up")?.unwrap_or(true),
             gateway: gateway(o, caller, "create")?,
             routes: fields::routes(o, "routes")?,
+            az_hints: super::zone::parse(o)?,
         })
     }
     fn create(tx: &Tx<'_>, caller: &Caller, n: New) -> Result<Router> {
         let mut r = act::router::create(tx, &n.project, &n.name, &n.description, n.admin_up)?;
+        super::zone::check(tx, &n.az_hints)?;
+        r.az_hints = n.az_hints;
         if n.gateway.is_some() {
             apply(tx, caller, &mut r, n.gateway)?;
         }
@@ -220,6 +226,7 @@ impl Noun for Routers {
             admin_up: o.opt_bool("admin_state_up")?,
             gateway: gateway(o, caller, "update")?,
             routes: if o.is_null("routes") { Some(Vec::new()) } else { fields::routes(o, "routes")? },
+            az_hints: if o.has("availability_zone_hints") { Some(super::zone::parse(o)?) } else { None },
         })
     }
     fn update(tx: &Tx<'_>, caller: &Caller, mut r: Router, c: Change) -> Result<()> {
@@ -227,6 +234,10 @@ impl Noun for Routers {
         r.std.description = c.description.unwrap_or(r.std.description);
         let (everywhere, outside) = (c.admin_up.is_some() || c.routes.is_some(), c.gateway.is_some());
         r.admin_up = c.admin_up.unwrap_or(r.admin_up);
+        if let Some(hints) = c.az_hints {
+            super::zone::check(tx, &hints)?;
+            r.az_hints = hints;
+        }
         apply(tx, caller, &mut r, c.gateway)?;
         if let Some(routes) = c.routes {
             act::router::check_routes(tx, &r, &routes)?;

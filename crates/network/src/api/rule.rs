@@ -7,7 +7,7 @@ use crate::act::{self, Caller, group::NewRule};
 use crate::model::{Rule, Std, parse_net};
 use crate::{err, table};
 use ::api::Obj;
-use base::{Fault, Result, SecurityGroupId};
+use base::{AddressGroupId, Fault, Result, SecurityGroupId};
 use serde::Serialize;
 use serde_json::Value;
 use store::{Row, Sql, Tx};
@@ -26,7 +26,7 @@ pub struct View {
     remote_ip_prefix: Option<String>,
     normalized_cidr: Option<String>,
     remote_group_id: Option<SecurityGroupId>,
-    remote_address_group_id: Option<String>,
+    remote_address_group_id: Option<AddressGroupId>,
     #[serde(flatten)]
     common: Common,
 }
@@ -220,6 +220,55 @@ fn remote_prefix(o: &Obj, v6: bool) -> Result<Option<String>> {
     Ok(Some(net.to_string()))
 }
 
+/// Refuses more than one peer.
+pub fn one_remote() -> Fault {
+    err::bad(
+        "SecurityGroupMultipleRemoteEntites",
+        "Only remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.",
+    )
+}
+
+/// A rule of `group` as a body says it.
+pub fn parse(o: &Obj, group: SecurityGroupId) -> Result<NewRule> {
+    fields::only(o, FIELDS, "POST")?;
+    let direction = o.str("direction", fields::TEXT)?;
+    let ingress = match direction.as_str() {
+        "ingress" => true,
+        "egress" => false,
+        _ => {
+            return Err(err::invalid(format!(
+                "Invalid input for direction. Reason: '{direction}' is not in ['ingress', 'egress']."
+            )));
+        }
+    };
+    let v6 = ethertype(o)?;
+    let (protocol, proto) = protocol(o, v6)?;
+    let (min, max) = ports(o, proto, &protocol)?;
+    let remote_group = group_id(o, "remote_group_id")?;
+    let remote_prefix = remote_prefix(o, v6)?;
+    let remote_addresses = match o.opt_str("remote_address_group_id", fields::TEXT)? {
+        None => None,
+        Some(id) => Some(id.parse::<AddressGroupId>().map_err(|_| err::no_addresses(id))?),
+    };
+    let remotes = [remote_group.is_some(), remote_prefix.is_some(), remote_addresses.is_some()];
+    if remotes.iter().filter(|r| **r).count() > 1 {
+        return Err(one_remote());
+    }
+    Ok(NewRule {
+        group,
+        description: fields::text(o, "description")?,
+        ingress,
+        v6,
+        protocol,
+        proto,
+        min,
+        max,
+        remote_prefix,
+        remote_group,
+        remote_addresses,
+    })
+}
+
 impl Noun for Rules {
     const ONE: &'static str = "security_group_rule";
     const MANY: &'static str = "security_group_rules";
@@ -235,6 +284,7 @@ impl Noun for Rules {
         ("port_range_max", How::Int("t.port_max")),
         ("remote_ip_prefix", How::Text("t.remote_prefix")),
         ("remote_group_id", How::Text("t.remote_group_id")),
+        ("remote_address_group_id", How::Text("t.remote_address_group_id")),
     ];
     type Row = Rule;
     type View = View;
@@ -254,7 +304,9 @@ impl Noun for Rules {
         err::no_rule(id)
     }
     fn seen(q: &mut Sql, project: &str) {
-        q.and("t.project_id =", project);
+        q.push(" AND (t.project_id = ").bind(project).push(" OR ");
+        table::rbac::open_to(q, "t.group_id", "security_group", project);
+        q.push(")");
     }
     fn views(tx: &Tx<'_>, _caller: &Caller, rows: Vec<Rule>) -> Result<Vec<View>> {
         let ids: Vec<String> = rows.iter().map(|r| r.id.to_string()).collect();
@@ -267,7 +319,7 @@ impl Noun for Rules {
             port_range_max: r.max,
             normalized_cidr: r.masked_prefix().map(|n| n.to_string()),
             remote_group_id: r.remote_group,
-            remote_address_group_id: None,
+            remote_address_group_id: r.remote_addresses,
             common: Common::new(&r.std, tags.remove(&id)),
             remote_ip_prefix: r.remote_prefix,
             protocol: Some(r.protocol).filter(|p| !p.is_empty()),
@@ -277,50 +329,17 @@ impl Noun for Rules {
     }
     fn find(tx: &Tx<'_>, caller: &Caller, id: &str) -> Result<Rule> {
         let missing = || err::no_rule(id);
-        let rule = table::group::rule_by_id(tx, id.parse().map_err(|_| missing())?)?;
-        rule.filter(|r| caller.owns(&r.std.project)).ok_or_else(missing)
+        let rule = table::group::rule_by_id(tx, id.parse().map_err(|_| missing())?)?.ok_or_else(missing)?;
+        match act::rbac::sees(tx, caller, &rule.group.to_string(), &rule.std.project)? {
+            true => Ok(rule),
+            false => Err(missing()),
+        }
     }
     fn parse_new(o: &Obj, caller: &Caller) -> Result<NewRule> {
-        fields::only(o, FIELDS, "POST")?;
         fields::project(o, caller)?;
-        let direction = o.str("direction", fields::TEXT)?;
-        let ingress = match direction.as_str() {
-            "ingress" => true,
-            "egress" => false,
-            _ => {
-                return Err(err::invalid(format!(
-                    "Invalid input for direction. Reason: '{direction}' is not in ['ingress', 'egress']."
-                )));
-            }
-        };
-        let v6 = ethertype(o)?;
-        let (protocol, proto) = protocol(o, v6)?;
-        let (min, max) = ports(o, proto, &protocol)?;
-        let remote_group = group_id(o, "remote_group_id")?;
-        let remote_prefix = remote_prefix(o, v6)?;
-        if let Some(id) = o.opt_str("remote_address_group_id", fields::TEXT)? {
-            return Err(Fault::not_found(format!("Address group {id} could not be found."))
-                .tag("AddressGroupNotFound"));
-        }
-        if remote_group.is_some() && remote_prefix.is_some() {
-            return Err(err::bad(
-                "SecurityGroupMultipleRemoteEntites",
-                "Only remote_ip_prefix or remote_group_id may be provided.",
-            ));
-        }
-        Ok(NewRule {
-            group: group_id(o, "security_group_id")?
-                .ok_or_else(|| Fault::bad_request("'security_group_id' is required: whose rule it is."))?,
-            description: fields::text(o, "description")?,
-            ingress,
-            v6,
-            protocol,
-            proto,
-            min,
-            max,
-            remote_prefix,
-            remote_group,
-        })
+        let group = group_id(o, "security_group_id")?
+            .ok_or_else(|| Fault::bad_request("'security_group_id' is required: whose rule it is."))?;
+        parse(o, group)
     }
     fn create(tx: &Tx<'_>, caller: &Caller, new: NewRule) -> Result<Rule> {
         act::group::create_rule(tx, caller, &new)

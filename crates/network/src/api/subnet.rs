@@ -3,12 +3,13 @@
 use super::list::{Filters, How};
 use super::noun::Noun;
 use super::{Common, fields};
-use crate::act::{self, Caller, subnet::Gateway};
+use crate::act::subnet::{Cidr, Gateway};
+use crate::act::{self, Caller, pool};
 use crate::model::{Std, Subnet};
 use crate::{err, table, touch};
 use ::api::Obj;
 use base::doc::Route;
-use base::{Fault, Result};
+use base::{Fault, Result, SubnetPoolId};
 use ipnet::IpNet;
 use serde::Serialize;
 use serde_json::Value;
@@ -32,7 +33,7 @@ pub struct View {
     ipv6_ra_mode: Option<String>,
     ipv6_address_mode: Option<String>,
     service_types: Vec<String>,
-    subnetpool_id: Option<String>,
+    subnetpool_id: Option<SubnetPoolId>,
     #[serde(flatten)]
     common: Common,
 }
@@ -128,13 +129,31 @@ fn mode(o: &Obj, field: &str) -> Result<Option<String>> {
     }
 }
 
-fn cidr(o: &Obj) -> Result<IpNet> {
-    let version = o.int("ip_version", 4, 6)?;
+fn cidr(o: &Obj) -> Result<Cidr> {
+    let v6 =
+        super::scope::is_v6(o)?.ok_or_else(|| Fault::bad_request("'ip_version' is required: 4 or 6."))?;
     let net: Option<IpNet> = fields::opt_parse(o, "cidr", fields::PREFIX)?;
-    if let Some(id) = o.opt_str("subnetpool_id", fields::TEXT)? {
-        return Err(
-            Fault::not_found(format!("Subnet pool {id} could not be found.")).tag("SubnetPoolNotFound")
-        );
+    let pool = match o.opt_str("subnetpool_id", fields::TEXT)? {
+        None => None,
+        Some(id) => Some(id.parse().map_err(|_| err::no_pool(id))?),
+    };
+    let default = o.opt_bool("use_default_subnetpool")?.unwrap_or(false);
+    if default && pool.is_some() {
+        return Err(err::bad(
+            "BadRequest",
+            "Bad subnets request: subnetpool_id and use_default_subnetpool cannot both be specified.",
+        ));
+    }
+    let fits = |n: &IpNet| n.addr().is_ipv6() == v6;
+    if net.as_ref().is_some_and(|n| !fits(n)) {
+        let (version, net) = (if v6 { 6 } else { 4 }, net.map(|n| n.to_string()).unwrap_or_default());
+        return Err(err::invalid(format!(
+            "Invalid input for operation: ip_version {version} does not fit cidr {net}."
+        )));
+    }
+    let len = fields::int(o, "prefixlen", 0, 128)?.and_then(|n| u8::try_from(n).ok());
+    if pool.is_some() || default {
+        return Ok(Cidr::FromPool(pool::Want { pool, v6, cidr: net, len }));
     }
     let net = net.ok_or_else(|| {
         err::bad(
@@ -142,13 +161,7 @@ fn cidr(o: &Obj) -> Result<IpNet> {
             "Bad subnets request: a subnetpool must be specified in the absence of a cidr.",
         )
     })?;
-    let fits = version == if net.addr().is_ipv6() { 6 } else { 4 };
-    if !fits {
-        return Err(err::invalid(format!(
-            "Invalid input for operation: ip_version {version} does not fit cidr {net}."
-        )));
-    }
-    Ok(net)
+    Ok(Cidr::This(net))
 }
 
 impl Noun for Subnets {
@@ -189,8 +202,9 @@ impl Noun for Subnets {
     }
     fn seen(q: &mut Sql, project: &str) {
         q.push(" AND (t.project_id = ").bind(project);
-        q.push(" OR t.network_id IN (SELECT id FROM network WHERE shared = 1 OR project_id = ");
-        q.bind(project).push("))");
+        q.push(" OR t.network_id IN (SELECT id FROM network WHERE project_id = ").bind(project);
+        q.push(") OR (SELECT COUNT(*) FROM rbac_policy r WHERE r.object_id = t.network_id AND r.action = 'access_as_shared'");
+        q.push(" AND r.target IN ('*', ").bind(project).push(")) > 0)");
     }
     fn views(tx: &Tx<'_>, _caller: &Caller, rows: Vec<Subnet>) -> Result<Vec<View>> {
         let ids: Vec<String> = rows.iter().map(|s| s.id.to_string()).collect();
@@ -212,7 +226,7 @@ impl Noun for Subnets {
                 ipv6_ra_mode: s.ra_mode,
                 ipv6_address_mode: s.address_mode,
                 service_types: s.service_types,
-                subnetpool_id: None,
+                subnetpool_id: s.pool,
             }
         };
         Ok(rows.into_iter().map(view).collect())

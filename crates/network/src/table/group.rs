@@ -56,10 +56,10 @@ pub fn update(tx: &Tx<'_>, g: &Group) -> Result<()> {
 
 pub const RULE_COLS: &str = "t.id, t.project_id, '', t.description, t.revision, t.created_at, t.created_at, \
      t.group_id, t.direction, t.ethertype, t.protocol, t.proto, t.port_min, t.port_max, t.remote_prefix, \
-     t.remote_group_id";
+     t.remote_group_id, t.remote_address_group_id";
 
 pub fn read_rule(r: &Row<'_>) -> Result<Rule> {
-    let group: String = r.get(15)?;
+    let (group, addresses): (String, String) = (r.get(15)?, r.get(16)?);
     Ok(Rule {
         id: r.get(0)?,
         std: Std::read(r)?,
@@ -72,6 +72,7 @@ pub fn read_rule(r: &Row<'_>) -> Result<Rule> {
         max: u16::try_from(r.get::<i64>(13)?).ok(),
         remote_prefix: Some(r.get::<String>(14)?).filter(|p| !p.is_empty()),
         remote_group: group.parse().ok(),
+        remote_addresses: addresses.parse().ok(),
     })
 }
 
@@ -89,19 +90,25 @@ pub fn rules_of(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<Rule>> {
     q.rows(tx, read_rule)
 }
 
+/// Whom a rule is about, as text that is the same for the same peers.
+pub fn peer(r: &Rule) -> String {
+    match (&r.remote_group, &r.remote_addresses, r.masked_prefix()) {
+        (Some(g), ..) => g.to_string(),
+        (None, Some(g), _) => g.to_string(),
+        // A prefix of length 0 is everybody, which is what no prefix says too.
+        (None, None, Some(p)) if p.prefix_len() > 0 => p.to_string(),
+        _ => String::new(),
+    }
+}
+
 /// False when the group has this rule already.
 pub fn insert_rule(tx: &Tx<'_>, r: &Rule) -> Result<bool> {
     let any = |n: Option<u16>| n.map_or(-1, i64::from);
-    let peer = match (&r.remote_group, r.masked_prefix()) {
-        (Some(g), _) => g.to_string(),
-        // A prefix of length 0 is everybody, which is what no prefix says too.
-        (None, Some(p)) if p.prefix_len() > 0 => p.to_string(),
-        _ => String::new(),
-    };
+    let peer = peer(r);
     let added = tx.exec(
         "INSERT INTO security_group_rule (id, group_id, project_id, description, direction, ethertype, protocol,
-         proto, port_min, port_max, remote_prefix, remote_group_id, peer, revision, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+         proto, port_min, port_max, remote_prefix, remote_group_id, peer, revision, created_at, remote_address_group_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          ON CONFLICT (group_id, direction, ethertype, proto, port_min, port_max, peer) DO NOTHING",
         params![
             r.id,
@@ -118,7 +125,8 @@ pub fn insert_rule(tx: &Tx<'_>, r: &Rule) -> Result<bool> {
             r.remote_group.map(|g| g.to_string()).unwrap_or_default(),
             peer,
             r.std.revision,
-            r.std.created
+            r.std.created,
+            r.remote_addresses.map(|g| g.to_string()).unwrap_or_default()
         ],
     )?;
     Ok(added == 1)

@@ -4,14 +4,19 @@
 //! count, because a failed statement would end the whole transaction on PostgreSQL.
 
 pub mod acl;
+pub mod addresses;
 pub mod floating;
 pub mod forward;
 pub mod group;
 pub mod network;
+pub mod pool;
 pub mod port;
 pub mod qos;
+pub mod rbac;
 pub mod router;
+pub mod scope;
 pub mod subnet;
+pub mod template;
 
 use base::{Micros, Result};
 use std::collections::HashMap;

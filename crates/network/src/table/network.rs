@@ -1,11 +1,12 @@
 //! SQL of networks.
 
-use crate::model::{Network, Std};
+use crate::model::{Network, Std, json};
 use base::{Fault, NetworkId, Result};
 use store::{Row, Tx, params};
 
 pub const COLS: &str = "t.id, t.project_id, t.name, t.description, t.revision, t.created_at, t.updated_at, \
-     t.admin_up, t.shared, t.external, t.is_default, t.mtu, t.vni, t.uplink, t.port_security, t.dns_domain";
+     t.admin_up, t.shared, t.external, t.is_default, t.mtu, t.vni, t.uplink, t.port_security, t.dns_domain, \
+     t.az_hints";
 
 pub fn read(r: &Row<'_>) -> Result<Network> {
     let uplink: Option<String> = r.get(13)?;
@@ -21,6 +22,7 @@ pub fn read(r: &Row<'_>) -> Result<Network> {
         uplink: uplink.map(|u| serde_json::from_str(&u)).transpose()?,
         port_security: r.get(14)?,
         dns_domain: r.get(15)?,
+        az_hints: json(r, 16)?,
     })
 }
 
@@ -33,12 +35,13 @@ pub fn insert(tx: &Tx<'_>, n: &Network) -> Result<bool> {
     let uplink = n.uplink.as_ref().map(serde_json::to_string).transpose()?;
     let added = tx.exec(
         "INSERT INTO network (id, project_id, name, description, revision, created_at, updated_at, admin_up, shared,
-         external, is_default, mtu, vni, uplink, port_security, dns_domain)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+         external, is_default, mtu, vni, uplink, port_security, dns_domain, az_hints)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
          ON CONFLICT (vni) DO NOTHING",
         params![
             n.id, &n.std.project, &n.std.name, &n.std.description, n.std.revision, n.std.created, n.std.updated,
-            n.admin_up, n.shared, n.external, n.is_default, n.mtu, n.vni, &uplink, n.port_security, &n.dns_domain
+            n.admin_up, n.shared, n.external, n.is_default, n.mtu, n.vni, &uplink, n.port_security, &n.dns_domain,
+            serde_json::to_string(&n.az_hints)?
         ],
     )?;
     Ok(added == 1)

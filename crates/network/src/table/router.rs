@@ -5,7 +5,7 @@ use base::{NetworkId, PortId, Result, RouterId};
 use store::{Row, Sql, Tx, params};
 
 pub const COLS: &str = "t.id, t.project_id, t.name, t.description, t.revision, t.created_at, t.updated_at, \
-     t.admin_up, t.gateway_port_id, t.enable_snat, t.routes, t.home_host_id";
+     t.admin_up, t.gateway_port_id, t.enable_snat, t.routes, t.home_host_id, t.az_hints";
 
 pub fn read(r: &Row<'_>) -> Result<Router> {
     Ok(Router {
@@ -16,6 +16,7 @@ pub fn read(r: &Row<'_>) -> Result<Router> {
         enable_snat: r.get(9)?,
         routes: json(r, 10)?,
         home: r.get(11)?,
+        az_hints: json(r, 12)?,
     })
 }
 
@@ -36,8 +37,8 @@ pub fn by_ids(tx: &Tx<'_>, ids: &[RouterId]) -> Result<Vec<Router>> {
 pub fn insert(tx: &Tx<'_>, r: &Router) -> Result<()> {
     tx.exec(
         "INSERT INTO router (id, project_id, name, description, revision, created_at, updated_at, admin_up,
-         gateway_port_id, enable_snat, routes, home_host_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         gateway_port_id, enable_snat, routes, home_host_id, az_hints)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         params![
             r.id,
             &r.std.project,
@@ -50,7 +51,8 @@ pub fn insert(tx: &Tx<'_>, r: &Router) -> Result<()> {
             r.gateway_port,
             r.enable_snat,
             serde_json::to_string(&r.routes)?,
-            r.home
+            r.home,
+            serde_json::to_string(&r.az_hints)?
         ],
     )
     .map(drop)
@@ -59,10 +61,10 @@ pub fn insert(tx: &Tx<'_>, r: &Router) -> Result<()> {
 pub fn update(tx: &Tx<'_>, r: &Router) -> Result<()> {
     tx.exec(
         "UPDATE router SET name = $2, description = $3, admin_up = $4, gateway_port_id = $5, enable_snat = $6,
-         routes = $7, home_host_id = $8 WHERE id = $1",
+         routes = $7, home_host_id = $8, az_hints = $9 WHERE id = $1",
         params![
             r.id, &r.std.name, &r.std.description, r.admin_up, r.gateway_port, r.enable_snat,
-            serde_json::to_string(&r.routes)?, r.home
+            serde_json::to_string(&r.routes)?, r.home, serde_json::to_string(&r.az_hints)?
         ],
     )
     .map(drop)

@@ -7,7 +7,7 @@ use store::{Row, Sql, Tx, params};
 
 pub const COLS: &str = "t.id, t.project_id, t.name, t.description, t.revision, t.created_at, t.updated_at, \
      t.network_id, t.cidr, t.gateway_ip, t.enable_dhcp, t.ipv6_ra_mode, t.ipv6_address_mode, t.pools, t.dns, \
-     t.routes, t.service_types";
+     t.routes, t.service_types, t.subnetpool_id";
 
 pub fn read(r: &Row<'_>) -> Result<Subnet> {
     let cidr: String = r.get(8)?;
@@ -24,6 +24,7 @@ pub fn read(r: &Row<'_>) -> Result<Subnet> {
         dns: json(r, 14)?,
         routes: json(r, 15)?,
         service_types: json(r, 16)?,
+        pool: r.get(17)?,
     })
 }
 
@@ -59,8 +60,9 @@ pub fn by_ids(tx: &Tx<'_>, ids: &[SubnetId]) -> Result<Vec<Subnet>> {
 pub fn insert(tx: &Tx<'_>, s: &Subnet) -> Result<()> {
     tx.exec(
         "INSERT INTO subnet (id, project_id, name, description, revision, created_at, updated_at, network_id,
-         ip_version, cidr, gateway_ip, enable_dhcp, ipv6_ra_mode, ipv6_address_mode, pools, dns, routes, service_types)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+         ip_version, cidr, gateway_ip, enable_dhcp, ipv6_ra_mode, ipv6_address_mode, pools, dns, routes, service_types,
+         subnetpool_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         params![
             s.id,
             &s.std.project,
@@ -79,7 +81,8 @@ pub fn insert(tx: &Tx<'_>, s: &Subnet) -> Result<()> {
             serde_json::to_string(&s.pools)?,
             serde_json::to_string(&s.dns)?,
             serde_json::to_string(&s.routes)?,
-            serde_json::to_string(&s.service_types)?
+            serde_json::to_string(&s.service_types)?,
+            s.pool
         ],
     )?;
     Ok(())

@@ -1,6 +1,6 @@
 //! Filters, fields, order, pages, revisions and tags.
 
-use super::world::{World, worlds};
+use super::world::{DEMO, World, worlds};
 use serde_json::{Value, json};
 
 fn names(v: &Value, many: &str) -> Vec<String> {
@@ -118,6 +118,9 @@ async fn if_match_guards_every_noun() {
         let p = w.make("demo", "/ports", json!({"port": {"network_id": n}})).await;
         let r = w.make("demo", "/routers", json!({"router": {"name": "r"}})).await;
         let g = w.make("demo", "/security-groups", json!({"security_group": {"name": "g"}})).await;
+        let pool = w.make("demo", "/subnetpools", json!({"subnetpool": {"prefixes": ["10.0.0.0/16"]}})).await;
+        let scope = w.make("demo", "/address-scopes", json!({"address_scope": {"ip_version": 6}})).await;
+        let a = w.make("demo", "/address-groups", json!({"address_group": {}})).await;
         let id = |v: &Value| v["id"].as_str().unwrap().to_owned();
         for (path, one) in [
             (format!("/ports/{}", id(&p)), "port"),
@@ -125,6 +128,9 @@ async fn if_match_guards_every_noun() {
             (format!("/networks/{n}"), "network"),
             (format!("/routers/{}", id(&r)), "router"),
             (format!("/security-groups/{}", id(&g)), "security_group"),
+            (format!("/subnetpools/{}", id(&pool)), "subnetpool"),
+            (format!("/address-scopes/{}", id(&scope)), "address_scope"),
+            (format!("/address-groups/{}", id(&a)), "address_group"),
         ] {
             let body = json!({one: {"name": "new"}});
             let now = w.get("demo", &path).await[one]["revision_number"].as_i64().unwrap();
@@ -158,6 +164,12 @@ async fn tags_of_every_noun() {
             w.make("demo", "/floatingips", json!({"floatingip": {"floating_network_id": net}})).await;
             "/floatingips"
         };
+        w.make("demo", "/subnetpools", json!({"subnetpool": {"prefixes": ["10.0.0.0/16"]}})).await;
+        w.make("demo", "/address-scopes", json!({"address_scope": {"ip_version": 6}})).await;
+        let a = w.make("demo", "/address-groups", json!({"address_group": {}})).await;
+        let policy = json!({"object_type": "address_group", "object_id": a["id"], "action": "access_as_shared",
+            "target_tenant": "somebody"});
+        w.make("demo", "/rbac-policies", json!({"rbac_policy": policy})).await;
         for (path, many) in [
             ("/networks?name=private", "networks"),
             ("/subnets?name=private-subnet", "subnets"),
@@ -166,8 +178,14 @@ async fn tags_of_every_noun() {
             (fip, "floatingips"),
             ("/security-groups", "security_groups"),
             ("/security-group-rules", "security_group_rules"),
+            ("/subnetpools", "subnetpools"),
+            ("/address-scopes", "address_scopes"),
+            ("/address-groups", "address_groups"),
+            ("/rbac-policies", "rbac_policies"),
         ] {
-            let id = w.get("demo", path).await[many][0]["id"].as_str().unwrap().to_owned();
+            let all = w.get("demo", path).await;
+            let mut mine = all[many].as_array().unwrap().iter().filter(|r| r["project_id"] == DEMO);
+            let id = mine.next().unwrap()["id"].as_str().unwrap().to_owned();
             let tags = format!("/{}/{id}/tags", many.replace('_', "-"));
             let red = format!("{tags}/red");
             assert_eq!(w.send("demo", "GET", &red, &Value::Null, None).await.0, 404, "{many}");

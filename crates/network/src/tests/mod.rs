@@ -2,6 +2,7 @@
 //! URL.
 
 mod acls;
+mod address_groups;
 mod addresses;
 mod documents;
 mod floating;
@@ -10,10 +11,13 @@ mod groups;
 mod lists;
 mod networks;
 mod planner;
+mod pools;
 mod ports;
 mod qos;
 mod quotas;
 mod routers;
 mod routes;
+mod sharing;
+mod topology;
 mod touches;
 mod world;

@@ -46,7 +46,8 @@ async fn every_noun_has_its_limit() {
         let public = w.get("demo", "/networks?name=public").await["networks"][0]["id"].clone();
         let group = w.get("demo", "/security-groups").await["security_groups"][0]["id"].clone();
         let zero = json!({"quota": {"subnet": 0, "port": 0, "router": 0, "floatingip": 0, "security_group": 0,
-            "security_group_rule": 0, "network": 0}, "force": true});
+            "security_group_rule": 0, "network": 0, "subnetpool": 0, "address_scope": 0, "address_group": 0,
+            "rbac_policy": 0}, "force": true});
         let (status, _) =
             w.send("admin", "PUT", &format!("/quotas/{DEMO}"), &json!({"quota": zero["quota"]}), None).await;
         assert_eq!(status, 400, "there is something already");
@@ -63,6 +64,13 @@ async fn every_noun_has_its_limit() {
             (
                 "/security-group-rules",
                 json!({"security_group_rule": {"security_group_id": group, "direction": "ingress", "protocol": "tcp"}}),
+            ),
+            ("/subnetpools", json!({"subnetpool": {"prefixes": ["10.0.0.0/16"]}})),
+            ("/address-scopes", json!({"address_scope": {"ip_version": 4}})),
+            ("/address-groups", json!({"address_group": {}})),
+            (
+                "/rbac-policies",
+                json!({"rbac_policy": {"object_type": "network", "object_id": n, "action": "access_as_shared", "target_tenant": "x"}}),
             ),
         ] {
             w.refused("demo", "POST", path, body, 409, "OverQuota").await;

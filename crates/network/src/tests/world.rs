@@ -199,7 +199,7 @@ impl World {
         let id = ServerId::new();
         self.db
             .write(move |tx| {
-                let (p, nics) = (ProjectId::from(DEMO), crate::for_compute::Nics::Auto);
+                let (p, nics) = (ProjectId::from(DEMO), crate::for_compute::Nics::Default);
                 crate::for_compute::allocate(tx, &p, false, id, "web", &nics, &[])?;
                 crate::for_compute::bind(tx, id, Some(host))
             })
