@@ -2,6 +2,7 @@
 
 use crate::Level;
 use base::{DomainId, Fault, Micros, ProjectId, Result, RoleId, UserId};
+use http::Method;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -91,4 +92,18 @@ pub trait Authority: Send + Sync {
     /// # Errors
     /// `Kind::Unauthorized` for a token that is not good (any more).
     fn verify<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Result<Arc<Auth>>> + Send + 'a>>;
+
+    /// Verifies a token for one request. A token may be good for some requests only (the access rules
+    /// of application credentials). `path` is that of the request, from the server's root.
+    ///
+    /// # Errors
+    /// `Kind::Unauthorized` too when the token is not good for this request.
+    fn admit<'a>(
+        &'a self,
+        token: &'a str,
+        _method: &'a Method,
+        _path: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<Auth>>> + Send + 'a>> {
+        self.verify(token)
+    }
 }

@@ -38,9 +38,12 @@ pub enum Rule {
     /// Looks at users, projects and the like: a reader of the system or of a domain, who then sees
     /// what [`Auth::reach`] says.
     Overseer,
+    /// Changes users, projects and the like: an admin, or a manager of a domain within it, as
+    /// [`Auth::stewardship`] says.
+    Steward,
 }
 
-/// Whose users, projects and groups somebody may look at.
+/// Whose users, projects and groups somebody may look at, or change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
     Everything,
@@ -68,6 +71,15 @@ impl Auth {
             _ => Reach::Nothing,
         }
     }
+
+    /// Where the caller may change users, projects, groups and their roles.
+    pub fn stewardship(&self) -> Reach {
+        match &self.scope {
+            _ if self.is_admin() => Reach::Everything,
+            Scope::Domain { id, .. } if self.level >= Level::Manager => Reach::Domain(id.clone()),
+            _ => Reach::Nothing,
+        }
+    }
 }
 
 impl Rule {
@@ -83,6 +95,13 @@ impl Rule {
             Rule::Open | Rule::Any => return Ok(()),
             Rule::Role(level) => level,
             Rule::Overseer if auth.reach() != Reach::Nothing => return Ok(()),
+            Rule::Steward if auth.stewardship() != Reach::Nothing => return Ok(()),
+            Rule::Steward => {
+                return Err(Fault::forbidden(
+                    "You are not authorized to perform the requested action: it needs the role admin, or the role manager in a token that is scoped to the domain.",
+                )
+                .tag("PolicyNotAuthorized"));
+            }
             Rule::Overseer => {
                 return Err(Fault::forbidden(
                     "You are not authorized to perform the requested action: it needs the role admin, or the role reader in a token that is scoped to the domain or to the system.",

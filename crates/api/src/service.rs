@@ -219,7 +219,7 @@ impl Front {
         let base = self.base(&parts.headers);
         let place = format!("{} {}", parts.method, parts.uri.path());
         let outcome = async {
-            let auth = self.admit(route.rule, &parts.headers).await?;
+            let auth = self.admit(route.rule, &parts).await?;
             same_project(&parts, &auth)?;
             let version = micro?;
             if version < route.from || version > route.until {
@@ -238,13 +238,16 @@ impl Front {
         response
     }
 
-    async fn admit(&self, rule: Rule, headers: &HeaderMap) -> Result<Arc<Auth>> {
+    async fn admit(&self, rule: Rule, parts: &Parts) -> Result<Arc<Auth>> {
         if rule == Rule::Open {
             return Ok(Arc::new(Auth::nobody()));
         }
-        let token =
-            headers.get("x-auth-token").and_then(|t| t.to_str().ok()).ok_or_else(Fault::unauthorized)?;
-        let auth = self.gate.authority.verify(token).await?;
+        let token = parts
+            .headers
+            .get("x-auth-token")
+            .and_then(|t| t.to_str().ok())
+            .ok_or_else(Fault::unauthorized)?;
+        let auth = self.gate.authority.admit(token, &parts.method, parts.uri.path()).await?;
         rule.check(&auth)?;
         Ok(auth)
     }
