@@ -27,6 +27,8 @@ pub struct Config {
     pub grace_s: u64,
     /// How images are imported.
     pub image: image::Imports,
+    /// Rules for passwords and accounts.
+    pub identity: identity::Rules,
 }
 
 impl Default for Config {
@@ -41,6 +43,7 @@ impl Default for Config {
             cache: "/var/cache/hanok".into(),
             grace_s: 60,
             image: image::Imports::default(),
+            identity: identity::Rules::default(),
         }
     }
 }
@@ -83,6 +86,7 @@ mod tests {
     fn the_printed_configuration_reads_back() {
         let c = Config { public_url: Some("https://cloud.example".into()), ..Config::default() };
         assert_eq!(toml::from_str::<Config>(&toml::to_string(&c).unwrap()).unwrap(), c);
+        assert!(toml::from_str::<Config>("[identity]\nlockout = 1").is_err(), "a misspelt key is told");
         assert!(toml::from_str::<Config>("dta = \"/x\"").is_err(), "a misspelt key is told");
     }
 }

@@ -30,7 +30,8 @@ pub struct Region {
 impl Region {
     pub async fn open(site: &Site) -> Result<Region> {
         let db = database(&site.config, &site.file("hanok.db")).await?;
-        let identity = Identity::open(db.clone(), &site.file("master-key")).await?;
+        let identity =
+            Identity::open(db.clone(), &site.file("master-key"), site.config.identity.clone()).await?;
         let image = Image::open(db.clone(), &site.file("images"), site.config.image.clone()).await?;
         let network = Arc::new(Network::new(db.clone()));
         let blobs = Arc::new(ImageBlobs(image.clone()));
@@ -132,7 +133,7 @@ fn json(status: u16, value: &serde_json::Value) -> Response {
 /// `hanok admin rotate-keys`: works beside a running region, which takes the new key from the database.
 pub async fn rotate_keys(config: &Config) -> Result<()> {
     let db = database(config, &config.data.join("hanok.db")).await?;
-    let identity = Identity::open(db, &config.data.join("master-key")).await?;
+    let identity = Identity::open(db, &config.data.join("master-key"), config.identity.clone()).await?;
     identity.rotate_keys().await?;
     crate::say::out("New tokens are sealed with a new key from now on.");
     Ok(())

@@ -176,6 +176,11 @@ fn user(tx: &Tx<'_>, domain: &DomainId, name: &str, project: &ProjectId, hash: S
         default_project_id: Some(project.clone()),
         password_hash: Some(hash),
         password_at: Some(Micros::now()),
+        password_expires_at: None,
+        password_own: false,
+        failed_logins: 0,
+        failed_at: None,
+        active_at: None,
         extra: Extra::new(),
     };
     table::user::insert(tx, &account)?;

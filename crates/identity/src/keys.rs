@@ -76,6 +76,17 @@ impl Ring {
         Err(Fault::unauthorized().because("no key opens the token"))
     }
 
+    /// Seals a secret for the database, with the master key.
+    pub fn keep(&self, secret: &str) -> String {
+        self.master.encrypt(secret.as_bytes())
+    }
+
+    /// Opens what [`Ring::keep`] has sealed.
+    pub fn open_kept(&self, sealed: &str) -> Result<String> {
+        let open = self.master.decrypt(sealed).ok().and_then(|k| String::from_utf8(k).ok());
+        open.ok_or_else(wrong_master)
+    }
+
     fn try_unseal(&self, token: &str) -> Option<Vec<u8>> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         keys.iter().find_map(|k| k.fernet.decrypt(token).ok())
@@ -154,7 +165,7 @@ pub fn purge(tx: &Tx<'_>, now: Micros) -> Result<()> {
 
 fn wrong_master() -> Fault {
     Fault::unavailable(
-        "The master key file does not open the token keys in the database. Put the file of the first start back, or copy it from another region process.",
+        "The master key file does not open what is sealed in the database. Put the file of the first start back, or copy it from another region process.",
     )
 }
 

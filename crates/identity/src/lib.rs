@@ -8,6 +8,7 @@
 //!
 //! Reading order: [`service`] (the route table), [`login`], [`resolve`], [`keys`].
 
+mod access;
 mod api;
 mod bootstrap;
 mod cache;
@@ -15,19 +16,25 @@ mod catalog;
 mod keys;
 mod login;
 mod model;
+mod password;
 mod resolve;
+mod rules;
 mod secret;
 mod session;
+mod sign;
 mod table;
 #[cfg(test)]
 mod tests;
 mod token;
+mod totp;
 
 pub use api::service;
 pub use bootstrap::Seed;
+pub use rules::Rules;
 
 use ::api::{Auth, Authority};
 use base::{Micros, Result};
+use http::Method;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -44,6 +51,7 @@ pub struct Identity {
     db: Db,
     keys: keys::Ring,
     secrets: secret::Secrets,
+    rules: Arc<rules::Rulebook>,
     cache: cache::Cache,
 }
 
@@ -52,11 +60,13 @@ impl Identity {
     /// share a database need the same one.
     ///
     /// # Errors
-    /// `Kind::Unavailable` when the file does not open the token keys in the database.
-    pub async fn open(db: Db, master_key_file: &Path) -> Result<Arc<Identity>> {
+    /// `Kind::Unavailable` when the file does not open the token keys in the database, and
+    /// `Kind::BadRequest` for rules that make no sense.
+    pub async fn open(db: Db, master_key_file: &Path, rules: Rules) -> Result<Arc<Identity>> {
+        let rules = Arc::new(rules::Rulebook::new(rules)?);
         let keys = keys::Ring::open(&db, master_key_file).await?;
         let cache = cache::Cache::new(db.topics());
-        let identity = Identity { db, keys, secrets: secret::Secrets::new(), cache };
+        let identity = Identity { db, keys, secrets: secret::Secrets::new(), rules, cache };
         identity.tend().await?;
         Ok(Arc::new(identity))
     }
@@ -104,8 +114,20 @@ impl Identity {
     }
 }
 
+type Admitted<'a> = Pin<Box<dyn Future<Output = Result<Arc<Auth>>> + Send + 'a>>;
+
 impl Authority for Identity {
-    fn verify<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Result<Arc<Auth>>> + Send + 'a>> {
+    fn verify<'a>(&'a self, token: &'a str) -> Admitted<'a> {
         Box::pin(async move { Ok(self.session(token).await?.auth.clone()) })
+    }
+
+    fn admit<'a>(&'a self, token: &'a str, method: &'a Method, path: &'a str) -> Admitted<'a> {
+        Box::pin(async move {
+            let session = self.session(token).await?;
+            if let Some(rules) = session.credential.as_ref().and_then(|c| c.access_rules.as_ref()) {
+                access::check(rules, method, path)?;
+            }
+            Ok(session.auth.clone())
+        })
     }
 }

@@ -3,13 +3,15 @@
 //! Every failure is the same 401, and a user who does not exist takes as long as one who does; the
 //! reason goes to the log. Only a request that is not understood at all is told why (400).
 
-use crate::model::Account;
-use crate::resolve::resolve;
+use crate::model::{Account, Trust};
+use crate::resolve::{delegated, resolve};
+use crate::rules::Rulebook;
 use crate::session::Session;
 use crate::token::{Target, Token, audit_id};
-use crate::{Identity, TOKEN_LIFE, table};
+use crate::{Identity, TOKEN_LIFE, password, table};
 use api::Obj;
 use base::{DomainId, Fault, Kind, Micros, ProjectId, Result, UserId};
+use serde_json::Value;
 use std::sync::Arc;
 use store::Tx;
 
@@ -18,13 +20,13 @@ const LONGEST: usize = 4096;
 
 /// How a request names something that lives in a domain.
 #[derive(Debug, Clone)]
-enum Naming {
+pub enum Naming {
     Id(String),
     Name { name: String, domain: DomainRef },
 }
 
 #[derive(Debug, Clone)]
-enum DomainRef {
+pub enum DomainRef {
     Id(String),
     Name(String),
 }
@@ -37,19 +39,28 @@ enum Asked {
     Project(Naming),
     Domain(DomainRef),
     System,
+    Trust(String),
 }
 
 /// What the methods have proved.
-struct Proof {
-    user: UserId,
-    methods: Vec<String>,
-    expires_at: Micros,
+pub struct Proof {
+    pub user: UserId,
+    pub methods: Vec<String>,
+    pub expires_at: Micros,
     /// The audit id at the start of the chain, for a token made from a token.
-    chain: Option<String>,
+    pub chain: Option<String>,
     /// An application credential holds its token to its project.
-    credential: Option<(String, ProjectId)>,
+    pub credential: Option<(String, ProjectId)>,
     /// When the password was set that was proved.
-    password_at: Option<Micros>,
+    pub password_at: Option<Micros>,
+}
+
+/// Whose key it is, and what its owner could do when it was made.
+pub struct Ec2 {
+    pub user: UserId,
+    pub project: ProjectId,
+    pub trust: Option<String>,
+    pub application_credential: Option<String>,
 }
 
 /// A new token and what it stands for.
@@ -65,17 +76,43 @@ pub async fn login(identity: &Identity, body: &Obj) -> Result<Issued> {
     // Before anything is read, so that a revocation that comes in between counts for this token too.
     let issued_at = Micros::now();
     let proof = prove(identity, &auth.inner("identity")?, issued_at).await?;
-    let generation = identity.cache.generation();
-    let session = identity.db.read(move |tx| scoped(tx, &asked, &proof, issued_at)).await?;
+    issue(identity, asked, proof, issued_at).await
+}
+
+async fn issue(identity: &Identity, asked: Asked, proof: Proof, issued_at: Micros) -> Result<Issued> {
+    let (generation, rules) = (identity.cache.generation(), identity.rules.clone());
+    let session = identity.db.read(move |tx| scoped(tx, &rules, &asked, &proof, issued_at)).await?;
+    if let Some(trust) = session.trust.clone().filter(|t| t.remaining_uses.is_some()) {
+        // No token that is out there becomes worse by it, so nobody has to forget anything.
+        identity.db.write(move |tx| table::trust::consume(tx, &trust.id)).await?;
+    }
     let token = identity.keys.seal(&session.token.to_bytes()?)?;
     identity.cache.keep_session(generation, &token, session.clone());
     Ok(Issued { token, session })
 }
 
+/// A key of an ec2 credential has signed a request: a token for the credential's project.
+pub async fn by_signature(identity: &Identity, key: Ec2) -> Result<Issued> {
+    let issued_at = Micros::now();
+    let asked = match &key.trust {
+        Some(trust) => Asked::Trust(trust.clone()),
+        None => Asked::Project(Naming::Id(key.project.0.clone())),
+    };
+    let proof = Proof {
+        user: key.user,
+        methods: vec!["ec2credential".into()],
+        expires_at: expiry(issued_at),
+        chain: None,
+        credential: key.application_credential.map(|id| (id, key.project)),
+        password_at: None,
+    };
+    issue(identity, asked, proof, issued_at).await
+}
+
 fn asked(auth: &Obj) -> Result<Asked> {
     match auth.map.get("scope") {
-        None | Some(serde_json::Value::Null) => return Ok(Asked::Default),
-        Some(serde_json::Value::String(s)) if s == "unscoped" => return Ok(Asked::Nothing),
+        None | Some(Value::Null) => return Ok(Asked::Default),
+        Some(Value::String(s)) if s == "unscoped" => return Ok(Asked::Nothing),
         Some(_) => {}
     }
     let scope = auth.inner("scope")?;
@@ -95,6 +132,9 @@ fn asked(auth: &Obj) -> Result<Asked> {
     {
         return Ok(Asked::System);
     }
+    if let Some(trust) = scope.opt_inner("OS-TRUST:trust")? {
+        return Ok(Asked::Trust(trust.str("id", LONGEST)?));
+    }
     if scope.has("unscoped") {
         return Ok(Asked::Nothing);
     }
@@ -103,7 +143,7 @@ fn asked(auth: &Obj) -> Result<Asked> {
     ))
 }
 
-fn naming(obj: &Obj) -> Result<Naming> {
+pub fn naming(obj: &Obj) -> Result<Naming> {
     if let Some(id) = obj.opt_str("id", LONGEST)? {
         return Ok(Naming::Id(id));
     }
@@ -128,6 +168,7 @@ async fn prove(identity: &Identity, how: &Obj, issued_at: Micros) -> Result<Proo
             "application_credential" => {
                 by_credential(identity, &how.inner("application_credential")?, issued_at).await?
             }
+            "totp" => crate::totp::prove(identity, &how.inner("totp")?, issued_at).await?,
             other => return Err(Fault::unauthorized().because(format!("no such method: {other}"))),
         };
         proof = Some(match proof {
@@ -135,9 +176,36 @@ async fn prove(identity: &Identity, how: &Obj, issued_at: Micros) -> Result<Proo
             Some(first) => both(first, next)?,
         });
     }
-    proof.ok_or_else(|| {
+    let proof = proof.ok_or_else(|| {
         Fault::bad_request("Invalid input for field/attribute methods. Value: []. It is empty")
-    })
+    })?;
+    factors(identity, &proof).await?;
+    Ok(proof)
+}
+
+/// Whoever has rules about methods (`multi_factor_auth_rules`) has to satisfy one of them. A token that
+/// was made so is proof enough.
+async fn factors(identity: &Identity, proof: &Proof) -> Result<()> {
+    let has = |method: &str| proof.methods.iter().any(|m| m == method);
+    if has("token") {
+        return Ok(());
+    }
+    let user = proof.user.clone();
+    let account = identity.db.read(move |tx| table::user::find(tx, &user)).await?;
+    let options = account.as_ref().and_then(|a| a.extra.get("options"));
+    let option = |name: &str| options.and_then(|o| o.get(name));
+    if option("multi_factor_auth_enabled") == Some(&Value::Bool(false)) {
+        return Ok(());
+    }
+    let rules = option("multi_factor_auth_rules").and_then(Value::as_array);
+    let Some(rules) = rules.filter(|r| !r.is_empty()) else { return Ok(()) };
+    let met = |rule: &Value| {
+        rule.as_array().is_some_and(|methods| methods.iter().all(|m| m.as_str().is_some_and(&has)))
+    };
+    if rules.iter().any(met) {
+        return Ok(());
+    }
+    Err(Fault::unauthorized().because("the user has to prove more than that"))
 }
 
 /// Two methods prove one user, and what holds for either holds for both.
@@ -163,7 +231,7 @@ fn both(a: Proof, b: Proof) -> Result<Proof> {
 }
 
 /// Whole seconds, because that is what clients compare.
-fn expiry(issued_at: Micros) -> Micros {
+pub fn expiry(issued_at: Micros) -> Micros {
     let end = issued_at.plus(TOKEN_LIFE);
     Micros(end.0 - end.0.rem_euclid(1_000_000))
 }
@@ -173,14 +241,15 @@ async fn by_password(identity: &Identity, how: &Obj, issued_at: Micros) -> Resul
     let secret = user.str("password", LONGEST)?;
     let naming = naming(&user)?;
     let found = identity.db.read(move |tx| find_user(tx, &naming)).await?;
-    let (owner, hash) = match &found {
-        Some(a) => (a.id.as_str(), a.password_hash.clone()),
-        None => ("", None),
-    };
-    let good = identity.secrets.check(owner, secret, hash).await?;
-    let Some(account) = found.filter(|_| good) else {
-        return Err(Fault::unauthorized().because("wrong user or password"));
-    };
+    let account = password::prove(identity, found, secret).await?;
+    if account.expiry().is_some_and(|at| at <= Micros::now()) {
+        // Whoever has proved the password may know; clients look for these words.
+        return Err(Fault::new(
+            Kind::Unauthorized,
+            format!("The password is expired and needs to be changed for user: {}.", account.id),
+        ));
+    }
+    password::used(identity, &account).await?;
     Ok(Proof {
         user: account.id,
         methods: vec!["password".into()],
@@ -195,6 +264,11 @@ async fn by_token(identity: &Identity, how: &Obj) -> Result<Proof> {
     let token = how.str("id", LONGEST)?;
     let session = identity.session(&token).await?;
     let old = &session.token;
+    if old.trust.is_some() {
+        return Err(Fault::forbidden(
+            "Using trust-scoped token to create another token. Create a new trust-scoped token instead.",
+        ));
+    }
     let mut methods = vec!["token".to_owned()];
     methods.extend(old.methods.iter().filter(|m| *m != "token").cloned());
     let credential = match (&old.credential, &old.target) {
@@ -235,6 +309,10 @@ async fn by_credential(identity: &Identity, how: &Obj, issued_at: Micros) -> Res
     let Some(found) = found.filter(|_| good) else {
         return Err(Fault::unauthorized().because("wrong application credential or secret"));
     };
+    let user = found.user_id.clone();
+    if let Some(account) = identity.db.read(move |tx| table::user::find(tx, &user)).await? {
+        password::used(identity, &account).await?;
+    }
     let end = expiry(issued_at);
     Ok(Proof {
         user: found.user_id,
@@ -246,7 +324,7 @@ async fn by_credential(identity: &Identity, how: &Obj, issued_at: Micros) -> Res
     })
 }
 
-fn find_user(tx: &Tx<'_>, naming: &Naming) -> Result<Option<Account>> {
+pub fn find_user(tx: &Tx<'_>, naming: &Naming) -> Result<Option<Account>> {
     match naming {
         Naming::Id(id) => table::user::find(tx, &UserId(id.clone())),
         Naming::Name { name, domain } => match find_domain(tx, domain)? {
@@ -265,8 +343,14 @@ fn find_domain(tx: &Tx<'_>, domain: &DomainRef) -> Result<Option<DomainId>> {
 }
 
 /// The session for what was asked, as far as the proof and the tables allow it.
-fn scoped(tx: &Tx<'_>, asked: &Asked, proof: &Proof, issued_at: Micros) -> Result<Arc<Session>> {
-    let session = |target: Target| -> Result<Arc<Session>> {
+fn scoped(
+    tx: &Tx<'_>,
+    rules: &Rulebook,
+    asked: &Asked,
+    proof: &Proof,
+    issued_at: Micros,
+) -> Result<Arc<Session>> {
+    let make = |target: Target, trust: Option<String>| -> Result<Arc<Session>> {
         let mut audit_ids = vec![audit_id()];
         audit_ids.extend(proof.chain.clone());
         let token = Token {
@@ -278,10 +362,12 @@ fn scoped(tx: &Tx<'_>, asked: &Asked, proof: &Proof, issued_at: Micros) -> Resul
             audit_ids,
             credential: proof.credential.as_ref().map(|(id, _)| id.clone()),
             password_at: proof.password_at,
+            trust,
         };
-        let resolved = resolve(tx, &token)?;
+        let resolved = resolve(tx, rules, &token)?;
         Ok(Arc::new(Session::new(token, resolved)))
     };
+    let session = |target: Target| make(target, None);
     if let Some((_, project)) = &proof.credential {
         let own = Target::Project(project.clone());
         return match asked {
@@ -289,6 +375,10 @@ fn scoped(tx: &Tx<'_>, asked: &Asked, proof: &Proof, issued_at: Micros) -> Resul
             asked if target(tx, asked)? == own => session(own),
             _ => Err(Fault::unauthorized().because("application credentials cannot request a scope")),
         };
+    }
+    if let Asked::Trust(id) = asked {
+        let trust = trusted(tx, &proof.user, id)?;
+        return make(Target::Project(trust.project_id), Some(trust.id));
     }
     let Asked::Default = asked else { return session(target(tx, asked)?) };
     let default = table::user::find(tx, &proof.user)?.and_then(|a| a.default_project_id);
@@ -299,10 +389,27 @@ fn scoped(tx: &Tx<'_>, asked: &Asked, proof: &Proof, issued_at: Micros) -> Resul
     }
 }
 
+/// A trust that may be used. The trustee, whom the trust concerns, is told why not.
+fn trusted(tx: &Tx<'_>, user: &UserId, id: &str) -> Result<Trust> {
+    let found = table::trust::usable(tx, id)?;
+    let trust = found.ok_or_else(|| Fault::unauthorized().because("no such trust (any more)"))?;
+    if trust.trustee_id != *user {
+        return Err(Fault::forbidden("User is not a trustee."));
+    }
+    let trustor = table::user::find(tx, &trust.trustor_id)?;
+    if !trustor.is_some_and(|a| a.enabled) {
+        return Err(Fault::forbidden("Trustor is disabled."));
+    }
+    if delegated(tx, &trust)?.is_none() {
+        return Err(Fault::forbidden("Trustee has no delegated roles."));
+    }
+    Ok(trust)
+}
+
 fn target(tx: &Tx<'_>, asked: &Asked) -> Result<Target> {
     let unknown = || Fault::unauthorized().because("the scope does not exist");
     Ok(match asked {
-        Asked::Default | Asked::Nothing => Target::Nothing,
+        Asked::Default | Asked::Nothing | Asked::Trust(_) => Target::Nothing,
         Asked::System => Target::System,
         Asked::Domain(domain) => Target::Domain(find_domain(tx, domain)?.ok_or_else(unknown)?),
         Asked::Project(Naming::Id(id)) => Target::Project(ProjectId(id.clone())),

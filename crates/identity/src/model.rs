@@ -39,7 +39,28 @@ pub struct Account {
     /// argon2id; none for a user who cannot log in by password.
     pub password_hash: Option<String>,
     pub password_at: Option<Micros>,
+    /// None: never.
+    pub password_expires_at: Option<Micros>,
+    /// Whether the user has chosen the password, not an administrator.
+    pub password_own: bool,
+    /// Wrong passwords in a row, and when the last one was given.
+    pub failed_logins: i64,
+    pub failed_at: Option<Micros>,
+    /// When it was last used, to the day.
+    pub active_at: Option<Micros>,
     pub extra: Extra,
+}
+
+impl Account {
+    /// Whether an option of the user is on.
+    pub fn option(&self, name: &str) -> bool {
+        self.extra.get("options").and_then(|o| o.get(name)) == Some(&Value::Bool(true))
+    }
+
+    /// When the password stops being good for a login, unless the user is exempt.
+    pub fn expiry(&self) -> Option<Micros> {
+        self.password_expires_at.filter(|_| !self.option("ignore_password_expiry"))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -103,6 +124,50 @@ pub struct AppCredential {
     pub roles: Vec<RoleId>,
     pub unrestricted: bool,
     pub expires_at: Option<Micros>,
+    /// Ids; empty: it may be used for everything.
+    pub access_rules: Vec<String>,
+}
+
+/// One kind of request that an application credential may be used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessRule {
+    pub id: String,
+    pub user_id: UserId,
+    /// The service's type, such as `compute`.
+    pub service: String,
+    pub method: String,
+    /// `*` and `{name}` stand for one part of the path, `**` for any number.
+    pub path: String,
+}
+
+/// The trustee may act in the project with some roles of the trustor.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    pub id: String,
+    pub trustor_id: UserId,
+    pub trustee_id: UserId,
+    pub project_id: ProjectId,
+    /// Whether a token made with it is the trustor's.
+    pub impersonation: bool,
+    pub roles: Vec<RoleId>,
+    pub redelegated_from: Option<String>,
+    /// How many more times it may be passed on.
+    pub redelegation_count: i64,
+    pub remaining_uses: Option<i64>,
+    pub expires_at: Option<Micros>,
+    pub extra: Extra,
+}
+
+/// A secret that a user keeps here.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    pub id: String,
+    pub user_id: UserId,
+    pub project_id: Option<ProjectId>,
+    pub kind: String,
+    /// Sealed by the master key.
+    pub blob: String,
+    pub extra: Extra,
 }
 
 /// Who gets a role.

@@ -1,7 +1,8 @@
 //! What a token is good for now: read from the tables each time, so that a role taken away, a user
 //! disabled or a token revoked counts at once.
 
-use crate::model::Account;
+use crate::model::{AccessRule, Account, Trust};
+use crate::rules::Rulebook;
 use crate::table;
 use crate::token::{Target, Token};
 use api::{Auth, Level, Named, Scope};
@@ -14,6 +15,8 @@ pub struct Credential {
     pub id: String,
     pub name: String,
     pub unrestricted: bool,
+    /// None: it may be used for everything.
+    pub access_rules: Option<Vec<AccessRule>>,
 }
 
 /// A token, resolved.
@@ -21,6 +24,8 @@ pub struct Credential {
 pub struct Resolved {
     pub auth: Auth,
     pub credential: Option<Credential>,
+    pub trust: Option<Trust>,
+    pub password_expires_at: Option<Micros>,
 }
 
 fn no(why: &str) -> Fault {
@@ -31,21 +36,31 @@ fn no(why: &str) -> Fault {
 ///
 /// # Errors
 /// `Kind::Unauthorized` when the token is good for nothing (any more); the cause says why, for the log.
-pub fn resolve(tx: &Tx<'_>, token: &Token) -> Result<Resolved> {
-    let account = table::user::find(tx, &token.user)?.ok_or_else(|| no("the user does not exist"))?;
-    let user = named_user(tx, &account)?;
+pub fn resolve(tx: &Tx<'_>, rules: &Rulebook, token: &Token) -> Result<Resolved> {
+    let mut account = table::user::find(tx, &token.user)?.ok_or_else(|| no("the user does not exist"))?;
+    let mut user = named_user(tx, rules, &account)?;
     if token.password_at.is_some() && token.password_at != account.password_at {
         return Err(no("the password has been changed"));
     }
-    let scope = scope(tx, &token.target)?;
-    let project = match &token.target {
-        Target::Project(p) => p.as_str(),
-        _ => "",
-    };
-    if table::revocation::hits(tx, token.audit_id(), &token.user, project, token.issued_at)? {
-        return Err(no("the token is revoked"));
+    let trust = trust(tx, token)?;
+    if let Some(trust) = &trust {
+        let trustor = table::user::find(tx, &trust.trustor_id)?.ok_or_else(|| no("the trustor has gone"))?;
+        let named = named_user(tx, rules, &trustor)?;
+        if trust.impersonation {
+            (account, user) = (trustor, named);
+        }
     }
-    let mut roles = table::grant::effective(tx, &token.user, &token.target)?;
+    let scope = scope(tx, &token.target)?;
+    let owners = [Some(&token.user), trust.as_ref().map(|t| &t.trustor_id)];
+    for owner in owners.into_iter().flatten() {
+        if table::revocation::hits(tx, token.audit_id(), owner, project_of(token), token.issued_at)? {
+            return Err(no("the token is revoked"));
+        }
+    }
+    let mut roles = match &trust {
+        Some(trust) => delegated(tx, trust)?.ok_or_else(|| no("the trustor has lost a role"))?,
+        None => table::grant::effective(tx, &token.user, &token.target)?,
+    };
     let credential = credential(tx, token, &mut roles)?;
     if roles.is_empty() && token.target != Target::Nothing {
         return Err(no("the user has no role there"));
@@ -62,11 +77,42 @@ pub fn resolve(tx: &Tx<'_>, token: &Token) -> Result<Resolved> {
         expires_at: token.expires_at,
         application_credential: token.credential.clone(),
     };
-    Ok(Resolved { auth, credential })
+    Ok(Resolved { auth, credential, trust, password_expires_at: account.expiry() })
 }
 
-fn named_user(tx: &Tx<'_>, account: &Account) -> Result<Named<base::UserId>> {
-    if !account.enabled {
+fn project_of(token: &Token) -> &str {
+    match &token.target {
+        Target::Project(p) => p.as_str(),
+        _ => "",
+    }
+}
+
+/// The trust that a token was made with. One whose uses are all taken is still good for the last token.
+fn trust(tx: &Tx<'_>, token: &Token) -> Result<Option<Trust>> {
+    let Some(id) = &token.trust else { return Ok(None) };
+    let found = table::trust::find(tx, id)?.ok_or_else(|| no("the trust has been deleted"))?;
+    if found.expires_at.is_some_and(|at| at <= Micros::now()) {
+        return Err(no("the trust has expired"));
+    }
+    if found.trustee_id != token.user || token.target != Target::Project(found.project_id.clone()) {
+        return Err(no("the trust is somebody else's"));
+    }
+    Ok(Some(found))
+}
+
+/// The roles that a trust stands for, with what they imply; none when the trustor does not have all of
+/// them any more.
+pub fn delegated(tx: &Tx<'_>, trust: &Trust) -> Result<Option<Vec<(RoleId, String)>>> {
+    let target = Target::Project(trust.project_id.clone());
+    let own = table::grant::effective(tx, &trust.trustor_id, &target)?;
+    if !trust.roles.iter().all(|role| own.iter().any(|(id, _)| id == role)) {
+        return Ok(None);
+    }
+    closure(tx, trust.roles.clone()).map(Some)
+}
+
+fn named_user(tx: &Tx<'_>, rules: &Rulebook, account: &Account) -> Result<Named<base::UserId>> {
+    if !account.enabled || rules.inactive(account, Micros::now()) {
         return Err(no("the user is disabled"));
     }
     let domain_name = enabled_domain(tx, &account.domain_id)?;
@@ -117,7 +163,11 @@ fn credential(tx: &Tx<'_>, token: &Token, roles: &mut Vec<(RoleId, String)>) -> 
         return Err(no("the application credential belongs to another project"));
     }
     roles.retain(|(id, _)| found.roles.contains(id));
-    Ok(Some(Credential { id: found.id, name: found.name, unrestricted: found.unrestricted }))
+    let access_rules = match found.access_rules.as_slice() {
+        [] => None,
+        ids => Some(table::access_rule::some(tx, ids)?),
+    };
+    Ok(Some(Credential { id: found.id, name: found.name, unrestricted: found.unrestricted, access_rules }))
 }
 
 /// The roles that `roles` imply, themselves included, without those that belong to a domain (they

@@ -1,9 +1,10 @@
 //! A verified token with everything that answers about it need, and how one comes to be.
 
+use crate::model::Trust;
 use crate::resolve::{Credential, Resolved, resolve};
 use crate::token::Token;
 use crate::{Identity, catalog};
-use api::{Auth, Scope};
+use api::{Auth, Req, Scope};
 use base::{Fault, Micros, Result};
 use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
@@ -16,6 +17,8 @@ pub struct Session {
     pub auth: Arc<Auth>,
     pub token: Token,
     pub credential: Option<Credential>,
+    pub trust: Option<Trust>,
+    password_expires_at: Option<Micros>,
     /// The token's description up to where the catalogue goes.
     head: OnceLock<String>,
 }
@@ -26,6 +29,8 @@ impl Session {
             auth: Arc::new(resolved.auth),
             token,
             credential: resolved.credential,
+            trust: resolved.trust,
+            password_expires_at: resolved.password_expires_at,
             head: OnceLock::new(),
         }
     }
@@ -48,7 +53,7 @@ impl Session {
                 "id": auth.user.id,
                 "name": auth.user.name,
                 "domain": {"id": auth.user.domain_id, "name": auth.user.domain_name},
-                "password_expires_at": null,
+                "password_expires_at": self.password_expires_at.map(Micros::micros_bare),
             },
             "audit_ids": auth.audit_ids,
             "expires_at": auth.expires_at.micros_z(),
@@ -74,6 +79,20 @@ impl Session {
         if let Some(c) = &self.credential {
             token["application_credential"] =
                 json!({"id": c.id, "name": c.name, "restricted": !c.unrestricted});
+            if let Some(rules) = &c.access_rules {
+                let shown = rules
+                    .iter()
+                    .map(|r| json!({"id": r.id, "service": r.service, "method": r.method, "path": r.path}));
+                token["application_credential"]["access_rules"] = shown.collect();
+            }
+        }
+        if let Some(t) = &self.trust {
+            token["OS-TRUST:trust"] = json!({
+                "id": t.id,
+                "impersonation": t.impersonation,
+                "trustor_user": {"id": t.trustor_id},
+                "trustee_user": {"id": t.trustee_id},
+            });
         }
         token
     }
@@ -92,17 +111,22 @@ impl Identity {
             return unexpired(session);
         }
         let content = Token::from_bytes(&self.keys.unseal(&self.db, token).await?)?;
-        let generation = self.cache.generation();
+        let (generation, rules) = (self.cache.generation(), self.rules.clone());
         let session = self
             .db
             .read(move |tx| {
-                let resolved = resolve(tx, &content)?;
+                let resolved = resolve(tx, &rules, &content)?;
                 Ok(Arc::new(Session::new(content, resolved)))
             })
             .await?;
         let session = unexpired(session)?;
         self.cache.keep_session(generation, token, session.clone());
         Ok(session)
+    }
+
+    /// The session of a request that its route has let through.
+    pub(crate) async fn session_of(&self, req: &Req) -> Result<Arc<Session>> {
+        self.session(req.header("x-auth-token").unwrap_or_default()).await
     }
 
     /// The text of the catalogue that goes with a scope; none for a token without one. `base` is put

@@ -39,6 +39,9 @@ pub struct Token {
     /// login ran while the password was being changed.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub password_at: Option<Micros>,
+    /// The trust that it was made with; `user` is the trustee then.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<String>,
 }
 
 impl Token {
@@ -80,6 +83,7 @@ mod tests {
             audit_ids: vec![audit_id()],
             credential: None,
             password_at: Some(Micros::now()),
+            trust: Some("t".into()),
         };
         assert_eq!(Token::from_bytes(&token.to_bytes().unwrap()).unwrap(), token);
         for bad in [&b""[..], b"{}", b"[1]", b"{\"u\":1}", b"\xff\xfe"] {

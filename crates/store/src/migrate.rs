@@ -10,6 +10,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0003_image", include_str!("../../../migrations/0003_image.sql")),
     ("0004_network", include_str!("../../../migrations/0004_network.sql")),
     ("0005_compute", include_str!("../../../migrations/0005_compute.sql")),
+    ("0006_identity_more", include_str!("../../../migrations/0006_identity_more.sql")),
     ("0007_image_holds", include_str!("../../../migrations/0007_image_holds.sql")),
     ("0007_image_tasks", include_str!("../../../migrations/0007_image_tasks.sql")),
     ("0008_network_sharing", include_str!("../../../migrations/0008_network_sharing.sql")),

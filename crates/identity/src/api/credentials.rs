@@ -1,8 +1,8 @@
 //! Application credentials: a name and a secret with which a program logs in as its user, into one
 //! project, with some of the user's roles. The secret is shown once.
 
-use super::{NAME, TEXT, flag, forbidden, link};
-use crate::model::{AppCredential, Role};
+use super::{NAME, TEXT, access_rules, flag, forbidden, link};
+use crate::model::{AccessRule, AppCredential, Role};
 use crate::{Identity, table};
 use api::{Obj, Reply, Req, Scope};
 use base::{Fault, Micros, ProjectId, Result, RoleId, UserId};
@@ -14,14 +14,28 @@ use store::{Sql, Tx, log::audit};
 /// Most application credentials of one user.
 const MOST: i64 = 1_000;
 
-fn view(req: &Req, c: &AppCredential, roles: &[Role]) -> Value {
+/// What showing credentials takes.
+struct Known {
+    roles: Vec<Role>,
+    rules: Vec<AccessRule>,
+}
+
+impl Known {
+    fn of(tx: &Tx<'_>, user: &UserId) -> Result<Known> {
+        let mut q = Sql::new(table::access_rule::SELECT);
+        q.and("user_id =", user);
+        Ok(Known { roles: table::role::all(tx)?, rules: q.rows(tx, table::access_rule::row)? })
+    }
+}
+
+fn view(req: &Req, c: &AppCredential, known: &Known) -> Value {
     let roles: Vec<Value> = c
         .roles
         .iter()
-        .filter_map(|id| roles.iter().find(|r| r.id == *id))
+        .filter_map(|id| known.roles.iter().find(|r| r.id == *id))
         .map(|r| json!({"id": r.id, "name": r.name, "domain_id": r.domain_id}))
         .collect();
-    json!({
+    let mut shown = json!({
         "id": c.id,
         "name": c.name,
         "description": c.description,
@@ -32,7 +46,12 @@ fn view(req: &Req, c: &AppCredential, roles: &[Role]) -> Value {
         "unrestricted": c.unrestricted,
         "system": null,
         "links": {"self": link(req, &format!("users/{}/application_credentials/{}", c.user_id, c.id))},
-    })
+    });
+    if !c.access_rules.is_empty() {
+        let rules = c.access_rules.iter().filter_map(|id| known.rules.iter().find(|r| r.id == *id));
+        shown["access_rules"] = rules.map(access_rules::plain).collect();
+    }
+    shown
 }
 
 /// Whose credentials they are: one's own, or anybody's for an admin who only looks or deletes.
@@ -41,11 +60,16 @@ fn owner(req: &Req) -> Result<UserId> {
     if id == req.auth.user.id || req.auth.is_admin() { Ok(id) } else { Err(forbidden()) }
 }
 
-/// A program must not make itself another way in, unless its credential was made for that.
-async fn unrestricted(identity: &Identity, req: &Req) -> Result<()> {
-    let Some(id) = req.auth.application_credential.clone() else { return Ok(()) };
-    let own = identity.db.read(move |tx| table::credential::find(tx, &id)).await?;
-    if own.is_some_and(|c| c.unrestricted) {
+/// A program must not make itself another way in, unless its credential was made for that, and a trustee
+/// must not make one at all.
+pub async fn unrestricted(identity: &Identity, req: &Req) -> Result<()> {
+    let session = identity.session_of(req).await?;
+    if session.trust.is_some() {
+        return Err(Fault::forbidden(
+            "Using a trust-scoped token is not allowed for managing application credentials and trusts.",
+        ));
+    }
+    if session.credential.as_ref().is_none_or(|c| c.unrestricted) {
         return Ok(());
     }
     Err(Fault::forbidden(
@@ -61,24 +85,24 @@ pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
         q.and("name =", name);
     }
     q.push(" ORDER BY created_at, id");
-    let (found, roles) = identity
+    let (found, known) = identity
         .db
         .read(move |tx| {
             table::user::get(tx, &user)?;
-            Ok((q.rows(tx, table::credential::row)?, table::role::all(tx)?))
+            Ok((q.rows(tx, table::credential::row)?, Known::of(tx, &user)?))
         })
         .await?;
-    let shown = found.iter().map(|c| view(&req, c, &roles)).collect();
+    let shown = found.iter().map(|c| view(&req, c, &known)).collect();
     Ok(super::list(&req, "application_credentials", shown, false))
 }
 
 pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let (user, id) = (owner(&req)?, req.text_param("credential").to_owned());
-    let (found, roles) = identity
+    let (found, known) = identity
         .db
-        .read(move |tx| Ok((table::credential::get(tx, &user, &id)?, table::role::all(tx)?)))
+        .read(move |tx| Ok((table::credential::get(tx, &user, &id)?, Known::of(tx, &user)?)))
         .await?;
-    Ok(Reply::json(200, &json!({"application_credential": view(&req, &found, &roles)})))
+    Ok(Reply::json(200, &json!({"application_credential": view(&req, &found, &known)})))
 }
 
 pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
@@ -93,9 +117,7 @@ pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
             "An application credential belongs to a project: log in with a scope of that project.",
         ));
     };
-    if obj.opt_list("access_rules")?.is_some_and(|rules| !rules.is_empty()) {
-        return Err(Fault::bad_request("Access rules are not supported here. Leave access_rules out."));
-    }
+    let rules = access_rules::parse(&obj, &user)?;
     let roles = chosen(&req, &obj)?;
     let mut credential = parse(&obj, user, project.id.clone(), roles)?;
     let secret = match obj.opt_str("secret", NAME)? {
@@ -107,16 +129,18 @@ pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     };
     credential.secret_hash = identity.secrets.hash(secret.clone()).await?;
     let who = req.who();
-    let (credential, roles) = identity
+    let (credential, known) = identity
         .write(move |tx| {
             table::lock(tx, "account", "user", credential.user_id.as_str())?;
             check_count(tx, &credential.user_id)?;
+            credential.access_rules = access_rules::settle(tx, &credential.user_id, &rules)?;
             table::credential::insert(tx, &credential)?;
             audit(tx, &who, "application_credential.create", &credential.id)?;
-            Ok((credential, table::role::all(tx)?))
+            let known = Known::of(tx, &credential.user_id)?;
+            Ok((credential, known))
         })
         .await?;
-    let mut shown = view(&req, &credential, &roles);
+    let mut shown = view(&req, &credential, &known);
     shown["secret"] = json!(secret);
     Ok(Reply::json(201, &json!({"application_credential": shown})))
 }
@@ -152,6 +176,7 @@ fn parse(obj: &Obj, user_id: UserId, project_id: ProjectId, roles: Vec<RoleId>) 
         roles,
         unrestricted: flag(obj, "unrestricted")?.unwrap_or(false),
         expires_at,
+        access_rules: Vec::new(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Domains. The API also shows a domain as a project that acts as one (`is_domain`).
 
-use super::{SHORT_NAME, TEXT, flag, forbidden, merge, page, shown, unknown};
+use super::{SHORT_NAME, TEXT, filter, flag, forbidden, merge, options, page, shown, unknown};
 use crate::model::Domain;
 use crate::{Identity, table};
 use api::{Obj, Reach, Reply, Req, Scope};
@@ -37,9 +37,7 @@ pub fn as_project(req: &Req, d: &Domain) -> Value {
 pub async fn find(identity: &Identity, req: &Req) -> Result<(Vec<Domain>, bool)> {
     let page = page(req)?;
     let mut q = Sql::new(table::domain::SELECT);
-    if let Some(name) = req.query.get("name") {
-        q.and("name =", name);
-    }
+    filter::text(&mut q, &req.query, "name", "name");
     if let Some(enabled) = req.query.bool("enabled")? {
         q.and("enabled =", enabled);
     }
@@ -62,6 +60,7 @@ pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
 
 /// Makes the domain that a body describes.
 pub async fn make(identity: &Identity, req: &Req, obj: &Obj) -> Result<Domain> {
+    everything(req)?;
     let (domain, who) = (parse(obj)?, req.who());
     identity
         .write(move |tx| {
@@ -80,6 +79,11 @@ fn parse(obj: &Obj) -> Result<Domain> {
         enabled: flag(obj, "enabled")?.unwrap_or(true),
         extra: unknown(obj, KNOWN)?,
     })
+}
+
+/// Domains are made, changed and deleted by administrators.
+fn everything(req: &Req) -> Result<()> {
+    if req.auth.stewardship() == Reach::Everything { Ok(()) } else { Err(forbidden()) }
 }
 
 /// The domain with the id in the path, if there is one and the caller may see it as a project.
@@ -109,11 +113,13 @@ pub async fn update(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
 
 /// Changes the domain in the path as a body says.
 pub async fn change(identity: &Identity, req: &Req, obj: Obj) -> Result<Domain> {
+    everything(req)?;
     let (id, who) = (DomainId::from(req.text_param("id")), req.who());
     identity
         .write(move |tx| {
             table::lock(tx, "domain", "domain", id.as_str())?;
             let mut domain = table::domain::get(tx, &id)?;
+            options::check_update("domain", id.as_str(), &domain.extra, &obj.map)?;
             if obj.has("name") {
                 domain.name = obj.name("name", SHORT_NAME)?;
             }
@@ -135,11 +141,14 @@ pub async fn change(identity: &Identity, req: &Req, obj: Obj) -> Result<Domain> 
 }
 
 pub async fn delete(identity: Arc<Identity>, req: Req) -> Result<Reply> {
+    everything(&req)?;
     let (id, who) = (DomainId::from(req.text_param("id")), req.who());
     identity
         .write(move |tx| {
             table::lock(tx, "domain", "domain", id.as_str())?;
-            if table::domain::get(tx, &id)?.enabled {
+            let domain = table::domain::get(tx, &id)?;
+            options::check_delete("domain", id.as_str(), &domain.extra)?;
+            if domain.enabled {
                 return Err(Fault::forbidden(
                     "Cannot delete a domain that is enabled, please disable it first.",
                 ));

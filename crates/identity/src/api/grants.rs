@@ -2,7 +2,7 @@
 
 use super::{forbidden, roles};
 use crate::Identity;
-use crate::model::{ActorKind, Grant, TargetKind};
+use crate::model::{ActorKind, Grant, Role, TargetKind};
 use crate::table::{self, grant::SYSTEM};
 use api::{Reach, Reply, Req};
 use base::{DomainId, Fault, ProjectId, Result, RoleId};
@@ -32,17 +32,52 @@ fn grant(req: &Req, on: On) -> Grant {
     }
 }
 
-/// The actor and the target must exist; answers the target's domain.
-fn check_ends(tx: &Tx<'_>, g: &Grant) -> Result<Option<DomainId>> {
-    match g.actor_kind {
-        ActorKind::User => drop(table::user::get(tx, &g.actor_id.clone().into())?),
-        ActorKind::Group => drop(table::group::get(tx, &g.actor_id.clone().into())?),
-    }
-    Ok(match g.target_kind {
+/// The domains of a grant's ends.
+struct Ends {
+    actor: DomainId,
+    /// None for the system.
+    target: Option<DomainId>,
+}
+
+/// The actor and the target must exist.
+fn check_ends(tx: &Tx<'_>, g: &Grant) -> Result<Ends> {
+    let actor = match g.actor_kind {
+        ActorKind::User => table::user::get(tx, &g.actor_id.clone().into())?.domain_id,
+        ActorKind::Group => table::group::get(tx, &g.actor_id.clone().into())?.domain_id,
+    };
+    let target = match g.target_kind {
         TargetKind::System => None,
         TargetKind::Project => Some(table::project::get(tx, &ProjectId(g.target_id.clone()))?.domain_id),
         TargetKind::Domain => Some(table::domain::get(tx, &DomainId(g.target_id.clone()))?.id),
-    })
+    };
+    Ok(Ends { actor, target })
+}
+
+/// Roles that a manager of a domain may give and take.
+const MANAGED: [&str; 3] = ["manager", "member", "reader"];
+
+/// The role, if somebody with that reach may give or take it between those ends. Nobody learns from
+/// the refusal what exists elsewhere.
+fn changeable(tx: &Tx<'_>, reach: &Reach, g: &Grant) -> Result<(Ends, Role)> {
+    let found = check_ends(tx, g).and_then(|ends| Ok((ends, table::role::get(tx, &g.role_id)?)));
+    if *reach == Reach::Everything {
+        return found;
+    }
+    let (ends, role) = match found {
+        Err(fault) if fault.is_not_found() => return Err(forbidden()),
+        found => found?,
+    };
+    let inside = reach.covers(&ends.actor) && ends.target.as_ref().is_some_and(|d| reach.covers(d));
+    if !inside {
+        return Err(forbidden());
+    }
+    if role.domain_id.is_some() || !MANAGED.contains(&role.name.as_str()) {
+        return Err(Fault::forbidden(format!(
+            "You are not authorized to perform the requested action: a manager of a domain gives the roles {}.",
+            MANAGED.join(", ")
+        )));
+    }
+    Ok((ends, role))
 }
 
 /// Whether somebody with that reach may look at grants on a target of that domain.
@@ -67,7 +102,7 @@ pub async fn list(identity: Arc<Identity>, req: Req, on: On) -> Result<Reply> {
     let found = identity
         .db
         .read(move |tx| {
-            check_reach(&reach, check_ends(tx, &g)?.as_ref())?;
+            check_reach(&reach, check_ends(tx, &g)?.target.as_ref())?;
             let mut q = Sql::new(table::grant::SELECT);
             q.and("actor_kind =", g.actor_kind.as_str())
                 .and("actor_id =", &g.actor_id)
@@ -83,12 +118,11 @@ pub async fn list(identity: Arc<Identity>, req: Req, on: On) -> Result<Reply> {
 
 /// PUT …/roles/{role}.
 pub async fn put(identity: Arc<Identity>, req: Req, on: On) -> Result<Reply> {
-    let (g, who) = (grant(&req, on), req.who());
+    let (g, who, reach) = (grant(&req, on), req.who(), req.auth.stewardship());
     identity
         .write(move |tx| {
-            let domain = check_ends(tx, &g)?;
-            let role = table::role::get(tx, &g.role_id)?;
-            if role.domain_id.is_some() && role.domain_id != domain {
+            let (ends, role) = changeable(tx, &reach, &g)?;
+            if role.domain_id.is_some() && role.domain_id != ends.target {
                 return Err(Fault::forbidden(format!(
                     "The role {} belongs to another domain than the {}.",
                     role.id,
@@ -108,7 +142,7 @@ pub async fn check(identity: Arc<Identity>, req: Req, on: On) -> Result<Reply> {
     identity
         .db
         .read(move |tx| {
-            check_reach(&reach, check_ends(tx, &g)?.as_ref())?;
+            check_reach(&reach, check_ends(tx, &g)?.target.as_ref())?;
             table::role::get(tx, &g.role_id)?;
             if table::grant::has(tx, &g)? { Ok(()) } else { Err(none(&g)) }
         })
@@ -118,11 +152,10 @@ pub async fn check(identity: Arc<Identity>, req: Req, on: On) -> Result<Reply> {
 
 /// DELETE …/roles/{role}.
 pub async fn delete(identity: Arc<Identity>, req: Req, on: On) -> Result<Reply> {
-    let (g, who) = (grant(&req, on), req.who());
+    let (g, who, reach) = (grant(&req, on), req.who(), req.auth.stewardship());
     identity
         .write(move |tx| {
-            check_ends(tx, &g)?;
-            table::role::get(tx, &g.role_id)?;
+            changeable(tx, &reach, &g)?;
             if !table::grant::delete(tx, &g)? {
                 return Err(none(&g));
             }

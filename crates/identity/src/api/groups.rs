@@ -1,13 +1,13 @@
 //! Groups and who is in them.
 
-use super::{SHORT_NAME, TEXT, forbidden, home_domain, merge, page, shown, unknown, users};
+use super::{SHORT_NAME, TEXT, covered, filter, home_domain, merge, page, shown, unknown, users, within};
 use crate::model::{Account, Group};
 use crate::{Identity, table};
 use api::{Reach, Reply, Req};
 use base::{Fault, GroupId, Result, UserId};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use store::{Sql, log::audit};
+use store::{Sql, Tx, log::audit};
 
 const KNOWN: &[&str] = &["name", "description", "domain_id"];
 
@@ -21,10 +21,9 @@ fn view(req: &Req, g: &Group) -> Value {
 pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let page = page(&req)?;
     let mut q = Sql::new(table::group::SELECT);
-    for (field, condition) in [("name", "name ="), ("domain_id", "domain_id =")] {
-        if let Some(value) = req.query.get(field) {
-            q.and(condition, value);
-        }
+    filter::text(&mut q, &req.query, "name", "name");
+    if let Some(domain) = req.query.get("domain_id") {
+        q.and("domain_id =", domain);
     }
     if let Reach::Domain(own) = req.auth.reach() {
         q.and("domain_id =", &own);
@@ -42,9 +41,7 @@ pub async fn list_of(identity: &Identity, req: &Req, account: Account) -> Result
     q.push(" AND id IN (SELECT group_id FROM account_group_member WHERE user_id = ")
         .bind(&account.id)
         .push(")");
-    if let Some(name) = req.query.get("name") {
-        q.and("name =", name);
-    }
+    filter::text(&mut q, &req.query, "name", "name");
     q.push(" ORDER BY created_at, id");
     let found = identity.db.read(move |tx| q.rows(tx, table::group::row)).await?;
     Ok(super::list(req, "groups", found.iter().map(|g| view(req, g)).collect(), false))
@@ -59,6 +56,7 @@ pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
         description: obj.opt_str("description", TEXT)?.unwrap_or_default(),
         extra: unknown(&obj, KNOWN)?,
     };
+    covered(&req.auth.stewardship(), &group.domain_id)?;
     let who = req.who();
     let group = identity
         .write(move |tx| {
@@ -74,8 +72,8 @@ pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
 /// The group in the path, if it is within reach.
 async fn visible(identity: &Identity, req: &Req) -> Result<Group> {
     let id = GroupId::from(req.text_param("id"));
-    let group = identity.db.read(move |tx| table::group::get(tx, &id)).await?;
-    if req.auth.reach().covers(&group.domain_id) { Ok(group) } else { Err(forbidden()) }
+    let found = identity.db.read(move |tx| Ok(table::group::get(tx, &id))).await?;
+    within(&req.auth.reach(), found, |g| &g.domain_id)
 }
 
 pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
@@ -83,13 +81,29 @@ pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     Ok(Reply::json(200, &json!({"group": view(&req, &group)})))
 }
 
+/// The group, locked, if somebody with that reach may change it. Who may not make administrators may not
+/// change a group of them either.
+fn changeable(tx: &Tx<'_>, reach: &Reach, id: &GroupId) -> Result<Group> {
+    let found =
+        table::lock(tx, "account_group", "group", id.as_str()).and_then(|()| table::group::get(tx, id));
+    let group = within(reach, found, |g| &g.domain_id)?;
+    users::check_powers(tx, reach, id.as_str())?;
+    Ok(group)
+}
+
+/// Whether somebody with that reach may put the user into the group, or take it out.
+fn membership(tx: &Tx<'_>, reach: &Reach, group: &GroupId, user: &UserId) -> Result<()> {
+    changeable(tx, reach, group)?;
+    within(reach, table::user::get(tx, user), |u| &u.domain_id)?;
+    Ok(())
+}
+
 pub async fn update(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let obj = req.json().await?.inner("group")?;
-    let (id, who) = (GroupId::from(req.text_param("id")), req.who());
+    let (id, who, reach) = (GroupId::from(req.text_param("id")), req.who(), req.auth.stewardship());
     let group = identity
         .write(move |tx| {
-            table::lock(tx, "account_group", "group", id.as_str())?;
-            let mut group = table::group::get(tx, &id)?;
+            let mut group = changeable(tx, &reach, &id)?;
             if obj.opt_str("domain_id", SHORT_NAME)?.is_some_and(|d| d != group.domain_id.as_str()) {
                 return Err(Fault::bad_request("A group's domain cannot be changed."));
             }
@@ -109,10 +123,10 @@ pub async fn update(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
 }
 
 pub async fn delete(identity: Arc<Identity>, req: Req) -> Result<Reply> {
-    let (id, who) = (GroupId::from(req.text_param("id")), req.who());
+    let (id, who, reach) = (GroupId::from(req.text_param("id")), req.who(), req.auth.stewardship());
     identity
         .write(move |tx| {
-            table::lock(tx, "account_group", "group", id.as_str())?;
+            changeable(tx, &reach, &id)?;
             table::group::delete(tx, &id)?;
             audit(tx, &who, "group.delete", id.as_str())
         })
@@ -127,14 +141,10 @@ pub async fn members(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     q.push(" AND id IN (SELECT user_id FROM account_group_member WHERE group_id = ")
         .bind(&group.id)
         .push(")");
-    for (field, condition) in [("name", "name ="), ("domain_id", "domain_id =")] {
-        if let Some(value) = req.query.get(field) {
-            q.and(condition, value);
-        }
-    }
+    users::filter(&mut q, &req)?;
     q.push(" ORDER BY created_at, id");
     let found = identity.db.read(move |tx| q.rows(tx, table::user::row)).await?;
-    Ok(super::list(&req, "users", found.iter().map(|a| users::view(&req, a)).collect(), false))
+    Ok(super::list(&req, "users", found.iter().map(|a| users::view(&identity, &req, a)).collect(), false))
 }
 
 fn pair(req: &Req) -> (GroupId, UserId) {
@@ -146,10 +156,10 @@ fn not_in(group: &GroupId, user: &UserId) -> Fault {
 }
 
 pub async fn add(identity: Arc<Identity>, req: Req) -> Result<Reply> {
-    let ((group, user), who) = (pair(&req), req.who());
+    let ((group, user), who, reach) = (pair(&req), req.who(), req.auth.stewardship());
     identity
         .write(move |tx| {
-            table::lock(tx, "account_group", "group", group.as_str())?;
+            membership(tx, &reach, &group, &user)?;
             table::lock(tx, "account", "user", user.as_str())?;
             table::group::add(tx, &group, &user)?;
             audit(tx, &who, "group.add", group.as_str())
@@ -172,11 +182,10 @@ pub async fn check(identity: Arc<Identity>, req: Req) -> Result<Reply> {
 }
 
 pub async fn remove(identity: Arc<Identity>, req: Req) -> Result<Reply> {
-    let ((group, user), who) = (pair(&req), req.who());
+    let ((group, user), who, reach) = (pair(&req), req.who(), req.auth.stewardship());
     identity
         .write(move |tx| {
-            table::group::get(tx, &group)?;
-            table::user::get(tx, &user)?;
+            membership(tx, &reach, &group, &user)?;
             if !table::group::remove(tx, &group, &user)? {
                 return Err(not_in(&group, &user));
             }

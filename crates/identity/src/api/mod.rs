@@ -1,23 +1,29 @@
 //! The route table, and what all nouns' handlers share: links, lists, and the fields that the API
 //! does not know.
 
+mod access_rules;
 mod assignments;
 mod catalog;
 mod credentials;
 mod domains;
+mod ec2;
+mod filter;
 mod grants;
 mod groups;
 mod implied;
+mod options;
 mod projects;
 mod roles;
+mod stored;
 mod tags;
 mod tokens;
+mod trusts;
 mod users;
 mod versions;
 
 use crate::Identity;
 use crate::model::{ActorKind, Extra, TargetKind};
-use api::{Obj, Page, Reply, Req, Rule, Service, Style};
+use api::{Obj, Page, Reach, Reply, Req, Rule, Service, Style};
 use base::{DomainId, Fault, Result};
 use serde_json::{Map, Value, json};
 
@@ -47,23 +53,23 @@ pub fn service() -> Service<Identity> {
     s.get("/v3/auth/system", Rule::Any, tokens::system);
 
     s.get("/v3/projects", Rule::Overseer, projects::list);
-    s.post("/v3/projects", Rule::ADMIN, projects::create);
+    s.post("/v3/projects", Rule::Steward, projects::create);
     s.get("/v3/projects/{id}", Rule::Any, projects::show);
-    s.patch("/v3/projects/{id}", Rule::ADMIN, projects::update);
-    s.delete("/v3/projects/{id}", Rule::ADMIN, projects::delete);
+    s.patch("/v3/projects/{id}", Rule::Steward, projects::update);
+    s.delete("/v3/projects/{id}", Rule::Steward, projects::delete);
     s.get("/v3/projects/{id}/tags", Rule::Any, tags::list);
-    s.put("/v3/projects/{id}/tags", Rule::ADMIN, tags::replace);
-    s.delete("/v3/projects/{id}/tags", Rule::ADMIN, tags::clear);
+    s.put("/v3/projects/{id}/tags", Rule::Steward, tags::replace);
+    s.delete("/v3/projects/{id}/tags", Rule::Steward, tags::clear);
     s.get("/v3/projects/{id}/tags/{tag}", Rule::Any, tags::check);
-    s.put("/v3/projects/{id}/tags/{tag}", Rule::ADMIN, tags::add);
-    s.delete("/v3/projects/{id}/tags/{tag}", Rule::ADMIN, tags::remove);
+    s.put("/v3/projects/{id}/tags/{tag}", Rule::Steward, tags::add);
+    s.delete("/v3/projects/{id}/tags/{tag}", Rule::Steward, tags::remove);
 
     s.get("/v3/users", Rule::Overseer, users::list);
-    s.post("/v3/users", Rule::ADMIN, users::create);
+    s.post("/v3/users", Rule::Steward, users::create);
     s.get("/v3/users/{id}", Rule::Any, users::show);
-    s.patch("/v3/users/{id}", Rule::ADMIN, users::update);
-    s.delete("/v3/users/{id}", Rule::ADMIN, users::delete);
-    s.post("/v3/users/{id}/password", Rule::Any, users::change_password);
+    s.patch("/v3/users/{id}", Rule::Steward, users::update);
+    s.delete("/v3/users/{id}", Rule::Steward, users::delete);
+    s.post("/v3/users/{id}/password", Rule::Open, users::change_password);
     s.get("/v3/users/{id}/projects", Rule::Any, users::projects);
     s.get("/v3/users/{id}/groups", Rule::Any, users::groups);
 
@@ -72,15 +78,38 @@ pub fn service() -> Service<Identity> {
     s.get("/v3/users/{id}/application_credentials/{credential}", Rule::Any, credentials::show);
     s.delete("/v3/users/{id}/application_credentials/{credential}", Rule::Any, credentials::delete);
 
+    s.get("/v3/users/{id}/access_rules", Rule::Any, access_rules::list);
+    s.get("/v3/users/{id}/access_rules/{rule}", Rule::Any, access_rules::show);
+    s.delete("/v3/users/{id}/access_rules/{rule}", Rule::Any, access_rules::delete);
+
+    s.get("/v3/credentials", Rule::Any, stored::list);
+    s.post("/v3/credentials", Rule::Any, stored::create);
+    s.get("/v3/credentials/{id}", Rule::Any, stored::show);
+    s.patch("/v3/credentials/{id}", Rule::Any, stored::update);
+    s.delete("/v3/credentials/{id}", Rule::Any, stored::delete);
+    s.get("/v3/users/{id}/credentials/OS-EC2", Rule::Any, ec2::list);
+    s.post("/v3/users/{id}/credentials/OS-EC2", Rule::Any, ec2::create);
+    s.get("/v3/users/{id}/credentials/OS-EC2/{access}", Rule::Any, ec2::show);
+    s.delete("/v3/users/{id}/credentials/OS-EC2/{access}", Rule::Any, ec2::delete);
+    s.post("/v3/ec2tokens", Rule::Any, ec2::ec2_token);
+    s.post("/v3/s3tokens", Rule::Any, ec2::s3_token);
+
+    s.get("/v3/OS-TRUST/trusts", Rule::Any, trusts::list);
+    s.post("/v3/OS-TRUST/trusts", Rule::Any, trusts::create);
+    s.get("/v3/OS-TRUST/trusts/{id}", Rule::Any, trusts::show);
+    s.delete("/v3/OS-TRUST/trusts/{id}", Rule::Any, trusts::delete);
+    s.get("/v3/OS-TRUST/trusts/{id}/roles", Rule::Any, trusts::list_roles);
+    s.get("/v3/OS-TRUST/trusts/{id}/roles/{role}", Rule::Any, trusts::show_role);
+
     s.get("/v3/groups", Rule::Overseer, groups::list);
-    s.post("/v3/groups", Rule::ADMIN, groups::create);
+    s.post("/v3/groups", Rule::Steward, groups::create);
     s.get("/v3/groups/{id}", Rule::Overseer, groups::show);
-    s.patch("/v3/groups/{id}", Rule::ADMIN, groups::update);
-    s.delete("/v3/groups/{id}", Rule::ADMIN, groups::delete);
+    s.patch("/v3/groups/{id}", Rule::Steward, groups::update);
+    s.delete("/v3/groups/{id}", Rule::Steward, groups::delete);
     s.get("/v3/groups/{id}/users", Rule::Overseer, groups::members);
-    s.put("/v3/groups/{id}/users/{user}", Rule::ADMIN, groups::add);
+    s.put("/v3/groups/{id}/users/{user}", Rule::Steward, groups::add);
     s.get("/v3/groups/{id}/users/{user}", Rule::Overseer, groups::check);
-    s.delete("/v3/groups/{id}/users/{user}", Rule::ADMIN, groups::remove);
+    s.delete("/v3/groups/{id}/users/{user}", Rule::Steward, groups::remove);
 
     s.get("/v3/domains", Rule::Overseer, domains::list);
     s.post("/v3/domains", Rule::ADMIN, domains::create);
@@ -132,9 +161,9 @@ fn grants(s: &mut Service<Identity>) {
             };
             s.get(concat!("/v3", $path, "/roles", $end), Rule::Overseer, move |i, r| grants::list(i, r, on));
             let one = concat!("/v3", $path, "/roles/{role}", $end);
-            s.put(one, Rule::ADMIN, move |i, r| grants::put(i, r, on));
+            s.put(one, Rule::Steward, move |i, r| grants::put(i, r, on));
             s.get(one, Rule::Overseer, move |i, r| grants::check(i, r, on));
-            s.delete(one, Rule::ADMIN, move |i, r| grants::delete(i, r, on));
+            s.delete(one, Rule::Steward, move |i, r| grants::delete(i, r, on));
         })*};
     }
     calls! {
@@ -199,12 +228,17 @@ fn unknown(obj: &Obj, known: &[&str]) -> Result<Extra> {
     let unknown = |k: &String| !known.contains(&k.as_str()) && !never.contains(&k.as_str());
     let extra: Map<String, Value> =
         obj.map.iter().filter(|(k, _)| unknown(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
+    options::check(&obj.name, &extra)?;
     check_extra(&extra)?;
     Ok(extra)
 }
 
 /// Merges unknown fields of an update into those that are there.
-fn merge(extra: &mut Extra, new: Extra) -> Result<()> {
+fn merge(extra: &mut Extra, mut new: Extra) -> Result<()> {
+    if let Some(options) = new.remove("options") {
+        let merged = options::merge(extra.remove("options"), options);
+        extra.insert("options".into(), merged);
+    }
     extra.extend(new);
     check_extra(extra)
 }
@@ -215,12 +249,7 @@ fn check_extra(extra: &Extra) -> Result<()> {
             "The fields beyond those of the API are too long: together at most {EXTRA} bytes are kept."
         )));
     }
-    let has_options = extra.get("options").is_none_or(Value::is_object);
-    if has_options {
-        Ok(())
-    } else {
-        Err(Fault::bad_request("Invalid input for field/attribute options. It is not of type 'object'"))
-    }
+    Ok(())
 }
 
 /// True or false, and nothing that merely looks like it.
@@ -247,6 +276,21 @@ fn home_domain(req: &Req, obj: &Obj) -> Result<DomainId> {
         api::Scope::Domain { id, .. } => id.clone(),
         _ => req.auth.user.domain_id.clone(),
     })
+}
+
+/// Whether somebody may see or change what belongs to a domain.
+fn covered(reach: &Reach, domain: &DomainId) -> Result<()> {
+    if reach.covers(domain) { Ok(()) } else { Err(forbidden()) }
+}
+
+/// What was looked for, if it is within reach. Nobody learns from the refusal what exists elsewhere.
+fn within<T>(reach: &Reach, found: Result<T>, domain: impl FnOnce(&T) -> &DomainId) -> Result<T> {
+    match found {
+        Ok(thing) if reach.covers(domain(&thing)) => Ok(thing),
+        Ok(_) => Err(forbidden()),
+        Err(fault) if fault.is_not_found() && *reach != Reach::Everything => Err(forbidden()),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// Refuses what a client may not see, in the API's words.

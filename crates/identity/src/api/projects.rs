@@ -1,6 +1,9 @@
 //! Projects.
 
-use super::{SHORT_NAME, TEXT, domains, flag, forbidden, home_domain, merge, page, shown, tags, unknown};
+use super::{
+    SHORT_NAME, TEXT, domains, filter, flag, forbidden, home_domain, merge, options, page, shown, tags,
+    unknown, within,
+};
 use crate::model::{Account, Project};
 use crate::{Identity, table};
 use api::{Obj, Reach, Reply, Req};
@@ -29,8 +32,8 @@ pub fn view(req: &Req, p: &Project, tags: &Tags) -> Value {
 
 /// Adds the filters that lists of projects share.
 fn filter(q: &mut Sql, req: &Req) -> Result<()> {
-    for (field, condition) in [("name", "name ="), ("domain_id", "domain_id ="), ("parent_id", "parent_id =")]
-    {
+    filter::text(q, &req.query, "name", "name");
+    for (field, condition) in [("domain_id", "domain_id ="), ("parent_id", "parent_id =")] {
         if let Some(value) = req.query.get(field) {
             q.and(condition, value);
         }
@@ -89,10 +92,11 @@ pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
         return Ok(Reply::json(201, &json!({"project": domains::as_project(&req, &domain)})));
     }
     let (project, tags) = (parse(&req, &obj)?, tags::parse(&obj)?.unwrap_or_default());
+    let reach = req.auth.stewardship();
     let (asked, who) = (obj.opt_str("domain_id", SHORT_NAME)?.map(DomainId), req.who());
     let (project, tags) = identity
         .write(move |tx| {
-            let project = placed(tx, project, asked)?;
+            let project = within(&reach, placed(tx, project, asked), |p| &p.domain_id)?;
             table::project::insert(tx, &project)?;
             table::project::set_tags(tx, &project.id, &tags)?;
             audit(tx, &who, "project.create", project.id.as_str())?;
@@ -208,17 +212,24 @@ pub async fn visible(identity: &Identity, req: &Req, id: &ProjectId) -> Result<P
     }
 }
 
+/// The project, locked, if somebody with that reach may change it.
+pub fn changeable(tx: &Tx<'_>, reach: &Reach, id: &ProjectId) -> Result<Project> {
+    let found = table::lock(tx, "project", "project", id.as_str()).and_then(|()| table::project::get(tx, id));
+    within(reach, found, |p| &p.domain_id)
+}
+
 pub async fn update(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let obj = req.json().await?.inner("project")?;
     if domains::acting(&identity, &req).await?.is_some() {
         let domain = domains::change(&identity, &req, obj).await?;
         return Ok(Reply::json(200, &json!({"project": domains::as_project(&req, &domain)})));
     }
-    let (id, who) = (ProjectId::from(req.text_param("id")), req.who());
+    let (id, who, reach) = (ProjectId::from(req.text_param("id")), req.who(), req.auth.stewardship());
     let (project, tags) = identity
         .write(move |tx| {
-            table::lock(tx, "project", "project", id.as_str())?;
-            let project = changed(tx, table::project::get(tx, &id)?, &obj)?;
+            let before = changeable(tx, &reach, &id)?;
+            options::check_update("project", id.as_str(), &before.extra, &obj.map)?;
+            let project = changed(tx, before, &obj)?;
             table::project::update(tx, &project)?;
             if let Some(tags) = tags::parse(&obj)? {
                 table::project::set_tags(tx, &id, &tags)?;
@@ -281,10 +292,11 @@ pub async fn delete(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     if domains::acting(&identity, &req).await?.is_some() {
         return domains::delete(identity, req).await;
     }
-    let (id, who) = (ProjectId::from(req.text_param("id")), req.who());
+    let (id, who, reach) = (ProjectId::from(req.text_param("id")), req.who(), req.auth.stewardship());
     identity
         .write(move |tx| {
-            table::lock(tx, "project", "project", id.as_str())?;
+            let project = changeable(tx, &reach, &id)?;
+            options::check_delete("project", id.as_str(), &project.extra)?;
             if !table::project::children(tx, id.as_str())?.is_empty() {
                 return Err(Fault::forbidden(format!(
                     "Cannot delete the project {id} since it is not a leaf in the hierarchy. Delete the projects below it first."

@@ -1,6 +1,6 @@
 //! Roles.
 
-use super::{NAME, SHORT_NAME, TEXT, merge, page, shown, unknown};
+use super::{NAME, SHORT_NAME, TEXT, filter, merge, options, page, shown, unknown};
 use crate::model::Role;
 use crate::{Identity, table};
 use api::{Reply, Req};
@@ -25,9 +25,7 @@ pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let page = page(&req)?;
     let mut q = Sql::new(table::role::SELECT);
     q.and("domain_id =", req.query.get("domain_id").unwrap_or_default());
-    if let Some(name) = req.query.get("name") {
-        q.and("name =", name);
-    }
+    filter::text(&mut q, &req.query, "name", "name");
     let (found, more) =
         identity.db.read(move |tx| table::page(tx, &mut q, "role", &page, table::role::row)).await?;
     Ok(super::list(&req, "roles", found.iter().map(|r| view(&req, r)).collect(), more))
@@ -69,6 +67,7 @@ pub async fn update(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
         .write(move |tx| {
             table::lock(tx, "role", "role", id.as_str())?;
             let mut role = table::role::get(tx, &id)?;
+            options::check_update("role", id.as_str(), &role.extra, &obj.map)?;
             let domain = role.domain_id.as_ref().map_or("", DomainId::as_str);
             if obj.opt_str("domain_id", SHORT_NAME)?.is_some_and(|d| d != domain) {
                 return Err(Fault::bad_request("A role's domain cannot be changed."));
@@ -93,6 +92,7 @@ pub async fn delete(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     identity
         .write(move |tx| {
             table::lock(tx, "role", "role", id.as_str())?;
+            options::check_delete("role", id.as_str(), &table::role::get(tx, &id)?.extra)?;
             table::role::delete(tx, &id)?;
             audit(tx, &who, "role.delete", id.as_str())
         })

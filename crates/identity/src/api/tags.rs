@@ -1,6 +1,6 @@
 //! Tags of projects.
 
-use super::projects::visible;
+use super::projects::{changeable, visible};
 use crate::{Identity, table};
 use api::{Obj, Query, Reply, Req};
 use base::{Fault, ProjectId, Result};
@@ -84,10 +84,10 @@ pub async fn clear(identity: Arc<Identity>, req: Req) -> Result<Reply> {
 }
 
 async fn set(identity: &Identity, req: &Req, id: &ProjectId, tags: Vec<String>) -> Result<()> {
-    let (id, who) = (id.clone(), req.who());
+    let (id, who, reach) = (id.clone(), req.who(), req.auth.stewardship());
     identity
         .write(move |tx| {
-            table::lock(tx, "project", "project", id.as_str())?;
+            changeable(tx, &reach, &id)?;
             table::project::set_tags(tx, &id, &tags)?;
             audit(tx, &who, "project.tags", id.as_str())
         })
@@ -108,10 +108,11 @@ pub async fn check(identity: Arc<Identity>, req: Req) -> Result<Reply> {
 pub async fn add(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let (id, tag) = (ProjectId::from(req.text_param("id")), req.text_param("tag").to_owned());
     good(&tag)?;
-    let (link, who) = (super::link(&req, &format!("projects/{id}/tags/{tag}")), req.who());
+    let link = super::link(&req, &format!("projects/{id}/tags/{tag}"));
+    let (who, reach) = (req.who(), req.auth.stewardship());
     identity
         .write(move |tx| {
-            table::lock(tx, "project", "project", id.as_str())?;
+            changeable(tx, &reach, &id)?;
             let tags = table::project::tags(tx, &id)?;
             if tags.len() >= MOST && !tags.contains(&tag) {
                 return Err(Fault::bad_request(format!("A project has at most {MOST} tags.")));
@@ -125,10 +126,10 @@ pub async fn add(identity: Arc<Identity>, req: Req) -> Result<Reply> {
 
 pub async fn remove(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let (id, tag) = (ProjectId::from(req.text_param("id")), req.text_param("tag").to_owned());
-    let who = req.who();
+    let (who, reach) = (req.who(), req.auth.stewardship());
     identity
         .write(move |tx| {
-            table::lock(tx, "project", "project", id.as_str())?;
+            changeable(tx, &reach, &id)?;
             if !table::project::remove_tag(tx, &id, &tag)? {
                 return Err(no_tag(&tag));
             }

@@ -56,7 +56,7 @@ async fn subject(identity: &Identity, req: &Req) -> Result<(String, Arc<Session>
     }
 }
 
-async fn answer(
+pub async fn answer(
     identity: &Identity,
     req: &Req,
     status: u16,

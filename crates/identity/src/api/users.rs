@@ -1,24 +1,26 @@
 //! Users.
 
 use super::{
-    NAME, SHORT_NAME, TEXT, flag, forbidden, groups, home_domain, merge, page, projects, shown, unknown,
+    NAME, SHORT_NAME, TEXT, covered, filter, flag, forbidden, groups, home_domain, merge, page, projects,
+    shown, unknown, within,
 };
 use crate::model::Account;
-use crate::{Identity, table};
+use crate::{Identity, password, table};
 use api::{Obj, Reach, Reply, Req};
 use base::{Fault, Micros, ProjectId, Result, UserId};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use store::{Sql, Tx, log::audit};
+use store::{Sql, Tx, log::audit, params};
 
 const KNOWN: &[&str] = &["name", "description", "enabled", "domain_id", "default_project_id"];
 /// Longest password, in characters.
 const PASSWORD: usize = 4096;
 
-pub fn view(req: &Req, a: &Account) -> Value {
+pub fn view(identity: &Identity, req: &Req, a: &Account) -> Value {
+    let enabled = a.enabled && !identity.rules.inactive(a, Micros::now());
     let mut own = json!({
-        "id": a.id, "name": a.name, "domain_id": a.domain_id, "enabled": a.enabled,
-        "password_expires_at": null,
+        "id": a.id, "name": a.name, "domain_id": a.domain_id, "enabled": enabled,
+        "password_expires_at": a.expiry().map(Micros::micros_bare),
     });
     if let Some(project) = &a.default_project_id {
         own["default_project_id"] = json!(project);
@@ -32,23 +34,29 @@ pub fn view(req: &Req, a: &Account) -> Value {
     shown(req, "users", a.id.as_str(), &a.extra, own)
 }
 
-pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
-    let page = page(&req)?;
-    let mut q = Sql::new(table::user::SELECT);
-    for (field, condition) in [("name", "name ="), ("domain_id", "domain_id =")] {
-        if let Some(value) = req.query.get(field) {
-            q.and(condition, value);
-        }
+/// Adds the filters that lists of users share.
+pub fn filter(q: &mut Sql, req: &Req) -> Result<()> {
+    filter::text(q, &req.query, "name", "name");
+    filter::time(q, &req.query, "password_expires_at", "password_expires_at")?;
+    if let Some(domain) = req.query.get("domain_id") {
+        q.and("domain_id =", domain);
     }
     if let Some(enabled) = req.query.bool("enabled")? {
         q.and("enabled =", enabled);
     }
+    Ok(())
+}
+
+pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
+    let page = page(&req)?;
+    let mut q = Sql::new(table::user::SELECT);
+    filter(&mut q, &req)?;
     if let Reach::Domain(own) = req.auth.reach() {
         q.and("domain_id =", &own);
     }
     let (found, more) =
         identity.db.read(move |tx| table::page(tx, &mut q, "account", &page, table::user::row)).await?;
-    Ok(super::list(&req, "users", found.iter().map(|a| view(&req, a)).collect(), more))
+    Ok(super::list(&req, "users", found.iter().map(|a| view(&identity, &req, a)).collect(), more))
 }
 
 fn password(obj: &Obj, field: &str) -> Result<Option<String>> {
@@ -63,20 +71,14 @@ fn password(obj: &Obj, field: &str) -> Result<Option<String>> {
 
 pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let obj = req.json().await?.inner("user")?;
-    let mut account = Account {
-        id: UserId::new(),
-        domain_id: home_domain(&req, &obj)?,
-        name: obj.name("name", NAME)?,
-        description: obj.opt_str("description", TEXT)?.unwrap_or_default(),
-        enabled: flag(&obj, "enabled")?.unwrap_or(true),
-        default_project_id: obj.opt_str("default_project_id", SHORT_NAME)?.map(ProjectId),
-        password_hash: None,
-        password_at: None,
-        extra: unknown(&obj, KNOWN)?,
-    };
+    let mut account = parse(&req, &obj)?;
+    covered(&req.auth.stewardship(), &account.domain_id)?;
     if let Some(password) = password(&obj, "password")? {
+        identity.rules.check_strength(&password)?;
+        let now = Micros::now();
+        account.password_expires_at = identity.rules.expiry(&account, false, now);
         account.password_hash = Some(identity.secrets.hash(password).await?);
-        account.password_at = Some(Micros::now());
+        account.password_at = Some(now);
     }
     let who = req.who();
     let account = identity
@@ -87,7 +89,26 @@ pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
             Ok(account)
         })
         .await?;
-    Ok(Reply::json(201, &json!({"user": view(&req, &account)})))
+    Ok(Reply::json(201, &json!({"user": view(&identity, &req, &account)})))
+}
+
+fn parse(req: &Req, obj: &Obj) -> Result<Account> {
+    Ok(Account {
+        id: UserId::new(),
+        domain_id: home_domain(req, obj)?,
+        name: obj.name("name", NAME)?,
+        description: obj.opt_str("description", TEXT)?.unwrap_or_default(),
+        enabled: flag(obj, "enabled")?.unwrap_or(true),
+        default_project_id: obj.opt_str("default_project_id", SHORT_NAME)?.map(ProjectId),
+        password_hash: None,
+        password_at: None,
+        password_expires_at: None,
+        password_own: false,
+        failed_logins: 0,
+        failed_at: None,
+        active_at: None,
+        extra: unknown(obj, KNOWN)?,
+    })
 }
 
 /// The user in the path, if the caller may look: oneself, or one within reach.
@@ -105,7 +126,7 @@ async fn visible(identity: &Identity, req: &Req) -> Result<Account> {
 
 pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let account = visible(&identity, &req).await?;
-    Ok(Reply::json(200, &json!({"user": view(&req, &account)})))
+    Ok(Reply::json(200, &json!({"user": view(&identity, &req, &account)})))
 }
 
 /// GET /v3/users/{id}/projects.
@@ -122,30 +143,68 @@ pub async fn groups(identity: Arc<Identity>, req: Req) -> Result<Reply> {
 
 pub async fn update(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let obj = req.json().await?.inner("user")?;
-    let (id, who) = (UserId::from(req.text_param("id")), req.who());
+    let (id, who, reach) = (UserId::from(req.text_param("id")), req.who(), req.auth.stewardship());
     let password = match password(&obj, "password")? {
-        Some(password) => Some(Some(identity.secrets.hash(password).await?)),
+        Some(password) => {
+            identity.rules.check_strength(&password)?;
+            Some(Some(identity.secrets.hash(password).await?))
+        }
         None if obj.is_null("password") => Some(None),
         None => None,
     };
+    let rules = identity.rules.clone();
     let account = identity
         .write(move |tx| {
-            table::lock(tx, "account", "user", id.as_str())?;
-            let before = table::user::get(tx, &id)?;
+            let before = changeable(tx, &reach, &id)?;
             let was_enabled = before.enabled;
             let account = changed(before, &obj)?;
             table::user::update(tx, &account)?;
-            if password.is_some() || (was_enabled && !account.enabled) {
+            if was_enabled && !account.enabled {
                 table::revocation::user(tx, &id)?;
             }
+            if flag(&obj, "enabled")? == Some(true) {
+                revive(tx, &account)?;
+            }
             if let Some(hash) = password {
-                table::user::set_password(tx, &id, hash)?;
+                let expiry = rules.expiry(&account, false, Micros::now());
+                password::set(tx, &account, hash, false, expiry, rules.unique_count())?;
             }
             audit(tx, &who, "user.update", id.as_str())?;
-            Ok(account)
+            table::user::get(tx, &id)
         })
         .await?;
-    Ok(Reply::json(200, &json!({"user": view(&req, &account)})))
+    Ok(Reply::json(200, &json!({"user": view(&identity, &req, &account)})))
+}
+
+/// The user, locked, if somebody with that reach may change it.
+fn changeable(tx: &Tx<'_>, reach: &Reach, id: &UserId) -> Result<Account> {
+    let found = table::lock(tx, "account", "user", id.as_str()).and_then(|()| table::user::get(tx, id));
+    let account = within(reach, found, |a| &a.domain_id)?;
+    check_powers(tx, reach, id.as_str())?;
+    Ok(account)
+}
+
+/// A manager of a domain does not change those who have the role admin: with their password it would
+/// be an administrator itself.
+///
+/// # Errors
+/// 403 when `actor`, a user or a group, has that role somewhere.
+pub fn check_powers(tx: &Tx<'_>, reach: &Reach, actor: &str) -> Result<()> {
+    if *reach != Reach::Everything && table::grant::has_admin(tx, actor)? {
+        return Err(Fault::forbidden(
+            "You are not authorized to perform the requested action: it concerns somebody with the role admin, and that takes the role admin.",
+        ));
+    }
+    Ok(())
+}
+
+/// Enabling an account ends its lockout, and its days of inactivity count from now.
+fn revive(tx: &Tx<'_>, account: &Account) -> Result<()> {
+    password::forgive(tx, &account.id)?;
+    if account.active_at.is_some() {
+        tx.exec("UPDATE account SET active_at = $2 WHERE id = $1", params![&account.id, Micros::now()])?;
+    }
+    Ok(())
 }
 
 fn changed(mut account: Account, obj: &Obj) -> Result<Account> {
@@ -167,10 +226,10 @@ fn changed(mut account: Account, obj: &Obj) -> Result<Account> {
 }
 
 pub async fn delete(identity: Arc<Identity>, req: Req) -> Result<Reply> {
-    let (id, who) = (UserId::from(req.text_param("id")), req.who());
+    let (id, who, reach) = (UserId::from(req.text_param("id")), req.who(), req.auth.stewardship());
     identity
         .write(move |tx| {
-            table::lock(tx, "account", "user", id.as_str())?;
+            changeable(tx, &reach, &id)?;
             table::revocation::user(tx, &id)?;
             table::user::delete(tx, &id)?;
             audit(tx, &who, "user.delete", id.as_str())
@@ -179,36 +238,20 @@ pub async fn delete(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     Ok(Reply::empty(204))
 }
 
-/// POST /v3/users/{id}/password: one's own, by proving the old one. An admin has to prove it too.
+/// POST /v3/users/{id}/password: one's own, by proving the old one. No token is needed, or nobody whose
+/// password has expired could set a new one; an administrator has to prove it too.
 pub async fn change_password(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let obj = req.json().await?.inner("user")?;
     let id = UserId::from(req.text_param("id"));
-    if id != req.auth.user.id && !req.auth.is_admin() {
-        return Err(forbidden());
-    }
     let original = obj.str("original_password", PASSWORD)?;
     let new = password(&obj, "password")?.map_or_else(|| obj.str("password", PASSWORD), Ok)?;
-    let wanted = id.clone();
-    let stored = identity.db.read(move |tx| Ok(table::user::get(tx, &wanted)?.password_hash)).await?;
-    if !identity.secrets.check(id.as_str(), original, stored.clone()).await? {
-        return Err(Fault::unauthorized().because("the original password is wrong"));
+    let mut who = req.who();
+    who.user_id.clone_from(&id.0);
+    let found = identity.db.read(move |tx| table::user::find(tx, &id)).await?;
+    let account = password::prove(&identity, found, original).await?;
+    if !account.enabled || identity.rules.inactive(&account, Micros::now()) {
+        return Err(Fault::unauthorized().because("the user is disabled"));
     }
-    let (hash, who) = (identity.secrets.hash(new).await?, req.who());
-    identity
-        .write(move |tx| {
-            table::lock(tx, "account", "user", id.as_str())?;
-            replace_password(tx, &id, &stored, hash)?;
-            audit(tx, &who, "user.password", id.as_str())
-        })
-        .await?;
+    password::replace(&identity, account, new, who).await?;
     Ok(Reply::empty(204))
-}
-
-/// Replaces the password that was proved, not one that somebody has set since.
-fn replace_password(tx: &Tx<'_>, id: &UserId, proved: &Option<String>, hash: String) -> Result<()> {
-    if table::user::get(tx, id)?.password_hash != *proved {
-        return Err(Fault::conflict("The password has been changed by somebody else meanwhile."));
-    }
-    table::revocation::user(tx, id)?;
-    table::user::set_password(tx, id, Some(hash))
 }

@@ -6,7 +6,8 @@ use base::{Micros, Result, UserId};
 use store::{Row, Tx, params};
 
 pub const SELECT: &str =
-    "SELECT id, user_id, project_id, name, description, secret_hash, roles, unrestricted, expires_at
+    "SELECT id, user_id, project_id, name, description, secret_hash, roles, unrestricted, expires_at,
+            access_rules
      FROM application_credential WHERE 1 = 1";
 
 pub fn row(r: &Row<'_>) -> Result<AppCredential> {
@@ -20,6 +21,7 @@ pub fn row(r: &Row<'_>) -> Result<AppCredential> {
         roles: serde_json::from_str(&r.get::<String>(6)?)?,
         unrestricted: r.get(7)?,
         expires_at: r.get(8)?,
+        access_rules: serde_json::from_str(&r.get::<String>(9)?)?,
     })
 }
 
@@ -39,11 +41,12 @@ pub fn get(tx: &Tx<'_>, user: &UserId, id: &str) -> Result<AppCredential> {
 pub fn insert(tx: &Tx<'_>, c: &AppCredential) -> Result<()> {
     tx.exec_unique(
         "INSERT INTO application_credential
-           (id, user_id, project_id, name, description, secret_hash, roles, unrestricted, expires_at, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+           (id, user_id, project_id, name, description, secret_hash, roles, unrestricted, expires_at, created_at,
+            access_rules)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         params![
             &c.id, &c.user_id, &c.project_id, &c.name, &c.description, &c.secret_hash,
-            serde_json::to_string(&c.roles)?, c.unrestricted, c.expires_at, Micros::now(),
+            serde_json::to_string(&c.roles)?, c.unrestricted, c.expires_at, Micros::now(), serde_json::to_string(&c.access_rules)?,
         ],
         || taken("application_credential", &c.name, None),
     )?;

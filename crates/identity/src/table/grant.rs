@@ -129,6 +129,15 @@ pub fn on_system(tx: &Tx<'_>, user: &UserId) -> Result<bool> {
     Ok(!places(tx, user, TargetKind::System, false)?.is_empty())
 }
 
+/// Whether a user (also through a group) or a group has the role admin anywhere.
+pub fn has_admin(tx: &Tx<'_>, actor: &str) -> Result<bool> {
+    let sql = format!(
+        "SELECT role_id FROM role_grant WHERE actor_id IN {ACTORS}
+           AND role_id IN (SELECT id FROM role WHERE name = 'admin' AND domain_id = '') LIMIT 1"
+    );
+    Ok(tx.opt(&sql, params![actor], |r| r.get::<String>(0))?.is_some())
+}
+
 /// The projects in which a user has a role, also an inherited one.
 pub fn projects_of(tx: &Tx<'_>, user: &UserId) -> Result<Vec<Project>> {
     let mut ids = places(tx, user, TargetKind::Project, false)?;

@@ -1,5 +1,6 @@
 //! SQL of Identity, one file a noun. `find` answers an option, `get` the API's 404.
 
+pub mod access_rule;
 pub mod credential;
 pub mod domain;
 pub mod endpoint;
@@ -10,6 +11,8 @@ pub mod region;
 pub mod revocation;
 pub mod role;
 pub mod service;
+pub mod stored;
+pub mod trust;
 pub mod user;
 
 use crate::model::Extra;

@@ -7,7 +7,7 @@ use store::{Row, Tx, params};
 
 pub const SELECT: &str =
     "SELECT id, domain_id, name, description, enabled, default_project_id, password_hash,
-            password_at, extra
+            password_at, extra, password_expires_at, password_own, failed_logins, failed_at, active_at
      FROM account WHERE 1 = 1";
 
 pub fn row(r: &Row<'_>) -> Result<Account> {
@@ -21,6 +21,11 @@ pub fn row(r: &Row<'_>) -> Result<Account> {
         password_hash: r.get(6)?,
         password_at: r.get(7)?,
         extra: extra(r, 8)?,
+        password_expires_at: r.get(9)?,
+        password_own: r.get(10)?,
+        failed_logins: r.get(11)?,
+        failed_at: r.get(12)?,
+        active_at: r.get(13)?,
     })
 }
 
@@ -39,8 +44,8 @@ pub fn by_name(tx: &Tx<'_>, domain: &DomainId, name: &str) -> Result<Option<Acco
 pub fn insert(tx: &Tx<'_>, a: &Account) -> Result<()> {
     tx.exec_unique(
         "INSERT INTO account (id, domain_id, name, description, enabled, default_project_id, password_hash,
-                              password_at, extra, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                              password_at, extra, created_at, password_expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         params![
             &a.id,
             &a.domain_id,
@@ -52,6 +57,7 @@ pub fn insert(tx: &Tx<'_>, a: &Account) -> Result<()> {
             a.password_at,
             extra_text(&a.extra)?,
             Micros::now(),
+            a.password_expires_at,
         ],
         || taken("user", &a.name, Some(a.domain_id.as_str())),
     )?;
@@ -76,12 +82,40 @@ pub fn update(tx: &Tx<'_>, a: &Account) -> Result<()> {
     Ok(())
 }
 
-pub fn set_password(tx: &Tx<'_>, id: &UserId, hash: Option<String>) -> Result<()> {
+/// Writes a password. Of those before it, as many are kept as make `unique` together with the new one.
+pub fn set_password(
+    tx: &Tx<'_>,
+    before: &Account,
+    hash: Option<String>,
+    own: bool,
+    expires_at: Option<Micros>,
+    unique: u32,
+) -> Result<()> {
+    let now = Micros::now();
+    if let Some(old) = before.password_hash.as_ref().filter(|_| unique > 1) {
+        tx.exec(
+            "INSERT INTO account_password (user_id, at, hash) VALUES ($1, $2, $3)
+             ON CONFLICT (user_id, at) DO NOTHING",
+            params![&before.id, now, old],
+        )?;
+    }
     tx.exec(
-        "UPDATE account SET password_hash = $2, password_at = $3 WHERE id = $1",
-        params![id, hash, Micros::now()],
+        "DELETE FROM account_password WHERE user_id = $1 AND at NOT IN
+           (SELECT at FROM account_password WHERE user_id = $1 ORDER BY at DESC LIMIT $2)",
+        params![&before.id, i64::from(unique.saturating_sub(1))],
+    )?;
+    tx.exec(
+        "UPDATE account SET password_hash = $2, password_at = $3, password_own = $4, password_expires_at = $5
+         WHERE id = $1",
+        params![&before.id, hash, now, own, expires_at],
     )?;
     Ok(())
+}
+
+/// The hashes of former passwords, newest first.
+pub fn former(tx: &Tx<'_>, id: &UserId) -> Result<Vec<String>> {
+    let sql = "SELECT hash FROM account_password WHERE user_id = $1 ORDER BY at DESC";
+    tx.rows(sql, params![id], |r| r.get(0))
 }
 
 pub fn delete(tx: &Tx<'_>, id: &UserId) -> Result<()> {

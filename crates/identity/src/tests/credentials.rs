@@ -128,7 +128,10 @@ async fn it_expires_and_is_nobody_elses() {
             json!({"name": "x", "roles": ["member"]}),
             json!({"name": "x", "secret": ""}),
             json!({"name": "x", "unrestricted": "yes"}),
-            json!({"name": "x", "access_rules": [{"path": "/", "method": "GET", "service": "compute"}]}),
+            json!({"name": "x", "access_rules": [{"path": "v2", "method": "GET", "service": "compute"}]}),
+            json!({"name": "x", "access_rules": [{"path": "/v2", "method": "get", "service": "compute"}]}),
+            json!({"name": "x", "access_rules": [{"path": "/v2", "method": "GET"}]}),
+            json!({"name": "x", "access_rules": ["all"]}),
         ];
         for body in bad {
             let refused = w.call("POST", &path, &demo, json!({"application_credential": body})).await;

@@ -109,11 +109,12 @@ async fn tokens_outlive_a_restart_and_need_the_master_key() {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
         w.sibling().await;
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        let other = Identity::open(w.db.clone(), &w.dir.path().join("another")).await;
+        let other =
+            Identity::open(w.db.clone(), &w.dir.path().join("another"), crate::Rules::default()).await;
         assert_eq!(other.err().unwrap().kind, Kind::Unavailable);
         let broken = w.dir.path().join("broken");
         std::fs::write(&broken, "not a key").unwrap();
-        let fault = Identity::open(w.db.clone(), &broken).await.err().unwrap();
+        let fault = Identity::open(w.db.clone(), &broken, crate::Rules::default()).await.err().unwrap();
         assert!(fault.message.contains("does not hold a key"), "{fault}");
         let secrets = w.db.read(|tx| tx.rows("SELECT secret FROM token_key", &[], |r| r.get::<String>(0)));
         let master = std::fs::read_to_string(&file).unwrap();

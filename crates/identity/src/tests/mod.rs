@@ -4,11 +4,15 @@
 mod catalog;
 mod credentials;
 mod grants;
+mod keeps;
 mod keys;
 mod login;
 mod nouns;
 mod race;
 mod routes;
+mod rules;
+mod steward;
+mod trusts;
 
 use crate::{Identity, Seed, service};
 use axum::Router;
@@ -80,7 +84,12 @@ impl World {
     }
 
     async fn over(db: Db, dir: tempfile::TempDir) -> World {
-        let identity = Identity::open(db.clone(), &dir.path().join("master-key")).await.unwrap();
+        World::with(db, dir, crate::Rules::default()).await
+    }
+
+    /// With rules for passwords.
+    pub async fn with(db: Db, dir: tempfile::TempDir, rules: crate::Rules) -> World {
+        let identity = Identity::open(db.clone(), &dir.path().join("master-key"), rules).await.unwrap();
         let seed = identity.bootstrap(ADMIN, DEMO).await.unwrap();
         let router = router(&identity);
         World { db, identity, seed, router, dir }
@@ -88,7 +97,12 @@ impl World {
 
     /// Another process on the same database.
     pub async fn sibling(&self) -> Arc<Identity> {
-        Identity::open(self.db.clone(), &self.dir.path().join("master-key")).await.unwrap()
+        self.ruled(crate::Rules::default()).await
+    }
+
+    /// The same, with rules for passwords.
+    pub async fn ruled(&self, rules: crate::Rules) -> Arc<Identity> {
+        Identity::open(self.db.clone(), &self.dir.path().join("master-key"), rules).await.unwrap()
     }
 
     pub async fn call(&self, method: &str, path: &str, token: &str, body: impl Into<Call>) -> Answer {

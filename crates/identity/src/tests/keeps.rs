@@ -1,0 +1,227 @@
+//! Credentials that users keep, ec2 keys and what they sign, access rules.
+
+use super::{World, password, project, router, worlds};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+
+const ALL: &str = "/v3/credentials";
+
+#[tokio::test]
+async fn credentials_are_sealed_and_their_owners() {
+    for w in worlds().await {
+        let (admin, demo) = (w.admin().await, w.demo().await);
+        let blob = r#"{"access": "left-half", "secret": "right-half"}"#;
+        let ec2 =
+            json!({"credential": {"type": "ec2", "blob": blob, "project_id": w.seed.demo, "color": "red"}});
+        let made = w.call("POST", ALL, &demo, ec2.clone()).await.of(201);
+        let made = &made["credential"];
+        assert_eq!((&made["type"], &made["color"]), (&json!("ec2"), &json!("red")));
+        let id = made["id"].as_str().unwrap().to_owned();
+        w.call("POST", ALL, &admin, ec2).await.of(409);
+        for bad in [
+            json!({"type": "ec2", "blob": blob}),
+            json!({"type": "ec2", "blob": "{}", "project_id": w.seed.demo}),
+            json!({"type": "ec2", "blob": {"access": "a"}, "project_id": w.seed.demo}),
+            json!({"blob": "x"}),
+            json!({"type": "cert"}),
+        ] {
+            assert_eq!(w.call("POST", ALL, &demo, json!({"credential": bad})).await.status, 400, "{bad}");
+        }
+        let cert = json!({"credential": {"type": "cert", "blob": "a certificate"}});
+        w.call("POST", ALL, &admin, cert.clone()).await.of(201);
+        let demo_id = w.id_of(&admin, "users", "demo").await;
+        let admin_id = w.id_of(&admin, "users", "admin").await;
+        let others = json!({"credential": {"type": "cert", "blob": "x", "user_id": admin_id}});
+        w.call("POST", ALL, &demo, others).await.of(403);
+        let stored = w.db.read(|tx| tx.rows("SELECT blob FROM credential", &[], |r| r.get::<String>(0)));
+        assert!(stored.await.unwrap().iter().all(|b| !b.contains("half") && !b.contains("certificate")));
+        let count = |body: Value| body["credentials"].as_array().unwrap().len();
+        assert_eq!(count(w.call("GET", ALL, &demo, ()).await.of(200)), 1);
+        assert_eq!(count(w.call("GET", ALL, &admin, ()).await.of(200)), 2);
+        assert_eq!(count(w.call("GET", &format!("{ALL}?type=cert"), &admin, ()).await.of(200)), 1);
+        assert_eq!(count(w.call("GET", &format!("{ALL}?user_id={demo_id}"), &admin, ()).await.of(200)), 1);
+        let one = format!("{ALL}/{id}");
+        let stranger = w.user(&admin, "stranger", "pw").await;
+        assert!(!stranger.is_empty());
+        let stranger = w.token(json!({"identity": password("stranger", "pw")})).await;
+        for method in ["GET", "DELETE"] {
+            w.call(method, &one, &stranger, ()).await.of(403);
+            w.call(method, &format!("{ALL}/nothing"), &stranger, ()).await.of(403);
+            w.call(method, &format!("{ALL}/nothing"), &admin, ()).await.of(404);
+        }
+        let other =
+            json!({"credential": {"blob": r#"{"access": "new", "secret": "new", "app_cred_id": "x"}"#}});
+        let changed = w.call("PATCH", &one, &demo, other).await.of(200);
+        let blob: Value = serde_json::from_str(changed["credential"]["blob"].as_str().unwrap()).unwrap();
+        assert_eq!(blob, json!({"access": "new", "secret": "new"}), "nobody says what made the key");
+        w.call("PATCH", &one, &demo, json!({"credential": {"type": "cert"}})).await.of(400);
+        w.call("PATCH", &one, &demo, json!({"credential": {"blob": "{}"}})).await.of(400);
+        w.call("DELETE", &one, &demo, ()).await.of(204);
+        w.call("GET", &one, &admin, ()).await.of(404);
+    }
+}
+
+struct Key {
+    access: String,
+    secret: String,
+}
+
+async fn key(w: &World, token: &str, user: &str) -> Key {
+    let path = format!("/v3/users/{user}/credentials/OS-EC2");
+    let made = w.call("POST", &path, token, json!({"tenant_id": w.seed.demo})).await.of(201);
+    let text = |name: &str| made["credential"][name].as_str().unwrap().to_owned();
+    Key { access: text("access"), secret: text("secret") }
+}
+
+fn s3(key: &Key) -> Value {
+    let text = b"GET\n\n\nTue, 27 Mar 2007 19:36:42 +0000\n/bucket/key";
+    let mut mac = <Hmac<sha1::Sha1> as KeyInit>::new_from_slice(key.secret.as_bytes()).unwrap();
+    mac.update(text);
+    let signature = STANDARD.encode(mac.finalize().into_bytes());
+    json!({"credentials": {"access": key.access, "token": STANDARD.encode(text), "signature": signature}})
+}
+
+/// Signature version 2 of a request.
+fn ec2(key: &Key, at: base::Micros) -> Value {
+    let at = at.seconds_z();
+    let query = format!(
+        "AWSAccessKeyId={}&Action=DescribeInstances&SignatureMethod=HmacSHA256&SignatureVersion=2&Timestamp={}",
+        key.access,
+        at.replace(':', "%3A")
+    );
+    let mut mac = <Hmac<sha2::Sha256> as KeyInit>::new_from_slice(key.secret.as_bytes()).unwrap();
+    mac.update(format!("GET\ncloud.example\n/services/Cloud\n{query}").as_bytes());
+    json!({"credentials": {
+        "access": key.access, "signature": STANDARD.encode(mac.finalize().into_bytes()),
+        "host": "cloud.example:8773", "verb": "GET", "path": "/services/Cloud",
+        "params": {"AWSAccessKeyId": key.access, "Action": "DescribeInstances", "SignatureMethod": "HmacSHA256",
+                   "SignatureVersion": "2", "Timestamp": at},
+    }})
+}
+
+#[tokio::test]
+async fn a_signature_is_worth_a_token() {
+    for w in worlds().await {
+        let (admin, demo) = (w.admin().await, w.demo().await);
+        let user = w.id_of(&admin, "users", "demo").await;
+        let key = key(&w, &demo, &user).await;
+        let path = format!("/v3/users/{user}/credentials/OS-EC2");
+        let listed = w.call("GET", &path, &demo, ()).await.of(200);
+        assert_eq!(listed["credentials"][0]["access"], json!(key.access));
+        let shown = w.call("GET", &format!("{path}/{}", key.access), &demo, ()).await.of(200);
+        assert_eq!(shown["credential"]["secret"], json!(key.secret));
+        assert_eq!(shown["credential"]["tenant_id"], json!(w.seed.demo));
+        let now = base::Micros::now();
+        w.call("POST", "/v3/s3tokens", "", s3(&key)).await.of(401);
+        w.call("POST", "/v3/s3tokens", &demo, s3(&key)).await.of(403);
+        for (path, body) in [("/v3/s3tokens", s3(&key)), ("/v3/ec2tokens", ec2(&key, now))] {
+            let answer = w.call("POST", path, &admin, body.clone()).await;
+            let token = answer.header("x-subject-token").to_owned();
+            let said = answer.of(200);
+            assert_eq!(said["token"]["user"]["id"], json!(user), "{path}");
+            assert_eq!(said["token"]["project"]["id"], json!(w.seed.demo));
+            assert_eq!(said["token"]["methods"], json!(["ec2credential"]));
+            assert!(w.good(&token).await);
+            let mut wrong = body;
+            wrong["credentials"]["signature"] = json!(STANDARD.encode("nonsense"));
+            w.call("POST", path, &admin, wrong).await.of(401);
+        }
+        w.call("POST", "/v3/ec2tokens", &admin, ec2(&key, base::Micros(now.0 - 3_600_000_000))).await.of(401);
+        let unknown = Key { access: "nobody".into(), secret: "x".into() };
+        w.call("POST", "/v3/ec2tokens", &admin, ec2(&unknown, now)).await.of(401);
+        w.call("POST", "/v3/ec2tokens", &admin, json!({})).await.of(400);
+        w.call("DELETE", &format!("{path}/{}", key.access), &demo, ()).await.of(204);
+        w.call("GET", &format!("{path}/{}", key.access), &demo, ()).await.of(404);
+        w.call("POST", "/v3/s3tokens", &admin, s3(&key)).await.of(401);
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_worth_no_more_than_what_it_was_made_with() {
+    for w in worlds().await {
+        let (admin, demo) = (w.admin().await, w.demo().await);
+        let user = w.id_of(&admin, "users", "demo").await;
+        let own = key(&w, &demo, &user).await;
+        let path = format!("/v3/users/{user}/application_credentials");
+        let body = json!({"application_credential": {"name": "look", "roles": [{"name": "reader"}]}});
+        let made = w.call("POST", &path, &demo, body).await.of(201);
+        let c = &made["application_credential"];
+        let identity = json!({"methods": ["application_credential"],
+            "application_credential": {"id": c["id"], "secret": c["secret"]}});
+        let token = w.token(json!({"identity": identity})).await;
+        let lesser = key(&w, &token, &user).await;
+        let keys = format!("/v3/users/{user}/credentials/OS-EC2");
+        let listed = w.call("GET", &keys, &token, ()).await.of(200);
+        assert_eq!(listed["credentials"].as_array().unwrap().len(), 1);
+        w.call("GET", &format!("{keys}/{}", own.access), &token, ()).await.of(403);
+        let said = w.call("POST", "/v3/s3tokens", &admin, s3(&lesser)).await.of(200);
+        let roles: Vec<_> =
+            said["token"]["roles"].as_array().unwrap().iter().map(|r| r["name"].clone()).collect();
+        assert_eq!(roles, ["reader"]);
+        w.call("DELETE", &format!("{path}/{}", c["id"].as_str().unwrap()), &demo, ()).await.of(204);
+        w.call("POST", "/v3/s3tokens", &admin, s3(&lesser)).await.of(401);
+        w.call("POST", "/v3/s3tokens", &admin, s3(&own)).await.of(200);
+    }
+}
+
+#[tokio::test]
+async fn access_rules_hold_for_every_request() {
+    for w in worlds().await {
+        let (admin, demo) = (w.admin().await, w.demo().await);
+        let user = w.id_of(&admin, "users", "demo").await;
+        let path = format!("/v3/users/{user}/application_credentials");
+        let rule = json!({"path": "/v3/users/*", "method": "GET", "service": "identity"});
+        let make = |name: &str, rules: Value| json!({"application_credential": {"name": name, "access_rules": rules}});
+        let made = w.call("POST", &path, &demo, make("narrow", json!([rule, rule]))).await.of(201);
+        let c = &made["application_credential"];
+        assert_eq!(c["access_rules"].as_array().unwrap().len(), 1);
+        let id = c["access_rules"][0]["id"].as_str().unwrap().to_owned();
+        let identity = json!({"methods": ["application_credential"],
+            "application_credential": {"id": c["id"], "secret": c["secret"]}});
+        let answer = w.login(json!({"identity": identity})).await;
+        let token = answer.header("x-subject-token").to_owned();
+        let said = answer.of(201);
+        assert_eq!(said["token"]["application_credential"]["access_rules"][0]["path"], "/v3/users/*");
+        w.call("GET", &format!("/v3/users/{user}"), &token, ()).await.of(200);
+        for (method, path) in [
+            ("GET", "/v3/auth/projects".to_owned()),
+            ("GET", format!("/v3/users/{user}/projects")),
+            ("HEAD", format!("/v3/users/{user}")),
+            ("DELETE", "/v3/auth/tokens".to_owned()),
+        ] {
+            assert_eq!(w.call(method, &path, &token, ()).await.status, 401, "{method} {path}");
+        }
+        let rules = format!("/v3/users/{user}/access_rules");
+        let listed = w.call("GET", &rules, &demo, ()).await.of(200);
+        assert_eq!(listed["access_rules"][0]["id"], json!(id));
+        let again = make("again", json!([{"id": id}]));
+        let again = w.call("POST", &path, &demo, again).await.of(201);
+        assert_eq!(again["application_credential"]["access_rules"][0]["service"], "identity");
+        w.call("POST", &path, &demo, make("wrong", json!([{"id": "nothing"}]))).await.of(404);
+        let one = format!("{rules}/{id}");
+        w.call("GET", &one, &demo, ()).await.of(200);
+        w.call("DELETE", &one, &demo, ()).await.of(403);
+        for name in ["narrow", "again"] {
+            let found = w.call("GET", &format!("{path}?name={name}"), &demo, ()).await.of(200);
+            let id = found["application_credentials"][0]["id"].as_str().unwrap().to_owned();
+            w.call("DELETE", &format!("{path}/{id}"), &demo, ()).await.of(204);
+        }
+        w.call("DELETE", &one, &demo, ()).await.of(204);
+        w.call("GET", &one, &demo, ()).await.of(404);
+        let stranger = w.user(&admin, "stranger", "pw").await;
+        w.call("GET", &format!("/v3/users/{stranger}/access_rules"), &demo, ()).await.of(403);
+    }
+}
+
+#[tokio::test]
+async fn another_process_opens_what_was_sealed_here() {
+    let w = World::on_sqlite().await;
+    let demo = w.token(json!({"identity": password("demo", super::DEMO), "scope": project("demo")})).await;
+    let cert = json!({"credential": {"type": "cert", "blob": "a certificate"}});
+    w.call("POST", ALL, &demo, cert).await.of(201);
+    let sibling = router(&w.sibling().await);
+    let listed = super::call(&sibling, "GET", ALL, &demo, ()).await.of(200);
+    assert_eq!(listed["credentials"][0]["blob"], "a certificate");
+}
