@@ -138,3 +138,17 @@ pub async fn rotate_keys(config: &Config) -> Result<()> {
     crate::say::out("New tokens are sealed with a new key from now on.");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two services of one prefix, or one path twice, would end the program at its start.
+    #[tokio::test]
+    async fn all_services_fit_on_one_router() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { data: dir.path().join("data"), ..Config::default() };
+        let site = Site::take(config).unwrap();
+        let _ = Region::open(&site).await.unwrap().router();
+    }
+}

@@ -202,9 +202,10 @@ fn qos_policies(s: &mut Service<Network>) {
 
 /// What the Network API has no place for.
 pub fn own_service() -> Service<Network> {
-    let mut s = Service::new("/hanok/v1", Style::Hanok);
-    s.get("/networks/{id}/acl", Rule::READER, acl::show);
-    s.put("/networks/{id}/acl", Rule::MEMBER, acl::replace);
+    // No prefix: what is unknown below /hanok/v1 is answered by the service that has it as its own.
+    let mut s = Service::new("", Style::Hanok);
+    s.get("/hanok/v1/networks/{id}/acl", Rule::READER, acl::show);
+    s.put("/hanok/v1/networks/{id}/acl", Rule::MEMBER, acl::replace);
     s
 }
 
