@@ -15,6 +15,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 const FILE: &str = "disk.qcow2";
+const KEPT: &str = "kept.qcow2";
+const KEPT_MAKING: &str = "kept.qcow2.tmp";
+pub const RESCUE: &str = "rescue.qcow2";
+/// How long a whole disk may take to be copied.
+const COPY_LIMIT: Duration = Duration::from_secs(1800);
 const LIMIT: Duration = Duration::from_secs(120);
 /// Kept free on the file system, so that running guests do not stop because a new one came.
 const RESERVE: u64 = 64 << 20;
@@ -25,8 +30,12 @@ pub fn exists(dir: &Dir) -> bool {
 
 /// Makes the guest's disk of at least `bytes`. The image must be in the cache.
 pub async fn make(dir: &Dir, image: Option<&ImageSource>, bytes: u64) -> Result<()> {
+    make_as(dir, FILE, image, bytes).await
+}
+
+async fn make_as(dir: &Dir, name: &str, image: Option<&ImageSource>, bytes: u64) -> Result<()> {
     need(dir.root(), 0)?;
-    let temporary = "disk.qcow2.tmp";
+    let temporary = &format!("{name}.tmp");
     let bytes = bytes.next_multiple_of(512);
     match image {
         None => qemu_img(dir, &["create", "-q", "-f", "qcow2", temporary, &bytes.to_string()]).await?,
@@ -39,7 +48,79 @@ pub async fn make(dir: &Dir, image: Option<&ImageSource>, bytes: u64) -> Result<
             qemu_img(dir, &create).await?
         }
     };
-    Ok(std::fs::rename(dir.path(temporary), dir.path(FILE))?)
+    Ok(std::fs::rename(dir.path(temporary), dir.path(name))?)
+}
+
+/// Removes the disk and the copy of it: another one takes its place.
+pub fn remove(dir: &Dir) -> Result<()> {
+    away(dir, FILE)?;
+    forget_kept(dir)
+}
+
+/// Keeps a copy of the disk as it is, of a guest that does not run.
+///
+/// A copy, and not an overlay over the old disk that is merged or dropped in the end: each state of it is one
+/// whole file under one name, so nothing needs to be undone after a crash, snapshots and further resizes see
+/// an ordinary disk, and confirming is one removal. Where the file system shares blocks it costs nothing;
+/// elsewhere it costs what the guest has written, while the guest is down for the resize anyway.
+pub async fn keep(dir: &Dir) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let used = dir.path(FILE).metadata()?.blocks() * 512;
+    let _ = std::fs::remove_file(dir.path(KEPT_MAKING));
+    need(dir.root(), used)?;
+    let copy = tokio::process::Command::new("cp")
+        .args(["--reflink=auto", "--sparse=always", "--", FILE, KEPT_MAKING])
+        .current_dir(dir.root())
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(COPY_LIMIT, copy)
+        .await
+        .map_err(|_| Fault::unavailable(format!("The disk was not copied in {} s.", COPY_LIMIT.as_secs())))?
+        .map_err(|e| Fault::internal(format!("starting cp: {e}")))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Fault::unavailable(format!("The disk could not be copied: {said}")));
+    }
+    std::fs::File::open(dir.path(KEPT_MAKING))?.sync_all()?;
+    Ok(std::fs::rename(dir.path(KEPT_MAKING), dir.path(KEPT))?)
+}
+
+/// Makes the kept copy the disk again. False when that was done before.
+pub fn restore(dir: &Dir) -> Result<bool> {
+    match std::fs::rename(dir.path(KEPT), dir.path(FILE)) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Gives the kept copy up.
+pub fn forget_kept(dir: &Dir) -> Result<()> {
+    away(dir, KEPT)?;
+    away(dir, KEPT_MAKING)
+}
+
+pub fn rescue_exists(dir: &Dir) -> bool {
+    dir.path(RESCUE).exists()
+}
+
+/// Makes the disk that a rescued guest starts from, fresh.
+pub async fn make_rescue(dir: &Dir, image: Option<&ImageSource>, bytes: u64) -> Result<()> {
+    forget_rescue(dir)?;
+    make_as(dir, RESCUE, image, bytes).await
+}
+
+pub fn forget_rescue(dir: &Dir) -> Result<()> {
+    away(dir, RESCUE)
+}
+
+fn away(dir: &Dir, name: &str) -> Result<()> {
+    match std::fs::remove_file(dir.path(name)) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Grows the disk of a guest that does not run; never shrinks it.

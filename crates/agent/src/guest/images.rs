@@ -158,7 +158,9 @@ impl Images {
     fn prune(&self, keep: Duration) {
         let mut used: HashSet<String> = process::on_disk(&self.data)
             .into_iter()
-            .filter_map(|id| Dir::of(&self.data, id).load().ok()??.image)
+            .filter_map(|id| Dir::of(&self.data, id).load().ok()?)
+            .flat_map(|record| [record.image, record.rescue])
+            .flatten()
             .collect();
         let mut state = self.state();
         used.extend(state.wanted.iter().cloned());

@@ -11,7 +11,7 @@
 
 use super::process::Process;
 use super::qmp::Qmp;
-use super::{Dir, Record, disk, drive, logs, nics, process, qemu};
+use super::{Dir, Kept, Record, disk, drive, logs, memory, nics, process, qemu, qga};
 use crate::host::Host;
 use crate::link::Backoff;
 use base::doc::{BootKind, Guest, GuestState, GuestStatus, Nic, Power};
@@ -26,6 +26,8 @@ use tokio::sync::watch;
 const WELL: Duration = Duration::from_secs(60);
 /// A settled guest is looked at again after this long, whatever was or was not heard of it.
 const LOOK: Duration = Duration::from_secs(30);
+/// Between two looks at a QEMU that reads a guest's memory.
+const INCOMING: Duration = Duration::from_millis(100);
 /// A guest that did not react to its power button is told again.
 const PRESS_AGAIN: Duration = Duration::from_secs(10);
 
@@ -111,14 +113,18 @@ async fn superseded(want: &mut watch::Receiver<Want>, guest: &Guest) {
         if want.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
-        let same = want.borrow().guest.as_ref().is_some_and(|now| {
-            (now.power, now.boots, now.boot_kind, now.ownership)
-                == (guest.power, guest.boots, guest.boot_kind, guest.ownership)
-        });
+        let same = want.borrow().guest.as_ref().is_some_and(|now| aim(now) == aim(guest));
         if !same {
             return;
         }
     }
+}
+
+/// What a pass works towards.
+fn aim(g: &Guest) -> impl PartialEq {
+    let disk = (g.disk.epoch, g.disk.keep, g.disk.revert);
+    let still = (g.paused, g.suspended, g.rescue.is_some());
+    (g.power, g.boots, g.boot_kind, g.ownership, disk, still)
 }
 
 impl Keeper {
@@ -127,6 +133,7 @@ impl Keeper {
         let pending = record.boots < Some(guest.boots);
         match (guest.power, self.find()) {
             (Power::Off, None) => {
+                self.at_rest(guest, &mut record)?;
                 if record.halted {
                     record.halted = false;
                     self.dir.save(&record)?;
@@ -144,7 +151,17 @@ impl Keeper {
                 self.say(guest, &record, GuestState::Stopped, "the guest powered itself off");
                 Ok(Next::Rest(None))
             }
+            (Power::On, None) if guest.suspended => {
+                self.lost = None;
+                let reason = if record.suspended { "" } else { "its memory was lost; it will start afresh" };
+                self.say(guest, &record, GuestState::Suspended, reason);
+                Ok(Next::Rest(None))
+            }
             (Power::On, None) => self.start(guest, generation, record).await,
+            (Power::On, Some(process)) if guest.suspended => {
+                self.monitor(&process).await?;
+                self.suspend(guest, record, process).await
+            }
             (Power::On, Some(process)) if pending && guest.boot_kind == BootKind::Hard => {
                 self.say(guest, &record, GuestState::Running, "rebooting");
                 self.end(&process).await?;
@@ -184,8 +201,28 @@ impl Keeper {
             self.power_down(&process).await?;
             return Ok(Next::Again);
         }
+        match status.as_str() {
+            "running" if guest.paused => {
+                monitor.run("stop").await?;
+                return Ok(Next::Again);
+            }
+            "paused" | "postmigrate" if !guest.paused => {
+                memory::go_on(&self.dir, monitor, &mut record).await?;
+                return Ok(Next::Again);
+            }
+            "paused" if record.suspended => memory::forget(&self.dir, &mut record)?,
+            "inmigrate" => {
+                self.say(guest, &record, GuestState::Suspended, "its memory is being read");
+                tokio::time::sleep(INCOMING).await;
+                return Ok(Next::Again);
+            }
+            _ => {}
+        }
+        self.errands(guest, &mut record, &status).await?;
+        let Some(monitor) = &mut self.monitor else { return Ok(Next::Again) };
         let (state, reason) = match status.as_str() {
             "running" => (GuestState::Running, self.cards(guest, generation).await?),
+            "paused" => (GuestState::Paused, String::new()),
             "io-error" => {
                 // Resumes when there is space again; else it stops at the same write and is tried later.
                 monitor.run("cont").await?;
@@ -199,6 +236,83 @@ impl Keeper {
         };
         self.say(guest, &record, state, &reason);
         Ok(Next::Rest(Some(process)))
+    }
+
+    /// Saves the guest's memory and ends its process.
+    async fn suspend(&mut self, guest: &Guest, mut record: Record, process: Process) -> Result<Next> {
+        let Some(monitor) = &mut self.monitor else { return Ok(Next::Again) };
+        match monitor.status().await?.as_str() {
+            "shutdown" => {
+                record.halted = true;
+                self.dir.save(&record)?;
+            }
+            // It was just being read, and may go back to where it comes from.
+            "inmigrate" => {}
+            _ => {
+                memory::save(&self.dir, monitor, &mut record, guest.memory_mib)
+                    .await
+                    .map_err(|e| blame("memory", e))?;
+            }
+        }
+        self.end(&process).await?;
+        Ok(Next::Again)
+    }
+
+    /// What a guest is asked for once: an interrupt, a password; and a copy of its disk that nobody needs.
+    async fn errands(&mut self, guest: &Guest, record: &mut Record, status: &str) -> Result<()> {
+        if record.kept.is_some() && guest.disk.keep.is_none() && guest.disk.revert.is_none() {
+            disk::forget_kept(&self.dir)?;
+            record.kept = None;
+            self.dir.save(record)?;
+        }
+        let Some(monitor) = &mut self.monitor else { return Ok(()) };
+        if record.nmi < guest.nmi && matches!(status, "running" | "paused") {
+            monitor.run("inject-nmi").await?;
+            record.nmi = guest.nmi;
+            self.dir.save(record)?;
+        }
+        let asked = guest.password.as_ref().filter(|p| p.epoch > record.password);
+        if let Some(password) = asked.filter(|_| status == "running") {
+            let set = qga::set_password(&self.dir, "root", &password.value).await;
+            record.password = password.epoch;
+            record.password_error = set.err().map_or(String::new(), |e| e.message);
+            self.dir.save(record)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the disks of a guest that does not run to what the document says, but for what a start makes.
+    fn at_rest(&self, guest: &Guest, record: &mut Record) -> Result<()> {
+        let wanted = &guest.disk;
+        if record.suspended && (guest.power == Power::Off || record.boots < Some(guest.boots)) {
+            memory::forget(&self.dir, record)?;
+        }
+        if record.epoch < wanted.epoch {
+            disk::remove(&self.dir)?;
+            *record =
+                Record { epoch: wanted.epoch, disk_made: false, kept: None, image: None, ..record.clone() };
+            self.dir.make()?;
+            self.dir.save(record)?;
+        }
+        match record.kept {
+            Some(kept) if wanted.revert == Some(kept.number) => {
+                disk::restore(&self.dir)?;
+                *record = Record { kept: None, disk_bytes: kept.bytes, ..record.clone() };
+                self.dir.save(record)?;
+            }
+            Some(_) if wanted.keep.is_none() => {
+                disk::forget_kept(&self.dir)?;
+                record.kept = None;
+                self.dir.save(record)?;
+            }
+            _ => {}
+        }
+        if record.rescue.is_some() && guest.rescue.is_none() {
+            disk::forget_rescue(&self.dir)?;
+            record.rescue = None;
+            self.dir.save(record)?;
+        }
+        Ok(())
     }
 
     /// Makes the NICs of a running guest those of the document. Answers what is in the way, if anything:
@@ -258,7 +372,10 @@ impl Keeper {
         if let Some(why) = self.lost.take() {
             return Err(Fault::unavailable(why));
         }
+        self.at_rest(guest, &mut record)?;
+        self.keep_copy(guest, &mut record).await.map_err(|e| blame("disk", e))?;
         self.disk(guest, &mut record).await.map_err(|e| blame("disk", e))?;
+        self.rescue(guest, &mut record).await.map_err(|e| blame("rescue disk", e))?;
         self.say(guest, &record, GuestState::Preparing, "waiting for its networks");
         let mut applied = self.host.applied.subscribe();
         applied.wait_for(|at| *at >= generation).await.map_err(Fault::internal)?;
@@ -266,7 +383,9 @@ impl Keeper {
         let host = self.host.clone();
         let _turn = host.starts.acquire().await.map_err(Fault::internal)?;
         self.say(guest, &record, GuestState::Preparing, "starting");
-        if guest.config_drive {
+        let memory = memory::open(&self.dir, &record).map_err(|e| blame("memory", e))?;
+        // A guest that goes on knows its config drive as it was.
+        if guest.config_drive && memory.is_none() {
             drive::make(&self.dir, &host.drive_files(guest)?).await.map_err(|e| blame("config drive", e))?;
         }
         let mut taps = Vec::new();
@@ -277,14 +396,47 @@ impl Keeper {
         record.boots = Some(guest.boots);
         record.halted = false;
         record.started_at = Some(Micros::now());
+        if memory.is_none() {
+            record.nmi = guest.nmi;
+        }
         self.dir.save(&record)?;
         self.started = Some(Instant::now());
-        let (process, monitor) =
-            qemu::start(&self.dir, guest, accel, taps, &host.groups).await.map_err(|e| blame("qemu", e))?;
+        let (process, monitor) = qemu::start(&self.dir, guest, accel, taps, memory, &host.groups)
+            .await
+            .map_err(|e| blame("qemu", e))?;
         self.monitor = Some(monitor);
         self.child = Some(process.clone());
         tracing::info!(guest = %guest.id, pid = process.pid, accel = accel.name(), "guest started");
         Ok(Next::Again)
+    }
+
+    /// Keeps a copy of the disk as it was before a resize.
+    async fn keep_copy(&self, guest: &Guest, record: &mut Record) -> Result<()> {
+        let Some(number) = guest.disk.keep else { return Ok(()) };
+        if record.kept.is_some_and(|k| k.number == number) || !record.disk_made || !disk::exists(&self.dir) {
+            return Ok(());
+        }
+        self.say(guest, record, GuestState::Preparing, "keeping a copy of the disk");
+        disk::keep(&self.dir).await?;
+        record.kept = Some(Kept { number, bytes: record.disk_bytes });
+        self.dir.save(record)
+    }
+
+    /// Makes the disk that a rescued guest starts from; a restart within the same rescue keeps it.
+    async fn rescue(&self, guest: &Guest, record: &mut Record) -> Result<()> {
+        let Some(wanted) = &guest.rescue else { return Ok(()) };
+        if disk::rescue_exists(&self.dir) && record.boots >= Some(guest.boots) {
+            return Ok(());
+        }
+        self.say(guest, record, GuestState::Preparing, "making the rescue disk");
+        // Noted before it is used, as the disk's own image is; without one any word says that there is a disk.
+        record.rescue = Some(wanted.image.as_ref().map_or_else(String::new, |i| i.sha512.clone()));
+        self.dir.save(record)?;
+        if let Some(image) = &wanted.image {
+            let progress = |reason: String| self.say(guest, record, GuestState::Preparing, &reason);
+            self.host.images.ensure(image, &progress).await?;
+        }
+        disk::make_rescue(&self.dir, wanted.image.as_ref(), wanted.bytes).await
     }
 
     /// Makes the disk when there is none, or grows it.
@@ -311,6 +463,7 @@ impl Keeper {
         self.dir.make()?;
         // Noted before it is used: the cache keeps what a record names.
         record.image = guest.disk.image.as_ref().map(|i| i.sha512.clone());
+        record.epoch = guest.disk.epoch;
         self.dir.save(record)?;
         if let Some(image) = &guest.disk.image {
             let progress = |reason: String| self.say(guest, record, GuestState::Preparing, &reason);

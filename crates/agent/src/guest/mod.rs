@@ -19,9 +19,11 @@ pub mod drive;
 pub mod images;
 pub mod keeper;
 pub mod logs;
+pub mod memory;
 pub mod nics;
 pub mod process;
 pub mod qemu;
+pub mod qga;
 pub mod qmp;
 
 use base::{Fault, Micros, Result, ServerId};

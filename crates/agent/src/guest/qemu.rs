@@ -8,9 +8,9 @@ use super::Dir;
 use super::accel::Accel;
 use super::cgroup::Groups;
 use super::logs;
-use super::nics;
 use super::process::Process;
 use super::qmp::Qmp;
+use super::{disk, nics};
 use base::doc::Guest;
 use base::{Fault, Result};
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -24,9 +24,10 @@ pub const QEMU: &str = "qemu-system-x86_64";
 
 /// How long QEMU may take from its start until its monitor answers, on a busy host.
 const START_LIMIT: Duration = Duration::from_secs(60);
-const SOCKETS: [&str; 4] = ["qmp.sock", "serial.sock", "vnc.sock", "qga.sock"];
+const SOCKETS: [&str; 5] = ["qmp.sock", "look.sock", "serial.sock", "vnc.sock", "qga.sock"];
 
-/// Starts the guest's QEMU and waits until its monitor answers. `taps` are in the order of the NICs.
+/// Starts the guest's QEMU and waits until its monitor answers. `taps` are in the order of the NICs; with
+/// `memory` the guest goes on from there instead of booting.
 ///
 /// # Errors
 /// With QEMU's own last words when it ended at once.
@@ -35,12 +36,19 @@ pub async fn start(
     guest: &Guest,
     accel: Accel,
     taps: Vec<OwnedFd>,
+    memory: Option<OwnedFd>,
     groups: &Groups,
 ) -> Result<(Process, Qmp)> {
     for socket in SOCKETS {
         let _ = std::fs::remove_file(dir.path(socket));
     }
-    let process = spawn(dir, command_line(dir, guest, accel, &taps)?, taps)?;
+    let mut line = command_line(dir, guest, accel, &taps)?;
+    let mut inherited = taps;
+    if let Some(memory) = memory {
+        line.extend(["-incoming".to_owned(), format!("fd:{}", memory.as_raw_fd())]);
+        inherited.push(memory);
+    }
+    let process = spawn(dir, line, inherited)?;
     groups.enter(guest.id, process.pid, guest.vcpus, guest.memory_mib);
     let answers = async {
         loop {
@@ -62,7 +70,7 @@ pub async fn start(
     }
 }
 
-fn spawn(dir: &Dir, arguments: Vec<String>, taps: Vec<OwnedFd>) -> Result<Process> {
+fn spawn(dir: &Dir, arguments: Vec<String>, inherited: Vec<OwnedFd>) -> Result<Process> {
     let open =
         || std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(dir.path("qemu.log"));
     let log: File = open()?;
@@ -75,14 +83,13 @@ fn spawn(dir: &Dir, arguments: Vec<String>, taps: Vec<OwnedFd>) -> Result<Proces
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
-    let inherited = taps;
     #[expect(unsafe_code, reason = "the calls between fork and exec are bare system calls")]
     // SAFETY: setsid and fcntl are async-signal-safe and touch no memory of ours.
     unsafe {
         command.pre_exec(move || {
             rustix::process::setsid()?;
-            for tap in &inherited {
-                fcntl_setfd(tap, FdFlags::empty())?;
+            for fd in &inherited {
+                fcntl_setfd(fd, FdFlags::empty())?;
             }
             Ok(())
         });
@@ -118,6 +125,8 @@ fn command_line(dir: &Dir, guest: &Guest, accel: Accel, taps: &[OwnedFd]) -> Res
     line.flags(&["-action", "shutdown=pause", "-boot", "menu=off,strict=on", "-msg", "timestamp=on"]);
     line.flags(&["-display", "none", "-vnc", "unix:vnc.sock", "-device", "VGA"]);
     line.flags(&["-qmp", "unix:qmp.sock,server=on,wait=off"]);
+    // A monitor holds one client; the second one is for looking.
+    line.flags(&["-qmp", "unix:look.sock,server=on,wait=off"]);
     line.flags(&["-chardev"]);
     line.flags(&["socket,id=serial,path=serial.sock,server=on,wait=off,logfile=serial.log,logappend=on"]);
     line.flags(&["-device", "isa-serial,chardev=serial", "-device", "virtio-serial-pci"]);
@@ -131,15 +140,24 @@ fn command_line(dir: &Dir, guest: &Guest, accel: Accel, taps: &[OwnedFd]) -> Res
 }
 
 fn disks(line: &mut Line, dir: &Dir, guest: &Guest) {
-    let root = serde_json::json!({
-        "driver": "qcow2", "node-name": "root", "discard": "unmap", "cache": { "direct": false },
-        "file": {
-            "driver": "file", "filename": dir.path("disk.qcow2"), "aio": "threads",
-            "discard": "unmap", "cache": { "direct": false },
-        },
-    });
-    line.add("-blockdev", root);
-    line.flags(&["-device", "virtio-blk-pci,drive=root,id=root,bootindex=1,write-cache=on"]);
+    let qcow2 = |node: &str, name: &str| {
+        serde_json::json!({
+            "driver": "qcow2", "node-name": node, "discard": "unmap", "cache": { "direct": false },
+            "file": {
+                "driver": "file", "filename": dir.path(name), "aio": "threads",
+                "discard": "unmap", "cache": { "direct": false },
+            },
+        })
+    };
+    let mut boot = ",bootindex=1";
+    if guest.rescue.is_some() {
+        // In front of the guest's own disk, which becomes the second.
+        line.add("-blockdev", qcow2("rescue", disk::RESCUE));
+        line.flags(&["-device", "virtio-blk-pci,drive=rescue,id=rescue,bootindex=1,write-cache=on"]);
+        boot = "";
+    }
+    line.add("-blockdev", qcow2("root", "disk.qcow2"));
+    line.add("-device", format!("virtio-blk-pci,drive=root,id=root,write-cache=on{boot}"));
     if guest.config_drive {
         let drive = serde_json::json!({
             "driver": "raw", "node-name": "config", "read-only": true,

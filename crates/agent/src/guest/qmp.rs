@@ -35,7 +35,16 @@ impl Qmp {
     /// # Errors
     /// When nobody listens (yet), or no greeting comes in time (another client holds the monitor).
     pub async fn connect(dir: &Dir) -> Result<Self> {
-        let stream = dir.connect("qmp.sock").await?;
+        Self::on(dir, "qmp.sock").await
+    }
+
+    /// The same on the monitor that is for looking.
+    pub async fn looking(dir: &Dir) -> Result<Self> {
+        Self::on(dir, "look.sock").await
+    }
+
+    async fn on(dir: &Dir, socket: &str) -> Result<Self> {
+        let stream = dir.connect(socket).await?;
         let mut qmp = Qmp { stream, unread: Vec::new(), events: VecDeque::new(), serial: 0 };
         let greeting = tokio::time::timeout(LIMIT, qmp.message())
             .await
