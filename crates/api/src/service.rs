@@ -280,7 +280,7 @@ impl Front {
         } else {
             tracing::debug!(request_id, place, status, %fault, "request refused");
         }
-        let (kind, body) = self.style.body(fault);
+        let (kind, body) = self.style.body(fault, request_id);
         let mut reply = Reply::text(status, kind, body);
         if status == 401 {
             reply = reply.header("www-authenticate", &format!("Keystone uri=\"{base}/identity\""));

@@ -10,6 +10,7 @@ pub enum Style {
     Compute,
     Image,
     Network,
+    Placement,
     /// Our own API and everything that belongs to no other: like Identity.
     Hanok,
 }
@@ -19,7 +20,7 @@ impl Style {
     pub fn status(self, kind: Kind) -> u16 {
         match kind {
             Kind::BadRequest => 400,
-            Kind::BadReference if self == Style::Compute => 400,
+            Kind::BadReference if matches!(self, Style::Compute | Style::Placement) => 400,
             Kind::BadReference | Kind::NotFound => 404,
             Kind::Unauthorized => 401,
             Kind::Forbidden => 403,
@@ -33,7 +34,7 @@ impl Style {
             Kind::Quota => match self {
                 Style::Network => 409,
                 Style::Image => 413,
-                Style::Compute | Style::Identity | Style::Hanok => 403,
+                Style::Compute | Style::Identity | Style::Placement | Style::Hanok => 403,
             },
             Kind::Internal => 500,
             Kind::NotImplemented => 501,
@@ -41,8 +42,8 @@ impl Style {
         }
     }
 
-    /// Content type and body of an error.
-    pub fn body(self, fault: &Fault) -> (&'static str, String) {
+    /// Content type and body of an error. Placement says there which request failed.
+    pub fn body(self, fault: &Fault, request_id: &str) -> (&'static str, String) {
         let code = self.status(fault.kind);
         let title = title(code);
         let message = &fault.message;
@@ -51,13 +52,17 @@ impl Style {
             Style::Identity | Style::Hanok => {
                 json!({"error": {"code": code, "message": message, "title": title}})
             }
-            Style::Compute | Style::Network if code == 401 => {
+            Style::Compute | Style::Network | Style::Placement if code == 401 => {
                 json!({"error": {"code": code, "message": message, "title": title}})
             }
             Style::Compute => json!({compute_kind(code): {"code": code, "message": message}}),
             Style::Network => {
                 json!({"NeutronError": {"type": fault.tag.unwrap_or(network_type(code)), "message": message, "detail": ""}})
             }
+            Style::Placement => json!({"errors": [{
+                "status": code, "title": title, "detail": message, "request_id": request_id,
+                "code": fault.tag.unwrap_or("placement.undefined_code"),
+            }]}),
             Style::Image => return ("text/html; charset=UTF-8", html(code, title, message)),
         };
         ("application/json", value.to_string())

@@ -53,6 +53,7 @@ impl Region {
             .merge(network::service().router(self.network.clone(), &gate))
             .merge(network::own_service().router(self.network.clone(), &gate))
             .merge(compute::service().router(self.compute.clone(), &gate))
+            .merge(compute::placement_service().router(self.compute.clone(), &gate))
             .merge(compute::agent_service().router(self.compute.clone(), &gate))
             .merge(compute::console_service().router(self.compute.clone(), &gate))
     }
@@ -93,6 +94,7 @@ pub fn routes() -> Vec<Listed> {
         network::service().list(),
         network::own_service().list(),
         compute::service().list(),
+        compute::placement_service().list(),
         compute::agent_service().list(),
         compute::console_service().list(),
     ]

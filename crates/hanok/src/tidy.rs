@@ -133,5 +133,6 @@ const OPEN: &[&str] = &[
     "GET /compute",
     "GET /compute/v2",
     "GET /compute/v2.1",
+    "GET /placement",
     "GET /hanok/v1/console/{kind}",
 ];

@@ -18,11 +18,12 @@ const REGION: &str = "RegionOne";
 /// Each implies the next.
 const CHAIN: [&str; 4] = ["admin", "manager", "member", "reader"];
 /// Type, name, address: only what is there.
-const SERVICES: [(&str, &str, &str); 4] = [
+const SERVICES: [(&str, &str, &str); 5] = [
     ("identity", "keystone", "/identity"),
     ("compute", "nova", "/compute/v2.1"),
     ("image", "glance", "/image"),
     ("network", "neutron", "/network"),
+    ("placement", "placement", "/placement"),
 ];
 
 /// What is there after the bootstrap. The projects are those of the first start, whatever has become of

@@ -10,5 +10,6 @@ pub mod intent;
 pub mod keypair;
 pub mod migration;
 pub mod nic_tag;
+pub mod reservation;
 pub mod server;
 pub mod server_list;

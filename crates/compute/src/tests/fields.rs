@@ -99,8 +99,9 @@ async fn the_answer_to_create() {
     assert_eq!(server["security_groups"], json!([{"name": "default"}]));
 }
 
+type Steps = &'static [(&'static str, &'static str)];
 /// What each step adds to and (after a minus) takes from a resource, by its address.
-const OTHERS: &[(&str, &str, &[(&str, &str)])] = &[
+const OTHERS: &[(&str, &str, Steps)] = &[
     (
         "flavor",
         "/flavors/1",

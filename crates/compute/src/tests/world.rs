@@ -122,6 +122,7 @@ impl World {
         let gate = Gate { authority: Arc::new(Tokens), public_url: None };
         let router = service()
             .router(compute.clone(), &gate)
+            .merge(crate::placement_service().router(compute.clone(), &gate))
             .merge(agent_service().router(compute.clone(), &gate))
             .merge(console_service().router(compute.clone(), &gate));
         let image = ImageId::new();

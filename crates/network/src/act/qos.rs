@@ -1,6 +1,6 @@
 //! QoS policies: who may have which, and who hears of a change.
 
-use super::Caller;
+use super::{Caller, rbac};
 use crate::model::Std;
 use crate::model::qos::{Policy, Rule, What};
 use crate::table::qos::{self, Holder};
@@ -14,7 +14,10 @@ pub fn missing(id: impl std::fmt::Display) -> Fault {
 
 /// A policy that the caller sees: an own or a shared one.
 pub fn visible(tx: &Tx<'_>, caller: &Caller, id: QosPolicyId) -> Result<Policy> {
-    qos::by_id(tx, id)?.filter(|p| p.shared || caller.owns(&p.std.project)).ok_or_else(|| missing(id))
+    match qos::by_id(tx, id)? {
+        Some(p) if p.shared || rbac::sees(tx, caller, &id.to_string(), &p.std.project)? => Ok(p),
+        _ => Err(missing(id)),
+    }
 }
 
 fn second_default(project: &ProjectId) -> Fault {
@@ -26,14 +29,24 @@ fn second_default(project: &ProjectId) -> Fault {
 
 pub fn create(tx: &Tx<'_>, std: Std, shared: bool, is_default: bool) -> Result<Policy> {
     let p = Policy { id: QosPolicyId::new(), std, shared, is_default };
-    if qos::insert(tx, &p)? { Ok(p) } else { Err(second_default(&p.std.project)) }
+    if !qos::insert(tx, &p)? {
+        return Err(second_default(&p.std.project));
+    }
+    share(tx, &p)?;
+    Ok(p)
 }
 
 pub fn update(tx: &Tx<'_>, p: &Policy) -> Result<()> {
     if p.is_default && qos::default_of(tx, &p.std.project)?.is_some_and(|d| d != p.id) {
         return Err(second_default(&p.std.project));
     }
+    share(tx, p)?;
     qos::update(tx, p)
+}
+
+/// `shared` is a policy of sharing with all.
+fn share(tx: &Tx<'_>, p: &Policy) -> Result<()> {
+    rbac::set_for_all(tx, "qos_policy", &p.id.to_string(), &p.std.project, rbac::SHARED, p.shared)
 }
 
 fn in_use(tx: &Tx<'_>, id: QosPolicyId) -> Result<Option<Fault>> {
@@ -53,7 +66,8 @@ pub fn delete(tx: &Tx<'_>, id: QosPolicyId) -> Result<()> {
         return Err(why);
     }
     let taken = err::still_used("QosPolicyInUse", format!("QoS Policy {id} was taken into use just now."));
-    table::delete(tx, "qos_policy", &id.to_string()).map(drop).map_err(taken)
+    table::delete(tx, "qos_policy", &id.to_string()).map(drop).map_err(taken)?;
+    rbac::forget(tx, &id.to_string())
 }
 
 /// Gives somebody a policy, or none. What a caller cannot see, he cannot take off either.

@@ -60,6 +60,18 @@ pub const KINDS: &[Kind] = &[
         actions: &[SHARED],
         users: &["SELECT DISTINCT project_id FROM security_group_rule WHERE remote_address_group_id = $1"],
     },
+    Kind {
+        name: "qos_policy",
+        table: "qos_policy",
+        actions: &[SHARED],
+        users: &["SELECT p.project_id FROM port p JOIN port_qos q ON q.port_id = p.id WHERE q.policy_id = $1
+                  UNION SELECT n.project_id FROM network n JOIN network_qos q ON q.network_id = n.id
+                  WHERE q.policy_id = $1
+                  UNION SELECT f.project_id FROM floating_ip f JOIN floating_ip_qos q ON q.floating_ip_id = f.id
+                  WHERE q.policy_id = $1
+                  UNION SELECT r.project_id FROM router r JOIN router_qos q ON q.router_id = r.id
+                  WHERE q.policy_id = $1"],
+    },
 ];
 
 /// # Errors
@@ -132,7 +144,7 @@ pub fn create(tx: &Tx<'_>, caller: &Caller, new: &New) -> Result<Rbac> {
     if !table::rbac::insert(tx, &p)? {
         return Err(duplicate());
     }
-    mark(tx, &p.object, &p.action, &p.target, true)?;
+    mark(tx, &p, &p.target, true)?;
     Ok(p)
 }
 
@@ -164,14 +176,14 @@ pub fn retarget(tx: &Tx<'_>, caller: &Caller, p: &Rbac, target: &str) -> Result<
     if !table::rbac::retarget(tx, p, target)? {
         return Err(duplicate());
     }
-    mark(tx, &p.object, &p.action, &p.target, false)?;
-    mark(tx, &p.object, &p.action, target, true)
+    mark(tx, p, &p.target, false)?;
+    mark(tx, p, target, true)
 }
 
 pub fn delete(tx: &Tx<'_>, p: &Rbac) -> Result<()> {
     unused(tx, p, None)?;
     remove(tx, p)?;
-    mark(tx, &p.object, &p.action, &p.target, false)
+    mark(tx, p, &p.target, false)
 }
 
 fn remove(tx: &Tx<'_>, p: &Rbac) -> Result<()> {
@@ -209,17 +221,19 @@ fn unused(tx: &Tx<'_>, p: &Rbac, instead: Option<&str>) -> Result<()> {
     }
 }
 
-/// Keeps the columns of a network in step. A network that was ever made external stays so: whom it is
-/// open to is what policies change.
-fn mark(tx: &Tx<'_>, object: &str, action: &str, target: &str, on: bool) -> Result<()> {
-    let sql = match (action, target, on) {
-        (SHARED, "*", true) => "UPDATE network SET shared = 1 WHERE id = $1",
-        (SHARED, "*", false) => "UPDATE network SET shared = 0 WHERE id = $1",
-        (EXTERNAL, _, true) => "UPDATE network SET external = 1 WHERE id = $1 AND external = 0",
+/// Keeps the columns of networks and QoS policies in step. A network that was ever made external stays
+/// so: whom it is open to is what policies change.
+fn mark(tx: &Tx<'_>, p: &Rbac, target: &str, on: bool) -> Result<()> {
+    let sql = match (p.kind.as_str(), p.action.as_str(), target, on) {
+        ("network", SHARED, "*", true) => "UPDATE network SET shared = 1 WHERE id = $1",
+        ("network", SHARED, "*", false) => "UPDATE network SET shared = 0 WHERE id = $1",
+        ("qos_policy", SHARED, "*", true) => "UPDATE qos_policy SET shared = 1 WHERE id = $1",
+        ("qos_policy", SHARED, "*", false) => "UPDATE qos_policy SET shared = 0 WHERE id = $1",
+        (_, EXTERNAL, _, true) => "UPDATE network SET external = 1 WHERE id = $1 AND external = 0",
         _ => return Ok(()),
     };
-    let changed = tx.exec(sql, params![object])?;
-    if let (EXTERNAL, 1, Ok(id)) = (action, changed, object.parse()) {
+    let changed = tx.exec(sql, params![&p.object])?;
+    if let (EXTERNAL, 1, Ok(id)) = (p.action.as_str(), changed, p.object.parse()) {
         crate::touch::networks(tx, &[id])?;
     }
     Ok(())

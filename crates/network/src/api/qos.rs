@@ -78,7 +78,7 @@ impl Noun for Policies {
     const COLS: &'static str = table::qos::COLS;
     const FILTERS: Filters = &[
         ("name", How::Text("t.name")),
-        ("shared", How::Bool("t.shared")),
+        ("shared", How::Shared),
         ("is_default", How::Bool("t.is_default")),
     ];
     type Row = Policy;
@@ -99,15 +99,18 @@ impl Noun for Policies {
         act::qos::missing(id)
     }
     fn seen(q: &mut Sql, project: &str) {
-        q.push(" AND (t.shared = 1 OR t.project_id = ").bind(project).push(")");
+        q.push(" AND (t.shared = 1 OR t.project_id = ").bind(project).push(" OR ");
+        table::rbac::open_to(q, "t.id", "qos_policy", project);
+        q.push(")");
     }
-    fn views(tx: &Tx<'_>, _caller: &Caller, rows: Vec<Policy>) -> Result<Vec<View>> {
+    fn views(tx: &Tx<'_>, caller: &Caller, rows: Vec<Policy>) -> Result<Vec<View>> {
         let ids: Vec<String> = rows.iter().map(|p| p.id.to_string()).collect();
+        let granted = table::rbac::shared(tx, &ids, &caller.project)?;
         let mut tags = table::tags(tx, &ids)?;
         let rules = table::qos::rules(tx, &ids)?;
         let view = |(p, id): (Policy, String)| View {
             name: p.std.name.clone(),
-            shared: p.shared,
+            shared: p.shared || granted.contains(&id),
             is_default: p.is_default,
             rules: rules.get(&id).into_iter().flatten().map(rule_in_policy).collect(),
             common: Common::new(&p.std, tags.remove(&id)),

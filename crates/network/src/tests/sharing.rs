@@ -145,6 +145,7 @@ async fn pools_scopes_and_groups_for_others() {
             id(&w.make("demo", "/subnetpools", json!({"subnetpool": {"prefixes": ["10.0.0.0/16"]}})).await);
         let group = id(&w.make("demo", "/security-groups", json!({"security_group": {"name": "g"}})).await);
         let addresses = id(&w.make("demo", "/address-groups", json!({"address_group": {"name": "a"}})).await);
+        let qos = id(&w.make("admin", "/qos/policies", json!({"policy": {"name": "q", "project_id": DEMO}})).await);
         let (n, _) = w.network("other", "10.9.0.0/24").await;
         let empty = id(&w.make("other", "/networks", json!({"network": {}})).await);
         let theirs = w.get("other", "/security-groups").await["security_groups"][0]["id"].clone();
@@ -203,6 +204,19 @@ async fn pools_scopes_and_groups_for_others() {
             w.make("demo", "/rbac-policies", policy(kind, object, OTHER)).await;
             w.remove("demo", &one).await;
         }
+        // QoS policies have a path of their own shape.
+        let one = format!("/qos/policies/{qos}");
+        let port = json!({"port": {"network_id": n, "qos_policy_id": qos}});
+        w.refused("other", "POST", "/ports", port.clone(), 404, "QosPolicyNotFound").await;
+        let p = w.make("demo", "/rbac-policies", policy("qos_policy", &qos, OTHER)).await;
+        assert_eq!(w.get("other", &one).await["policy"]["shared"], true);
+        assert!(seen(&w, "other", "/qos/policies?shared=true", "policies", &qos).await);
+        let port = id(&w.make("other", "/ports", port).await);
+        let p = format!("/rbac-policies/{}", id(&p));
+        w.refused("demo", "DELETE", &p, Value::Null, 409, "RbacPolicyInUse").await;
+        w.remove("other", &format!("/ports/{port}")).await;
+        w.remove("demo", &p).await;
+        w.refused("other", "GET", &one, Value::Null, 404, "QosPolicyNotFound").await;
         assert_eq!((w.used(DEMO, "rbac_policy").await, w.used(DEMO, "address_group").await), (0, 0));
     }
 }
