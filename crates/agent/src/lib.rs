@@ -53,6 +53,8 @@ pub struct Config {
     pub tunnel: Option<std::net::IpAddr>,
     /// Seconds that a guest has to power down by itself before it is pulled.
     pub grace_s: u64,
+    /// Ports of this machine that guests reach at its addresses on external networks.
+    pub guests_reach: Vec<net::HostPort>,
 }
 
 /// Runs the host role until `stop` is ready. Every guest goes on running afterwards, and is found
@@ -75,7 +77,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
         id: config.host,
         grace: Duration::from_secs(config.grace_s),
         groups: Groups::open(&config.prefix),
-        net: net::Datapath::start(config.prefix, config.host).await?,
+        net: net::Datapath::start(config.prefix, config.host, config.guests_reach).await?,
         images: Images::open(&data, config.local_images, link.clone())?,
         probe: Probe::start(&data),
         board: board::Board::default(),
@@ -119,7 +121,7 @@ pub async fn stop_guests(data: &Path, grace: Duration) -> Result<usize> {
 pub async fn wipe(data: &Path, prefix: Prefix) -> Result<()> {
     stop_guests(data, Duration::ZERO).await?;
     Groups::open(&prefix).wipe();
-    net::Datapath::start(prefix, HostId::nil()).await?.wipe().await
+    net::Datapath::start(prefix, HostId::nil(), Vec::new()).await?.wipe().await
 }
 
 /// Makes the data directory (0700) and takes it for ourselves until the file is dropped. Returns its

@@ -53,6 +53,10 @@ impl Prefix {
     pub fn tap(&self, id: PortId) -> String {
         format!("t{}", short(id.0))
     }
+    /// Takes what comes from a guest whose port is limited, inside the network's namespace.
+    pub fn ifb(&self, id: PortId) -> String {
+        format!("i{}", short(id.0))
+    }
     /// The network side (inside the network's namespace, on the bridge) of a router's leg.
     pub fn leg_net(&self, port: PortId) -> String {
         format!("l{}", short(port.0))

@@ -25,6 +25,9 @@ pub struct Config {
     pub cache: PathBuf,
     /// Seconds that a guest has to power down by itself.
     pub grace_s: u64,
+    /// Ports of this machine that guests reach at its addresses on external networks, such as `tcp/3128`;
+    /// `api` is the port of the APIs.
+    pub guests_reach: Vec<String>,
     /// How images are imported.
     pub image: image::Imports,
     /// Rules for passwords and accounts.
@@ -42,6 +45,7 @@ impl Default for Config {
             host_name: None,
             cache: "/var/cache/hanok".into(),
             grace_s: 60,
+            guests_reach: vec!["api".into()],
             image: image::Imports::default(),
             identity: identity::Rules::default(),
         }
@@ -63,6 +67,13 @@ impl Config {
         let text = toml::to_string(self).map_err(Fault::internal)?;
         crate::say::out(text.trim_end());
         Ok(())
+    }
+
+    /// # Errors
+    /// `BadRequest` for what is no port.
+    pub fn guests_reach(&self) -> Result<Vec<agent::net::HostPort>> {
+        let api = agent::net::HostPort { udp: false, port: self.listen.port() };
+        self.guests_reach.iter().map(|p| if p == "api" { Ok(api) } else { p.parse() }).collect()
     }
 
     /// How clients reach us: the configured URL, or the listening address.

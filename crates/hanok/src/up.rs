@@ -72,6 +72,7 @@ fn agent_config(site: &Site, host: HostId, token: String) -> Result<agent::Confi
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         tunnel: None,
         grace_s: site.config.grace_s,
+        guests_reach: site.config.guests_reach()?,
     })
 }
 

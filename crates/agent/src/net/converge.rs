@@ -203,6 +203,7 @@ impl Converge<'_> {
         if have.space != one.space {
             let changes = have.space.changes(&one.space, std::process::id());
             self.kernel.batch(Tool::Ip, ns, &changes.devices)?;
+            self.kernel.batch(Tool::Tc, ns, &changes.shapes)?;
             self.load(ns, have, &one.rules)?;
             if have.space.device_settings != one.space.device_settings {
                 self.kernel.sysctls(ns, &one.space.device_settings)?;
@@ -259,9 +260,9 @@ impl Converge<'_> {
         }
         self.kernel.batch(Tool::Ip, None, &changes.devices)?;
         self.kernel.batch(Tool::Ip, None, &changes.set)?;
-        // After a restart the table may be there without need; naming it makes it go.
-        let table = format!("ip {}", self.prefix.host_table());
-        let rules = have.rules.or_else(|| Some(Rules { tables: [(table, Table::default())].into() }));
+        // After a restart the tables may be there without need; naming them makes them go.
+        let tables = ["ip", "inet"].map(|f| (format!("{f} {}", self.prefix.host_table()), Table::default()));
+        let rules = have.rules.or_else(|| Some(Rules { tables: tables.into() }));
         let mut now = Applied { space: plan.host.clone(), rules };
         self.load(None, &mut now, &plan.host_rules)?;
         known.host = Some(now);

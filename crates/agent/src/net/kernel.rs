@@ -5,13 +5,13 @@
 //! this file anew. No thread stays in a namespace: [`inside`] uses one that ends with the call.
 //! Process starts are counted, because an apply that changes nothing must make none.
 
+use super::nat::Moved;
 use base::{Fault, Result};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
-use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +41,8 @@ pub fn remove(text: impl Into<String>) -> Line {
 pub enum Tool {
     Ip,
     Bridge,
+    /// `tc`: limits of what leaves devices.
+    Tc,
     /// `ip netns`: names of namespaces belong to the machine and are written outside of them all.
     Names,
 }
@@ -50,6 +52,7 @@ impl Tool {
         match self {
             Tool::Ip | Tool::Names => "ip",
             Tool::Bridge => "bridge",
+            Tool::Tc => "tc",
         }
     }
 }
@@ -138,11 +141,19 @@ impl Kernel {
     }
 
     /// Ends the connections through floating addresses in a router's namespace.
-    pub fn forget_connections(&self, ns: &str, addresses: &[Ipv4Addr]) -> Result<()> {
-        for address in addresses.iter().map(ToString::to_string) {
-            for end in ["--orig-dst", "--reply-dst"] {
-                // Its exit status says only whether there were any.
-                inside(ns, || self.run("conntrack", &["-D", end, &address], ""))??;
+    pub fn forget_connections(&self, ns: &str, moved: &[Moved]) -> Result<()> {
+        for one in moved {
+            let address = one.address.to_string();
+            // Its exit status says only whether there were any.
+            let forget = |args: &[&str]| inside(ns, || self.run("conntrack", args, ""))?.map(drop);
+            match one.port {
+                None => {
+                    forget(&["-D", "--orig-dst", &address])?;
+                    forget(&["-D", "--reply-dst", &address])?;
+                }
+                Some((protocol, port)) => {
+                    forget(&["-D", "-p", protocol, "--orig-dst", &address, "--dport", &port.to_string()])?;
+                }
             }
         }
         Ok(())
@@ -169,32 +180,41 @@ impl Kernel {
 
     /// What `ip -j …` or `bridge -j …` print, as a list.
     pub fn look(&self, tool: Tool, ns: Option<&str>, args: &[&str]) -> Result<Vec<Value>> {
+        let mut all = vec!["-j"];
+        all.extend(args);
+        let text = self.ask(tool, ns, &all)?;
+        if text.trim().is_empty() {
+            return Ok(vec![]);
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// What a tool prints.
+    pub fn ask(&self, tool: Tool, ns: Option<&str>, args: &[&str]) -> Result<String> {
         let program = tool.program();
         let mut all = self.place(ns).map_or(vec![], |ns| vec!["-n", ns]);
-        all.push("-j");
         all.extend(args);
         let output = self.run(program, &all, "")?;
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             return Err(Fault::internal(format!("{program} {}: {}", all.join(" "), text.trim())));
         }
-        if output.stdout.iter().all(u8::is_ascii_whitespace) {
-            return Ok(vec![]);
-        }
-        Ok(serde_json::from_slice(&output.stdout)?)
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 
 /// Reads what a batch with `-force` wrote to standard error: the words of an error, then
 /// `Command failed -:LINE`. Words without such a line mean that the tool gave up there.
 fn failures(lines: &[Line], stderr: &str) -> Vec<String> {
-    const GONE: [&str; 6] = [
+    const GONE: [&str; 8] = [
         "Cannot find device",
         "No such file or directory",
         "No such process",
         "No such device",
         "Cannot assign requested address",
         "Address not found",
+        "Cannot delete qdisc with handle of zero",
+        "Specified class not found",
     ];
     let mut failed = Vec::new();
     let mut words: Vec<&str> = Vec::new();

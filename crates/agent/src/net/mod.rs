@@ -27,6 +27,7 @@
 mod converge;
 mod dhcp4;
 mod dhcp6;
+mod door;
 mod filter;
 mod http;
 mod kernel;
@@ -38,16 +39,19 @@ mod rules;
 #[cfg(test)]
 mod sample;
 mod serve;
+mod shape;
 mod sockets;
 mod space;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod view;
 
 use base::doc::{Desired, Network, Problem, RouterLeg};
 use base::names::Prefix;
 use base::{Fault, HostId, Kind, NetworkId, PortId, Result};
 use converge::{Converge, Known, Outcome};
+pub use door::HostPort;
 use kernel::Kernel;
 use serve::{NetServers, RouterServers};
 use std::collections::BTreeMap;
@@ -77,6 +81,8 @@ fn reason(fault: &Fault) -> String {
 pub struct Datapath {
     prefix: Prefix,
     host: HostId,
+    /// What guests may ask of the host itself.
+    open: Arc<[HostPort]>,
     kernel: Arc<Kernel>,
     state: Arc<Mutex<State>>,
 }
@@ -89,14 +95,14 @@ struct State {
 }
 
 impl Datapath {
-    pub async fn start(prefix: Prefix, host: HostId) -> Result<Self> {
-        Ok(Datapath { prefix, host, kernel: Arc::default(), state: Arc::default() })
+    pub async fn start(prefix: Prefix, host: HostId, open: Vec<HostPort>) -> Result<Self> {
+        Ok(Datapath { prefix, host, open: open.into(), kernel: Arc::default(), state: Arc::default() })
     }
 
     /// Makes the kernel and the servers inside the namespaces equal to the document. Idempotent; what
     /// fails is reported and the rest goes on.
     pub async fn apply(&self, desired: &Desired) -> NetReport {
-        let plan = plan::plan(&self.prefix, self.host, desired);
+        let plan = plan::plan(&self.prefix, self.host, desired, &self.open);
         let (prefix, kernel) = (self.prefix.clone(), self.kernel.clone());
         // The lock goes with the work: a caller that gives up waiting must not let a second one in.
         let mut state = self.state.clone().lock_owned().await;

@@ -1,9 +1,12 @@
 //! From the desired document to what each namespace of this host should hold. Pure: no kernel here.
 
+use super::door::{self, HostPort};
 use super::filter::{self, FilterPort};
 use super::nat;
 use super::rules::Rules;
+use super::shape::{self, Rate};
 use super::space::{BRIDGE, BridgePort, Kind, Link, METADATA_V6, Mac, Route, Space, TUNNEL, UPLINK};
+use super::traffic::{self, Tap};
 use base::doc::{Desired, Gateway, Network, Port, PortOwner, Problem, Router, RouterLeg, Uplink};
 use base::names::Prefix;
 use base::{HostId, NetworkId, PortId};
@@ -48,11 +51,11 @@ pub struct Plan {
     pub host_rules: Rules,
 }
 
-pub fn plan(prefix: &Prefix, host: HostId, desired: &Desired) -> Plan {
+pub fn plan(prefix: &Prefix, host: HostId, desired: &Desired, open: &[HostPort]) -> Plan {
     let networks = desired.networks.iter().map(|n| network(prefix, host, n, desired));
     let routers = desired.routers.iter().map(|r| router(prefix, r, &desired.networks));
     let spaces = networks.chain(routers).collect();
-    let (host, host_rules) = own(prefix, desired);
+    let (host, host_rules) = own(prefix, desired, open);
     Plan { spaces, host, host_rules }
 }
 
@@ -90,7 +93,7 @@ fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) 
         ports: vec![],
         problems: vec![],
     };
-    let mut filtered = Vec::new();
+    let (mut filtered, mut taps) = (Vec::new(), Vec::new());
     for port in &network.ports {
         let Some(mac) = Mac::parse(&port.mac) else {
             plan.problems.push(problem("port", port.id, format!("{:?} is not a MAC address", port.mac)));
@@ -103,6 +106,7 @@ fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) 
             PortOwner::Guest(_) if port.host == Some(host) => {
                 let filter = plan.plug(prefix.tap(port.id), mac, port, network);
                 filtered.extend(filter.filter(|_| port.security));
+                taps.push(plan.limit(prefix, port));
             }
             PortOwner::Guest(_) | PortOwner::Other => plan.remote(port, mac),
             PortOwner::Router(_) => {}
@@ -127,6 +131,7 @@ fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) 
         None => {}
     }
     plan.rules = filter::rules(&filtered, &desired.groups);
+    plan.rules.tables.insert(traffic::TABLE.into(), traffic::table(&taps, &network.acl));
     plan
 }
 
@@ -203,6 +208,21 @@ impl SpacePlan {
         Some(FilterPort { tap, mac, may_use, groups: port.groups.clone() })
     }
 
+    /// The limits of a guest's port, and what the rules at its tap need to know.
+    fn limit(&mut self, prefix: &Prefix, port: &Port) -> Tap {
+        let (name, qos) = (prefix.tap(port.id), port.qos.unwrap_or_default());
+        if let Some(limit) = qos.ingress {
+            shape::insert(&mut self.space.shapes, &name, shape::ALL, Rate::from(limit));
+        }
+        let ifb = qos.egress.map(|limit| {
+            let ifb = prefix.ifb(port.id);
+            self.space.links.insert(ifb.clone(), Link { mtu: None, ..link(Kind::Ifb, 0) });
+            shape::insert(&mut self.space.shapes, &ifb, shape::ALL, Rate::from(limit));
+            ifb
+        });
+        Tap { name, qos, ifb }
+    }
+
     fn remote(&mut self, port: &Port, mac: Mac) {
         if let Some(to) = port.tunnel {
             self.space.forwarding.insert((TUNNEL.into(), mac), Some(to));
@@ -256,7 +276,7 @@ fn router(prefix: &Prefix, router: &Router, networks: &[Network]) -> SpacePlan {
         id: router.id.to_string(),
         ns: prefix.router_ns(router.id),
         space: router_space(router.admin_up),
-        rules: Rules::default(),
+        rules: nat::router(None),
         outside: BTreeMap::new(),
         ports: vec![],
         problems: vec![],
@@ -335,7 +355,7 @@ impl SpacePlan {
         if !up {
             return;
         }
-        let floating = gateway.floating.iter().map(|f| IpNet::from(f.floating));
+        let floating = nat::floating(gateway).into_iter().map(IpNet::from);
         self.space.addresses.extend(floating.map(|f| (dev.to_owned(), f)));
         for via in &gateway.nexthops {
             let to = if via.is_ipv4() { Ipv4Net::default().into() } else { Ipv6Net::default().into() };
@@ -346,8 +366,8 @@ impl SpacePlan {
 
 // ------------------------------------------------------------------------------------ the host
 
-/// The host's own namespace: the far ends of uplinks, and masquerading.
-fn own(prefix: &Prefix, desired: &Desired) -> (Space, Rules) {
+/// The host's own namespace: the far ends of uplinks, masquerading, and what guests may ask of it.
+fn own(prefix: &Prefix, desired: &Desired, open: &[HostPort]) -> (Space, Rules) {
     let mut space = Space::default();
     let mut uplinks = Vec::new();
     for network in &desired.networks {
@@ -361,12 +381,15 @@ fn own(prefix: &Prefix, desired: &Desired) -> (Space, Rules) {
                 continue;
             };
             // A floating address that moves to another router is known at once.
-            let floating = gateway.floating.iter().map(|f| f.floating);
+            let floating = nat::floating(gateway).into_iter();
             for address in floating.chain(gateway.addresses.iter().map(IpNet::addr)) {
                 space.neighbours.insert((device.clone(), address), mac);
             }
         }
         uplinks.push((device, addresses.clone()));
     }
-    (space, nat::host(&prefix.host_table(), &uplinks))
+    let mut rules = nat::host(&prefix.host_table(), &uplinks);
+    let devices: Vec<String> = uplinks.into_iter().map(|(device, _)| device).collect();
+    door::close(&mut rules, &prefix.host_table(), &devices, open);
+    (space, rules)
 }

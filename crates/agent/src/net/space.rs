@@ -5,6 +5,7 @@
 //! routes carry its protocol number, neighbours are permanent, forwarding entries static.
 
 use super::kernel::{Kernel, Line, Tool, act, remove};
+use super::shape::{self, Shapes};
 use base::Result;
 use ipnet::IpNet;
 use serde_json::Value;
@@ -61,6 +62,8 @@ pub enum Kind {
     Loopback,
     Bridge,
     Tap,
+    /// Takes what comes from a guest, to limit it.
+    Ifb,
     /// Made from the host's namespace, because its two ends lie in different ones.
     Veth,
     /// Made from the host's namespace, where its UDP socket stays.
@@ -107,6 +110,7 @@ pub struct Space {
     pub neighbours: BTreeMap<(String, IpAddr), Mac>,
     /// Forwarding entries by device; with a destination on the tunnel.
     pub forwarding: BTreeMap<(String, Mac), Option<IpAddr>>,
+    pub shapes: Shapes,
 }
 
 /// Commands in the order in which they must run.
@@ -115,6 +119,8 @@ pub struct Changes {
     /// `ip`: devices come and go before the filters are loaded, which name those that are there. One
     /// that goes must not be there without its filter.
     pub devices: Vec<Line>,
+    /// `tc`: limits stand before a filter hands anything to them.
+    pub shapes: Vec<Line>,
     /// `ip`: everything else, after the filters are in place.
     pub set: Vec<Line>,
     /// `bridge`.
@@ -133,6 +139,8 @@ impl Space {
     pub fn changes(&self, want: &Space, home: u32) -> Changes {
         let mut out = Changes::default();
         self.drop_old(want, home, &mut out);
+        let stays = |dev: &str| want.links.contains_key(dev) && self.links.contains_key(dev);
+        out.shapes = shape::changes(&self.shapes, &want.shapes, stays);
         for (name, link) in &want.links {
             let now = self.links.get(name);
             if now.is_none() {
@@ -186,6 +194,11 @@ impl Space {
             out.set.push(remove(format!("addr del {address} dev {dev}")));
         }
         for (name, link) in self.links.iter().filter(|(name, _)| !want.links.contains_key(*name)) {
+            // Filters may hand frames to these until they are loaded anew.
+            if link.kind == Kind::Ifb {
+                out.set.push(remove(format!("link del dev {name}")));
+                continue;
+            }
             out.devices.push(match link.kind {
                 Kind::Nic => remove(format!("link set dev {name} nomaster netns {home}")),
                 _ => remove(format!("link del dev {name}")),
@@ -221,6 +234,12 @@ impl Space {
         if space.links.contains_key(BRIDGE) {
             space.look_forwarding(&kernel.look(Tool::Bridge, ns, &["fdb", "show"])?);
         }
+        if ns.is_some() {
+            for device in shape::devices(&kernel.look(Tool::Tc, ns, &["qdisc", "show"])?) {
+                let text = kernel.ask(Tool::Tc, ns, &["class", "show", "dev", &device])?;
+                shape::found(&mut space.shapes, &device, &text);
+            }
+        }
         Ok(space)
     }
 
@@ -251,14 +270,18 @@ impl Route {
     }
 }
 
-fn creation(name: &str, link: &Link) -> Option<Line> {
+fn creation(name: &str, link: &Link) -> Vec<Line> {
     match link.kind {
         Kind::Bridge => {
             let mac = link.mac.map(|m| format!("address {m} ")).unwrap_or_default();
-            Some(act(format!("link add {name} {mac}type bridge stp_state 0 mcast_snooping 0")))
+            vec![act(format!("link add {name} {mac}type bridge stp_state 0 mcast_snooping 0"))]
         }
-        Kind::Tap => Some(act(format!("tuntap add dev {name} mode tap vnet_hdr"))),
-        Kind::Loopback | Kind::Veth | Kind::Vxlan | Kind::Nic => None,
+        Kind::Tap => vec![act(format!("tuntap add dev {name} mode tap vnet_hdr"))],
+        // Up at once: the filters that are loaded next hand frames to it.
+        Kind::Ifb => {
+            vec![act(format!("link add {name} type ifb")), act(format!("link set dev {name} up"))]
+        }
+        Kind::Loopback | Kind::Veth | Kind::Vxlan | Kind::Nic => vec![],
     }
 }
 
@@ -313,6 +336,7 @@ fn link_of(v: &Value) -> Option<Link> {
         _ if !is_ours(name) => Kind::Nic,
         Some("bridge") => Kind::Bridge,
         Some("tun") => Kind::Tap,
+        Some("ifb") => Kind::Ifb,
         Some("vxlan") => Kind::Vxlan,
         _ => Kind::Veth,
     };
@@ -330,7 +354,7 @@ fn link_of(v: &Value) -> Option<Link> {
 /// Whether a device inside one of our namespaces has a name that we give (see `base::names`).
 fn is_ours(name: &str) -> bool {
     let short = |rest: &str| rest.len() == 10 && rest.bytes().all(|b| b.is_ascii_hexdigit());
-    [BRIDGE, TUNNEL, UPLINK].contains(&name) || name.strip_prefix(['t', 'l', 'r']).is_some_and(short)
+    [BRIDGE, TUNNEL, UPLINK].contains(&name) || name.strip_prefix(['t', 'l', 'r', 'i']).is_some_and(short)
 }
 
 /// Addresses that the kernel gives by itself do not count.

@@ -300,6 +300,7 @@ impl Agent {
             listen: "127.0.0.1:0".parse().unwrap(),
             tunnel: None,
             grace_s: 60,
+            guests_reach: vec![],
         };
         f(&mut config);
         let mut agent = Agent { config, dir, running: None };

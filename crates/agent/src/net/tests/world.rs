@@ -3,7 +3,7 @@
 
 use crate::net::kernel::{self, Kernel, Tool, act, inside};
 use crate::net::sample;
-use crate::net::{Datapath, NetReport};
+use crate::net::{Datapath, HostPort, NetReport};
 use base::doc::{Desired, Network, Port};
 use base::names::Prefix;
 use base::{HostId, NetworkId};
@@ -18,6 +18,13 @@ use uuid::Uuid;
 
 /// How long a packet may take on a busy machine before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The only port of the host that guests of the tests reach.
+pub const HOST_PORT: u16 = 4999;
+
+fn open() -> Vec<HostPort> {
+    vec![HostPort { udp: true, port: HOST_PORT }]
+}
 
 pub struct World {
     pub prefix: Prefix,
@@ -87,7 +94,7 @@ pub async fn world() -> Option<World> {
     }
     let prefix = reserve(|[a, b, ..]| format!("t{:03x}", u16::from_be_bytes([a, b]) >> 4));
     let prefix = Prefix::try_from(prefix).unwrap();
-    let path = Datapath::start(prefix.clone(), sample::HOST).await.unwrap();
+    let path = Datapath::start(prefix.clone(), sample::HOST, open()).await.unwrap();
     let kernel = path.kernel.clone();
     Some(World { prefix, path, kernel, clients: vec![] })
 }
@@ -126,7 +133,7 @@ impl World {
         for servers in state.routers.into_values() {
             servers.stop().await;
         }
-        self.path = Datapath::start(self.prefix.clone(), sample::HOST).await.unwrap();
+        self.path = Datapath::start(self.prefix.clone(), sample::HOST, open()).await.unwrap();
         self.kernel = self.path.kernel.clone();
     }
 
