@@ -92,6 +92,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     tasks.spawn(reconcile::follow(host.clone()));
     tasks.spawn(reconcile::apply(host.clone()));
     tasks.spawn(reconcile::report(host.clone(), facts));
+    tasks.spawn(guest::told::keep(host.clone()));
     tasks.spawn(reconcile::trim_logs(host));
     tokio::select! {
         () = stop => {}

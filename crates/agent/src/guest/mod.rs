@@ -25,6 +25,7 @@ pub mod process;
 pub mod qemu;
 pub mod qga;
 pub mod qmp;
+pub mod told;
 
 use base::{Fault, Micros, Result, ServerId};
 use serde::{Deserialize, Serialize};

@@ -15,6 +15,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 /// How long an address is given for. It never changes while the port lives.
 const LEASE_S: u32 = 86_400;
+/// When a client asks again, so that one without a guest agent learns changed options in good time. The
+/// lease is much longer: a client keeps its address while nobody answers.
+const RENEW_S: u32 = 600;
 const CLIENT_PORT: u16 = 68;
 
 /// What matters of a client's message (RFC 2131, figure 1). Read by hand: a library that decodes every
@@ -127,7 +130,7 @@ fn configure(reply: &mut Message, view: &NetView, port: &PortView, subnet: &Subn
     let opts = reply.opts_mut();
     if !informs {
         opts.insert(DhcpOption::AddressLeaseTime(LEASE_S));
-        opts.insert(DhcpOption::Renewal(LEASE_S / 2));
+        opts.insert(DhcpOption::Renewal(RENEW_S));
         opts.insert(DhcpOption::Rebinding(LEASE_S / 8 * 7));
     }
     opts.insert(DhcpOption::SubnetMask(cidr.netmask()));
@@ -148,7 +151,7 @@ fn configure(reply: &mut Message, view: &NetView, port: &PortView, subnet: &Subn
     if let Some(domain) = domain(port) {
         opts.insert(DhcpOption::DomainName(domain));
     }
-    opts.insert(DhcpOption::ClasslessStaticRoute(routes(subnet, gateway)));
+    opts.insert(DhcpOption::ClasslessStaticRoute(routes(port, gateway)));
     for extra in port.port.dhcp_options.iter().filter(|o| o.ip_version == 4) {
         match (extra.name.as_str(), extra.value.parse::<Ipv4Addr>()) {
             ("server-ip-address", Ok(address)) => {
@@ -163,10 +166,10 @@ fn configure(reply: &mut Message, view: &NetView, port: &PortView, subnet: &Subn
     }
 }
 
-/// The subnet's routes, the metadata service on the link, and the default.
-fn routes(subnet: &Subnet, gateway: Option<Ipv4Addr>) -> Vec<(Ipv4Net, Ipv4Addr)> {
-    let own = subnet.routes.iter().filter_map(|r| match (r.destination, r.nexthop) {
-        (IpNet::V4(to), IpAddr::V4(via)) => Some((to.trunc(), via)),
+/// The port's routes, the metadata service on the link, and the default.
+fn routes(port: &PortView, gateway: Option<Ipv4Addr>) -> Vec<(Ipv4Net, Ipv4Addr)> {
+    let own = port.routes.iter().filter_map(|r| match r {
+        (IpNet::V4(to), IpAddr::V4(via)) => Some((*to, *via)),
         _ => None,
     });
     let mut all: Vec<_> = own.collect();
@@ -237,7 +240,7 @@ fn addresses(value: &str) -> Option<Vec<u8>> {
 }
 
 /// A search list as RFC 3397 writes it, without compression.
-fn domains(value: &str) -> Option<Vec<u8>> {
+pub fn domains(value: &str) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for label in value.split(',').flat_map(|d| d.trim().trim_end_matches('.').split('.').chain([""])) {
         out.push(u8::try_from(label.len()).ok().filter(|l| *l < 64)?);
@@ -260,7 +263,7 @@ mod tests {
         net.ports = vec![port(1, &[(1, "10.0.0.5")])];
         change(&mut net);
         let doc = document(vec![net.clone()], vec![guest(&net.ports[0], &net)]);
-        view::network(crate::net::sample::HOST, &net, &[], &view::guests(&doc))
+        view::network(crate::net::sample::HOST, &net, &doc, &view::guests(&doc))
     }
 
     fn ask(kind: MessageType, ciaddr: &str, extra: Vec<DhcpOption>) -> Message {

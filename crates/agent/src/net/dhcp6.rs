@@ -6,7 +6,7 @@
 
 use super::space::Mac;
 use super::view::{NetView, PortView};
-use base::doc::{Ipv6Mode, Subnet};
+use base::doc::{DhcpOption as Extra, Ipv6Mode, Subnet};
 use dhcproto::v6::{
     DhcpOption, DhcpOptions, IAAddr, IANA, Message, MessageType, OptionCode, Status, StatusCode,
     UnknownOption,
@@ -15,6 +15,8 @@ use dhcproto::{Decodable as _, Decoder, Encodable as _};
 use std::net::{IpAddr, Ipv6Addr};
 
 const LEASE_S: u32 = 86_400;
+/// When a client asks again and learns changed options; see [`super::dhcp4`].
+const RENEW_S: u32 = 600;
 
 /// The answer to one packet from `source`; `None` for what is not for us.
 pub fn answer(view: &NetView, packet: &[u8], source: Ipv6Addr) -> Option<Vec<u8>> {
@@ -94,7 +96,7 @@ fn identities(reply: &mut Message, ask: &Message, addresses: &[Ipv6Addr]) {
         for address in in_identity(ia).filter(|a| !addresses.contains(a)) {
             opts.insert(lease(address, 0));
         }
-        let (t1, t2) = (LEASE_S / 2, LEASE_S / 10 * 8);
+        let (t1, t2) = (RENEW_S, LEASE_S / 10 * 8);
         reply.opts_mut().insert(DhcpOption::IANA(IANA { id: ia.id, t1, t2, opts }));
     }
 }
@@ -132,23 +134,62 @@ fn configure(reply: &mut Message, view: &NetView, port: &PortView) {
         }
     }
     for extra in port.port.dhcp_options.iter().filter(|o| o.ip_version == 6) {
-        let addresses: Result<Vec<Ipv6Addr>, _> = extra.value.split(',').map(|a| a.trim().parse()).collect();
-        match (extra.name.as_str(), addresses, extra.name.parse::<u16>()) {
-            ("dns-server" | "23", Ok(servers), _) => dns = servers,
-            ("bootfile-url", ..) => reply.opts_mut().insert(other(59, extra.value.clone().into_bytes())),
-            (_, Ok(list), Ok(code)) if code > 23 => {
-                let bytes = list.iter().flat_map(Ipv6Addr::octets).collect();
-                reply.opts_mut().insert(other(code, bytes));
-            }
-            (_, Err(_), Ok(code)) if code > 24 => {
-                reply.opts_mut().insert(other(code, extra.value.clone().into_bytes()));
-            }
-            _ => {}
+        match option(extra) {
+            Some((DNS_SERVERS, data)) => dns = in_sixteens(&data),
+            Some((code, data)) => reply.opts_mut().insert(other(code, data)),
+            None => {}
         }
     }
     if !dns.is_empty() {
         reply.opts_mut().insert(DhcpOption::DomainNameServers(dns));
     }
+}
+
+const DNS_SERVERS: u16 = 23;
+const DOMAIN_SEARCH: u16 = 24;
+const SNTP_SERVERS: u16 = 31;
+
+/// An option that the port's owner asked for, by number or name: its number and what it holds. Numbers
+/// up to 22 say who is who, who answers, and what is given for how long: ours alone.
+fn option(extra: &Extra) -> Option<(u16, Vec<u8>)> {
+    const NAMES: [(&str, u16); 8] = [
+        ("dns-server", DNS_SERVERS),
+        ("domain-search", DOMAIN_SEARCH),
+        ("ntp-server", SNTP_SERVERS),
+        ("sntp-server", SNTP_SERVERS),
+        ("information-refresh-time", 32),
+        ("posix-timezone", 41),
+        ("bootfile-url", 59),
+        ("bootfile-param", 60),
+    ];
+    let named = NAMES.iter().find(|(n, _)| *n == extra.name).map(|(_, code)| *code);
+    let code = named.or_else(|| extra.name.parse().ok()).filter(|c| *c >= DNS_SERVERS)?;
+    let value = extra.value.trim();
+    let data = match code {
+        DOMAIN_SEARCH => super::dhcp4::domains(value)?,
+        32 => value.parse::<u32>().ok()?.to_be_bytes().to_vec(),
+        // Each parameter with its length before it (RFC 5970, 3.2).
+        60 => value.split(' ').try_fold(Vec::new(), |mut all, word| {
+            all.extend(u16::try_from(word.len()).ok()?.to_be_bytes());
+            all.extend(word.as_bytes());
+            Some(all)
+        })?,
+        _ => match addresses_in(value) {
+            Some(data) => data,
+            None if code == DNS_SERVERS || code == SNTP_SERVERS => return None,
+            None => value.as_bytes().to_vec(),
+        },
+    };
+    (data.len() <= 1024).then_some((code, data))
+}
+
+fn addresses_in(value: &str) -> Option<Vec<u8>> {
+    let list: Result<Vec<Ipv6Addr>, _> = value.split(',').map(|a| a.trim().parse()).collect();
+    Some(list.ok()?.iter().flat_map(Ipv6Addr::octets).collect())
+}
+
+fn in_sixteens(data: &[u8]) -> Vec<Ipv6Addr> {
+    data.chunks_exact(16).filter_map(|c| <[u8; 16]>::try_from(c).ok()).map(Ipv6Addr::from).collect()
 }
 
 fn other(code: u16, data: Vec<u8>) -> DhcpOption {
@@ -200,7 +241,7 @@ pub mod tests {
         subnet.dns = vec!["2001:db8::53".parse().unwrap()];
         let net = network(1, vec![subnet], vec![port(1, &[(1, "2001:db8::5")])]);
         let doc = document(vec![net.clone()], vec![guest(&net.ports[0], &net)]);
-        view::network(HOST, &net, &[], &view::guests(&doc))
+        view::network(HOST, &net, &doc, &view::guests(&doc))
     }
 
     fn source() -> Ipv6Addr {
@@ -256,6 +297,39 @@ pub mod tests {
         let dns = DhcpOption::DomainNameServers(vec!["2001:db8::53".parse().unwrap()]);
         assert!(m.opts().iter().any(|o| *o == dns));
         assert!(answer(&view, &ask(MessageType::Solicit, &[], &[]), "fe80::1".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn extra_options_are_sent_as_their_rfcs_write_them() {
+        let mut view = view_of(Ipv6Mode::DhcpStateful);
+        for p in view.ports.values_mut() {
+            let mut port = p.port.clone();
+            let extra =
+                |(name, value): (&str, &str)| Extra { name: name.into(), value: value.into(), ip_version: 6 };
+            port.dhcp_options = [
+                ("dns-server", "2001:db8::1,2001:db8::2"),
+                ("domain-search", "example.org"),
+                ("ntp-server", "2001:db8::3"),
+                ("bootfile-url", "http://[2001:db8::4]/boot"),
+                ("60", "a bc"),
+                ("2", "not ours to give"),
+                ("nonsense", "x"),
+            ]
+            .map(extra)
+            .into();
+            let routes = super::super::routes::Routes::new();
+            *p = std::sync::Arc::new(PortView { port, mac: p.mac, guest: None, routes });
+        }
+        let m = reply(&view, &ask(MessageType::Request, &[], &[])).unwrap();
+        let servers = ["2001:db8::1", "2001:db8::2"].map(|a| a.parse().unwrap());
+        assert!(m.opts().iter().any(|o| *o == DhcpOption::DomainNameServers(servers.into())), "{m:?}");
+        let bytes = answer(&view, &ask(MessageType::Request, &[], &[]), source()).unwrap();
+        let holds = |what: &[u8]| assert!(bytes.windows(what.len()).any(|w| w == what), "{what:?}");
+        holds(b"\0\x18\0\x0d\x07example\x03org\0");
+        holds(&[&[0, 31, 0, 16][..], &"2001:db8::3".parse::<Ipv6Addr>().unwrap().octets()].concat());
+        holds(b"\0\x3b\0\x19http://[2001:db8::4]/boot");
+        holds(&[0, 60, 0, 7, 0, 1, b'a', 0, 2, b'b', b'c']);
+        assert!(!bytes.windows(9).any(|w| w == b"not ours "));
     }
 
     proptest! {

@@ -35,6 +35,7 @@ pub mod metadata;
 mod nat;
 mod plan;
 mod ra;
+pub mod routes;
 mod rules;
 #[cfg(test)]
 mod sample;
@@ -106,6 +107,7 @@ impl Datapath {
         let (prefix, kernel) = (self.prefix.clone(), self.kernel.clone());
         // The lock goes with the work: a caller that gives up waiting must not let a second one in.
         let mut state = self.state.clone().lock_owned().await;
+        self.take_leave(desired, &state);
         let work = move || {
             let before = kernel.starts();
             let outcome = Converge { kernel: &kernel, prefix: &prefix }.run(&plan, &mut state.known);
@@ -125,13 +127,22 @@ impl Datapath {
         }
     }
 
+    /// Routers whose legs go with this document say so while they still can.
+    fn take_leave(&self, desired: &Desired, state: &State) {
+        for (ns, servers) in &state.routers {
+            let router = desired.routers.iter().find(|r| self.prefix.router_ns(r.id) == *ns);
+            let stay = router.map(|r| view::adverts(&self.prefix, r, &desired.networks));
+            servers.leave(ns, &stay.unwrap_or_default());
+        }
+    }
+
     /// Gives the servers their newest view; starts and ends them with their namespaces.
     fn serve(&self, desired: &Desired, state: &mut State, outcome: &mut Outcome) {
         let guests = view::guests(desired);
         let views: Vec<(&Network, Arc<NetView>)> = desired
             .networks
             .iter()
-            .map(|n| (n, Arc::new(view::network(self.host, n, &desired.routers, &guests))))
+            .map(|n| (n, Arc::new(view::network(self.host, n, desired, &guests))))
             .collect();
         let mut problems = Vec::new();
         let mut problem = |kind: &str, id: String, e: Fault| {

@@ -14,6 +14,9 @@ const ROUTER_LIFETIME_S: u16 = 1800;
 const PREFIX_VALID_S: u32 = 86_400;
 const PREFIX_PREFERRED_S: u32 = 14_400;
 const DNS_LIFETIME_S: u32 = 1800;
+/// The option that carries a route, and how many of them leave room for the rest in one packet.
+const ROUTE: u8 = 24;
+const MAX_ROUTES: usize = 20;
 const MANAGED: u8 = 0x80;
 const OTHER: u8 = 0x40;
 const ON_LINK: u8 = 0x80;
@@ -29,7 +32,15 @@ pub fn is_solicitation(packet: &[u8]) -> bool {
 }
 
 /// The advertisement for the subnets of one link; `None` when there is nothing to say.
-pub fn advert(mac: Mac, mtu: u32, is_router: bool, subnets: &[&Subnet]) -> Option<Vec<u8>> {
+///
+/// A router also says which of the subnets' routes lead through itself: `routes` (RFC 4191, 2.3).
+pub fn advert(
+    mac: Mac,
+    mtu: u32,
+    is_router: bool,
+    subnets: &[&Subnet],
+    routes: &[Ipv6Net],
+) -> Option<Vec<u8>> {
     let subnets: Vec<(Ipv6Net, Ipv6Mode, &[IpAddr])> = subnets
         .iter()
         .filter(|s| advertised(s))
@@ -64,8 +75,36 @@ pub fn advert(mac: Mac, mtu: u32, is_router: bool, subnets: &[&Subnet]) -> Optio
         out.extend([0; 4]);
         out.extend(net.addr().octets());
     }
+    out.extend(routes.iter().take(MAX_ROUTES).flat_map(route));
     out.extend(rdnss(subnets.iter().flat_map(|(_, _, dns)| dns.iter())));
     Some(out)
+}
+
+/// One route information option, with as much of the prefix as it needs.
+fn route(net: &Ipv6Net) -> Vec<u8> {
+    let words = usize::from(net.prefix_len().div_ceil(64));
+    let mut out = vec![ROUTE, 1 + words as u8, net.prefix_len(), 0];
+    out.extend(u32::from(ROUTER_LIFETIME_S).to_be_bytes());
+    out.extend(&net.network().octets()[..words * 8]);
+    out
+}
+
+/// What a router that goes says last: the same, and that it is none any more (RFC 4861, 6.2.5).
+pub fn farewell(advert: &[u8]) -> Vec<u8> {
+    let mut out = advert.to_vec();
+    if let Some(lifetime) = out.get_mut(6..8) {
+        lifetime.fill(0);
+    }
+    let mut at = 16;
+    while let Some([kind, units]) = out.get(at..at + 2).and_then(|b| <[u8; 2]>::try_from(b).ok()) {
+        if kind == ROUTE
+            && let Some(lifetime) = out.get_mut(at + 4..at + 8)
+        {
+            lifetime.fill(0);
+        }
+        at += usize::from(units.max(1)) * 8;
+    }
+    out
 }
 
 /// The name servers (RFC 8106, 5.1), at most as many as a resolver uses times two.
@@ -101,15 +140,27 @@ mod tests {
         let mut two = subnet(2, "2001:db8:2::/64", None);
         two.ipv6 = Some(Ipv6Mode::DhcpStateful);
         let mac = Mac([2, 0, 0, 0, 0, 1]);
-        let bytes = advert(mac, 1450, true, &[&one, &two]).unwrap();
+        let routes = ["2001:db8:8::/48", "::/0", "2001:db8:9::1/128"].map(|n| n.parse().unwrap());
+        let bytes = advert(mac, 1450, true, &[&one, &two], &routes).unwrap();
         assert_eq!(bytes[5], MANAGED | OTHER);
-        let mut rest = &bytes[16..];
-        let mut kinds = Vec::new();
-        while let [kind, units, ..] = rest {
-            kinds.push(*kind);
-            rest = &rest[usize::from(*units) * 8..];
-        }
-        assert_eq!(kinds, [1, 5, 3, 3, 25]);
-        assert_eq!(advert(mac, 1450, true, &[&subnet(3, "10.0.0.0/24", None)]), None);
+        let options = |bytes: &[u8]| {
+            let mut rest = &bytes[16..];
+            let mut found = Vec::new();
+            while let [kind, units, ..] = rest {
+                let (option, after) = rest.split_at(usize::from(*units) * 8);
+                found.push((*kind, option.to_vec()));
+                rest = after;
+            }
+            found
+        };
+        let found = options(&bytes);
+        assert_eq!(found.iter().map(|(k, _)| *k).collect::<Vec<_>>(), [1, 5, 3, 3, 24, 24, 24, 25]);
+        assert_eq!(found[4].1, [24, 2, 48, 0, 0, 0, 7, 8, 0x20, 1, 0xd, 0xb8, 0, 8, 0, 0]);
+        assert_eq!((found[5].1.len(), found[6].1.len()), (8, 24));
+        assert_eq!(advert(mac, 1450, true, &[&subnet(3, "10.0.0.0/24", None)], &[]), None);
+        let last = farewell(&bytes);
+        assert_eq!((&bytes[6..8], &last[6..8]), (&[7, 8][..], &[0, 0][..]));
+        assert!(options(&last).iter().all(|(k, o)| *k != 24 || o[4..8] == [0; 4]));
+        assert_eq!(options(&last)[2], found[2], "prefixes stay");
     }
 }

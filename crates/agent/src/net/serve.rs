@@ -100,6 +100,22 @@ impl RouterServers {
         self.adverts.update(ns, adverts)
     }
 
+    /// Says a last time on legs that go that there is no router any more, so that guests do not send to
+    /// it for half an hour. To be called while the legs are still there.
+    pub fn leave(&self, ns: &str, stay: &[(String, Vec<u8>)]) {
+        let going = self.adverts.said.iter().filter(|(dev, _)| !stay.iter().any(|(d, _)| d == dev));
+        for (device, packet) in going {
+            let said = sockets::icmp6(ns, std::slice::from_ref(device)).and_then(|(socket, indexes)| {
+                let index = indexes.first().copied().unwrap_or(0);
+                Ok(socket.send_to(&ra::farewell(packet), SocketAddrV6::new(ALL_NODES, 0, 0, index))?)
+            });
+            // A leg that is gone already cannot be left any more.
+            if let Err(e) = said {
+                tracing::debug!(error = %e, %device, "a router could not take its leave");
+            }
+        }
+    }
+
     #[cfg(test)]
     pub async fn stop(mut self) {
         self._tasks.shutdown().await;

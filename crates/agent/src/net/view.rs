@@ -3,10 +3,12 @@
 use super::metadata::{self, NicFacts};
 use super::plan;
 use super::ra;
+use super::routes::{self, Routes};
 use super::space::Mac;
 use base::doc::{Desired, Guest, Network, Port, PortOwner, Router, Subnet};
 use base::names::Prefix;
 use base::{HostId, NetworkId, ServerId, SubnetId};
+use ipnet::IpNet;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub struct PortView {
     pub port: Port,
     pub mac: Mac,
     pub guest: Option<Arc<GuestView>>,
+    /// What the guest should be told beside its default.
+    pub routes: Routes,
 }
 
 /// Who has an address: the proof of who asks, because each tap lets only its own sources in.
@@ -51,7 +55,7 @@ impl NetView {
     /// What the bridge advertises: the subnets for which no router speaks.
     pub fn advert(&self) -> Option<Vec<u8>> {
         let alone: Vec<_> = self.subnets.iter().filter(|s| !self.routed.contains(&s.id)).collect();
-        ra::advert(self.bridge, self.mtu, false, &alone)
+        ra::advert(self.bridge, self.mtu, false, &alone, &[])
     }
 
     pub fn subnet(&self, id: SubnetId) -> Option<&Subnet> {
@@ -68,7 +72,7 @@ pub fn guests(desired: &Desired) -> HashMap<ServerId, Arc<GuestView>> {
 pub fn network(
     host: HostId,
     network: &Network,
-    routers: &[Router],
+    desired: &Desired,
     guests: &HashMap<ServerId, Arc<GuestView>>,
 ) -> NetView {
     let (mtu, bridge, subnets) = (network.mtu, plan::bridge_mac(network.id), network.subnets.clone());
@@ -80,10 +84,17 @@ pub fn network(
             let own = port.addresses.iter().map(|a| a.address).chain([IpAddr::V6(mac.link_local())]);
             view.directory.extend(own.map(|a| (a, guest.clone())));
         }
-        view.ports.insert(mac, Arc::new(PortView { port: port.clone(), mac, guest }));
+        let nic = routes::Nic { network, port };
+        let nics = guest.as_ref().map_or_else(|| vec![nic], |g| routes::nics(&g.guest, desired));
+        let routes = routes::of_nic(nic, &nics, &desired.routers);
+        view.ports.insert(mac, Arc::new(PortView { port: port.clone(), mac, guest, routes }));
     }
-    let legs =
-        routers.iter().filter(|r| r.admin_up).flat_map(|r| &r.legs).filter(|l| l.network == network.id);
+    let legs = desired
+        .routers
+        .iter()
+        .filter(|r| r.admin_up)
+        .flat_map(|r| &r.legs)
+        .filter(|l| l.network == network.id);
     let addresses: Vec<IpAddr> = legs.flat_map(|l| l.addresses.iter().map(ipnet::IpNet::addr)).collect();
     let routed = network.subnets.iter().filter(|s| addresses.iter().any(|a| s.cidr.contains(a)));
     view.routed = routed.map(|s| s.id).collect();
@@ -96,7 +107,18 @@ pub fn adverts(prefix: &Prefix, router: &Router, networks: &[Network]) -> Vec<(S
         let network = networks.iter().find(|n| n.id == leg.network)?;
         let on_leg = |s: &&Subnet| leg.addresses.iter().any(|a| s.cidr.contains(&a.addr()));
         let subnets: Vec<_> = network.subnets.iter().filter(on_leg).collect();
-        let packet = ra::advert(Mac::parse(&leg.mac)?, network.mtu, true, &subnets)?;
+        let mac = Mac::parse(&leg.mac)?;
+        let mine = |via: &IpAddr| {
+            *via == IpAddr::V6(mac.link_local()) || leg.addresses.iter().any(|a| a.addr() == *via)
+        };
+        let through_us = subnets.iter().flat_map(|s| &s.routes).filter(|r| mine(&r.nexthop));
+        let routes: Vec<_> = through_us
+            .filter_map(|r| match r.destination {
+                IpNet::V6(net) => Some(net.trunc()),
+                IpNet::V4(_) => None,
+            })
+            .collect();
+        let packet = ra::advert(mac, network.mtu, true, &subnets, &routes)?;
         Some((prefix.leg_router(leg.port), packet))
     });
     legs.collect()

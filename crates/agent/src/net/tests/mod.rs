@@ -1,5 +1,6 @@
 //! The datapath in a real kernel: real taps, real packets.
 
+mod routes;
 mod traffic;
 mod world;
 
