@@ -97,6 +97,7 @@ pub fn filter(req: &Req) -> Result<Filter> {
     if admin && let Some(deleted) = q.bool("deleted")? {
         f.deleted = Some(deleted);
     }
+    f.soft_deleted = admin && q.bool("soft_deleted")?.unwrap_or(false);
     statuses(req, &mut f)?;
     for (name, from, how) in FILTERS {
         if let Some(text) = q.get(name).filter(|_| admin || at(req, *from)) {

@@ -29,7 +29,7 @@ use crate::placing;
 use crate::planner::{Ask, Room};
 use crate::table::guest::Seen as Guest;
 use crate::table::host::Host;
-use crate::table::{guest, host, server};
+use crate::table::{action, guest, host, server};
 use base::{Fault, HostId, Result, ServerId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -104,6 +104,8 @@ pub struct Seen {
     /// The hosts that servers can move between, while one is being moved.
     movable: Vec<HostId>,
     ports_down: bool,
+    /// Something was asked of it that has not ended.
+    asked: bool,
 }
 
 impl Life for ServerLife {
@@ -167,7 +169,8 @@ fn look(tx: &Tx<'_>, id: ServerId, state: &State) -> Result<Option<Seen>> {
             }
         }
     }
-    Ok(Some(Seen { server, host, guest, hosts, ask, movable, ports_down }))
+    let asked = action::open(tx, id)?;
+    Ok(Some(Seen { server, host, guest, hosts, ask, movable, ports_down, asked }))
 }
 
 impl Seen {

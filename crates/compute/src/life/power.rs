@@ -112,7 +112,7 @@ fn settle(at: &State, seen: &Seen, goal: Goal, power: i64) -> Step<State> {
     let vm = goal.vm_state(s);
     let password = s.intent.password.as_ref().is_some_and(|p| p.value.is_some());
     let news = (s.vm_state, s.power_state, s.task_state) != (vm, power, None) || password;
-    if *at == rest && !news && !resize::arriving(s) {
+    if *at == rest && !news && !seen.asked && !resize::arriving(s) {
         return Step::rest(rest);
     }
     let error = if password { password_error(seen, goal) } else { None };

@@ -62,6 +62,12 @@ pub fn at_once(tx: &Tx<'_>, server: ServerId, who: &Who, action: &str) -> Result
     Ok(())
 }
 
+/// Whether anything that was asked of a server has not ended.
+pub fn open(tx: &Tx<'_>, server: ServerId) -> Result<bool> {
+    let sql = "SELECT 1 FROM server_action WHERE server_id = $1 AND finished_at IS NULL LIMIT 1";
+    Ok(tx.opt(sql, params![server], |_| Ok(()))?.is_some())
+}
+
 /// Ends everything that is under way for a server; `message` says what went wrong, if it did.
 pub fn finish(tx: &Tx<'_>, server: ServerId, message: Option<&str>) -> Result<()> {
     let result = if message.is_some() { "Error" } else { "Success" };

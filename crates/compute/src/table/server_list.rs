@@ -1,7 +1,7 @@
 //! Lists of servers: filters, order, pages.
 
 use super::server::{COLUMNS, read};
-use crate::model::Server;
+use crate::model::{Server, VmState};
 use crate::status::Meant;
 use base::{Fault, Micros, ProjectId, Result, ServerId};
 use store::{Row, Sql, Tx, Val, params};
@@ -15,6 +15,8 @@ pub struct Filter {
     pub project: Option<ProjectId>,
     /// `None`: both.
     pub deleted: Option<bool>,
+    /// Those too that can still be restored.
+    pub soft_deleted: bool,
     /// Regular expressions: our column and the pattern.
     pub patterns: Vec<(&'static str, String)>,
     /// Any of these.
@@ -90,6 +92,12 @@ fn conditions(tx: &Tx<'_>, f: &Filter, q: &mut Sql) -> Result<()> {
     }
     match f.deleted {
         Some(true) => drop(q.push(" AND deleted_at IS NOT NULL")),
+        // One that can still be restored is as good as gone, unless it is asked for.
+        Some(false)
+            if !f.soft_deleted && !f.states.iter().any(|(vm, _)| vm.contains(&VmState::SoftDeleted)) =>
+        {
+            q.push(" AND deleted_at IS NULL AND soft_deleted_at IS NULL");
+        }
         Some(false) => drop(q.push(" AND deleted_at IS NULL")),
         None => {}
     }

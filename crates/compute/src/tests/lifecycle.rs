@@ -80,7 +80,7 @@ async fn every_step_may_die_before_its_commit() {
 }
 
 /// Each step runs once without its commit, then again with it.
-async fn crashing(w: &World, host: &mut FakeHost, id: ServerId, status: &str) {
+pub async fn crashing(w: &World, host: &mut FakeHost, id: ServerId, status: &str) {
     for _ in 0..100 {
         if w.calm(id, status).await {
             return;
@@ -153,7 +153,7 @@ async fn two_engines_and_many_servers() {
     }
 }
 
-async fn wait(w: &World, id: ServerId, status: &str) {
+pub async fn wait(w: &World, id: ServerId, status: &str) {
     while !w.calm(id, status).await {
         tokio::task::yield_now().await;
     }

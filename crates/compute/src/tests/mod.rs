@@ -4,6 +4,7 @@
 mod api;
 mod bench;
 mod consoles;
+mod day;
 mod fields;
 mod hosts;
 mod lifecycle;

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use store::work::{Engine, Ran};
 use store::{Db, params};
 use tower::ServiceExt;
@@ -102,9 +103,14 @@ async fn fresh_postgres(url: &str) -> Db {
 
 /// A world on every database.
 pub async fn worlds() -> Vec<World> {
+    worlds_with(Duration::ZERO).await
+}
+
+/// The same with a reclaim interval.
+pub async fn worlds_with(reclaim: Duration) -> Vec<World> {
     let mut all = Vec::new();
     for (db, dir) in databases().await {
-        all.push(World::on(db, dir).await);
+        all.push(World::on(db, dir, Limits { reclaim, ..Limits::default() }).await);
     }
     all
 }
@@ -113,11 +119,11 @@ impl World {
     /// On SQLite alone, for what does not depend on the database.
     pub async fn new() -> World {
         let dir = tempfile::tempdir().unwrap();
-        World::on(Db::sqlite(&dir.path().join("db")).await.unwrap(), dir).await
+        World::on(Db::sqlite(&dir.path().join("db")).await.unwrap(), dir, Limits::default()).await
     }
 
-    async fn on(db: Db, dir: tempfile::TempDir) -> World {
-        let compute = Compute::new(db.clone(), Limits::default(), Arc::new(NoBlobs));
+    async fn on(db: Db, dir: tempfile::TempDir, limits: Limits) -> World {
+        let compute = Compute::new(db.clone(), limits, Arc::new(NoBlobs));
         let engine = Engine::builder(db.clone()).with(compute.life()).build();
         let gate = Gate { authority: Arc::new(Tokens), public_url: None };
         let router = service()

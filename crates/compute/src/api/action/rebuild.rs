@@ -42,16 +42,18 @@ pub async fn rebuild(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Re
         fits(s.ram, s.flavor.disk, &image)?;
         quota_of_metadata(tx, &s.project_id, &limits, wish.metadata.as_ref().map_or(0, Vec::len))?;
         write(tx, &auth, s, wish, &image)?;
-        gather(tx, vec![visible(tx, &auth, id)?], &how)
+        let user_data = server::user_data(tx, &[id])?.remove(&id);
+        Ok((gather(tx, vec![visible(tx, &auth, id)?], &how)?, user_data))
     });
-    let full = full.await?.pop().ok_or_else(|| Fault::internal("a server without a view"))?;
+    let (mut full, user_data) = full.await?;
+    let full = full.pop().ok_or_else(|| Fault::internal("a server without a view"))?;
     let mut view = serde_json::to_value(View(&full, &look))?;
     view["adminPass"] = json!(pass);
     if at(req, 54) {
         view["key_name"] = json!(full.server.key_name);
     }
     if at(req, 57) {
-        view["user_data"] = json!(full.user_data);
+        view["user_data"] = json!(user_data);
     }
     if let Some(map) = view.as_object_mut().filter(|_| at(req, 75)) {
         map.remove("OS-EXT-SRV-ATTR:user_data");
