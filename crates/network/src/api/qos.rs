@@ -76,11 +76,8 @@ impl Noun for Policies {
     const MANY: &'static str = "policies";
     const TABLE: &'static str = "qos_policy";
     const COLS: &'static str = table::qos::COLS;
-    const FILTERS: Filters = &[
-        ("name", How::Text("t.name")),
-        ("shared", How::Shared),
-        ("is_default", How::Bool("t.is_default")),
-    ];
+    const FILTERS: Filters =
+        &[("name", How::Text("t.name")), ("shared", How::Shared), ("is_default", How::Bool("t.is_default"))];
     type Row = Policy;
     type View = View;
     type New = New;

@@ -145,7 +145,8 @@ async fn pools_scopes_and_groups_for_others() {
             id(&w.make("demo", "/subnetpools", json!({"subnetpool": {"prefixes": ["10.0.0.0/16"]}})).await);
         let group = id(&w.make("demo", "/security-groups", json!({"security_group": {"name": "g"}})).await);
         let addresses = id(&w.make("demo", "/address-groups", json!({"address_group": {"name": "a"}})).await);
-        let qos = id(&w.make("admin", "/qos/policies", json!({"policy": {"name": "q", "project_id": DEMO}})).await);
+        let qos =
+            id(&w.make("admin", "/qos/policies", json!({"policy": {"name": "q", "project_id": DEMO}})).await);
         let (n, _) = w.network("other", "10.9.0.0/24").await;
         let empty = id(&w.make("other", "/networks", json!({"network": {}})).await);
         let theirs = w.get("other", "/security-groups").await["security_groups"][0]["id"].clone();
