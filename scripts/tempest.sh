@@ -5,6 +5,7 @@
 # --scenario  scenarios with real guests (needs root) instead of the API tests over simulated hosts
 # --update    adds the tests that pass and are not in the list
 # --against   a Hanok that runs already, by its data directory; else one is started, and wiped at the end
+#             (web-download then fetches from where tempest has it by default, which has to be allowed)
 # REGEX       only the tests that match
 # Scope that is not built yet is switched off by tempest's feature flags in tests/tempest/*.conf; no
 # expectation is edited. HANOK is the program (target/debug/hanok, built first); JOBS how many at a time (3).
@@ -20,7 +21,7 @@ while [ $# -gt 0 ]; do
     --scenario) kind=scenario ;;
     --update) update=(--update) ;;
     --against) data=${2:?--against needs a data directory}; shift ;;
-    -*) sed -n '2,10p' "$0" >&2; exit 2 ;;
+    -*) sed -n '2,11p' "$0" >&2; exit 2 ;;
     *) regex=$1 ;;
   esac
   shift
@@ -33,8 +34,10 @@ esac
 venv=$("$root/scripts/python-venv.sh" "$here/requirements.txt" "${HANOK_VENV:-$root/.venv}-tempest")
 work=$(mktemp -d /tmp/hanok-tempest.XXXXXX)
 started=
+www=
 stop() {
   trap - EXIT
+  [ -z "$www" ] || kill "$www" 2> /dev/null || true
   if [ -n "$started" ]; then
     "$hanok" down --wipe --data "$data" > /dev/null 2>> "$work/hanok.log" || say "could not wipe $data; see $work/hanok.log"
     wait "$started" || true
@@ -59,8 +62,15 @@ if [ -z "$data" ]; then
     api) role=(dev --hosts 2) ;;
     scenario) role=(up) ;;
   esac
+  # A web server that images are imported from, which stands on a private address.
+  mkdir "$work/www"
+  qemu-img create -q -f qcow2 "$work/www/disk.qcow2" 1M
+  web=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  python3 -m http.server --bind 127.0.0.1 --directory "$work/www" "$web" > "$work/www.log" 2>&1 &
+  www=$!
+  printf '[image]\ndownload_hosts = ["127.0.0.1"]\ndownload_ports = [%s]\n' "$web" > "$work/hanok.toml"
   say "starting hanok ${role[*]}"
-  "$hanok" "${role[@]}" --data "$data" --listen "127.0.0.1:$port" --public "172.24.$net.1/24" \
+  HANOK_CONFIG="$work/hanok.toml" "$hanok" "${role[@]}" --data "$data" --listen "127.0.0.1:$port" --public "172.24.$net.1/24" \
     > "$work/hanok.out" 2>> "$work/hanok.log" &
   started=$!
   until grep -qx ready "$work/hanok.out"; do
@@ -72,7 +82,7 @@ fi
 "$venv/bin/tempest" init --workspace-path "$work/workspaces.yaml" "$work/run" > "$work/init.txt" 2>&1 ||
   { cat "$work/init.txt" >&2; die "tempest init failed"; }
 cd "$work/run"
-"$venv/bin/python" "$here/configure.py" "$data" "$here/$kind.conf" > "$work/tempest.conf"
+"$venv/bin/python" "$here/configure.py" "$data" "$here/$kind.conf" ${web:+"http://127.0.0.1:$web/disk.qcow2"} > "$work/tempest.conf"
 say "running${regex:+ $regex} (log and configuration in $work)"
 status=0
 "$venv/bin/tempest" run --config-file "$work/tempest.conf" --concurrency "${JOBS:-3}" \

@@ -1,6 +1,6 @@
 """Prints a tempest.conf: the flags of a file, and what the running cloud itself says.
 
-    configure.py DATA FLAGS.conf
+    configure.py DATA FLAGS.conf [ADDRESS OF A QCOW2 DISK]
 """
 
 import configparser
@@ -87,6 +87,8 @@ def main():
         min_compute_nodes=len(hosts),
         max_microversion=current["version"],
     )
+    if len(sys.argv) > 3:
+        put("image", http_image=sys.argv[3], http_qcow2_image=sys.argv[3])
     put("network", public_network_id=networks["public"], floating_network_name="public")
     put("network-feature-enabled", api_extensions=",".join(sorted(e["alias"] for e in extensions)))
     conf.write(sys.stdout)

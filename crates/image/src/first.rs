@@ -83,7 +83,7 @@ fn find(tx: &Tx<'_>, owner: &ProjectId, name: &str) -> Result<Option<(ImageId, S
 
 /// The project that the first start makes. Read here, because an installation's own images have to
 /// belong to somebody before anybody has logged in.
-fn admin_project(tx: &Tx<'_>) -> Result<ProjectId> {
+pub fn admin_project(tx: &Tx<'_>) -> Result<ProjectId> {
     let sql = "SELECT id FROM project WHERE name = 'admin' AND domain_id = 'default'";
     tx.opt(sql, &[], |r| r.get(0))?.ok_or_else(|| Fault::internal("there is no project admin yet"))
 }

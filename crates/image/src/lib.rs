@@ -69,6 +69,7 @@ impl Image {
         let (uploads, contents) = (Semaphore::new(limits.uploads), Contents::open(dir)?);
         let image = Arc::new(Image { db, contents, limits, imports, jobs: Default::default(), uploads });
         image.sweep().await?;
+        image.db.write(api::metadefs_first_start).await?;
         Ok(image)
     }
 

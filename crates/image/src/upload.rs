@@ -293,14 +293,14 @@ fn finish(
     virtual_size: Option<u64>,
     who: &log::Who,
 ) -> Result<()> {
-    table::image::lock(tx, claim.id)?;
-    let kept =
-        Kept { id: claim.id, created_at: claim.created_at, owner: &claim.owner, content, virtual_size };
-    activate(tx, limits, Status::Saving, &kept)?;
     if let Some(server) = table::image::server_of(tx, claim.id)? {
         // Its life-cycle waits for this.
         work::wake(tx, &server.to_string())?;
     }
+    table::image::lock(tx, claim.id)?;
+    let kept =
+        Kept { id: claim.id, created_at: claim.created_at, owner: &claim.owner, content, virtual_size };
+    activate(tx, limits, Status::Saving, &kept)?;
     log::audit(tx, who, "image.upload", &claim.id.to_string())
 }
 
@@ -320,9 +320,9 @@ pub struct Kept<'a> {
 /// 404 when the image was deleted, 413 when the quota does not allow it.
 pub fn activate(tx: &Tx<'_>, limits: &Limits, from: Status, k: &Kept<'_>) -> Result<()> {
     limits.take_size(tx, k.owner, k.content)?;
-    table::blob::insert(tx, k.content)?;
-    // Whoever is about to remove the content has to look again.
+    // Whoever is about to remove the content has to look again. In its order: work, then content.
     work::start_or_wake::<BlobLife>(tx, &k.content.sha512, &Blob::Kept)?;
+    table::blob::insert(tx, k.content)?;
     if !table::blob::finish(tx, from, k)? {
         return Err(Fault::not_found(format!("Image {} was deleted meanwhile; nothing was kept.", k.id)));
     }

@@ -13,6 +13,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0006_identity_more", include_str!("../../../migrations/0006_identity_more.sql")),
     ("0007_image_holds", include_str!("../../../migrations/0007_image_holds.sql")),
     ("0007_image_tasks", include_str!("../../../migrations/0007_image_tasks.sql")),
+    ("0007_image_metadefs", include_str!("../../../migrations/0007_image_metadefs.sql")),
     ("0008_network_sharing", include_str!("../../../migrations/0008_network_sharing.sql")),
     ("0009_network_services", include_str!("../../../migrations/0009_network_services.sql")),
     ("0010_compute_day", include_str!("../../../migrations/0010_compute_day.sql")),

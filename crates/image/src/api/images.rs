@@ -71,18 +71,18 @@ pub async fn delete(image: Arc<Image>, req: Req) -> Result<Reply> {
     image
         .db
         .write(move |tx| {
+            // Life-cycles that wait for the image: before it is locked, as their steps have it.
+            for task in table::task::under_way(tx, id)? {
+                work::wake(tx, &task)?;
+            }
+            if let Some(server) = table::image::server_of(tx, id)? {
+                work::wake(tx, &server.to_string())?;
+            }
             let row = table::image::changeable(tx, &auth, id)?;
             if row.protected {
                 return Err(Fault::forbidden(format!(
                     "Image {id} is protected and cannot be deleted. Set protected to false first."
                 )));
-            }
-            if let Some(server) = table::image::server_of(tx, id)? {
-                // Its life-cycle may be waiting for the content.
-                work::wake(tx, &server.to_string())?;
-            }
-            for task in table::task::under_way(tx, id)? {
-                work::wake(tx, &task)?;
             }
             table::image::delete(tx, id)?;
             let content = row.content.as_ref();

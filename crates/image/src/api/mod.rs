@@ -7,12 +7,15 @@ mod import;
 mod info;
 mod list;
 mod members;
+mod metadefs;
 mod off;
 mod patch;
 mod schemas;
 mod tags;
 mod tasks;
 mod versions;
+
+pub use metadefs::first_start as metadefs_first_start;
 
 use crate::Image;
 use api::{Rule, Service, Style};
@@ -59,6 +62,8 @@ pub fn service() -> Service<Image> {
     s.get("/v2/tasks", Rule::ADMIN, tasks::list);
     s.post("/v2/tasks", Rule::ADMIN, tasks::create);
     s.get("/v2/tasks/{task}", Rule::ADMIN, tasks::show);
+
+    metadefs::routes(&mut s);
 
     s.get("/v2/cache", Rule::ADMIN, off::cache);
     s.delete("/v2/cache", Rule::ADMIN, off::cache);

@@ -118,6 +118,12 @@ fn change(mut map: Map<String, Value>, old_form: bool) -> Result<Change> {
 /// The attribute that a JSON pointer of one part names (RFC 6901).
 fn pointer(path: &str) -> Result<String> {
     let invalid = || Fault::bad_request(format!("Invalid JSON pointer for this resource: '{path}'"));
+    if path == "/locations" || path.starts_with("/locations/") {
+        return Err(Fault::forbidden(
+            "It's not allowed to add, remove or replace locations if locations are invisible: where content is kept is the \
+             service's matter. Import it with web-download instead.",
+        ));
+    }
     let part = path.strip_prefix('/').filter(|p| !p.is_empty() && !p.contains('/')).ok_or_else(invalid)?;
     let mut key = String::new();
     let mut chars = part.chars();
@@ -169,12 +175,13 @@ fn one(image: &mut Shown, auth: &Auth, c: &Change) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::pointer;
+    use super::{Kind, pointer};
 
     #[test]
     fn pointers_name_one_attribute() {
         assert_eq!(pointer("/name").unwrap(), "name");
         assert_eq!(pointer("/a~1b~0c~01").unwrap(), "a/b~c~1");
+        assert_eq!(pointer("/locations/-").unwrap_err().kind, Kind::Forbidden);
         for bad in ["name", "/", "", "/a/b", "//a", "/a/", "/a~", "/a~2"] {
             assert!(pointer(bad).is_err(), "{bad}");
         }

@@ -22,7 +22,7 @@ pub async fn show(_: Arc<Image>, req: Req) -> Result<Reply> {
     Ok(Reply::json(200, &schema))
 }
 
-fn list(name: &str, item: &Value) -> Value {
+pub fn list(name: &str, item: &Value) -> Value {
     let mut schema = json!({
         "name": name,
         "properties": {
@@ -31,7 +31,7 @@ fn list(name: &str, item: &Value) -> Value {
         },
         "links": [{"rel": "describedby", "href": "{schema}"}],
     });
-    if matches!(name, "images" | "tasks") {
+    if !matches!(name, "members" | "resource_type_associations") {
         schema["properties"]["next"] = json!({"type": "string"});
         schema["properties"]["first"] = json!({"type": "string"});
         schema["links"] = json!([

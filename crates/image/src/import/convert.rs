@@ -8,7 +8,7 @@ use crate::incoming::Incoming;
 use crate::model::DiskFormat;
 use crate::table::stage::Staged;
 use crate::{Image, probe};
-use base::{Fault, Result};
+use base::{Fault, ImageId, Result};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,9 @@ pub async fn convert(
     let (Some(from_name), Some(to_name)) = (name(from), name(to)) else {
         return Err(Fault::internal(format!("{} is not converted", from.as_str())));
     };
-    let (input, output) = (image.contents.staged(source), image.contents.incoming().join(target));
+    // A name of its own: the program of a process that was killed may still be writing.
+    let output = image.contents.incoming().join(ImageId::new().to_string());
+    let input = image.contents.staged(source);
     let (look, bytes) = (input.clone(), max);
     blocking(move || {
         let file = std::fs::File::open(&look)?;

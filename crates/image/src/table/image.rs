@@ -60,7 +60,8 @@ pub fn visible(tx: &Tx<'_>, auth: &Auth, id: ImageId) -> Result<Record> {
 }
 
 /// The image if the caller may change it, locked until the transaction ends. Every transaction that
-/// changes images locks in this order: image, quota, content; so none waits for another in a circle.
+/// changes images locks in this order: the work that fills it, image, quota, the content's work, content;
+/// so none waits for another in a circle.
 ///
 /// # Errors
 /// 404 when the caller may not see it, 403 when only that.

@@ -3,5 +3,6 @@
 pub mod blob;
 pub mod image;
 pub mod member;
+pub mod metadef;
 pub mod stage;
 pub mod task;

@@ -7,6 +7,7 @@ mod crud;
 mod holds;
 mod imports;
 mod lists;
+mod metadefs;
 mod patches;
 mod sharing;
 mod snapshots;

@@ -23,7 +23,7 @@ async fn every_route_refuses_without_a_token() {
             .unwrap()
             .replace("{id}", "5e6f21c6-1c0f-4c64-8a49-2b3f8a0f7b2d");
         let path = path.replace("{tag}", "t").replace("{member}", "m").replace("{name}", "image");
-        let path = path.replace("{task}", "t").replace("{store}", "s");
+        let path = path.replace("{task}", "t").replace("{store}", "s").replace("{ns}", "n");
         for token in ["", "expired"] {
             let request = w.request(route.method.as_str(), &path, token).body(Body::empty()).unwrap();
             let answer = w.send(request).await.refused(401, "requires authentication");
