@@ -116,7 +116,10 @@ const FIELDS: &[Field] = &[
     field("flavor", 1, Seen::All, ALWAYS, |f, l| Some(flavor(f, l))),
     field("created", 1, Seen::All, ALWAYS, |f, _| Some(json!(f.server.created_at.seconds_z()))),
     field("updated", 1, Seen::All, ALWAYS, |f, _| Some(json!(f.server.updated_at.seconds_z()))),
-    field("addresses", 1, Seen::All, ALWAYS, |f, _| Some(addresses(&f.addresses))),
+    field("addresses", 1, Seen::All, ALWAYS, |f, l| {
+        let plain = l.place == Place::Put && l.minor < 75;
+        Some(if plain { plain_addresses(&f.addresses) } else { addresses(&f.addresses) })
+    }),
     field("accessIPv4", 1, Seen::All, ALWAYS, |f, _| Some(json!(f.server.access_ipv4))),
     field("accessIPv6", 1, Seen::All, ALWAYS, |f, _| Some(json!(f.server.access_ipv6))),
     field("links", 1, Seen::All, ALWAYS, |f, l| {
@@ -227,6 +230,17 @@ pub fn addresses(all: &[Address]) -> Value {
         }
     }
     Value::Object(map)
+}
+
+/// The same with `addr` and `version` alone.
+pub fn plain_addresses(all: &[Address]) -> Value {
+    let mut v = addresses(all);
+    if let Value::Object(map) = &mut v {
+        for a in map.values_mut().filter_map(Value::as_array_mut).flatten().filter_map(Value::as_object_mut) {
+            a.retain(|k, _| k == "addr" || k == "version");
+        }
+    }
+    v
 }
 
 fn status_of(f: &Full) -> &'static str {

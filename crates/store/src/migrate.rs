@@ -19,6 +19,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0010_compute_day", include_str!("../../../migrations/0010_compute_day.sql")),
     ("0011_compute_parts", include_str!("../../../migrations/0011_compute_parts.sql")),
     ("0012_compute_placing", include_str!("../../../migrations/0012_compute_placing.sql")),
+    ("0012_compute_user_quota", include_str!("../../../migrations/0012_compute_user_quota.sql")),
 ];
 
 pub async fn run(db: &Db) -> Result<()> {

@@ -8,7 +8,7 @@ use crate::life::{ServerLife, State};
 use crate::limits::Limits;
 use crate::model::{Flavor, Hints, Intent, Server, VmState};
 use crate::table::group::{self, Group};
-use crate::table::{action, flavor, host, keypair, nic_tag, server};
+use crate::table::{action, flavor, host, keypair, nic_tag, server, user_quota};
 use api::{Auth, Reply, Req};
 use base::doc::{BootKind, Power, SshKey};
 use base::{Fault, Micros, ProjectId, Result, ServerId};
@@ -62,7 +62,7 @@ fn make(tx: &Tx<'_>, limits: &Limits, auth: &Auth, who: &log::Who, wish: &Wish) 
     let key = wish.key_name.as_ref().map(|name| ssh_key(tx, auth, name)).transpose()?;
     let group = wish.hints.get("group").and_then(Value::as_str);
     let group = group.map(|id| group_to_join(tx, auth, id)).transpose()?;
-    let count = take_for(tx, limits, project, &flavor, wish)?;
+    let count = take_for(tx, limits, auth, &flavor, wish)?;
     if let Some(g) = &group {
         group_has_room(tx, limits, g, count)?;
     }
@@ -149,7 +149,8 @@ pub fn fits(ram: u64, disk_gib: u64, image: &BootImage) -> Result<()> {
 }
 
 /// Takes quota for as many servers as are wanted, or as fit if that is enough. Answers how many.
-fn take_for(tx: &Tx<'_>, limits: &Limits, project: &ProjectId, f: &Flavor, wish: &Wish) -> Result<i64> {
+fn take_for(tx: &Tx<'_>, limits: &Limits, auth: &Auth, f: &Flavor, wish: &Wish) -> Result<i64> {
+    let project = auth.project()?;
     let each = [
         ("instances", 1, limits.instances),
         ("cores", i64::from(f.vcpus), limits.cores),
@@ -165,6 +166,8 @@ fn take_for(tx: &Tx<'_>, limits: &Limits, project: &ProjectId, f: &Flavor, wish:
     let count = count.max(wish.min_count);
     let all = each.map(|(resource, one, default)| (resource, one.saturating_mul(count), default));
     take(tx, project, &all)?;
+    let wanted = all.map(|(resource, n, _)| (resource, n));
+    user_quota::check(tx, project, auth.user.id.as_str(), &wanted)?.map_err(|over| exceeded(&over))?;
     Ok(count)
 }
 
@@ -179,17 +182,18 @@ pub fn take(tx: &Tx<'_>, project: &ProjectId, each: &[(&'static str, i64, i64)])
             over.push(o);
         }
     }
-    if over.is_empty() {
-        return Ok(());
-    }
+    if over.is_empty() { Ok(()) } else { Err(exceeded(&over)) }
+}
+
+fn exceeded(over: &[quota::Over]) -> Fault {
     let list = |f: &dyn Fn(&quota::Over) -> String| over.iter().map(f).collect::<Vec<_>>().join(", ");
     let names = list(&|o| o.resource.to_owned());
-    Err(Fault::quota(format!(
+    Fault::quota(format!(
         "Quota exceeded for {names}: Requested {}, but already used {} of {} {names}",
         list(&|o| o.requested.to_string()),
         list(&|o| o.usage.used.to_string()),
         list(&|o| o.usage.max.to_string()),
-    )))
+    ))
 }
 
 fn reservation() -> String {

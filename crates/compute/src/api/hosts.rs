@@ -25,7 +25,7 @@ pub async fn list(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let mut all = vec![line("region", "conductor", "internal"), line("region", "scheduler", "internal")];
     all.extend(hosts.iter().map(|h| line(&h.name, "compute", &h.zone)));
     for filter in ["zone", "service"] {
-        if let Some(wanted) = req.query.get(filter) {
+        if let Some(wanted) = req.query.get(filter).filter(|w| !w.is_empty()) {
             all.retain(|h| h[filter] == *wanted);
         }
     }

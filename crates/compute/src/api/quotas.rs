@@ -3,6 +3,7 @@
 use super::{at, only_query};
 use crate::Compute;
 use crate::limits::{INJECTED, OLD_NETWORK};
+use crate::table::user_quota;
 use api::{Reply, Req};
 use base::{Fault, ProjectId, Result};
 use serde_json::{Map, Value, json};
@@ -33,9 +34,52 @@ fn current(tx: &Tx<'_>, all: &[Default]) -> Result<Vec<Default>> {
     Ok(all.iter().map(|(name, built_in)| (*name, max(name).unwrap_or(*built_in))).collect())
 }
 
-fn usages(tx: &Tx<'_>, p: &ProjectId, all: &[Default]) -> Result<Vec<(&'static str, Usage)>> {
+type Usages = Vec<(&'static str, Usage)>;
+
+/// What a project may use and uses, or one of its users where he has limits of his own.
+fn usages(tx: &Tx<'_>, p: &ProjectId, user: Option<&str>, all: &[Default]) -> Result<Usages> {
     let all = current(tx, all)?;
-    all.iter().map(|(name, default)| Ok((*name, quota::usage(tx, p, name, *default)?))).collect()
+    let mut usages: Usages = all
+        .iter()
+        .map(|(name, default)| Ok((*name, quota::usage(tx, p, name, *default)?)))
+        .collect::<Result<_>>()?;
+    let Some(user) = user else { return Ok(usages) };
+    let (limits, used) = (user_quota::limits(tx, p, user)?, user_quota::used(tx, p, user)?);
+    for (name, usage) in &mut usages {
+        usage.max = limits.get(*name).copied().filter(|max| *max >= 0).unwrap_or(usage.max);
+        usage.used = used.iter().find(|(n, _)| n == name).map_or(usage.used, |(_, n)| *n);
+    }
+    Ok(usages)
+}
+
+fn user(req: &Req) -> Option<String> {
+    req.query.get("user_id").map(str::to_owned)
+}
+
+/// Gives a user limits within the project's.
+fn limit_user(
+    tx: &Tx<'_>,
+    p: &ProjectId,
+    user: &str,
+    wanted: &[(&'static str, i64, i64)],
+    force: bool,
+) -> Result<()> {
+    for (name, default, max) in wanted {
+        let whole = usages(tx, p, None, &[(name, *default)])?.first().map_or(-1, |(_, u)| u.max);
+        if whole >= 0 && *max > whole {
+            return Err(Fault::bad_request(format!(
+                "Quota limit {max} for {name} must be less than or equal to {whole}."
+            )));
+        }
+        let used = usages(tx, p, Some(user), &[(name, *default)])?.first().map_or(0, |(_, u)| u.used);
+        if !force && *max >= 0 && *max < used {
+            return Err(Fault::bad_request(format!(
+                "Quota limit {max} for {name} must be greater than or equal to already used and reserved {used}."
+            )));
+        }
+        user_quota::set(tx, p, user, name, *max)?;
+    }
+    Ok(())
 }
 
 /// The project in the path: one's own, or any for an admin.
@@ -47,9 +91,9 @@ fn project(req: &Req) -> Result<ProjectId> {
     Err(Fault::forbidden("Policy doesn't allow os_compute_api:os-quota-sets:show to be performed."))
 }
 
-async fn read(c: &Compute, req: &Req) -> Result<Vec<(&'static str, Usage)>> {
-    let (p, all) = (project(req)?, resources(c, req));
-    c.db.read(move |tx| usages(tx, &p, &all)).await
+async fn read(c: &Compute, req: &Req) -> Result<Usages> {
+    let (p, user, all) = (project(req)?, user(req), resources(c, req));
+    c.db.read(move |tx| usages(tx, &p, user.as_deref(), &all)).await
 }
 
 fn set(id: &str, values: impl IntoIterator<Item = (&'static str, Value)>) -> Reply {
@@ -80,22 +124,8 @@ pub async fn defaults(c: Arc<Compute>, req: Req) -> Result<Reply> {
     Ok(set(req.text_param("project"), all.iter().map(|(n, max)| (*n, json!(max)))))
 }
 
-/// A user has no limits but those of his project.
-///
-/// # Errors
-/// 400 when the query names one to be limited.
-fn whole_project(req: &Req) -> Result<()> {
-    only_query(req, &["user_id"])?;
-    if req.query.has("user_id") {
-        return Err(Fault::bad_request(
-            "Quotas belong to projects here; a single user has none. Leave user_id out to change the project's.",
-        ));
-    }
-    Ok(())
-}
-
 pub async fn update(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
-    whole_project(&req)?;
+    only_query(&req, &["user_id"])?;
     let body = req.json().await?;
     body.only(&["quota_set"])?;
     let o = body.inner("quota_set")?;
@@ -110,10 +140,15 @@ pub async fn update(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
             wanted.push((*name, *default, max));
         }
     }
-    let (p, who) = (ProjectId::from(req.text_param("project")), req.who());
+    let (p, who, user) = (ProjectId::from(req.text_param("project")), req.who(), user(&req));
     let all = c
         .db
         .write(move |tx| {
+            if let Some(user) = &user {
+                limit_user(tx, &p, user, &wanted, force)?;
+                log::audit(tx, &who, "quota.update_user", user)?;
+                return usages(tx, &p, Some(user), &all);
+            }
             for (name, default, max) in wanted {
                 // Only what was used counts here, so the default does not matter.
                 let used = quota::usage(tx, &p, name, default)?.used;
@@ -125,7 +160,7 @@ pub async fn update(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
                 quota::set(tx, &p, name, Some(max))?;
             }
             log::audit(tx, &who, "quota.update", p.as_str())?;
-            usages(tx, &p, &all)
+            usages(tx, &p, None, &all)
         })
         .await?;
     let map: Map<String, Value> = all.iter().map(|(n, u)| ((*n).to_owned(), json!(u.max))).collect();
@@ -134,9 +169,14 @@ pub async fn update(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
 
 /// Back to the defaults.
 pub async fn delete(c: Arc<Compute>, req: Req) -> Result<Reply> {
-    whole_project(&req)?;
+    only_query(&req, &["user_id"])?;
     let (p, who, all) = (ProjectId::from(req.text_param("project")), req.who(), resources(&c, &req));
+    let user = user(&req);
     c.db.write(move |tx| {
+        if let Some(user) = &user {
+            user_quota::clear(tx, &p, user)?;
+            return log::audit(tx, &who, "quota.reset_user", user);
+        }
         all.iter().try_for_each(|(name, _)| quota::set(tx, &p, name, None))?;
         log::audit(tx, &who, "quota.reset", p.as_str())
     })
@@ -208,7 +248,7 @@ pub async fn limits(c: Arc<Compute>, req: Req) -> Result<Reply> {
         _ => req.auth.project()?.clone(),
     };
     let all = c.limits.all().to_vec();
-    let all = c.db.read(move |tx| usages(tx, &project, &all)).await?;
+    let all = c.db.read(move |tx| usages(tx, &project, None, &all)).await?;
     let get = |name: &str| all.iter().find(|(n, _)| *n == name).map_or((0, 0), |(_, u)| (u.used, u.max));
     let mut absolute = json!({
         "maxTotalInstances": get("instances").1, "totalInstancesUsed": get("instances").0,

@@ -119,7 +119,7 @@ fn http_date(t: Micros) -> String {
 fn only(req: &Req, known: &[&str], with_suffix: &[&str]) -> Result<()> {
     for (k, _) in &req.query.0 {
         let suffixed = |n: &&str| k.strip_prefix(*n).is_some_and(|s| s.len() <= 64);
-        if !known.contains(&k.as_str()) && !with_suffix.iter().any(|n| suffixed(n)) {
+        if !known.contains(&k.as_str()) && !with_suffix.iter().any(suffixed) {
             return Err(Fault::bad_request(format!(
                 "Invalid query string parameters: Additional properties are not allowed ('{k}' was unexpected)"
             ))

@@ -13,3 +13,4 @@ pub mod nic_tag;
 pub mod reservation;
 pub mod server;
 pub mod server_list;
+pub mod user_quota;

@@ -262,3 +262,93 @@ async fn hosts_are_switched_off_forced_down_and_forgotten() {
         w.admin("2.53", "DELETE", &format!("/os-services/{a}"), None).await.expect(404);
     }
 }
+
+#[tokio::test]
+async fn a_user_has_a_part_of_the_projects_quota() {
+    for w in worlds().await {
+        let path = "/os-quota-sets/a?user_id=member:a";
+        let put = |n: i64| {
+            let w = &w;
+            async move { w.admin("2.79", "PUT", path, Some(json!({"quota_set": {"instances": n}}))).await }
+        };
+        put(11).await.expect(400);
+        assert_eq!(put(1).await.expect(200)["quota_set"]["instances"], 1);
+        w.create("one").await;
+        let two = json!({"server": w.wish("two")});
+        let over = w.member("2.79", "POST", "/servers", Some(two.clone())).await.refused(403);
+        assert!(
+            over.starts_with("Quota exceeded for instances: Requested 1, but already used 1 of 1"),
+            "{over}"
+        );
+        // Another user of the project has what is left.
+        w.send("manager:a", "2.79", "POST", "/compute/v2.1/servers", Some(two.clone())).await.expect(202);
+        put(0).await.expect(400);
+        let detail =
+            w.admin("2.79", "GET", "/os-quota-sets/a/detail?user_id=member:a", None).await.expect(200);
+        assert_eq!(detail["quota_set"]["instances"], json!({"in_use": 1, "limit": 1, "reserved": 0}));
+        w.admin("2.79", "DELETE", path, None).await.expect(202);
+        w.member("2.79", "POST", "/servers", Some(two)).await.expect(202);
+        // Defaults change for everybody who has none of his own.
+        let class = json!({"quota_class_set": {"instances": 3}});
+        w.admin("2.79", "PUT", "/os-quota-class-sets/default", Some(class)).await.expect(200);
+        assert_eq!(w.get("/limits").await["limits"]["absolute"]["maxTotalInstances"], 3);
+        let three = json!({"server": w.wish("three")});
+        w.member("2.79", "POST", "/servers", Some(three)).await.expect(403);
+        w.admin("2.79", "PUT", "/os-quota-class-sets/other", Some(json!({"quota_class_set": {}})))
+            .await
+            .expect(400);
+    }
+}
+
+#[tokio::test]
+async fn what_everybody_may_filter_by() {
+    for w in worlds().await {
+        let _hosts = hosts(&w, &["a"]).await;
+        let one = w.create("one").await;
+        let two = w.create("two").await;
+        placed(&w, one).await;
+        let list = |token: &'static str, v: &'static str, query: String| {
+            let w = &w;
+            async move {
+                let path = format!("/compute/v2.1/servers?{query}");
+                let v = w.send(token, v, "GET", &path, None).await.expect(200);
+                v["servers"].as_array().unwrap().len()
+            }
+        };
+        let shown = w.get(&format!("/servers/{one}")).await["server"]["addresses"].clone();
+        let addresses: Vec<&str> = shown
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|l| l.as_array().unwrap())
+            .map(|a| a["addr"].as_str().unwrap())
+            .collect();
+        let v4 = addresses.iter().find(|a| a.contains('.')).unwrap().to_string();
+        for (query, n) in [
+            (format!("ip=%5E{}%24", v4.replace('.', "%5C.")), 1),
+            (format!("ip={}", v4.replace('.', "%5B.%5D")), 1),
+            ("ip=10.20.%28x%7C30%29".into(), 2),
+            ("ip=%5E9".into(), 0),
+            ("description=w".into(), 2),
+            ("vm_state=building".into(), 2),
+            (format!("uuid={two}"), 2),
+            ("created_at=2001-01-01T00:00:00Z".into(), 0),
+        ] {
+            assert_eq!(list("member:a", "2.83", query.clone()).await, n, "{query}");
+        }
+        assert_eq!(list("admin:a", "2.1", format!("uuid={two}")).await, 1);
+        assert_eq!(list("admin:a", "2.1", "host=a".into()).await, 1);
+        assert_eq!(list("member:a", "2.1", "host=a".into()).await, 2);
+        assert_eq!(list("member:a", "2.82", "vm_state=active".into()).await, 2);
+        assert_eq!(list("member:a", "2.83", "vm_state=active".into()).await, 0);
+        w.member("2.83", "GET", "/servers?ip=%28", None).await.expect(400);
+        w.member(
+            "2.66",
+            "GET",
+            "/servers?changes-since=2030-01-01T00:00:00Z&changes-before=2029-01-01T00:00:00Z",
+            None,
+        )
+        .await
+        .expect(400);
+    }
+}
