@@ -29,7 +29,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 const LOCK_TRIES: u32 = 50;
@@ -73,11 +73,12 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     })?;
     let bytes_token = bytes::new_token()?;
     let facts = facts::gather(listener.local_addr()?, bytes_token.clone(), config.tunnel).await;
+    let (tell, told) = mpsc::channel(16);
     let host = Arc::new(Host {
         id: config.host,
         grace: Duration::from_secs(config.grace_s),
         groups: Groups::open(&config.prefix),
-        net: net::Datapath::start(config.prefix, config.host, config.guests_reach).await?,
+        net: net::Datapath::start(config.prefix, config.host, config.guests_reach).await?.telling(tell),
         images: Images::open(&data, config.local_images, link.clone())?,
         probe: Probe::start(&data),
         board: board::Board::default(),
@@ -93,6 +94,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     tasks.spawn(reconcile::apply(host.clone()));
     tasks.spawn(reconcile::report(host.clone(), facts));
     tasks.spawn(guest::told::keep(host.clone()));
+    tasks.spawn(pass_on(told, host.link.clone()));
     tasks.spawn(reconcile::trim_logs(host));
     tokio::select! {
         () = stop => {}
@@ -102,6 +104,15 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     }
     tasks.shutdown().await;
     Ok(())
+}
+
+/// Brings the region the passwords that guests tell.
+async fn pass_on(mut told: mpsc::Receiver<net::Told>, link: link::Link) {
+    while let Some(net::Told { guest, password, answer }) = told.recv().await {
+        // A guest that hung up does not hear it.
+        let _ = answer.send(link.password(guest, password).await);
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Stops every guest of this data directory: politely within `grace`, then at once. Their disks stay, and

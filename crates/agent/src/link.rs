@@ -6,22 +6,26 @@
 //! to do, and again only after it had been well in between.
 
 use base::doc::{Desired, Observed};
-use base::{Fault, Kind, Result};
+use base::{Fault, ImageId, Kind, Result, ServerId};
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
+use hyper::body::{Body, Frame, Incoming};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
+use tokio_util::io::ReaderStream;
 
 /// How long a call may take beyond the wait that it asked for.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// An image that sends nothing for so long is given up; the next try begins anew.
 const STALL: Duration = Duration::from_secs(60);
+/// Bytes per second below which bringing an image is given up.
+const SLOWEST: u64 = 256 << 10;
 /// A desired document larger than this is refused rather than read into memory.
 const DOCUMENT_MAX: usize = 64 << 20;
 
@@ -57,13 +61,10 @@ impl Link {
         let mut bearer = header::HeaderValue::try_from(format!("Bearer {token}"))
             .map_err(|_| Fault::bad_request("The host token holds characters that no token has."))?;
         bearer.set_sensitive(true);
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(Duration::from_secs(5)));
-        connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
-            .build(connector);
+            .build(connector());
         Ok(Link { client, base, bearer, said: Arc::default() })
     }
 
@@ -88,6 +89,62 @@ impl Link {
         // Read to the end, or the connection cannot be used again.
         let _ = Limited::new(answer.into_body(), 1 << 16).collect().await;
         Ok(())
+    }
+
+    /// Brings the region the content of an image that its document asks for.
+    ///
+    /// # Errors
+    /// `Unavailable` when it may be tried again; anything else is final.
+    pub async fn deliver(&self, image: ImageId, file: &std::path::Path) -> Result<()> {
+        let file = tokio::fs::File::open(file).await?;
+        let bytes = file.metadata().await?.len();
+        let pieces = ReaderStream::with_capacity(file, 256 << 10).map_ok(Frame::data);
+        self.put(&format!("images/{image}/content"), bytes, StreamBody::new(pieces)).await
+    }
+
+    /// Like [`Link::deliver`], from memory.
+    pub async fn deliver_bytes(&self, image: ImageId, content: Bytes) -> Result<()> {
+        self.put(&format!("images/{image}/content"), content.len() as u64, Full::new(content)).await
+    }
+
+    /// Brings the region the password that a guest tells of itself.
+    ///
+    /// # Errors
+    /// `Conflict` when it has told one already.
+    pub async fn password(&self, server: ServerId, password: Bytes) -> Result<()> {
+        self.put(&format!("guests/{server}/password"), password.len() as u64, Full::new(password)).await
+    }
+
+    async fn put<B>(&self, path: &str, bytes: u64, body: B) -> Result<()>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let request = Request::put(format!("{}/agent/v1/{path}", self.base))
+            .header(header::AUTHORIZATION, self.bearer.clone())
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .header(header::CONTENT_LENGTH, bytes)
+            .body(body)
+            .map_err(Fault::internal)?;
+        let client = Client::builder(TokioExecutor::new()).build(connector());
+        let limit = PATIENCE + Duration::from_secs(bytes / SLOWEST);
+        let answer = tokio::time::timeout(limit, client.request(request))
+            .await
+            .map_err(|_| away(format!("{bytes} bytes did not arrive in {} s", limit.as_secs())))?
+            .map_err(away)?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let text = Limited::new(answer.into_body(), 4096).collect().await;
+        let text = text.map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned()).unwrap_or_default();
+        let kind = match status {
+            s if s.is_server_error() => Kind::Unavailable,
+            StatusCode::NOT_FOUND => Kind::NotFound,
+            StatusCode::CONFLICT => Kind::Conflict,
+            _ => Kind::BadRequest,
+        };
+        Err(Fault::new(kind, format!("The region answered {status}.")).because(text.trim()))
     }
 
     /// The stored bytes of the image with this content.
@@ -135,6 +192,13 @@ impl Link {
             tracing::error!(status = status.as_u16(), "{advice}");
         }
     }
+}
+
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(Duration::from_secs(5)));
+    connector.set_nodelay(true);
+    connector
 }
 
 fn kind_of(status: StatusCode) -> Kind {

@@ -13,8 +13,12 @@
 //! ```
 //! The host proves itself with `Authorization: Bearer <host token>`.
 
+mod capture;
+mod machine;
 mod network;
 
+pub use capture::{Capture, CaptureStage, CaptureStatus};
+pub use machine::{Hardware, Limits, LocalDisk};
 pub use network::*;
 
 use crate::{HostId, ImageId, Micros, NetworkId, PortId, ServerId};
@@ -93,74 +97,6 @@ pub struct Guest {
     /// Images to be made of the root disk, each until it is no longer named.
     #[serde(default)]
     pub captures: Vec<Capture>,
-}
-
-/// What the guest's machine is made of, where it is not the ordinary one. Empty words and zeros are the
-/// ordinary ones; a word that an agent does not know makes the guest fail with that word as its reason.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Hardware {
-    /// `q35` (ordinary) or `pc`.
-    pub machine: String,
-    /// Of the root disk and the local ones: `virtio` (ordinary), `scsi`, `sata`, `ide`.
-    pub disk_bus: String,
-    /// Set: the config drive is a CD on this bus (`sata`, `ide`, `scsi`), else a virtio disk.
-    pub cdrom_bus: String,
-    /// `virtio` (ordinary), `e1000`, `e1000e`, `rtl8139`.
-    pub vif_model: String,
-    /// `vga` (ordinary), `virtio`, `cirrus`, `qxl`, `none`.
-    pub video_model: String,
-    /// MiB.
-    pub video_ram_mib: u32,
-    /// `reset`, `poweroff`, `pause`, `none`; empty: no watchdog.
-    pub watchdog_action: String,
-    pub boot_menu: bool,
-    pub no_rng: bool,
-    /// Beyond the first, which is always there.
-    pub more_serial_ports: u32,
-    pub sockets: u32,
-    pub cores: u32,
-    pub threads: u32,
-    /// Starts by UEFI instead of a BIOS.
-    pub uefi: bool,
-    /// The clock tells local time, as Windows expects.
-    pub localtime: bool,
-    /// Offers the interfaces that Windows knows from its own hypervisor (under KVM).
-    pub hyperv: bool,
-    /// A snapshot is refused when the guest's agent cannot bring its file systems to rest.
-    pub require_quiesce: bool,
-}
-
-/// What a guest may take. Zero is without limit.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Limits {
-    pub cpu_shares: u64,
-    pub cpu_quota_us: u64,
-    pub cpu_period_us: u64,
-    pub disk_read_iops: u64,
-    pub disk_write_iops: u64,
-    pub disk_total_iops: u64,
-    /// Bytes per second.
-    pub disk_read_bytes: u64,
-    pub disk_write_bytes: u64,
-    pub disk_total_bytes: u64,
-}
-
-/// A disk that is made with the guest and goes with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LocalDisk {
-    /// Unique within the guest, letters and digits: names the file.
-    pub name: String,
-    pub bytes: u64,
-    /// `ext4`, `ext3`, `vfat`, `swap`: made on it when it is new.
-    pub format: String,
-}
-
-/// An image to be made of the root disk as it is at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Capture {
-    pub image: ImageId,
 }
 
 /// A password for the guest's administrator.
@@ -378,30 +314,10 @@ impl GuestStatus {
             kept: guest.disk.keep,
             password: guest.password.as_ref().map_or(0, |p| p.epoch),
             nmi: guest.nmi,
+            captures: guest.captures.iter().map(CaptureStatus::on_its_way).collect(),
             ..GuestStatus::bare(guest.id, guest.ownership, state)
         }
     }
-}
-
-/// How far an image is that the document asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CaptureStatus {
-    pub image: ImageId,
-    pub stage: CaptureStage,
-    /// Why it failed.
-    #[serde(default)]
-    pub reason: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CaptureStage {
-    /// The disk is being copied.
-    Copying,
-    /// The copy is on its way to the region.
-    Uploading,
-    /// It cannot be made; the agent has given up.
-    Failed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 
 use crate::model::{Server, Stage};
 use crate::table::host::Host;
-use crate::table::{nic_tag, server};
-use base::doc::{Desired, Guest, Hardware, Limits, Metadata, Nic, Password, RootDisk, VERSION};
+use crate::table::{capture, nic_tag, password, server};
+use base::doc::{Capture, Desired, Guest, Hardware, Limits, Metadata, Nic, Password, RootDisk, VERSION};
 use base::{Result, ServerId};
 use std::collections::{BTreeMap, HashMap};
 use store::Tx;
@@ -17,6 +17,8 @@ pub fn make(tx: &Tx<'_>, host: &Host) -> Result<Desired> {
     if !ids.is_empty() {
         parts.nics = network::for_compute::nics(tx, &ids)?;
         name_nics(tx, &ids, &mut parts.nics)?;
+        parts.captures = capture::wanted(tx, &ids)?;
+        parts.passwords = password::of(tx, &ids)?;
         parts.metadata = server::metadata(tx, &ids)?;
         parts.user_data = server::user_data(tx, &ids)?;
     }
@@ -47,6 +49,8 @@ struct Parts {
     nics: HashMap<ServerId, Vec<Nic>>,
     metadata: HashMap<ServerId, BTreeMap<String, String>>,
     user_data: HashMap<ServerId, String>,
+    captures: HashMap<ServerId, Vec<Capture>>,
+    passwords: HashMap<ServerId, String>,
 }
 
 fn guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
@@ -77,12 +81,12 @@ fn guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
             meta: parts.metadata.remove(&s.id).unwrap_or_default(),
             user_data: parts.user_data.remove(&s.id),
             admin_pass: s.admin_pass,
-            password: None,
+            password: parts.passwords.remove(&s.id),
         },
         hardware: Hardware::default(),
         limits: Limits::default(),
         local_disks: Vec::new(),
-        captures: Vec::new(),
+        captures: parts.captures.remove(&s.id).unwrap_or_default(),
     }
 }
 

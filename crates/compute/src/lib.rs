@@ -34,7 +34,7 @@ pub use limits::Limits;
 pub use placement::service as placement_service;
 pub use routes::{agent_service, console_service, service};
 pub use table::flavor::first_start as flavors_first_start;
-pub use wire::{Blobs, NoBlobs, Opening};
+pub use wire::{Blobs, Content, NoBlobs, Opening, Receiving};
 
 use std::sync::Arc;
 use store::Db;
@@ -56,6 +56,6 @@ impl Compute {
     }
     /// The life-cycle of servers, for the work engine.
     pub fn life(&self) -> ServerLife {
-        ServerLife::new(self.db.clone(), self.limits.reclaim)
+        ServerLife::new(self.db.clone(), &self.limits)
     }
 }

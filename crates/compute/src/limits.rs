@@ -21,6 +21,8 @@ pub struct Limits {
     pub reclaim: Duration,
     /// How long the rows of deleted servers are kept for `deleted=True`.
     pub keep_deleted: Duration,
+    /// Seconds for which the disk of a shelved server stays on its host: 0 not at all, -1 for ever.
+    pub shelved_offload_s: i64,
 }
 
 impl Default for Limits {
@@ -35,6 +37,7 @@ impl Default for Limits {
             server_group_members: 10,
             reclaim: Duration::ZERO,
             keep_deleted: Duration::from_secs(30 * 24 * 3600),
+            shelved_offload_s: 0,
         }
     }
 }

@@ -3,8 +3,8 @@
 use crate::Compute;
 use crate::api::{
     action, agent, aggregates, attachments, cloud, console, create, external, flavors, groups, hosts,
-    hypervisors, instance_actions, interfaces, keypairs, metadata, migrations, quotas, servers, services,
-    tags, usage, versions, why,
+    hypervisors, instance_actions, interfaces, keypairs, metadata, migrations, password, quotas, servers,
+    services, tags, usage, versions, why,
 };
 use api::{Microversions, Rule, Service, Style, Version};
 
@@ -88,6 +88,8 @@ fn part_routes(s: &mut Service<Compute>) {
     s.post("/v2.1/servers/{id}/os-interface", Rule::MEMBER, interfaces::attach);
     s.get("/v2.1/servers/{id}/os-interface/{port}", Rule::READER, interfaces::show);
     s.delete("/v2.1/servers/{id}/os-interface/{port}", Rule::MEMBER, interfaces::detach);
+    s.get("/v2.1/servers/{id}/os-server-password", Rule::READER, password::show);
+    s.delete("/v2.1/servers/{id}/os-server-password", Rule::MEMBER, password::clear);
     s.get("/v2.1/servers/{id}/os-security-groups", Rule::READER, interfaces::security_groups);
     let live = Version(2, 23);
     s.get("/v2.1/servers/{id}/migrations", Rule::ADMIN, migrations::of_server).since(live);
@@ -100,6 +102,8 @@ fn part_routes(s: &mut Service<Compute>) {
 }
 
 fn cloud_routes(s: &mut Service<Compute>) {
+    s.get("/v2.1/os-console-auth-tokens/{token}", Rule::ADMIN, console::connection);
+
     s.get("/v2.1/limits", Rule::READER, quotas::limits);
     s.get("/v2.1/os-quota-sets/{project}", Rule::READER, quotas::show);
     s.put("/v2.1/os-quota-sets/{project}", Rule::ADMIN, quotas::update);
@@ -163,6 +167,9 @@ pub fn agent_service() -> Service<Compute> {
     s.get("/v1/desired", Rule::Open, agent::desired);
     s.put("/v1/observed", Rule::Open, agent::observe);
     s.get("/v1/images/{sha512}", Rule::Open, agent::image);
+    // The same word in the path, as a router wants it; here it is an image's id.
+    s.put("/v1/images/{sha512}/content", Rule::Open, agent::capture);
+    s.put("/v1/guests/{id}/password", Rule::Open, agent::password);
     s
 }
 

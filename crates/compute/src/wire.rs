@@ -1,7 +1,8 @@
 //! Bytes that pass through the region without being looked at: console output, consoles, image content.
 
 use crate::table::host::Host;
-use base::{Fault, Kind, Result};
+use axum::body::BodyDataStream;
+use base::{Fault, ImageId, Kind, Result};
 use bytes::Bytes;
 use http::{HeaderValue, Request, header};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_util::sync::CancellationToken;
 
 /// How long an agent has for the bytes of a console.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,7 +31,23 @@ pub trait Blobs: Send + Sync {
     /// # Errors
     /// `NotFound` when there is no such content.
     fn open<'a>(&'a self, sha512: &'a str) -> Opening<'a>;
+    /// Takes the content of an image that was made of a server, from that server's host.
+    ///
+    /// # Errors
+    /// `Unavailable` when it should be sent again in a moment; anything else is final.
+    fn receive(&self, image: ImageId, content: Content) -> Receiving<'_>;
 }
+
+/// The content of an image as it comes.
+pub struct Content {
+    pub request_id: String,
+    pub body: BodyDataStream,
+    pub length: Option<u64>,
+    /// Cancelled when the host goes away.
+    pub gone: CancellationToken,
+}
+
+pub type Receiving<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
 
 /// No image content at all.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +56,9 @@ pub struct NoBlobs;
 impl Blobs for NoBlobs {
     fn open<'a>(&'a self, sha512: &'a str) -> Opening<'a> {
         Box::pin(async move { Err(Fault::not_found(format!("There is no image content {sha512} here."))) })
+    }
+    fn receive(&self, image: ImageId, _content: Content) -> Receiving<'_> {
+        Box::pin(async move { Err(Fault::not_found(format!("There is no image {image} here."))) })
     }
 }
 

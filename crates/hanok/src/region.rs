@@ -83,6 +83,9 @@ impl compute::Blobs for ImageBlobs {
     ) -> Pin<Box<dyn Future<Output = Result<(u64, tokio::fs::File)>> + Send + 'a>> {
         Box::pin(async move { self.0.open_blob(sha512).await.map(|(file, length)| (length, file)) })
     }
+    fn receive(&self, id: base::ImageId, c: compute::Content) -> compute::Receiving<'_> {
+        Box::pin(async move { self.0.receive(id, &c.request_id, c.body, c.length, c.gone).await })
+    }
 }
 
 /// Every route of the region, for tests and the reference.

@@ -131,6 +131,33 @@ pub fn abandon(tx: &Tx<'_>, id: ImageId) -> Result<bool> {
     Ok(true)
 }
 
+/// Deletes an image that was made from a server and is of no use any more, whatever it has come to. One
+/// that is protected, or gone, or no such image, is left.
+pub fn discard(tx: &Tx<'_>, id: ImageId) -> Result<()> {
+    table::image::lock(tx, id)?;
+    let Some(row) = table::image::find(tx, id)?.filter(|row| !row.protected) else { return Ok(()) };
+    if table::image::server_of(tx, id)?.is_none() {
+        return Ok(());
+    }
+    table::image::delete(tx, id)?;
+    Limits::default().give(tx, &row.owner, row.content.as_ref())?;
+    match &row.content {
+        Some(content) => store::work::wake(tx, &content.sha512),
+        None => Ok(()),
+    }
+}
+
+/// The backups of one type that were made of a server and are active, newest first.
+pub fn backups(tx: &Tx<'_>, server: ServerId, backup_type: &str) -> Result<Vec<ImageId>> {
+    tx.rows(
+        "SELECT i.id FROM image i JOIN image_property t ON t.image_id = i.id AND t.name = 'image_type' AND t.value = 'backup'
+         JOIN image_property b ON b.image_id = i.id AND b.name = 'backup_type' AND b.value = $2
+         WHERE i.server_id = $1 AND i.status = 'active' ORDER BY i.created_at DESC, i.id DESC",
+        store::params![server, backup_type],
+        |r| r.get(0),
+    )
+}
+
 impl Image {
     /// Takes the content of an image from the host of the server that it is made from. The caller has
     /// checked that it is that host ([`source_server`]).

@@ -31,7 +31,7 @@ mod upload;
 
 pub use api::service;
 pub use for_compute::{BootImage, for_boot};
-pub use from_server::{Delivery, Snapshot, abandon, delivery, from_server, source_server};
+pub use from_server::{Delivery, Snapshot, abandon, backups, delivery, discard, from_server, source_server};
 pub use hold::{hold, release};
 pub use import::ImportLife;
 pub use import::source::Imports;

@@ -6,7 +6,7 @@
 
 use agent::link::{Backoff, Link};
 use base::doc::{Desired, GuestStatus, HostFacts, Observed, PortOwner, VERSION};
-use base::{HostId, Micros, PortId, Result};
+use base::{HostId, Kind, Micros, PortId, Result};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -69,10 +69,43 @@ async fn turn(link: &Link, host: &Host, newest: &mut Desired) -> Result<()> {
         *newest = desired;
     }
     link.observe(&observe(host, newest)).await?;
+    deliver(link, newest).await?;
     if let Some(desired) = link.desired(newest.generation, HEARTBEAT).await? {
         *newest = desired;
     }
     Ok(())
+}
+
+/// Brings the images that are asked for: empty disks of the right size. The region takes one twice.
+async fn deliver(link: &Link, desired: &Desired) -> Result<()> {
+    for guest in &desired.guests {
+        for capture in &guest.captures {
+            match link.deliver_bytes(capture.image, empty_disk(guest.disk.bytes).into()).await {
+                Err(fault) if fault.kind == Kind::Unavailable => return Err(fault),
+                // The region has said what there is to say.
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A qcow2 file that holds nothing: header, tables of references and of clusters (QEMU's description of
+/// the format, version 2).
+fn empty_disk(bytes: u64) -> Vec<u8> {
+    const CLUSTER: u32 = 16;
+    let bytes = bytes.max(1).next_multiple_of(512);
+    // One entry of the first table stands for a cluster of entries, each for a cluster.
+    let entries = u32::try_from(bytes.div_ceil(1 << (CLUSTER * 2 - 3))).unwrap_or(u32::MAX);
+    let mut disk = vec![0; 4 << CLUSTER];
+    disk[..4].copy_from_slice(b"QFI\xfb");
+    for (at, word) in [(4, 2), (20, CLUSTER), (36, entries), (56, 1)] {
+        disk[at..at + 4].copy_from_slice(&word.to_be_bytes());
+    }
+    for (at, long) in [(24, bytes), (40, 3 << CLUSTER), (48, 1 << CLUSTER)] {
+        disk[at..at + 8].copy_from_slice(&u64::to_be_bytes(long));
+    }
+    disk
 }
 
 fn observe(host: &Host, desired: &Desired) -> Observed {

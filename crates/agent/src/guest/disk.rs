@@ -130,6 +130,31 @@ pub async fn grow(dir: &Dir, bytes: u64) -> Result<()> {
     Ok(())
 }
 
+/// Writes the whole disk, with what lies below it, as one compressed file. The guest does not run.
+pub async fn flatten(dir: &Dir, to: &str) -> Result<()> {
+    need_for_copy(dir)?;
+    let convert = ["convert", "-q", "-c", "-f", "qcow2", "-O", "qcow2", FILE, to];
+    let done = qemu_img_within(dir, &convert, COPY_LIMIT).await;
+    if done.is_err() {
+        let _ = std::fs::remove_file(dir.path(to));
+    }
+    done.map(drop)
+}
+
+/// Makes an empty qcow2 file.
+pub async fn blank(dir: &Dir, name: &str, bytes: u64) -> Result<()> {
+    qemu_img(dir, &["create", "-q", "-f", "qcow2", name, &bytes.to_string()]).await.map(drop)
+}
+
+/// # Errors
+/// `TooLarge` when a copy of the disk might not fit.
+pub fn need_for_copy(dir: &Dir) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let held = |path: std::path::PathBuf| path.metadata().map_or(0, |m| m.blocks() * 512);
+    let base = dir.load()?.and_then(|r| r.image).map_or(0, |sha| held(dir.path("../../images").join(sha)));
+    need(dir.root(), held(dir.path(FILE)) + base)
+}
+
 /// The image's virtual size, after checking that it is one file that refers to no other.
 async fn inspect(dir: &Dir, path: &str, format: &str) -> Result<u64> {
     if !["qcow2", "raw", "vmdk", "vpc"].contains(&format) {
@@ -152,7 +177,11 @@ async fn inspect(dir: &Dir, path: &str, format: &str) -> Result<u64> {
 }
 
 async fn qemu_img(dir: &Dir, arguments: &[&str]) -> Result<Vec<u8>> {
-    let output = limited("qemu-img", "qemu-utils", dir.root(), arguments).await?;
+    qemu_img_within(dir, arguments, LIMIT).await
+}
+
+async fn qemu_img_within(dir: &Dir, arguments: &[&str], limit: Duration) -> Result<Vec<u8>> {
+    let output = limited_to("qemu-img", "qemu-utils", dir.root(), arguments, limit).await?;
     if output.status.success() {
         return Ok(output.stdout);
     }
@@ -170,17 +199,28 @@ pub async fn limited<S: AsRef<OsStr>>(
     cwd: &Path,
     arguments: &[S],
 ) -> Result<std::process::Output> {
+    limited_to(tool, package, cwd, arguments, LIMIT).await
+}
+
+async fn limited_to<S: AsRef<OsStr>>(
+    tool: &str,
+    package: &str,
+    cwd: &Path,
+    arguments: &[S],
+    limit: Duration,
+) -> Result<std::process::Output> {
+    let cpu = format!("--cpu={}", limit.as_secs() / 2);
     let child = tokio::process::Command::new("prlimit")
-        .args(["--as=2147483648", "--cpu=60", "--core=0", tool])
+        .args(["--as=2147483648", &cpu, "--core=0", tool])
         .args(arguments)
         .current_dir(cwd)
         .env("LC_ALL", "C.UTF-8")
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(LIMIT, child)
+    let output = tokio::time::timeout(limit, child)
         .await
-        .map_err(|_| Fault::unavailable(format!("{tool} took longer than {} s.", LIMIT.as_secs())))?
+        .map_err(|_| Fault::unavailable(format!("{tool} took longer than {} s.", limit.as_secs())))?
         .map_err(|e| Fault::internal(format!("starting {tool}: {e}")))?;
     if !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("failed to execute") {
         return Err(Fault::unavailable(format!(

@@ -9,6 +9,7 @@
 //! Each pass may be dropped anywhere (a newer document, the agent's own end): the next one finds
 //! what was done by looking. Failures are said with their reason and tried again with growing waits.
 
+use super::capture::Captures;
 use super::process::Process;
 use super::qmp::Qmp;
 use super::{Dir, Kept, Record, disk, drive, logs, memory, nics, process, qemu, qga};
@@ -53,6 +54,7 @@ struct Keeper {
     /// The process that we started: the same as one that is found, and it also knows how it ended.
     child: Option<Process>,
     backoff: Backoff,
+    captures: Captures,
     /// Why the last process is gone, when it went unasked.
     lost: Option<String>,
     started: Option<Instant>,
@@ -62,6 +64,7 @@ struct Keeper {
 pub async fn keep(host: Arc<Host>, id: ServerId, mut want: watch::Receiver<Want>) {
     let mut keeper = Keeper {
         dir: Dir::of(&host.data, id),
+        captures: Captures::new(host.link.clone()),
         host,
         monitor: None,
         child: None,
@@ -139,6 +142,7 @@ impl Keeper {
                     self.dir.save(&record)?;
                 }
                 self.lost = None;
+                self.captures.step(&self.dir, guest, None).await?;
                 self.say(guest, &record, GuestState::Stopped, "");
                 Ok(Next::Rest(None))
             }
@@ -148,11 +152,13 @@ impl Keeper {
                 Ok(Next::Again)
             }
             (Power::On, None) if record.halted && !pending => {
+                self.captures.step(&self.dir, guest, None).await?;
                 self.say(guest, &record, GuestState::Stopped, "the guest powered itself off");
                 Ok(Next::Rest(None))
             }
             (Power::On, None) if guest.suspended => {
                 self.lost = None;
+                self.captures.step(&self.dir, guest, None).await?;
                 let reason = if record.suspended { "" } else { "its memory was lost; it will start afresh" };
                 self.say(guest, &record, GuestState::Suspended, reason);
                 Ok(Next::Rest(None))
@@ -234,6 +240,7 @@ impl Keeper {
             ),
             other => (GuestState::Paused, other.to_owned()),
         };
+        self.captures.step(&self.dir, guest, self.monitor.as_mut()).await?;
         self.say(guest, &record, state, &reason);
         Ok(Next::Rest(Some(process)))
     }
@@ -372,6 +379,7 @@ impl Keeper {
         if let Some(why) = self.lost.take() {
             return Err(Fault::unavailable(why));
         }
+        self.captures.let_go();
         self.at_rest(guest, &mut record)?;
         self.keep_copy(guest, &mut record).await.map_err(|e| blame("disk", e))?;
         self.disk(guest, &mut record).await.map_err(|e| blame("disk", e))?;
@@ -496,12 +504,20 @@ impl Keeper {
 
     /// Returns when something may have changed.
     async fn rest(&mut self, process: Option<Process>) {
-        let Some(process) = process else { return tokio::time::sleep(LOOK).await };
-        let monitor = &mut self.monitor;
+        let Keeper { monitor, captures, .. } = self;
+        let Some(process) = process else {
+            return tokio::select! {
+                () = captures.ended() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            };
+        };
         let heard = async {
             while let Some(qmp) = monitor {
                 match qmp.event().await.as_deref() {
-                    Ok("STOP" | "RESUME" | "SHUTDOWN" | "GUEST_PANICKED" | "DEVICE_DELETED") => return,
+                    Ok(
+                        "STOP" | "RESUME" | "SHUTDOWN" | "GUEST_PANICKED" | "DEVICE_DELETED"
+                        | "JOB_STATUS_CHANGE",
+                    ) => return,
                     Ok(_) => {}
                     Err(_) => *monitor = None,
                 }
@@ -512,6 +528,7 @@ impl Keeper {
         tokio::select! {
             () = process.ended() => {}
             () = heard => return,
+            () = captures.ended() => return,
             () = tokio::time::sleep(LOOK) => return,
         }
         self.monitor = None;
@@ -542,6 +559,7 @@ impl Keeper {
             boots: record.boots.unwrap_or(0),
             reason: reason.to_owned(),
             started_at: record.started_at.filter(|_| runs),
+            captures: self.captures.stages(),
             epoch: record.epoch,
             kept: record.kept.map(|k| k.number),
             password: record.password,

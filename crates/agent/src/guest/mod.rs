@@ -12,6 +12,7 @@
 //! stays, paused, when its guest powers off, so that this is seen even when no agent ran at the time.
 
 pub mod accel;
+pub mod capture;
 pub mod cgroup;
 pub mod console;
 pub mod disk;

@@ -6,8 +6,9 @@
 
 use super::metadata;
 use super::view::Directory;
+use base::{Kind, ServerId};
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
@@ -18,17 +19,29 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 /// Connections at the same time per namespace; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 256;
 /// Of one guest; more are closed, so that nobody keeps the others out.
 const CONNECTIONS_PER_GUEST_MAX: usize = 16;
+/// An encrypted password, in bytes.
+const PASSWORD_MAX: usize = 1020;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection is closed after this long, however slowly its guest reads.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
-pub async fn serve(listener: TcpListener, directory: watch::Receiver<Arc<Directory>>) {
+/// What a guest told of its password, and where the answer goes.
+pub struct Told {
+    pub guest: ServerId,
+    pub password: Bytes,
+    pub answer: oneshot::Sender<base::Result<()>>,
+}
+
+/// Who takes what guests tell; nobody in a datapath that stands alone.
+pub type Passwords = Option<mpsc::Sender<Told>>;
+
+pub async fn serve(listener: TcpListener, directory: watch::Receiver<Arc<Directory>>, passwords: Passwords) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let guests = Arc::new(Mutex::new(HashMap::new()));
     loop {
@@ -42,11 +55,18 @@ pub async fn serve(listener: TcpListener, directory: watch::Receiver<Arc<Directo
             }
         };
         let Some(seat) = Seat::take(&guests, peer.ip()) else { continue };
-        let directory = directory.clone();
+        let (directory, passwords) = (directory.clone(), passwords.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let reply = reply(&directory.borrow(), peer.ip(), &request);
-                async move { Ok::<_, Infallible>(reply) }
+            let service = service_fn(|request: Request<Incoming>| {
+                let now = directory.borrow().clone();
+                let passwords = passwords.clone();
+                async move {
+                    let posts = request.method() == Method::POST;
+                    Ok::<_, Infallible>(match passwords.filter(|_| posts) {
+                        Some(passwords) => told(&now, peer.ip(), request, &passwords).await,
+                        None => reply(&now, peer.ip(), &request),
+                    })
+                }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -84,6 +104,36 @@ impl Drop for Seat {
                 taken.remove(&self.1);
             }
         }
+    }
+}
+
+/// A guest tells its password, which it may do once.
+async fn told(
+    directory: &Directory,
+    peer: IpAddr,
+    request: Request<Incoming>,
+    passwords: &mpsc::Sender<Told>,
+) -> Response<Full<Bytes>> {
+    let Some(guest) = directory.get(&peer).filter(|_| metadata::takes_password(request.uri().path())) else {
+        return plain(StatusCode::NOT_FOUND, "There is nothing here for you.\n".into());
+    };
+    let Ok(body) = Limited::new(request.into_body(), PASSWORD_MAX).collect().await else {
+        return plain(StatusCode::BAD_REQUEST, "Request is too long.\n".into());
+    };
+    let (answer, answered) = oneshot::channel();
+    let told = Told { guest: guest.guest.id, password: body.to_bytes(), answer };
+    if passwords.send(told).await.is_err() {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "Try again in a moment.\n".into());
+    }
+    match answered.await {
+        Ok(Ok(())) => plain(StatusCode::OK, Bytes::new()),
+        Ok(Err(fault)) if fault.kind == Kind::Conflict => {
+            plain(StatusCode::CONFLICT, "The password was told already.\n".into())
+        }
+        Ok(Err(fault)) if fault.kind == Kind::BadRequest => {
+            plain(StatusCode::BAD_REQUEST, "This is no password.\n".into())
+        }
+        _ => plain(StatusCode::SERVICE_UNAVAILABLE, "Try again in a moment.\n".into()),
     }
 }
 

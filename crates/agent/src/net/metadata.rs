@@ -90,7 +90,7 @@ pub fn nics(guest: &Guest, desired: &Desired) -> Vec<NicFacts> {
 pub fn files(guest: &Guest, nics: &[NicFacts]) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     for version in VERSIONS {
-        for (name, bytes) in openstack(version, guest, nics) {
+        for (name, bytes) in openstack(version, guest, nics).into_iter().filter(|(n, _)| *n != "password") {
             all.insert(format!("openstack/{version}/{name}"), bytes);
         }
     }
@@ -129,6 +129,12 @@ pub fn answer(path: &str, guest: &Guest, nics: &[NicFacts]) -> Option<Vec<u8>> {
     }
 }
 
+/// Whether a guest that posts to this path tells its password.
+pub fn takes_password(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
+    matches!(parts[..], ["openstack", version, "password"] if version >= "2013-04-04" && VERSIONS.contains(&version))
+}
+
 /// The user data as the guest should read it. What is not valid base64 is absent: the API refuses it.
 fn user_data(guest: &Guest) -> Option<Vec<u8>> {
     let text: String = guest.metadata.user_data.as_ref()?.split_whitespace().collect();
@@ -143,6 +149,9 @@ fn openstack(version: &str, guest: &Guest, nics: &[NicFacts]) -> BTreeMap<&'stat
     files.insert("meta_data.json", meta_data(guest).to_string().into_bytes());
     if let Some(data) = user_data(guest) {
         files.insert("user_data", data);
+    }
+    if version >= "2013-04-04" {
+        files.insert("password", guest.metadata.password.clone().unwrap_or_default().into_bytes());
     }
     if version >= "2013-10-17" {
         files.insert("vendor_data.json", b"{}".to_vec());

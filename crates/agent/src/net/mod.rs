@@ -53,6 +53,7 @@ use base::names::Prefix;
 use base::{Fault, HostId, Kind, NetworkId, PortId, Result};
 use converge::{Converge, Known, Outcome};
 pub use door::HostPort;
+pub use http::Told;
 use kernel::Kernel;
 use serve::{NetServers, RouterServers};
 use std::collections::BTreeMap;
@@ -85,6 +86,7 @@ pub struct Datapath {
     /// What guests may ask of the host itself.
     open: Arc<[HostPort]>,
     kernel: Arc<Kernel>,
+    passwords: http::Passwords,
     state: Arc<Mutex<State>>,
 }
 
@@ -97,7 +99,14 @@ struct State {
 
 impl Datapath {
     pub async fn start(prefix: Prefix, host: HostId, open: Vec<HostPort>) -> Result<Self> {
-        Ok(Datapath { prefix, host, open: open.into(), kernel: Arc::default(), state: Arc::default() })
+        let (kernel, state) = (Arc::default(), Arc::default());
+        Ok(Datapath { prefix, host, open: open.into(), kernel, passwords: None, state })
+    }
+
+    /// Guests' passwords go this way from now on.
+    #[must_use]
+    pub fn telling(self, passwords: tokio::sync::mpsc::Sender<http::Told>) -> Self {
+        Datapath { passwords: Some(passwords), ..self }
     }
 
     /// Makes the kernel and the servers inside the namespaces equal to the document. Idempotent; what
@@ -154,7 +163,7 @@ impl Datapath {
             let running = old.remove(&ns).filter(|_| !outcome.fresh.contains(&ns));
             let done = match running {
                 Some(mut servers) => servers.update(&ns, view.clone()).map(|()| servers),
-                None => NetServers::start(&ns, view.clone()),
+                None => NetServers::start(&ns, view.clone(), &self.passwords),
             };
             match done {
                 Ok(servers) => drop(state.networks.insert(ns, servers)),
@@ -169,7 +178,7 @@ impl Datapath {
             if let Some(servers) = running.as_mut().filter(|_| router.legs.iter().any(lost)) {
                 servers.forget_legs();
             }
-            let running = running.map_or_else(|| RouterServers::start(&ns), Ok);
+            let running = running.map_or_else(|| RouterServers::start(&ns, &self.passwords), Ok);
             let directory = view::behind(router, views.iter().map(|(n, v)| (n.id, v.as_ref())));
             let adverts = view::adverts(&self.prefix, router, &desired.networks);
             match running.and_then(|mut servers| servers.update(&ns, directory, adverts).map(|()| servers)) {

@@ -3,6 +3,7 @@
 //! Each namespace has one set; it lives as long as its namespace and reads the newest view through
 //! channels, so a changed document needs no restart. Dropping the set ends its tasks.
 
+use super::http::Passwords;
 use super::space::BRIDGE;
 use super::view::{Directory, NetView};
 use super::{dhcp4, dhcp6, http, ra, sockets};
@@ -34,13 +35,14 @@ pub struct NetServers {
 }
 
 impl NetServers {
-    pub fn start(ns: &str, view: Arc<NetView>) -> Result<Self> {
+    pub fn start(ns: &str, view: Arc<NetView>, passwords: &Passwords) -> Result<Self> {
         let directory = watch::Sender::new(Arc::new(view.directory.clone()));
         let sender = watch::Sender::new(view.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(run_dhcp4(UdpSocket::from_std(sockets::dhcp4(ns)?)?, sender.subscribe()));
         for listener in sockets::http(ns, true)? {
-            tasks.spawn(http::serve(TcpListener::from_std(listener)?, directory.subscribe()));
+            let listener = TcpListener::from_std(listener)?;
+            tasks.spawn(http::serve(listener, directory.subscribe(), passwords.clone()));
         }
         let adverts = Adverts::default();
         let mut servers = NetServers { view: sender, directory, v6: None, adverts, _tasks: tasks };
@@ -81,11 +83,12 @@ pub struct RouterServers {
 }
 
 impl RouterServers {
-    pub fn start(ns: &str) -> Result<Self> {
+    pub fn start(ns: &str, passwords: &Passwords) -> Result<Self> {
         let directory = watch::Sender::new(Arc::default());
         let mut tasks = JoinSet::new();
         for listener in sockets::http(ns, false)? {
-            tasks.spawn(http::serve(TcpListener::from_std(listener)?, directory.subscribe()));
+            let listener = TcpListener::from_std(listener)?;
+            tasks.spawn(http::serve(listener, directory.subscribe(), passwords.clone()));
         }
         Ok(RouterServers { directory, adverts: Adverts::default(), _tasks: tasks })
     }

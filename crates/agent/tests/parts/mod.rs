@@ -54,6 +54,9 @@ pub struct Region {
     pub desired: watch::Sender<Desired>,
     pub observed: watch::Sender<Option<Observed>>,
     pub images: Mutex<HashMap<String, Vec<u8>>>,
+    /// What agents brought of guests' disks, and the status that they are answered.
+    pub captures: Mutex<HashMap<ImageId, Vec<u8>>>,
+    pub capture_status: Mutex<StatusCode>,
     /// Images that are sent only when this is true.
     pub gate: watch::Sender<bool>,
     /// Reports that said less than an earlier one.
@@ -78,6 +81,8 @@ impl Region {
             desired: watch::Sender::new(desired),
             observed: watch::Sender::new(None),
             images: Mutex::default(),
+            captures: Mutex::default(),
+            capture_status: Mutex::new(StatusCode::NO_CONTENT),
             gate: watch::Sender::new(true),
             conflicts: AtomicUsize::new(0),
             downloads: AtomicUsize::new(0),
@@ -87,6 +92,8 @@ impl Region {
             .route("/agent/v1/desired", get(desired_route))
             .route("/agent/v1/observed", put(observed_route))
             .route("/agent/v1/images/{sha512}", get(image_route))
+            .route("/agent/v1/images/{id}/content", put(capture_route))
+            .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(region.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         region
@@ -252,6 +259,19 @@ async fn observed_route(State(region): State<Arc<Region>>, headers: HeaderMap, b
     }
     region.observed.send_replace(Some(new));
     StatusCode::NO_CONTENT
+}
+
+async fn capture_route(
+    State(region): State<Arc<Region>>,
+    Path(id): Path<ImageId>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    if !allowed(&headers) {
+        return StatusCode::UNAUTHORIZED;
+    }
+    region.captures.lock().unwrap().insert(id, body.to_vec());
+    *region.capture_status.lock().unwrap()
 }
 
 async fn image_route(

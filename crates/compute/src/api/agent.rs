@@ -5,17 +5,20 @@
 use crate::Compute;
 use crate::hosts::token_hash;
 use crate::table::host::{self, Host};
+use crate::table::{capture, password, server};
+use crate::wire::Content;
 use crate::{document, observed};
 use api::{Reply, Req};
 use axum::body::Body;
 use base::doc::Observed;
-use base::{Fault, Result};
+use base::{Fault, ImageId, Result, ServerId};
 use http::header;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Tx;
 use tokio::time::Instant;
 use tokio_util::io::ReaderStream;
+use tokio_util::sync::CancellationToken;
 
 /// Longest wait for a newer document.
 const WAIT_MAX: u64 = 30;
@@ -24,6 +27,8 @@ const GATHER: Duration = Duration::from_millis(20);
 const GATHER_TIMES: u32 = 4;
 /// A report of a few thousand guests fits.
 const REPORT_MAX: usize = 16 << 20;
+/// An encrypted password, in bytes: as the API's own limit of four pieces of 255.
+const PASSWORD_MAX: usize = 1020;
 /// Beyond this a generation is no generation: it must leave room to count on.
 const GENERATION_MAX: u64 = 1 << 60;
 
@@ -94,6 +99,52 @@ pub async fn observe(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     if c.db.read(move |tx| observed::is_news(tx, &known(tx, &p)?, &r, &d)).await? {
         c.db.write(move |tx| observed::take_over(tx, &known(tx, &check)?, &report, &digest)).await?;
     }
+    Ok(Reply::empty(204))
+}
+
+/// `PUT /agent/v1/images/{id}/content`: what the host copied of a disk. Only an image that the host's document
+/// asks for is taken.
+pub async fn capture(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
+    let (proof, id) = (proof(&req)?, req.param::<ImageId>("sha512")?);
+    let length = req.header("content-length").and_then(|l| l.parse().ok());
+    c.db.read(move |tx| {
+        let host = known(tx, &proof)?;
+        let of = match capture::server_of(tx, id)? {
+            Some(server) => server::any(tx, server)?,
+            None => None,
+        };
+        let asked = of.is_some_and(|s| s.host_id == Some(host.id) && s.delete_at.is_none());
+        let missing = || Fault::not_found(format!("Nobody asks this host for the image {id}."));
+        if asked { Ok(()) } else { Err(missing()) }
+    })
+    .await?;
+    let gone = CancellationToken::new();
+    let _tells_when_dropped = gone.clone().drop_guard();
+    let content = Content { request_id: req.request_id.clone(), body: req.stream(), length, gone };
+    c.blobs.receive(id, content).await?;
+    Ok(Reply::empty(204))
+}
+
+/// `PUT /agent/v1/guests/{id}/password`: what a guest of the host told of its password, once.
+pub async fn password(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
+    let (proof, id) = (proof(&req)?, req.param::<ServerId>("id")?);
+    let check = proof.clone();
+    c.db.read(move |tx| known(tx, &check)).await?;
+    let bytes = req.bytes(PASSWORD_MAX).await?;
+    let text = String::from_utf8(bytes.to_vec()).map_err(|_| Fault::bad_request("A password is text."))?;
+    c.db.write(move |tx| {
+        let host = known(tx, &proof)?;
+        let owned =
+            server::any(tx, id)?.is_some_and(|s| s.host_id == Some(host.id) && s.deleted_at.is_none());
+        if !owned {
+            return Err(Fault::not_found("This guest is not this host's."));
+        }
+        if !password::keep(tx, id, &text)? {
+            return Err(Fault::conflict("The password of this server was told already."));
+        }
+        server::touch(tx, id)
+    })
+    .await?;
     Ok(Reply::empty(204))
 }
 

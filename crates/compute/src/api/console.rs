@@ -3,11 +3,12 @@
 //! Whoever may see a server's console gets a ticket: random, good once and for a short while, because a
 //! browser cannot send a token with a WebSocket. The bytes pass between client and agent unread.
 
-use super::{server_id, visible};
+use super::{at, server_id, visible};
 use crate::Compute;
 use crate::hosts::token_hash;
 use crate::model::{Server, VmState};
 use crate::table::host::{self, Host};
+use crate::table::server;
 use crate::wire::Socket;
 use api::{Auth, Obj, Reply, Req};
 use axum::extract::ws::{Message as Here, WebSocket};
@@ -94,6 +95,46 @@ async fn ticket(c: &Compute, req: &Req, id: ServerId, kind: Screen) -> Result<St
 fn socket_url(req: &Req, kind: Screen, token: &str) -> String {
     let base = req.base.replacen("http", "ws", 1);
     format!("{base}/hanok/v1/console/{}?token={token}", kind.as_str())
+}
+
+/// `os-getSerialConsole {type: serial}`, until 2.5.
+pub async fn serial_before_2_6(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Reply> {
+    o.only(&["type"])?;
+    let kind = o.str("type", 16)?;
+    if kind != "serial" {
+        return Err(Fault::bad_request(format!("Unavailable console type {kind}.")));
+    }
+    let url = socket_url(req, Screen::Serial, &ticket(c, req, id, Screen::Serial).await?);
+    Ok(Reply::json(200, &json!({"console": {"type": kind, "url": url}})))
+}
+
+/// `GET /os-console-auth-tokens/{token}`: where a token leads, for administrators. It stays good.
+pub async fn connection(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    if !at(&req, 31) {
+        // Until then the API told it of one kind of console only, which there is none of here.
+        return Err(Fault::new(Kind::Unauthorized, "The requested console type details are not accessible"));
+    }
+    let hash = token_hash(req.text_param("token"));
+    let found = c.db.read(move |tx| {
+        let id = tx.opt(
+            "SELECT server_id FROM console_ticket WHERE token_hash = $1 AND expires_at >= $2",
+            params![hash, Micros::now()],
+            |r| r.get::<ServerId>(0),
+        )?;
+        let Some(s) = id.map(|id| server::any(tx, id)).transpose()?.flatten() else { return Ok(None) };
+        let host = s.host_id.map(|h| host::by_id(tx, h)).transpose()?.flatten();
+        Ok(host.map(|h| (s.id, h)))
+    });
+    let (id, host) = found.await?.ok_or_else(|| Fault::not_found("Token not found"))?;
+    let address = host.facts.bytes_url.trim_start_matches("http://").trim_end_matches('/');
+    let (name, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    let mut console = json!({
+        "instance_uuid": id, "host": name, "port": port.parse::<u16>().ok(), "internal_access_path": null,
+    });
+    if at(&req, 99) {
+        console["tls_port"] = serde_json::Value::Null;
+    }
+    Ok(Reply::json(200, &json!({"console": console})))
 }
 
 /// `os-getVNCConsole {type: novnc}`, until 2.5.

@@ -20,6 +20,7 @@ pub mod keypairs;
 pub mod keys;
 pub mod metadata;
 pub mod migrations;
+pub mod password;
 pub mod quotas;
 pub mod servers;
 pub mod services;

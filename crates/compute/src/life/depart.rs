@@ -1,6 +1,6 @@
 //! The end of a server: out of its host's document, and everything given back.
 
-use super::{LOOK, Seen, State, resize};
+use super::{LOOK, Seen, State, capture, resize, shelf};
 use crate::hosts::SILENT_AFTER;
 use crate::model::Server;
 use crate::table::{action, guest, host, migration, server};
@@ -49,6 +49,8 @@ fn gone(seen: &Seen) -> Step<State> {
             return Ok(());
         }
         network::for_compute::release(tx, s.id)?;
+        capture::abandon(tx, &s)?;
+        shelf::abandon(tx, s.id)?;
         image::release(tx, s.id)?;
         for (h, (vcpus, ram, disk)) in resize::claims(&s) {
             host::unclaim(tx, h, vcpus.into(), ram, disk)?;

@@ -17,18 +17,22 @@
 //! shows it) and wakes. A step reads the server anew, compares intent with what its host reported, and
 //! writes facts in the same transaction as the move. No step acts on the world: the document does, so steps
 //! may run twice. One file each: [`place`] (a new server), [`power`] (what a guest is doing), [`resize`],
-//! [`depart`] (the end).
+//! [`capture`] (images of its disk), [`shelf`] (putting it aside), [`depart`] (the end).
 
+mod capture;
 pub mod depart;
 mod place;
 mod power;
 pub mod resize;
+mod shelf;
 
+use crate::limits::Limits;
 use crate::model::{Server, Stage};
 use crate::placing;
 use crate::planner::{Ask, Room};
 use crate::table::guest::Seen as Guest;
 use crate::table::host::Host;
+use crate::table::shelf::Shelf;
 use crate::table::{action, guest, host, server};
 use base::{Fault, HostId, Result, ServerId};
 use serde::{Deserialize, Serialize};
@@ -65,6 +69,16 @@ pub enum State {
     Reverting,
     /// Deleted so that it can be restored, until the reclaim interval has passed.
     Reclaiming,
+    /// An image of its disk is being made.
+    Capturing,
+    /// It is stopped and its disk copied, to be put aside.
+    Shelving,
+    /// Put aside.
+    Shelved,
+    /// Put aside and out of its host's document since `generation`.
+    Offloading {
+        generation: u64,
+    },
     /// Out of its host's document since `generation`.
     Deleting {
         generation: u64,
@@ -84,11 +98,14 @@ pub struct ServerLife {
     db: Db,
     /// How long a deleted server can be restored; zero: not at all.
     reclaim: Duration,
+    /// How long the disk of a shelved server stays on its host; `None`: for ever.
+    offload_after: Option<Duration>,
 }
 
 impl ServerLife {
-    pub(crate) fn new(db: Db, reclaim: Duration) -> Self {
-        ServerLife { db, reclaim }
+    pub(crate) fn new(db: Db, limits: &Limits) -> Self {
+        let offload_after = u64::try_from(limits.shelved_offload_s).ok().map(Duration::from_secs);
+        ServerLife { db, reclaim: limits.reclaim, offload_after }
     }
 }
 
@@ -106,6 +123,8 @@ pub struct Seen {
     ports_down: bool,
     /// Something was asked of it that has not ended.
     asked: bool,
+    captures: Vec<capture::Outstanding>,
+    shelf: Option<Shelf>,
 }
 
 impl Life for ServerLife {
@@ -115,6 +134,13 @@ impl Life for ServerLife {
     async fn step(&self, id: &str, state: &State) -> Result<Step<State>> {
         let (id, at) = (id.parse::<ServerId>().map_err(Fault::internal)?, state.clone());
         let Some(seen) = self.db.read(move |tx| look(tx, id, &at)).await? else { return Ok(Step::gone()) };
+        let leaves = matches!(state, State::Deleting { .. }) || seen.server.delete_at.is_some();
+        if !leaves
+            && let Some(step) =
+                shelf::step(state, &seen, self.offload_after).or_else(|| capture::step(state, &seen))
+        {
+            return Ok(step);
+        }
         Ok(match state {
             State::Deleting { generation } => depart::deleting(&seen, *generation),
             _ if seen.server.delete_at.is_some() => depart::depart(&seen),
@@ -140,7 +166,10 @@ impl Life for ServerLife {
             State::Starting | State::Pausing | State::Working => 120,
             // The guest's memory goes to the disk, or comes from there.
             State::Suspending | State::Resuming => 300,
-            State::Settled | State::Reclaiming | State::Failed => return None,
+            // A disk is copied and sent.
+            State::Capturing | State::Shelving => 3600,
+            State::Offloading { .. } => 180,
+            State::Settled | State::Shelved | State::Reclaiming | State::Failed => return None,
         }))
     }
 }
@@ -170,7 +199,8 @@ fn look(tx: &Tx<'_>, id: ServerId, state: &State) -> Result<Option<Seen>> {
         }
     }
     let asked = action::open(tx, id)?;
-    Ok(Some(Seen { server, host, guest, hosts, ask, movable, ports_down, asked }))
+    let (captures, shelf) = (capture::look(tx, id)?, crate::table::shelf::of(tx, id)?);
+    Ok(Some(Seen { server, host, guest, hosts, ask, movable, ports_down, asked, captures, shelf }))
 }
 
 impl Seen {

@@ -1,7 +1,7 @@
 //! Finding a host for a new server, and having it made there.
 
 use super::power::follow;
-use super::{FAILED_FOR, LOOK, Seen, State};
+use super::{FAILED_FOR, LOOK, Seen, State, shelf};
 use crate::placing;
 use crate::planner::{Ask, Plan, Room, plan};
 use crate::table::{action, server};
@@ -26,6 +26,9 @@ pub fn schedule(seen: Seen) -> Step<State> {
             Step::wait(Duration::from_millis(500), format!("{why} Waiting a moment for the silent ones."))
         }
         Plan::Nowhere(why) => {
+            if let Some(step) = shelf::no_room(id, seen.shelf.as_ref(), why.clone()) {
+                return step;
+            }
             tracing::info!(server = %id, why, "no host for a server");
             failed(id, why)
         }

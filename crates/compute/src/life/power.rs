@@ -1,6 +1,6 @@
 //! What a guest is doing, compared with what is wanted of it.
 
-use super::{FAILED_FOR, LOOK, Seen, State, resize};
+use super::{FAILED_FOR, LOOK, Seen, State, resize, shelf};
 use crate::model::{Server, Stage, Task, VmState, power_state};
 use crate::table::{action, intent, server};
 use base::Micros;
@@ -116,10 +116,11 @@ fn settle(at: &State, seen: &Seen, goal: Goal, power: i64) -> Step<State> {
         return Step::rest(rest);
     }
     let error = if password { password_error(seen, goal) } else { None };
-    let (s, next) = (s.clone(), rest.clone());
+    let (s, next, shelf) = (s.clone(), rest.clone(), seen.shelf.clone());
     let step = if rest == State::Settled { Step::rest(next) } else { Step::go(next) };
     step.also(move |tx| {
         resize::arrived(tx, &s)?;
+        shelf::returned(tx, s.id, shelf.as_ref())?;
         if password {
             intent::password_done(tx, s.id)?;
         }

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod aggregate;
+pub mod capture;
 pub mod flavor;
 pub mod group;
 pub mod guest;
@@ -10,7 +11,9 @@ pub mod intent;
 pub mod keypair;
 pub mod migration;
 pub mod nic_tag;
+pub mod password;
 pub mod reservation;
 pub mod server;
 pub mod server_list;
+pub mod shelf;
 pub mod user_quota;

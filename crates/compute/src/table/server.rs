@@ -137,7 +137,9 @@ pub fn on_host(tx: &Tx<'_>, host: HostId) -> Result<Vec<Server>> {
     // A server that failed before it ever ran is taken off the host again.
     let sql = format!(
         "SELECT {COLUMNS} FROM server WHERE host_id = $1 AND deleted_at IS NULL AND delete_at IS NULL
-         AND (vm_state <> 'error' OR launched_at IS NOT NULL) ORDER BY id"
+         AND (vm_state <> 'error' OR launched_at IS NOT NULL)
+         AND NOT EXISTS (SELECT 1 FROM server_shelf f WHERE f.server_id = server.id AND f.want = 'offloaded'
+                         AND f.shelved_at IS NOT NULL) ORDER BY id"
     );
     tx.rows(&sql, params![host], read)
 }
@@ -338,4 +340,36 @@ pub fn bury(tx: &Tx<'_>, id: ServerId) -> Result<bool> {
         params![id, Micros::now()],
     )?;
     Ok(n == 1)
+}
+
+// ----------------------------------------------------------------------------------------- asides
+
+/// Writes that a server is put aside.
+pub fn put_aside(tx: &Tx<'_>, id: ServerId, vm: VmState, power_state: i64, task: Option<Task>) -> Result<()> {
+    tx.exec(
+        "UPDATE server SET vm_state = $2, power_state = $3, task_state = $4, updated_at = $5 WHERE id = $1",
+        params![id, vm.as_str(), power_state, task.map(Task::as_str), Micros::now()],
+    )?;
+    Ok(())
+}
+
+/// It is on no host any more.
+pub fn leave_host(tx: &Tx<'_>, id: ServerId) -> Result<()> {
+    tx.exec("UPDATE server SET host_id = NULL WHERE id = $1", params![id])?;
+    Ok(())
+}
+
+/// What its disk is made of from now on; what the API shows stays.
+pub fn set_image(tx: &Tx<'_>, id: ServerId, image: &base::doc::ImageSource) -> Result<()> {
+    tx.exec("UPDATE server SET image = $2 WHERE id = $1", params![id, serde_json::to_string(image)?])?;
+    Ok(())
+}
+
+/// Where it should be placed next.
+pub fn set_place(tx: &Tx<'_>, id: ServerId, zone: &str, hints: &crate::model::Hints) -> Result<()> {
+    tx.exec(
+        "UPDATE server SET availability_zone = $2, hints = $3 WHERE id = $1",
+        params![id, zone, serde_json::to_string(hints)?],
+    )?;
+    Ok(())
 }

@@ -212,7 +212,7 @@ async fn metadata_tags_and_locks() {
         assert_eq!(w.get(&format!("/servers/{id}")).await["server"]["locked_reason"], "mine");
         w.act(id, json!({"unlock": null})).await.expect(202);
         w.delete(id).await.expect(204);
-        assert!(w.act(id, json!({"createImage": {}})).await.refused(501).contains("later release"));
+        assert!(w.act(id, json!({"os-getSPICEConsole": {}})).await.refused(501).contains("later release"));
     }
 }
 

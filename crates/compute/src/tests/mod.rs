@@ -3,6 +3,7 @@
 
 mod api;
 mod bench;
+mod captures;
 mod consoles;
 mod day;
 mod fields;
@@ -12,5 +13,6 @@ mod nics;
 mod placement;
 mod placing;
 mod plans;
+mod shelves;
 mod walk;
 mod world;

@@ -1,10 +1,15 @@
 //! One installation: database, service, engine, one project with a network and an image.
 
-use crate::{Compute, Limits, NoBlobs, agent_service, console_service, register_host, service};
+use crate::{
+    Blobs, Compute, Content, Limits, Opening, Receiving, agent_service, console_service, register_host,
+    service,
+};
 use api::{Auth, Authority, Gate, Level, Named, Scope};
 use axum::Router;
 use axum::body::Body;
-use base::doc::{Desired, GuestState, GuestStatus, HostFacts, Observed, PortOwner, VERSION};
+use base::doc::{
+    CaptureStage, CaptureStatus, Desired, GuestState, GuestStatus, HostFacts, Observed, PortOwner, VERSION,
+};
 use base::{DomainId, Fault, HostId, ImageId, Micros, PortId, ProjectId, Result, ServerId, UserId};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -46,6 +51,18 @@ pub fn auth(token: &str) -> Option<Auth> {
         level: Level::of_role(role),
         ..Auth::nobody()
     })
+}
+
+/// The image store, as the region has it.
+struct Images(Arc<image::Image>);
+
+impl Blobs for Images {
+    fn open<'a>(&'a self, sha512: &'a str) -> Opening<'a> {
+        Box::pin(async move { self.0.open_blob(sha512).await.map(|(file, length)| (length, file)) })
+    }
+    fn receive(&self, id: ImageId, c: Content) -> Receiving<'_> {
+        Box::pin(async move { self.0.receive(id, &c.request_id, c.body, c.length, c.gone).await })
+    }
 }
 
 pub struct World {
@@ -123,7 +140,10 @@ impl World {
     }
 
     async fn on(db: Db, dir: tempfile::TempDir, limits: Limits) -> World {
-        let compute = Compute::new(db.clone(), limits, Arc::new(NoBlobs));
+        let images = image::Image::open(db.clone(), &dir.path().join("images"), image::Imports::default())
+            .await
+            .unwrap();
+        let compute = Compute::new(db.clone(), limits, Arc::new(Images(images)));
         let engine = Engine::builder(db.clone()).with(compute.life()).build();
         let gate = Gate { authority: Arc::new(Tokens), public_url: None };
         let router = service()
@@ -229,6 +249,7 @@ impl World {
             token: format!("token-of-{name}"),
             document: None,
             facts: facts(name),
+            no_image: None,
             plan: HashMap::new(),
         };
         let (id, name, token) = (host.id, host.name.clone(), host.token.clone());
@@ -262,6 +283,8 @@ impl World {
                 ("ports", "SELECT COUNT(*) FROM port WHERE device_owner LIKE 'compute:%'"),
                 ("work", "SELECT COUNT(*) FROM work WHERE kind = 'server'"),
                 ("guests", "SELECT COUNT(*) FROM host_guest"),
+                ("captures", "SELECT COUNT(*) FROM server_capture"),
+                ("shelves", "SELECT COUNT(*) FROM server_shelf"),
                 ("actions", "SELECT COUNT(*) FROM server_action WHERE finished_at IS NULL"),
             ] {
                 all.insert(name.to_owned(), tx.one(sql, &[], |r| r.get::<i64>(0))?);
@@ -274,6 +297,19 @@ impl World {
         let held = self.held().await;
         assert!(held.values().all(|n| *n == 0), "left behind: {held:?}");
     }
+}
+
+/// An empty qcow2 disk of 1 MiB: a header and tables.
+fn qcow2() -> Vec<u8> {
+    let mut disk = vec![0; 4 << 16];
+    disk[..4].copy_from_slice(b"QFI\xfb");
+    for (at, word) in [(4, 2_u32), (20, 16), (36, 1), (56, 1)] {
+        disk[at..at + 4].copy_from_slice(&word.to_be_bytes());
+    }
+    for (at, long) in [(24, 1_u64 << 20), (40, 3 << 16), (48, 1 << 16)] {
+        disk[at..at + 8].copy_from_slice(&long.to_be_bytes());
+    }
+    disk
 }
 
 pub fn facts(name: &str) -> HostFacts {
@@ -296,6 +332,8 @@ pub struct FakeHost {
     pub token: String,
     pub document: Option<Desired>,
     pub facts: HostFacts,
+    /// Why it makes no images, if it does not.
+    pub no_image: Option<String>,
     /// What to report of a guest instead of obedience.
     pub plan: HashMap<ServerId, (GuestState, u64, &'static str)>,
 }
@@ -322,7 +360,8 @@ impl FakeHost {
     }
     pub fn report(&self) -> Observed {
         let guests = self.document.iter().flat_map(|d| &d.guests).map(|g| {
-            let obey = GuestStatus::obedient(g);
+            let captures = g.captures.iter().map(|c| self.captured(c.image)).collect();
+            let obey = GuestStatus { captures, ..GuestStatus::obedient(g) };
             match self.plan.get(&g.id) {
                 None => obey,
                 Some((state, boots, reason)) => {
@@ -346,6 +385,21 @@ impl FakeHost {
             problems: Vec::new(),
         }
     }
+    fn captured(&self, image: ImageId) -> CaptureStatus {
+        match &self.no_image {
+            Some(reason) => CaptureStatus { image, stage: CaptureStage::Failed, reason: reason.clone() },
+            None => CaptureStatus { image, stage: CaptureStage::Copying, reason: String::new() },
+        }
+    }
+    /// Brings the images that are asked for.
+    pub async fn deliver(&self, world: &World) {
+        let asked = self.document.iter().flat_map(|d| &d.guests).flat_map(|g| &g.captures);
+        for c in asked {
+            let path = format!("/agent/v1/images/{}/content", c.image);
+            let answer = world.ask(self.request("PUT", &path, Body::from(qcow2()))).await;
+            assert!([204, 404].contains(&answer.status.as_u16()), "{}", answer.text);
+        }
+    }
     pub async fn send(&self, world: &World, report: &Observed) -> Answer {
         let body = Body::from(serde_json::to_vec(report).unwrap());
         world.ask(self.request("PUT", "/agent/v1/observed", body)).await
@@ -354,11 +408,15 @@ impl FakeHost {
     pub async fn turn(&mut self, world: &World) {
         self.fetch(world, 0).await;
         self.send(world, &self.report()).await.expect(204);
+        if self.no_image.is_none() {
+            self.deliver(world).await;
+        }
     }
     /// Forever, as an agent does.
     pub async fn live(mut self, world: Arc<World>) {
         loop {
             self.send(&world, &self.report()).await;
+            self.deliver(&world).await;
             self.fetch(&world, 20).await;
         }
     }

@@ -13,6 +13,8 @@ mod rebuild;
 pub mod remove;
 mod rescue;
 mod resize;
+mod shelf;
+mod snapshot;
 
 use super::{at, changeable, console, interfaces, server_id};
 use crate::Compute;
@@ -25,18 +27,7 @@ use std::sync::Arc;
 use store::{Tx, log, work};
 
 /// Actions that the API has and this release does not.
-const LATER: &[&str] = &[
-    "addFloatingIp",
-    "createBackup",
-    "createImage",
-    "os-getRDPConsole",
-    "os-getSPICEConsole",
-    "os-getSerialConsole",
-    "removeFloatingIp",
-    "shelve",
-    "shelveOffload",
-    "unshelve",
-];
+const LATER: &[&str] = &["addFloatingIp", "os-getRDPConsole", "os-getSPICEConsole", "removeFloatingIp"];
 
 pub async fn act(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let body = req.json().await?;
@@ -76,6 +67,14 @@ pub async fn act(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         "addFixedIp" => interfaces::change_fixed(c, req, &body.inner(&name)?, id, true).await,
         "removeFixedIp" => interfaces::change_fixed(c, req, &body.inner(&name)?, id, false).await,
         "os-getConsoleOutput" => console::output(c, req, &body, id).await,
+        "createImage" => snapshot::create_image(c, req, &body.inner(&name)?, id).await,
+        "createBackup" => snapshot::create_backup(c, req, &body.inner(&name)?, id).await,
+        "shelve" => shelf::shelve(c, req, &body, id).await,
+        "shelveOffload" => shelf::offload(c, req, &body, id).await,
+        "unshelve" => shelf::unshelve(c, req, &body, id).await,
+        "os-getSerialConsole" if !at(req, 6) => {
+            console::serial_before_2_6(c, req, &body.inner(&name)?, id).await
+        }
         "os-getVNCConsole" if !at(req, 6) => console::vnc_before_2_6(c, req, &body.inner(&name)?, id).await,
         later if LATER.contains(&later) => {
             exists(c, req, id).await?;

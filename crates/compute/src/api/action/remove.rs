@@ -21,7 +21,9 @@ pub async fn delete(c: &Compute, req: &Req, id: ServerId) -> Result<()> {
         if s.intent.soft_deleted_at.is_some() || s.delete_at.is_some() {
             return Ok(());
         }
-        let softly = keep && s.launched_at.is_some();
+        // What is put aside is on no host that could bring it to rest.
+        let aside = matches!(s.vm_state, VmState::Shelved | VmState::ShelvedOffloaded);
+        let softly = keep && s.launched_at.is_some() && !aside;
         if softly {
             give_quota(tx, &s)?;
             intent::soft_delete(tx, id, Some(Micros::now()))?;
