@@ -69,6 +69,7 @@ if [ -z "$data" ]; then
   python3 -m http.server --bind 127.0.0.1 --directory "$work/www" "$web" > "$work/www.log" 2>&1 &
   www=$!
   printf '[image]\ndownload_hosts = ["127.0.0.1"]\ndownload_ports = [%s]\n' "$web" > "$work/hanok.toml"
+  cat "$here/hanok.toml" >> "$work/hanok.toml"
   say "starting hanok ${role[*]}"
   HANOK_CONFIG="$work/hanok.toml" "$hanok" "${role[@]}" --data "$data" --listen "127.0.0.1:$port" --public "172.24.$net.1/24" \
     > "$work/hanok.out" 2>> "$work/hanok.log" &

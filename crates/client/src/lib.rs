@@ -1,4 +1,4 @@
-//! The client verbs of `hanok`: what no OpenStack client has (`why`, `console`).
+//! The client verbs of `hanok`: what no OpenStack client has (`why`, `console`, `audit`).
 //!
 //! It finds the cloud as every OpenStack client does: `OS_*` variables, else `OS_CLOUD` in
 //! `clouds.yaml` (`OS_CLIENT_CONFIG_FILE`, here, `~/.config/openstack`, `/etc/openstack`), else the
@@ -6,8 +6,10 @@
 
 mod console;
 mod http_client;
+mod log;
 mod login;
 mod why;
 
 pub use console::console;
+pub use log::log;
 pub use why::why;

@@ -44,6 +44,31 @@ enum Command {
         /// A server's name or id, or any resource's id.
         id: String,
     },
+    /// Who did what, in every service, newest last.
+    Audit {
+        #[command(flatten)]
+        page: LogPage,
+        /// Only what this user did (id).
+        #[arg(long)]
+        user: Option<String>,
+        /// Only what was done with a token of this project (id).
+        #[arg(long)]
+        project: Option<String>,
+        /// Only this action, such as `server.create`, or `server.` for all that begin so.
+        #[arg(long)]
+        action: Option<String>,
+    },
+    /// What happened by itself: lockouts, states that took too long, newest last.
+    Events {
+        #[command(flatten)]
+        page: LogPage,
+        /// info, warning or error.
+        #[arg(long)]
+        level: Option<String>,
+        /// Only this kind, such as `identity.lockout`, or `identity.` for all that begin so.
+        #[arg(long)]
+        kind: Option<String>,
+    },
     /// The serial console of a server in this terminal. Ctrl-] leaves it.
     Console {
         /// The server's name or id.
@@ -75,6 +100,28 @@ enum ImageCommand {
 enum AdminCommand {
     /// Seal new tokens with a new key; tokens already given stay good until they expire.
     RotateKeys(Site),
+}
+
+/// Which lines of a log are meant.
+#[derive(Debug, Clone, Args)]
+struct LogPage {
+    /// Only what concerns this resource (id).
+    #[arg(long)]
+    target: Option<String>,
+    /// Only from this time on, such as 2026-11-21T03:45:00Z.
+    #[arg(long)]
+    since: Option<String>,
+    /// How many lines.
+    #[arg(long, short = 'n', default_value_t = 100)]
+    lines: u32,
+}
+
+impl LogPage {
+    /// What the call is asked for, together with what is special to the log.
+    fn with(self, more: Vec<(&'static str, Option<String>)>) -> Vec<(&'static str, String)> {
+        let own = [("target", self.target), ("since", self.since), ("limit", Some(self.lines.to_string()))];
+        own.into_iter().chain(more).filter_map(|(name, value)| Some((name, value?))).collect()
+    }
 }
 
 /// Which installation is meant.
@@ -119,6 +166,14 @@ impl Cli {
             Command::Dev { site, hosts } => dev::run(site.load()?, hosts).await,
             Command::Image { command: ImageCommand::Build { name, out } } => build::run(name, out).await,
             Command::Why { id } => client::why(&id).await,
+            Command::Audit { page, user, project, action } => {
+                let filters = page.with(vec![("user_id", user), ("project_id", project), ("action", action)]);
+                client::log("audit", &["at", "user_name", "project_name", "action", "target"], &filters).await
+            }
+            Command::Events { page, level, kind } => {
+                let filters = page.with(vec![("level", level), ("kind", kind)]);
+                client::log("events", &["at", "level", "kind", "target", "message"], &filters).await
+            }
             Command::Console { server } => client::console(&server).await,
             Command::Admin { command: AdminCommand::RotateKeys(site) } => {
                 crate::region::rotate_keys(&site.load()?).await

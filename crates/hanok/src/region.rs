@@ -49,6 +49,7 @@ impl Region {
             .route("/", axum::routing::get(welcome))
             .route("/health", axum::routing::get(move || health(db.clone())))
             .merge(identity::service().router(self.identity.clone(), &gate))
+            .merge(identity::log_service().router(self.identity.clone(), &gate))
             .merge(image::service().router(self.image.clone(), &gate))
             .merge(network::service().router(self.network.clone(), &gate))
             .merge(network::own_service().router(self.network.clone(), &gate))
@@ -93,6 +94,7 @@ impl compute::Blobs for ImageBlobs {
 pub fn routes() -> Vec<Listed> {
     [
         identity::service().list(),
+        identity::log_service().list(),
         image::service().list(),
         network::service().list(),
         network::own_service().list(),

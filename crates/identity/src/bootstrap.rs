@@ -18,7 +18,7 @@ const REGION: &str = "RegionOne";
 /// Each implies the next.
 const CHAIN: [&str; 4] = ["admin", "manager", "member", "reader"];
 /// Type, name, address: only what is there.
-const SERVICES: [(&str, &str, &str); 5] = [
+pub const SERVICES: [(&str, &str, &str); 5] = [
     ("identity", "keystone", "/identity"),
     ("compute", "nova", "/compute/v2.1"),
     ("image", "glance", "/image"),

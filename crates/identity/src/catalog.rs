@@ -8,7 +8,10 @@ use store::Tx;
 /// The catalogue as JSON text. `project` is empty for a token that is not scoped to one: addresses
 /// that need a project are left out then, as the API has it.
 pub fn text(tx: &Tx<'_>, project: &str, base: &str) -> Result<String> {
-    let endpoints = table::endpoint::enabled(tx)?;
+    let endpoints = match table::endpoint_filter::endpoints_of(tx, project)? {
+        Some(given) => given,
+        None => table::endpoint::enabled(tx)?,
+    };
     let mut list: Vec<Value> = Vec::new();
     for service in table::service::enabled(tx)? {
         let own = endpoints.iter().filter(|e| e.service_id == service.id);

@@ -28,6 +28,7 @@ mod tests;
 mod token;
 mod totp;
 
+pub use api::audit::service as log_service;
 pub use api::service;
 pub use bootstrap::Seed;
 pub use rules::Rules;

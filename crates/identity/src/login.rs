@@ -1,6 +1,6 @@
 //! `POST /v3/auth/tokens`: who is it (methods), what for (scope), and the token that says so.
 //!
-//! Every failure is the same 401, and a user who does not exist takes as long as one who does; the
+//! Every failure is the same 401 (404 for a token that is not good any more), and a user who does not exist takes as long as one who does; the
 //! reason goes to the log. Only a request that is not understood at all is told why (400).
 
 use crate::model::{Account, Trust};
@@ -262,7 +262,11 @@ async fn by_password(identity: &Identity, how: &Obj, issued_at: Micros) -> Resul
 
 async fn by_token(identity: &Identity, how: &Obj) -> Result<Proof> {
     let token = how.str("id", LONGEST)?;
-    let session = identity.session(&token).await?;
+    // 404 here, as the real service has it: clients then log in with what they had before.
+    let session = identity.session(&token).await.map_err(|fault| match fault.kind {
+        Kind::Unauthorized => Fault::not_found("Could not find token.").because(fault),
+        _ => fault,
+    })?;
     let old = &session.token;
     if old.trust.is_some() {
         return Err(Fault::forbidden(

@@ -66,6 +66,8 @@ const CLOSED: &[(&str, &str)] = &[
     ("GET", "/compute/v2.1/limits"),
     ("GET", "/compute/v2.1/os-hypervisors"),
     ("GET", "/compute/v2.1/os-services"),
+    ("GET", "/hanok/v1/audit"),
+    ("GET", "/hanok/v1/events"),
     ("GET", "/hanok/v1/why/{id}"),
     ("POST", "/hanok/v1/servers/{id}/console"),
     ("GET", "/agent/v1/desired?since=0&wait=0"),

@@ -91,12 +91,17 @@ pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
 }
 
 fn find(tx: &Tx<'_>, asked: &Asked) -> Result<Vec<Line>> {
-    let grants = table::grant::list(tx, Sql::new(table::grant::SELECT))?;
+    let mut grants = table::grant::list(tx, Sql::new(table::grant::SELECT))?;
     let mut lines: Vec<Line> = Vec::new();
     if asked.effective {
+        if let Some(user) = &asked.user {
+            let groups = table::group::of(tx, user)?;
+            grants.retain(|g| g.actor_id == *user || groups.contains(&g.actor_id));
+        }
         let mut seen = HashSet::new();
+        let mut implied = HashMap::new();
         for source in grants.iter().filter(|g| !asked.inherited || g.inherited) {
-            let all = expand(tx, source)?.into_iter().filter(|g| seen.insert(g.clone()));
+            let all = expand(tx, source, &mut implied)?.into_iter().filter(|g| seen.insert(g.clone()));
             lines.extend(all.map(|grant| Line { grant, source: source.clone() }));
         }
     } else {
@@ -137,8 +142,11 @@ fn inside(tx: &Tx<'_>, domain: &DomainId) -> Result<HashSet<String>> {
     Ok(projects.into_iter().map(|p| p.0).chain([domain.0.clone()]).collect())
 }
 
+/// What each role implies, itself included.
+type Implied = HashMap<RoleId, Vec<RoleId>>;
+
 /// What a grant amounts to.
-fn expand(tx: &Tx<'_>, g: &Grant) -> Result<Vec<Grant>> {
+fn expand(tx: &Tx<'_>, g: &Grant, implied: &mut Implied) -> Result<Vec<Grant>> {
     let actors: Vec<String> = match g.actor_kind {
         ActorKind::User => vec![g.actor_id.clone()],
         ActorKind::Group => table::group::members(tx, &g.actor_id)?.into_iter().map(|u| u.0).collect(),
@@ -155,8 +163,12 @@ fn expand(tx: &Tx<'_>, g: &Grant) -> Result<Vec<Grant>> {
         }
         (_, kind) => vec![(kind, g.target_id.clone())],
     };
+    if !implied.contains_key(&g.role_id) {
+        let roles = closure(tx, vec![g.role_id.clone()])?.into_iter().map(|(id, _)| id);
+        implied.insert(g.role_id.clone(), roles.collect());
+    }
     let mut all = Vec::new();
-    for (role_id, _) in closure(tx, vec![g.role_id.clone()])? {
+    for role_id in implied.get(&g.role_id).into_iter().flatten() {
         for actor_id in &actors {
             for (target_kind, target_id) in &targets {
                 all.push(Grant {

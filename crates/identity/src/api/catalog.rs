@@ -99,7 +99,7 @@ pub async fn delete_service(identity: Arc<Identity>, req: Req) -> Result<Reply> 
     Ok(Reply::empty(204))
 }
 
-fn endpoint_view(req: &Req, e: &Endpoint) -> Value {
+pub fn endpoint_view(req: &Req, e: &Endpoint) -> Value {
     let own = json!({
         "id": e.id, "service_id": e.service_id, "interface": e.interface, "region_id": e.region_id,
         "region": e.region_id, "url": absolute(&e.url, &req.base), "enabled": e.enabled,

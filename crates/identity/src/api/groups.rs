@@ -28,6 +28,7 @@ pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     if let Reach::Domain(own) = req.auth.reach() {
         q.and("domain_id =", &own);
     }
+    let page = users::short(&identity, &req, page).await?;
     let (found, more) = identity
         .db
         .read(move |tx| table::page(tx, &mut q, "account_group", &page, table::group::row))

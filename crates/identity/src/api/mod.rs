@@ -3,15 +3,20 @@
 
 mod access_rules;
 mod assignments;
+pub mod audit;
 mod catalog;
 mod credentials;
+mod domain_config;
 mod domains;
 mod ec2;
+mod endpoint_filter;
 mod filter;
 mod grants;
 mod groups;
 mod implied;
+mod limits;
 mod options;
+mod policies;
 mod projects;
 mod roles;
 mod stored;
@@ -23,6 +28,7 @@ mod versions;
 
 use crate::Identity;
 use crate::model::{ActorKind, Extra, TargetKind};
+use crate::table::endpoint_filter::Kind;
 use api::{Obj, Page, Reach, Reply, Req, Rule, Service, Style};
 use base::{DomainId, Fault, Result};
 use serde_json::{Map, Value, json};
@@ -38,7 +44,7 @@ const TEXT: usize = 65_535;
 /// Most unknown fields that one thing keeps, as characters of JSON.
 const EXTRA: usize = 65_535;
 
-/// Every route of Identity. Paths follow `/identity`; there is none with a slash at its end.
+/// Every route of Identity. Paths follow `/identity`.
 pub fn service() -> Service<Identity> {
     let mut s = Service::new("/identity", Style::Identity);
     s.get("", Rule::Open, versions::list);
@@ -95,6 +101,8 @@ pub fn service() -> Service<Identity> {
     s.post("/v3/s3tokens", Rule::Any, ec2::s3_token);
 
     s.get("/v3/OS-TRUST/trusts", Rule::Any, trusts::list);
+    // Clients of this one list ask with a slash.
+    s.get("/v3/OS-TRUST/trusts/", Rule::Any, trusts::list);
     s.post("/v3/OS-TRUST/trusts", Rule::Any, trusts::create);
     s.get("/v3/OS-TRUST/trusts/{id}", Rule::Any, trusts::show);
     s.delete("/v3/OS-TRUST/trusts/{id}", Rule::Any, trusts::delete);
@@ -131,6 +139,26 @@ pub fn service() -> Service<Identity> {
     s.get("/v3/role_assignments", Rule::Overseer, assignments::list);
     grants(&mut s);
 
+    s.get("/v3/registered_limits", Rule::Any, limits::list_registered);
+    s.post("/v3/registered_limits", Rule::ADMIN, limits::register);
+    s.get("/v3/registered_limits/{id}", Rule::Any, limits::show_registered);
+    s.patch("/v3/registered_limits/{id}", Rule::ADMIN, limits::update_registered);
+    s.delete("/v3/registered_limits/{id}", Rule::ADMIN, limits::unregister);
+    s.get("/v3/limits", Rule::Any, limits::list);
+    s.post("/v3/limits", Rule::ADMIN, limits::create);
+    s.get("/v3/limits/model", Rule::Any, limits::model);
+    s.get("/v3/limits/{id}", Rule::Any, limits::show);
+    s.patch("/v3/limits/{id}", Rule::ADMIN, limits::update);
+    s.delete("/v3/limits/{id}", Rule::ADMIN, limits::delete);
+
+    s.get("/v3/policies", Rule::Overseer, policies::list);
+    s.post("/v3/policies", Rule::ADMIN, policies::create);
+    s.get("/v3/policies/{id}", Rule::Overseer, policies::show);
+    s.patch("/v3/policies/{id}", Rule::ADMIN, policies::update);
+    s.delete("/v3/policies/{id}", Rule::ADMIN, policies::delete);
+
+    domain_config(&mut s);
+    endpoint_filter(&mut s);
     s.get("/v3/services", Rule::Overseer, catalog::list_services);
     s.post("/v3/services", Rule::ADMIN, catalog::create_service);
     s.get("/v3/services/{id}", Rule::Overseer, catalog::show_service);
@@ -148,6 +176,49 @@ pub fn service() -> Service<Identity> {
     s.patch("/v3/regions/{id}", Rule::ADMIN, catalog::update_region);
     s.delete("/v3/regions/{id}", Rule::ADMIN, catalog::delete_region);
     s
+}
+
+fn domain_config(s: &mut Service<Identity>) {
+    s.get("/v3/domains/config/default", Rule::Overseer, domain_config::show_default);
+    s.get("/v3/domains/config/{group}/default", Rule::Overseer, domain_config::show_default);
+    s.get("/v3/domains/config/{group}/{option}/default", Rule::Overseer, domain_config::show_default);
+    s.put("/v3/domains/{id}/config", Rule::ADMIN, domain_config::put);
+    for path in [
+        "/v3/domains/{id}/config",
+        "/v3/domains/{id}/config/{group}",
+        "/v3/domains/{id}/config/{group}/{option}",
+    ] {
+        s.get(path, Rule::ADMIN, domain_config::show);
+        s.patch(path, Rule::ADMIN, domain_config::update);
+        s.delete(path, Rule::ADMIN, domain_config::delete);
+    }
+}
+
+fn endpoint_filter(s: &mut Service<Identity>) {
+    use endpoint_filter as filter;
+    let (endpoint, group) = (Kind::Endpoint, Kind::Group);
+    let groups = "/v3/OS-EP-FILTER/endpoint_groups";
+    s.get(groups, Rule::Overseer, filter::list);
+    s.post(groups, Rule::ADMIN, filter::create);
+    let one = "/v3/OS-EP-FILTER/endpoint_groups/{id}";
+    s.get(one, Rule::Overseer, filter::show);
+    s.patch(one, Rule::ADMIN, filter::update);
+    s.delete(one, Rule::ADMIN, filter::delete);
+    s.get("/v3/OS-EP-FILTER/endpoint_groups/{id}/endpoints", Rule::Overseer, filter::members);
+    let to = "/v3/OS-EP-FILTER/endpoint_groups/{id}/projects";
+    s.get(to, Rule::Overseer, move |i, r| filter::projects(i, r, group));
+    let given = "/v3/OS-EP-FILTER/endpoint_groups/{id}/projects/{project}";
+    s.get(given, Rule::Overseer, filter::show_given);
+    s.put(given, Rule::ADMIN, move |i, r| filter::give(i, r, group));
+    s.delete(given, Rule::ADMIN, move |i, r| filter::take(i, r, group));
+    let to = "/v3/OS-EP-FILTER/endpoints/{id}/projects";
+    s.get(to, Rule::Overseer, move |i, r| filter::projects(i, r, endpoint));
+    s.get("/v3/OS-EP-FILTER/projects/{project}/endpoints", Rule::Overseer, filter::endpoints);
+    s.get("/v3/OS-EP-FILTER/projects/{project}/endpoint_groups", Rule::Overseer, filter::groups);
+    let given = "/v3/OS-EP-FILTER/projects/{project}/endpoints/{id}";
+    s.get(given, Rule::Overseer, filter::check_endpoint);
+    s.put(given, Rule::ADMIN, move |i, r| filter::give(i, r, endpoint));
+    s.delete(given, Rule::ADMIN, move |i, r| filter::take(i, r, endpoint));
 }
 
 /// The calls that give roles, which look alike for each kind of target and actor.

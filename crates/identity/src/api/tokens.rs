@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub async fn issue(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let body = req.json().await?;
     let issued = login::login(&identity, &body).await.inspect_err(|fault| {
-        if fault.kind == Kind::Unauthorized {
+        if matches!(fault.kind, Kind::Unauthorized | Kind::NotFound) {
             tracing::info!(request_id = req.request_id, %fault, "login refused");
         }
     })?;

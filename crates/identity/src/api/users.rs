@@ -1,12 +1,12 @@
 //! Users.
 
 use super::{
-    NAME, SHORT_NAME, TEXT, covered, filter, flag, forbidden, groups, home_domain, merge, page, projects,
-    shown, unknown, within,
+    NAME, SHORT_NAME, TEXT, covered, domain_config, filter, flag, forbidden, groups, home_domain, merge,
+    page, projects, shown, unknown, within,
 };
 use crate::model::Account;
 use crate::{Identity, password, table};
-use api::{Obj, Reach, Reply, Req};
+use api::{Obj, Page, Reach, Reply, Req};
 use base::{Fault, Micros, ProjectId, Result, UserId};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -54,9 +54,21 @@ pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     if let Reach::Domain(own) = req.auth.reach() {
         q.and("domain_id =", &own);
     }
+    let page = short(&identity, &req, page).await?;
     let (found, more) =
         identity.db.read(move |tx| table::page(tx, &mut q, "account", &page, table::user::row)).await?;
     Ok(super::list(&req, "users", found.iter().map(|a| view(&identity, &req, a)).collect(), more))
+}
+
+/// The page of a list of one domain's users or groups, no longer than the domain's configuration says.
+pub async fn short(identity: &Arc<Identity>, req: &Req, mut page: Page) -> Result<Page> {
+    let domain = match req.auth.reach() {
+        Reach::Domain(own) => Some(own.0),
+        _ => req.query.get("domain_id").map(str::to_owned),
+    };
+    let most = domain_config::list_limit(identity, domain).await?;
+    page.limit = page.limit.into_iter().chain(most).min();
+    Ok(page)
 }
 
 fn password(obj: &Obj, field: &str) -> Result<Option<String>> {

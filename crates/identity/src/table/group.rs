@@ -72,6 +72,11 @@ pub fn has(tx: &Tx<'_>, group: &GroupId, user: &UserId) -> Result<bool> {
     Ok(tx.opt(sql, params![group, user], |r| r.get::<String>(0))?.is_some())
 }
 
+/// The ids of the groups that a user is in.
+pub fn of(tx: &Tx<'_>, user: &str) -> Result<Vec<String>> {
+    tx.rows("SELECT group_id FROM account_group_member WHERE user_id = $1", params![user], |r| r.get(0))
+}
+
 pub fn members(tx: &Tx<'_>, group: &str) -> Result<Vec<UserId>> {
     tx.rows("SELECT user_id FROM account_group_member WHERE group_id = $1", params![group], |r| r.get(0))
 }

@@ -47,8 +47,14 @@ pub fn update(tx: &Tx<'_>, s: &Service) -> Result<()> {
     Ok(())
 }
 
-/// Deletes a service with its endpoints.
+/// Deletes a service with its endpoints and its limits.
 pub fn delete(tx: &Tx<'_>, id: &ServiceId) -> Result<()> {
+    tx.exec(
+        "DELETE FROM resource_limit WHERE registered_id IN
+           (SELECT id FROM registered_limit WHERE service_id = $1)",
+        params![id],
+    )?;
+    tx.exec("DELETE FROM registered_limit WHERE service_id = $1", params![id])?;
     tx.exec("DELETE FROM service WHERE id = $1", params![id])?;
     Ok(())
 }

@@ -6,6 +6,7 @@ mod credentials;
 mod grants;
 mod keeps;
 mod keys;
+mod limits;
 mod login;
 mod nouns;
 mod race;

@@ -1,0 +1,280 @@
+//! Limits, endpoint filters, domain configuration, policies, and the logs.
+
+use super::{DEMO, World, password, project, worlds};
+use serde_json::{Value, json};
+
+async fn first_service(w: &World, admin: &str) -> String {
+    let found = w.call("GET", "/v3/services?type=compute", admin, ()).await.of(200);
+    found["services"][0]["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn limits_stand_over_registered_ones() {
+    for w in worlds().await {
+        let (admin, demo) = (w.admin().await, w.demo().await);
+        let service = first_service(&w, &admin).await;
+        let all = "/v3/registered_limits";
+        let new = json!({"registered_limits": [
+            {"service_id": service, "region_id": "RegionOne", "resource_name": "volume", "default_limit": 10},
+            {"service_id": service, "resource_name": "snapshot", "default_limit": -1, "description": "many"},
+        ]});
+        let made = w.call("POST", all, &admin, new.clone()).await.of(201);
+        let ids: Vec<_> =
+            made["registered_limits"].as_array().unwrap().iter().map(|r| r["id"].clone()).collect();
+        assert_eq!(made["registered_limits"][1]["region_id"], Value::Null);
+        w.call("POST", all, &admin, new).await.of(409);
+        for bad in [
+            json!({"service_id": "nothing", "resource_name": "x", "default_limit": 1}),
+            json!({"service_id": service, "region_id": "nowhere", "resource_name": "x", "default_limit": 1}),
+            json!({"service_id": service, "resource_name": "x", "default_limit": -2}),
+            json!({"service_id": service, "resource_name": "x"}),
+        ] {
+            let body = json!({"registered_limits": [bad]});
+            assert_eq!(w.call("POST", all, &admin, body).await.status, 400, "{bad}");
+        }
+        w.call("POST", all, &admin, json!({"registered_limits": []})).await.of(400);
+        let listed = w.call("GET", &format!("{all}?resource_name=volume"), &demo, ()).await.of(200);
+        assert_eq!(listed["registered_limits"].as_array().unwrap().len(), 1, "anybody may look");
+        let one = format!("{all}/{}", ids[0].as_str().unwrap());
+        let limit = |project: &Value, region: &str, n: i64| {
+            json!({"limits": [{"service_id": service, "region_id": region, "resource_name": "volume",
+                "project_id": project, "resource_limit": n}]})
+        };
+        let mine = json!(w.seed.demo);
+        let made = w.call("POST", "/v3/limits", &admin, limit(&mine, "RegionOne", 5)).await.of(201);
+        let id = made["limits"][0]["id"].as_str().unwrap().to_owned();
+        w.call("POST", "/v3/limits", &admin, limit(&mine, "RegionOne", 6)).await.of(409);
+        w.call("POST", "/v3/limits", &admin, limit(&mine, "elsewhere", 6)).await.of(403);
+        w.call("POST", "/v3/limits", &admin, limit(&json!("nothing"), "RegionOne", 6)).await.of(404);
+        w.call("POST", "/v3/limits", &admin, limit(&json!(w.seed.admin), "RegionOne", 7)).await.of(201);
+        let domain = json!({"limits": [{"service_id": service, "resource_name": "snapshot",
+            "domain_id": "default", "resource_limit": 3}]});
+        w.call("POST", "/v3/limits", &admin, domain).await.of(201);
+        let count = |body: Value| body["limits"].as_array().unwrap().len();
+        assert_eq!(count(w.call("GET", "/v3/limits", &admin, ()).await.of(200)), 3);
+        assert_eq!(count(w.call("GET", "/v3/limits?resource_name=snapshot", &admin, ()).await.of(200)), 1);
+        assert_eq!(count(w.call("GET", "/v3/limits", &demo, ()).await.of(200)), 1, "one's own");
+        w.call("GET", &format!("/v3/limits/{id}"), &demo, ()).await.of(200);
+        w.call("GET", "/v3/limits/nothing", &demo, ()).await.of(403);
+        w.call("GET", "/v3/limits/nothing", &admin, ()).await.of(404);
+        let change = json!({"limit": {"resource_limit": 8, "description": "more"}});
+        let changed = w.call("PATCH", &format!("/v3/limits/{id}"), &admin, change).await.of(200);
+        assert_eq!(
+            (&changed["limit"]["resource_limit"], &changed["limit"]["description"]),
+            (&json!(8), &json!("more"))
+        );
+        w.call("PATCH", &one, &admin, json!({"registered_limit": {"resource_name": "other"}})).await.of(403);
+        let changed =
+            w.call("PATCH", &one, &admin, json!({"registered_limit": {"default_limit": 11}})).await.of(200);
+        assert_eq!(changed["registered_limit"]["default_limit"], 11);
+        w.call("DELETE", &one, &admin, ()).await.of(403);
+        for path in ["/v3/limits", all] {
+            let plural = path.trim_start_matches("/v3/");
+            for l in w.call("GET", path, &admin, ()).await.of(200)[plural].as_array().unwrap() {
+                w.call("DELETE", &format!("{path}/{}", l["id"].as_str().unwrap()), &admin, ()).await.of(204);
+            }
+        }
+        let model = w.call("GET", "/v3/limits/model", &demo, ()).await.of(200);
+        assert_eq!(model["model"]["name"], "flat");
+    }
+}
+
+#[tokio::test]
+async fn a_service_goes_with_its_limits() {
+    for w in worlds().await {
+        let admin = w.admin().await;
+        let made = w.call("POST", "/v3/services", &admin, json!({"service": {"type": "x"}})).await.of(201);
+        let id = made["service"]["id"].as_str().unwrap();
+        let new = json!({"service_id": id, "resource_name": "a", "default_limit": 1});
+        w.call("POST", "/v3/registered_limits", &admin, json!({"registered_limits": [new]})).await.of(201);
+        let own =
+            json!({"service_id": id, "resource_name": "a", "resource_limit": 1, "domain_id": "default"});
+        w.call("POST", "/v3/limits", &admin, json!({"limits": [own]})).await.of(201);
+        w.call("DELETE", &format!("/v3/services/{id}"), &admin, ()).await.of(204);
+        let left = w.call("GET", "/v3/limits", &admin, ()).await.of(200);
+        assert_eq!(left["limits"], json!([]));
+    }
+}
+
+/// The types of the services that a new token of demo has endpoints of.
+async fn catalog(w: &World) -> Vec<String> {
+    let auth = json!({"identity": password("demo", DEMO), "scope": project("demo")});
+    let body = w.login(auth).await.of(201);
+    let with = body["token"]["catalog"].as_array().unwrap().iter();
+    let with = with.filter(|s| !s["endpoints"].as_array().unwrap().is_empty());
+    with.map(|s| s["type"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_project_has_the_endpoints_that_it_was_given() {
+    for w in worlds().await {
+        let admin = w.admin().await;
+        let everything = catalog(&w).await;
+        assert!(everything.len() > 2);
+        let service = first_service(&w, &admin).await;
+        let root = "/v3/OS-EP-FILTER";
+        let body = |filters: Value| json!({"endpoint_group": {"name": "computing", "filters": filters}});
+        for bad in [json!({}), json!({"color": "red"}), json!({"service_id": 1})] {
+            w.call("POST", &format!("{root}/endpoint_groups"), &admin, body(bad)).await.of(400);
+        }
+        let made = body(json!({"service_id": service, "interface": "public"}));
+        let made = w.call("POST", &format!("{root}/endpoint_groups"), &admin, made).await.of(201);
+        let group = format!("{root}/endpoint_groups/{}", made["endpoint_group"]["id"].as_str().unwrap());
+        w.call("HEAD", &group, &admin, ()).await.of(200);
+        let members = w.call("GET", &format!("{group}/endpoints"), &admin, ()).await.of(200);
+        assert_eq!(members["endpoints"].as_array().unwrap().len(), 1);
+        let given = format!("{group}/projects/{}", w.seed.demo);
+        w.call("HEAD", &given, &admin, ()).await.of(404);
+        w.call("PUT", &given, &admin, ()).await.of(204);
+        w.call("GET", &given, &admin, ()).await.of(200);
+        w.call("PUT", &format!("{group}/projects/nothing"), &admin, ()).await.of(404);
+        assert_eq!(catalog(&w).await, ["compute"]);
+        let own = format!("{root}/projects/{}", w.seed.demo);
+        let image =
+            w.call("GET", "/v3/services?type=image", &admin, ()).await.of(200)["services"][0]["id"].clone();
+        let path = format!("/v3/endpoints?service_id={}", image.as_str().unwrap());
+        let found = w.call("GET", &path, &admin, ()).await.of(200);
+        let endpoint = found["endpoints"][0]["id"].as_str().unwrap().to_owned();
+        let one = format!("{own}/endpoints/{endpoint}");
+        w.call("HEAD", &one, &admin, ()).await.of(404);
+        w.call("PUT", &one, &admin, ()).await.of(204);
+        w.call("HEAD", &one, &admin, ()).await.of(204);
+        assert_eq!(catalog(&w).await, ["compute", "image"]);
+        let listed = w.call("GET", &format!("{own}/endpoints"), &admin, ()).await.of(200);
+        assert_eq!(listed["endpoints"].as_array().unwrap().len(), 2);
+        let listed = w.call("GET", &format!("{own}/endpoint_groups"), &admin, ()).await.of(200);
+        assert_eq!(listed["endpoint_groups"][0]["name"], "computing");
+        for path in [format!("{group}/projects"), format!("{root}/endpoints/{endpoint}/projects")] {
+            let listed = w.call("GET", &path, &admin, ()).await.of(200);
+            assert_eq!(listed["projects"][0]["id"], json!(w.seed.demo));
+        }
+        w.call("DELETE", &one, &admin, ()).await.of(204);
+        w.call("DELETE", &one, &admin, ()).await.of(404);
+        w.call("DELETE", &group, &admin, ()).await.of(204);
+        assert_eq!(catalog(&w).await, everything, "without any, all are there again");
+    }
+}
+
+#[tokio::test]
+async fn a_domain_is_configured_with_what_is_true() {
+    for w in worlds().await {
+        let admin = w.admin().await;
+        let body = w.call("POST", "/v3/domains", &admin, json!({"domain": {"name": "west"}})).await.of(201);
+        let west = body["domain"]["id"].as_str().unwrap().to_owned();
+        let path = format!("/v3/domains/{west}/config");
+        let default = w.call("GET", "/v3/domains/config/default", &admin, ()).await.of(200);
+        assert_eq!(default["config"], json!({"identity": {"driver": "sql", "list_limit": null}, "ldap": {}}));
+        let one = w.call("GET", "/v3/domains/config/identity/driver/default", &admin, ()).await.of(200);
+        assert_eq!(one["config"], json!({"driver": "sql"}));
+        w.call("GET", "/v3/domains/config/nothing/default", &admin, ()).await.of(403);
+        w.call("GET", &path, &admin, ()).await.of(404);
+        w.call("PATCH", &path, &admin, json!({"config": {"identity": {"list_limit": 1}}})).await.of(404);
+        for bad in [
+            json!({"identity": {"driver": "ldap"}, "ldap": {"url": "ldap://directory"}}),
+            json!({"identity": {"driver": "ldap"}}),
+            json!({"identity": {"color": "red"}}),
+        ] {
+            let refused = w.call("PUT", &path, &admin, json!({"config": bad})).await.of(403);
+            assert!(refused["error"]["message"].as_str().unwrap().contains("is not supported"), "{refused}");
+        }
+        w.call("PUT", &path, &admin, json!({"config": {"identity": {"list_limit": 0}}})).await.of(400);
+        let full = json!({"config": {"identity": {"driver": "sql", "list_limit": 2}}});
+        assert_eq!(w.call("PUT", &path, &admin, full.clone()).await.of(201), full);
+        w.call("PUT", &path, &admin, full.clone()).await.of(200);
+        assert_eq!(w.call("GET", &format!("{path}/identity"), &admin, ()).await.of(200), full);
+        for name in ["a", "b", "c"] {
+            let user = json!({"user": {"name": name, "domain_id": west}});
+            w.call("POST", "/v3/users", &admin, user).await.of(201);
+        }
+        let listed = w.call("GET", &format!("/v3/users?domain_id={west}"), &admin, ()).await.of(200);
+        assert_eq!(listed["users"].as_array().unwrap().len(), 2);
+        assert_eq!(listed["truncated"], true);
+        let more = json!({"config": {"list_limit": 3}});
+        let option = format!("{path}/identity/list_limit");
+        let changed = w.call("PATCH", &option, &admin, more.clone()).await.of(200);
+        assert_eq!(changed["config"]["identity"]["list_limit"], 3);
+        w.call("PATCH", &option, &admin, json!({"config": {"driver": "sql"}})).await.of(403);
+        assert_eq!(w.call("GET", &option, &admin, ()).await.of(200), more);
+        w.call("DELETE", &option, &admin, ()).await.of(204);
+        w.call("GET", &option, &admin, ()).await.of(404);
+        w.call("PATCH", &option, &admin, more).await.of(404);
+        let listed = w.call("GET", &format!("/v3/users?domain_id={west}"), &admin, ()).await.of(200);
+        assert_eq!(listed["users"].as_array().unwrap().len(), 3);
+        w.call("DELETE", &path, &admin, ()).await.of(204);
+        w.call("DELETE", &path, &admin, ()).await.of(404);
+    }
+}
+
+#[tokio::test]
+async fn policies_are_kept() {
+    for w in worlds().await {
+        let admin = w.admin().await;
+        let new = json!({"policy": {"type": "application/json", "blob": {"a": "role:x"}, "color": "red"}});
+        let made = w.call("POST", "/v3/policies", &admin, new).await.of(201);
+        let path = format!("/v3/policies/{}", made["policy"]["id"].as_str().unwrap());
+        assert_eq!(made["policy"]["blob"], json!({"a": "role:x"}));
+        let changed = w.call("PATCH", &path, &admin, json!({"policy": {"blob": "text"}})).await.of(200);
+        assert_eq!(
+            (&changed["policy"]["blob"], &changed["policy"]["color"]),
+            (&json!("text"), &json!("red"))
+        );
+        w.call("POST", "/v3/policies", &admin, json!({"policy": {"type": "x"}})).await.of(400);
+        let listed = w.call("GET", "/v3/policies?type=application/json", &admin, ()).await.of(200);
+        assert_eq!(listed["policies"].as_array().unwrap().len(), 1);
+        w.call("DELETE", &path, &admin, ()).await.of(204);
+        w.call("GET", &path, &admin, ()).await.of(404);
+    }
+}
+
+#[tokio::test]
+async fn who_did_what_can_be_read() {
+    for w in worlds().await {
+        let (admin, demo) = (w.admin().await, w.demo().await);
+        let id = w.user(&admin, "worker", "pw").await;
+        w.call("PATCH", &format!("/v3/users/{id}"), &admin, json!({"user": {"enabled": false}}))
+            .await
+            .of(200);
+        w.call("DELETE", &format!("/v3/users/{id}"), &admin, ()).await.of(204);
+        let gate = api::Gate { authority: w.identity.clone(), public_url: None };
+        let logs = crate::log_service().router(w.identity.clone(), &gate);
+        let ask = async |query: &str, token: &str| {
+            let request = http::Request::get(format!("/hanok/v1/{query}")).header("x-auth-token", token);
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            let response = tower::ServiceExt::oneshot(logs.clone(), request).await.unwrap();
+            let status = response.status().as_u16();
+            let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            (status, serde_json::from_slice::<Value>(&bytes).unwrap())
+        };
+        let actions = |body: &Value| -> Vec<String> {
+            let rows = body["audit"].as_array().unwrap().iter();
+            rows.map(|r| r["action"].as_str().unwrap().to_owned()).collect()
+        };
+        let (status, body) = ask(&format!("audit?target={id}"), &admin).await;
+        assert_eq!(status, 200);
+        assert_eq!(actions(&body), ["user.delete", "user.update", "user.create"], "newest first");
+        let row = &body["audit"][0];
+        assert_eq!((&row["user_name"], &row["project_name"]), (&json!("admin"), &json!("admin")));
+        assert!(row["request_id"].as_str().unwrap().starts_with("req-"));
+        let (_, page) = ask(&format!("audit?target={id}&limit=2"), &admin).await;
+        assert_eq!(actions(&page).len(), 2);
+        let next = page["links"]["next"].as_str().unwrap().split_once("/hanok/v1/").unwrap().1.to_owned();
+        let (_, rest) = ask(&next, &admin).await;
+        assert_eq!(actions(&rest), ["user.create"]);
+        assert_eq!(rest["links"]["next"], Value::Null);
+        let (_, some) = ask("audit?action=user.", &admin).await;
+        assert_eq!(actions(&some).len(), 3);
+        let (_, some) = ask("audit?action=user.create", &admin).await;
+        assert_eq!(actions(&some).len(), 1);
+        let (_, none) = ask("audit?since=2099-01-01T00:00:00Z", &admin).await;
+        assert_eq!(actions(&none).len(), 0);
+        assert_eq!(ask("audit?since=soon", &admin).await.0, 400);
+        assert_eq!(ask("audit?limit=0", &admin).await.0, 400);
+        assert_eq!(ask("audit", &demo).await.0, 403);
+        assert_eq!(ask("audit", "nonsense").await.0, 401);
+        w.db.write(|tx| store::log::event(tx, store::log::Level::Warning, "identity.lockout", "x", "said"))
+            .await
+            .unwrap();
+        let (_, events) = ask("events?kind=identity.&level=warning", &admin).await;
+        assert_eq!(events["events"][0]["message"], "said");
+    }
+}
