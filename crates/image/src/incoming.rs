@@ -1,7 +1,8 @@
 //! Content on its way in: a temporary file that is written while both digests are computed beside it.
 //!
-//! One thread writes and two hash, fed through short channels with shared pieces, so that an upload
-//! runs at the speed of the slowest of the three and holds a few MiB. The threads are not Tokio's
+//! One thread writes, two hash and one brings what is written to the disk, fed through short channels
+//! with shared pieces, so that an upload runs at the speed of the slowest of them (MD5, see
+//! `docs/adr/0003-uploads-are-bounded-by-checksums.md`) and holds a few MiB. The threads are not Tokio's
 //! blocking ones, which the database needs: a slow client would hold those for hours.
 
 use base::{Fault, Result};
@@ -19,6 +20,8 @@ use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 /// Pieces between the network and the writer, and between the writer and each digest.
 const QUEUE: usize = 4;
 
+/// Bytes after which a growing file is brought to the disk.
+const SYNC: u64 = 32 << 20;
 /// Bytes of a file that are read together.
 const PART: usize = 1 << 20;
 
@@ -112,6 +115,7 @@ fn uuid_name() -> String {
 fn receive(path: PathBuf, mut pieces: tokio_mpsc::Receiver<Piece>) -> Result<Incoming> {
     let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&path)?;
     let temp = Temp(path);
+    let settler = Settler::start(&file)?;
     let (bytes, md5, sha512) = digests(|to_both| {
         let mut bytes = 0;
         loop {
@@ -125,12 +129,38 @@ fn receive(path: PathBuf, mut pieces: tokio_mpsc::Receiver<Piece>) -> Result<Inc
                         file.write_all(part)?;
                         bytes += part.len() as u64;
                     }
+                    settler.wrote(bytes);
                 }
             }
         }
     })?;
     file.sync_all()?;
     Ok(Incoming { temp, file, bytes, md5, sha512 })
+}
+
+/// Brings a file to the disk while it grows, so that little is left to do at its end.
+struct Settler(mpsc::SyncSender<u64>);
+
+impl Settler {
+    /// The thread ends with the sender.
+    fn start(file: &File) -> Result<Settler> {
+        let (tell, told) = mpsc::sync_channel(1);
+        let file = file.try_clone()?;
+        thread::Builder::new().name("image-sync".into()).spawn(move || {
+            let mut done = 0;
+            while let Ok(bytes) = told.recv() {
+                // One that fails fails again at the end, where it is told.
+                if bytes >= done + SYNC && file.sync_data().is_ok() {
+                    done = bytes;
+                }
+            }
+        })?;
+        Ok(Settler(tell))
+    }
+    /// Never waits: a disk that is behind is asked again with the next piece.
+    fn wrote(&self, bytes: u64) {
+        let _ = self.0.try_send(bytes);
+    }
 }
 
 type Parts = Arc<Vec<Bytes>>;
