@@ -91,4 +91,5 @@ status=0
 # 1 is for tests that fail: the list decides which of them may.
 [ "$status" -le 1 ] || { tail -n 50 "$work/run.txt" >&2; die "tempest ended with $status"; }
 "$venv/bin/stestr" last --subunit > "$work/subunit" 2> /dev/null || true
-"$venv/bin/python" "$here/compare.py" "$work/subunit" "$here/passing.txt" "${regex:-$all}" "$work/failed.txt" "${update[@]}"
+"$venv/bin/stestr" list "${regex:-$all}" > "$work/chosen.txt" 2> /dev/null || true
+"$venv/bin/python" "$here/compare.py" "$work/subunit" "$work/chosen.txt" "$here/passing.txt" "${regex:-$all}" "$work" "${update[@]}"
