@@ -8,6 +8,8 @@ mod config;
 mod dev;
 mod down;
 mod first;
+#[cfg(test)]
+mod reference;
 mod region;
 mod say;
 mod site;

@@ -1,8 +1,6 @@
-//! Tests of the repository itself: file length, links in documents, marks, the API table in step with
-//! the routes.
+//! Tests of the repository itself: file length, links in documents, marks, routes without a token.
 
 use api::Rule;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -79,32 +77,6 @@ fn every_configuration_key_is_documented() {
             );
         }
     }
-}
-
-/// `docs/reference/openstack.md` lists every call; HANOK_UPDATE=1 writes it anew.
-#[test]
-fn the_api_table_is_in_step_with_the_routes() {
-    let mut table = String::from(
-        "# Every call\n\nWritten from the route tables by a test; what is not here is answered with 404 in the\n\
-         API's own manner. The right column is who may: `open` needs no token, `any` any good token, else the\n\
-         least role in the project that the token is scoped to (an admin may always); `overseer` reads a whole domain,\n\
-         `steward` manages one.\n\n| method | path | who |\n|---|---|---|\n",
-    );
-    for route in crate::region::routes() {
-        let who = match route.rule {
-            Rule::Open => "open".to_owned(),
-            Rule::Any => "any".to_owned(),
-            Rule::Overseer => "overseer".to_owned(),
-            Rule::Steward => "steward".to_owned(),
-            Rule::Role(level) => format!("{level:?}").to_lowercase(),
-        };
-        writeln!(table, "| {} | `{}` | {who} |", route.method, route.path).unwrap();
-    }
-    let file = root().join("docs/reference/openstack.md");
-    if std::env::var_os("HANOK_UPDATE").is_some() {
-        fs::write(&file, &table).unwrap();
-    }
-    assert!(fs::read_to_string(&file).unwrap_or_default() == table, "run the tests with HANOK_UPDATE=1");
 }
 
 #[test]
