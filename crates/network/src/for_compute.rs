@@ -229,6 +229,24 @@ fn of_server(tx: &Tx<'_>, server: ServerId) -> Result<Vec<Port>> {
     table::port::find(tx, "t.device_id = $1 AND t.device_owner LIKE 'compute:%'", params![server])
 }
 
+/// Holds a server's ports, before quotas and hosts are written (see [`store::quota`]).
+pub fn hold(tx: &Tx<'_>, server: ServerId) -> Result<()> {
+    let mut ports: Vec<PortId> = of_server(tx, server)?.into_iter().map(|p| p.id).collect();
+    ports.sort_unstable();
+    ports.iter().try_for_each(|p| table::hold(tx, "port", &p.to_string()).map(drop))
+}
+
+/// The hosts that hear of it when a server's ports are bound (to `to`) or let go.
+pub fn concerned(tx: &Tx<'_>, server: ServerId, to: Option<HostId>) -> Result<Vec<HostId>> {
+    let mut ports = of_server(tx, server)?;
+    for p in &mut ports {
+        p.host = p.host.or(to);
+    }
+    let mut hosts = touch::hosts_of_ports(tx, &ports)?;
+    hosts.extend(to);
+    Ok(hosts)
+}
+
 /// Binds a server's ports to a host, or (with `None`) to no host; touches the documents concerned.
 pub fn bind(tx: &Tx<'_>, server: ServerId, host: Option<HostId>) -> Result<()> {
     let mut ports = of_server(tx, server)?;

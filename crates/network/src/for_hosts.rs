@@ -346,21 +346,21 @@ fn members(
 pub fn observed(tx: &Tx<'_>, host: HostId, ports_up: &[PortId]) -> Result<()> {
     let up: BTreeSet<PortId> = ports_up.iter().copied().collect();
     let ports = tx.rows(
-        "SELECT id, status, device_id, device_owner FROM port WHERE host_id = $1",
+        "SELECT id, status, device_id, device_owner FROM port WHERE host_id = $1 ORDER BY id",
         params![host],
         |r| Ok((r.get::<PortId>(0)?, r.get::<String>(1)?, r.get::<String>(2)?, r.get::<String>(3)?)),
     )?;
-    for (id, status, device, owner) in ports {
-        let now = if up.contains(&id) { "ACTIVE" } else { "DOWN" };
-        if status == now {
-            continue;
-        }
+    let now = |id: &PortId| if up.contains(id) { "ACTIVE" } else { "DOWN" };
+    let changed: Vec<_> = ports.into_iter().filter(|(id, status, ..)| status != now(id)).collect();
+    // Servers before their ports, as a server's own step has it.
+    let servers: BTreeSet<&String> =
+        changed.iter().filter(|(.., owner)| owner.starts_with("compute:")).map(|(_, _, s, _)| s).collect();
+    servers.into_iter().try_for_each(|s| store::work::wake(tx, s))?;
+    for (id, ..) in &changed {
+        let now = now(id);
         tx.exec("UPDATE port SET status = $2 WHERE id = $1", params![id, now])?;
         table::bump(tx, "port", &id.to_string())?;
         tx.exec("UPDATE floating_ip SET status = $2 WHERE port_id = $1", params![id, now])?;
-        if owner.starts_with("compute:") {
-            store::work::wake(tx, &device)?;
-        }
     }
     Ok(())
 }

@@ -3,10 +3,13 @@
 //!
 //! Invariant: the rows are written last of all before the commit, each once, in the order of their ids.
 //! Many transactions touch the same few hosts; were they written in between, two of them would wait for
-//! each other on PostgreSQL as soon as both hold something else that the other wants.
+//! each other on PostgreSQL as soon as both hold something else that the other wants. Who has to write
+//! one in between (room that is claimed or given back) first holds all that it will write ([`hold`]),
+//! after everything else that it holds.
 
 use crate::{Topic, Tx, params};
 use base::{HostId, Result};
+use std::collections::BTreeSet;
 
 /// Says that the desired document of `host` has changed. The generation grows when the transaction
 /// commits, by one however often this was said.
@@ -18,6 +21,15 @@ pub fn touch(tx: &Tx<'_>, host: HostId) -> Result<()> {
 /// Says so of several hosts.
 pub fn touch_all(tx: &Tx<'_>, hosts: impl IntoIterator<Item = HostId>) -> Result<()> {
     hosts.into_iter().try_for_each(|h| touch(tx, h))
+}
+
+/// Holds hosts until the transaction ends, in the order in which they are written.
+pub fn hold(tx: &Tx<'_>, hosts: impl IntoIterator<Item = HostId>) -> Result<()> {
+    let hosts: BTreeSet<HostId> = hosts.into_iter().collect();
+    for host in hosts {
+        tx.exec("UPDATE host SET generation = generation WHERE id = $1", params![host])?;
+    }
+    Ok(())
 }
 
 /// Writes what was said: the last statements of a transaction.

@@ -1,5 +1,11 @@
 //! Quotas. `used` moves only by one conditional UPDATE, so that two requests cannot take the same
 //! unit, whatever the isolation level.
+//!
+//! Invariant: transactions write rows in one order, so that on PostgreSQL no two wait for each other:
+//! first the things that are there already, parents before children; then quotas in the order
+//! `instances`, `cores`, `ram`, `network`, `router`, `subnet`, `port`, `floatingip`, `security_group`,
+//! `security_group_rule`, others, `rbac_policy`; then what is new and the addresses; last of all hosts
+//! ([`crate::host`]). Who gives back in another order than this holds what it will write beforehand.
 
 use crate::{Tx, params};
 use base::{Fault, Kind, ProjectId, Result};
@@ -53,6 +59,15 @@ pub fn count(tx: &Tx<'_>, project: &ProjectId, resource: &str, n: i64) -> Result
          ON CONFLICT (project_id, resource) DO UPDATE SET used = quota.used + excluded.used",
         params![project, resource, n],
     )?;
+    Ok(())
+}
+
+/// Holds the quotas of a project that a transaction will write, in the order given.
+pub fn hold(tx: &Tx<'_>, project: &ProjectId, resources: &[&str]) -> Result<()> {
+    for resource in resources {
+        let sql = "UPDATE quota SET used = used WHERE project_id = $1 AND resource = $2";
+        tx.exec(sql, params![project, *resource])?;
+    }
     Ok(())
 }
 

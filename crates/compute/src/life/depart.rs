@@ -48,11 +48,16 @@ fn gone(seen: &Seen) -> Step<State> {
         if !server::bury(tx, s.id)? {
             return Ok(());
         }
+        let claims = resize::claims(&s);
+        network::for_compute::hold(tx, s.id)?;
+        quota::hold(tx, &s.project_id, &["instances", "cores", "ram", "port"])?;
+        let concerned = network::for_compute::concerned(tx, s.id, None)?;
+        store::host::hold(tx, concerned.into_iter().chain(claims.iter().map(|(h, _)| *h)))?;
         network::for_compute::release(tx, s.id)?;
         capture::abandon(tx, &s)?;
         shelf::abandon(tx, s.id)?;
         image::release(tx, s.id)?;
-        for (h, (vcpus, ram, disk)) in resize::claims(&s) {
+        for (h, (vcpus, ram, disk)) in claims {
             host::unclaim(tx, h, vcpus.into(), ram, disk)?;
             guest::forget(tx, h, s.id)?;
         }

@@ -105,6 +105,7 @@ pub fn delete(tx: &Tx<'_>, g: &AddressGroup) -> Result<()> {
             format!("Address group {} is in use on one or more security group rules.", g.id),
         ));
     }
+    super::hold(tx, &g.std.project, &["address_group"])?;
     rbac::forget(tx, &g.id.to_string())?;
     if table::delete(tx, "address_group", &g.id.to_string())? {
         give(tx, &g.std.project, "address_group", 1)?;

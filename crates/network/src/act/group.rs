@@ -133,7 +133,7 @@ pub fn delete(tx: &Tx<'_>, caller: &Caller, g: &Group) -> Result<()> {
     if tx.opt(used, params![g.id], |_| Ok(()))?.is_some() {
         return Err(in_use());
     }
-    // Groups are counted before rules, as where they are made: nobody waits in a circle.
+    super::hold(tx, &g.std.project, &["security_group", "security_group_rule", "rbac_policy"])?;
     give(tx, &g.std.project, "security_group", 1)?;
     // Rules elsewhere that name this group as their peer go with it.
     let peers = tx.rows(

@@ -68,3 +68,8 @@ pub fn give(tx: &Tx<'_>, project: &ProjectId, resource: &str, n: usize) -> Resul
     }
     quota::give(tx, project, resource, i64::try_from(n).unwrap_or(i64::MAX))
 }
+
+/// Holds quotas that a transaction is going to write, in the order that [`store::quota`] asks for.
+pub fn hold(tx: &Tx<'_>, project: &ProjectId, resources: &[&str]) -> Result<()> {
+    if project.0.is_empty() { Ok(()) } else { quota::hold(tx, project, resources) }
+}

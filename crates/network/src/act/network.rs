@@ -144,6 +144,7 @@ pub fn delete(tx: &Tx<'_>, n: &Network) -> Result<()> {
         "Unable to complete operation on network {}. There are one or more ports still in use on the network.",
         n.id
     );
+    super::hold(tx, &n.std.project, &["network", "subnet", "port", "floatingip", "rbac_policy"])?;
     let hosts = touch::hosts_of_networks(tx, &[n.id])?;
     for f in table::floating::find(tx, "t.network_id = $1 AND t.port_id IS NULL", params![n.id])? {
         super::floating::delete(tx, &f)?;

@@ -319,6 +319,7 @@ pub fn delete(tx: &Tx<'_>, p: &SubnetPool) -> Result<()> {
     if tx.opt(used, params![p.id], |_| Ok(()))?.is_some() {
         return Err(err::bad("SubnetPoolDeleteError", WHY));
     }
+    super::hold(tx, &p.std.project, &["subnetpool"])?;
     rbac::forget(tx, &p.id.to_string())?;
     table::delete(tx, "subnetpool", &p.id.to_string())
         .map_err(err::still_used("SubnetPoolDeleteError", WHY))?;

@@ -220,6 +220,8 @@ pub fn delete(tx: &Tx<'_>, port: &Port) -> Result<()> {
 /// Takes a port out of the world, whatever it is for: floating IPs let go of it, addresses and quota
 /// come free.
 pub fn remove(tx: &Tx<'_>, port: &Port) -> Result<()> {
+    // Before the addresses come free, as whoever takes one has its quota by then.
+    super::hold(tx, &port.std.project, &["port"])?;
     super::floating::let_go_of(tx, port)?;
     let hosts = touch::hosts_of_ports(tx, std::slice::from_ref(port))?;
     let gone = table::delete(tx, "port", &port.id.to_string())

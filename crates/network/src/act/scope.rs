@@ -97,6 +97,7 @@ pub fn delete(tx: &Tx<'_>, s: &Scope) -> Result<()> {
     if tx.opt(used, params![s.id], |_| Ok(()))?.is_some() {
         return Err(err::conflict("AddressScopeInUse", why));
     }
+    super::hold(tx, &s.std.project, &["address_scope"])?;
     rbac::forget(tx, &s.id.to_string())?;
     table::delete(tx, "address_scope", &s.id.to_string())
         .map_err(err::still_used("AddressScopeInUse", why))?;

@@ -113,6 +113,7 @@ pub fn delete(tx: &Tx<'_>, project: &ProjectId) -> Result<()> {
     let found =
         tx.opt(sql, params![project], |r| Ok((r.get::<NetworkId>(0)?, r.get::<Option<RouterId>>(1)?)))?;
     let Some((network, router)) = found else { return Ok(()) };
+    super::hold(tx, project, &["network", "router", "subnet", "port"])?;
     if let Some(r) = router.map_or(Ok(None), |id| table::router::by_id(tx, id))? {
         table::hold(tx, "router", &r.id.to_string())?;
         let legs = table::router::interfaces(tx, r.id)?;

@@ -135,3 +135,70 @@ async fn many_at_once_give_everything_back() {
         assert_eq!(w.count("SELECT COUNT(*) FROM port_address").await, rows);
     }
 }
+
+/// A server that comes, is bound and goes, in the order in which Compute writes.
+async fn server_comes_and_goes(w: &World, hosts: [base::HostId; 2]) {
+    use crate::for_compute as net;
+    let (id, p) = (base::ServerId::new(), base::ProjectId::from(DEMO));
+    let project = p.clone();
+    w.db.write(move |tx| {
+        store::quota::count(tx, &project, "instances", 1)?;
+        net::allocate(tx, &project, false, id, "web", &net::Nics::Default, &[]).map(drop)
+    })
+    .await
+    .unwrap();
+    w.db.write(move |tx| {
+        net::hold(tx, id)?;
+        store::host::hold(tx, net::concerned(tx, id, Some(hosts[0]))?)?;
+        tx.exec("UPDATE host SET guests = guests + 1 WHERE id = $1", store::params![hosts[0]])?;
+        net::bind(tx, id, Some(hosts[0]))?;
+        store::host::touch(tx, hosts[1])
+    })
+    .await
+    .unwrap();
+    w.db.write(move |tx| {
+        net::hold(tx, id)?;
+        store::quota::hold(tx, &p, &["instances", "port"])?;
+        let concerned = net::concerned(tx, id, None)?;
+        store::host::hold(tx, concerned.into_iter().chain([hosts[0]]))?;
+        net::release(tx, id)?;
+        tx.exec("UPDATE host SET guests = guests - 1 WHERE id = $1", store::params![hosts[0]])?;
+        store::quota::give(tx, &p, "instances", 1)
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn servers_and_ports_come_and_go_without_waiting_in_a_circle() {
+    for w in worlds().await {
+        let (a, b) = (w.host("a", 1).await, w.host("b", 2).await);
+        let (n, _) = w.network("demo", "10.0.0.0/28").await;
+        let before = (w.used(DEMO, "port").await, w.generation(a).await);
+        let tasks: Vec<_> = (0..8)
+            .map(|task| {
+                let (w, n) = (w.clone(), n.clone());
+                let hosts = if task % 2 == 0 { [a, b] } else { [b, a] };
+                tokio::spawn(async move {
+                    for _ in 0..6 {
+                        if task < 5 {
+                            server_comes_and_goes(&w, hosts).await;
+                            continue;
+                        }
+                        let port =
+                            json!({"port": {"network_id": n, "project_id": DEMO, "binding:host_id": "a"}});
+                        let port = w.make("admin", "/ports", port).await;
+                        let path = format!("/ports/{}", port["id"].as_str().unwrap());
+                        w.put("admin", &path, json!({"port": {"binding:host_id": "b"}})).await;
+                        w.remove("admin", &path).await;
+                    }
+                })
+            })
+            .collect();
+        for t in tasks {
+            t.await.unwrap();
+        }
+        assert_eq!((w.used(DEMO, "port").await, w.used(DEMO, "instances").await), (before.0, 0));
+        assert!(w.generation(a).await > before.1);
+    }
+}
