@@ -33,6 +33,14 @@ case $1 in
         break
       done
     fi
+    # Routes of the lease before that this one no longer has.
+    : > /run/dhcp/$interface.new
+    set -- $staticroutes
+    while [ $# -ge 2 ]; do echo "$1" >> /run/dhcp/$interface.new; shift 2; done
+    for old in $(cat /run/dhcp/$interface.routes 2> /dev/null); do
+      grep -qxF "$old" /run/dhcp/$interface.new || ip route del $old dev $interface metric $metric
+    done
+    mv /run/dhcp/$interface.new /run/dhcp/$interface.routes
     : > /run/dhcp/$interface.dns
     [ -n "$domain" ] && echo "search $domain" >> /run/dhcp/$interface.dns
     for server in $dns; do echo "nameserver $server" >> /run/dhcp/$interface.dns; done

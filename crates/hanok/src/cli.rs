@@ -74,6 +74,14 @@ enum Command {
         /// The server's name or id.
         server: String,
     },
+    /// The access list of a network: stateless rules for all its guests.
+    Acl {
+        /// The network's name or id.
+        network: String,
+        /// Put the rules of this JSON file (- is standard input) in the place of those that there are.
+        #[arg(long, value_name = "FILE")]
+        set: Option<PathBuf>,
+    },
     /// Work on the installation itself.
     Admin {
         #[command(subcommand)]
@@ -175,6 +183,7 @@ impl Cli {
                 client::log("events", &["at", "level", "kind", "target", "message"], &filters).await
             }
             Command::Console { server } => client::console(&server).await,
+            Command::Acl { network, set } => client::acl(&network, set.as_deref()).await,
             Command::Admin { command: AdminCommand::RotateKeys(site) } => {
                 crate::region::rotate_keys(&site.load()?).await
             }

@@ -35,7 +35,7 @@ pub fn first_start(tx: &Tx<'_>, admin: &ProjectId, demo: &ProjectId, nat: IpNet)
     let inside = act::subnet::New::plain(&private, "private-subnet", cidr);
     let inside = act::subnet::create(tx, &by_demo, inside)?;
     let mut router = act::router::create(tx, demo, "router1", "", true)?;
-    let way = Outside { network: public.id, enable_snat: None, fixed: None };
+    let way = Outside { network: public.id, enable_snat: None, fixed: None, qos: None };
     act::router::set_gateway(tx, &by_demo, &mut router, &way)?;
     table::router::update(tx, &router)?;
     act::router::add_subnet(tx, &by_demo, &router, inside.id)?;

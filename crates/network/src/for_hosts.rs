@@ -227,6 +227,7 @@ fn router_doc(
             snat: r.enable_snat,
             floating: floating(tx, r.id)?,
             forwards: table::forward::docs(tx, r.id)?,
+            limits: table::qos::of_gateway(tx, r.id, p)?,
         }),
     };
     Ok(doc::Router {

@@ -62,6 +62,22 @@ pub fn router(gateway: Option<(&Gateway, &str)>) -> Rules {
     rules
 }
 
+/// Marks what leaves by a gateway with the class of its address, once that is the outside's.
+pub fn classify(rules: &mut Rules, out: &str, classes: &[(IpAddr, u16)]) {
+    let Some(table) = rules.tables.get_mut(TABLE) else { return };
+    let elements = super::traffic::classes(classes);
+    if elements.is_empty() {
+        return;
+    }
+    let kind = "type ipv4_addr : classid;";
+    table.sets.insert("classes".into(), Set { keyword: "map", kind, elements });
+    let _ = writeln!(
+        table.chains,
+        "chain classify {{\ntype filter hook postrouting priority 200; policy accept;\n\
+         oifname \"{out}\" meta priority set ip saddr map @classes\n}}"
+    );
+}
+
 /// Protocols of which single ports are forwarded, with their numbers.
 const FORWARDED: [(&str, u8); 2] = [("tcp", 6), ("udp", 17)];
 

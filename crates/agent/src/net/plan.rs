@@ -3,7 +3,7 @@
 use super::door::{self, HostPort};
 use super::filter::{self, FilterPort};
 use super::nat;
-use super::rules::Rules;
+use super::rules::{Rules, Table};
 use super::shape::{self, Rate};
 use super::space::{BRIDGE, BridgePort, Kind, Link, METADATA_V6, Mac, Route, Space, TUNNEL, UPLINK};
 use super::traffic::{self, Tap};
@@ -276,7 +276,11 @@ fn router(prefix: &Prefix, router: &Router, networks: &[Network]) -> SpacePlan {
         id: router.id.to_string(),
         ns: prefix.router_ns(router.id),
         space: router_space(router.admin_up),
-        rules: nat::router(None),
+        rules: {
+            let mut rules = nat::router(None);
+            rules.tables.insert(traffic::TABLE.into(), Table::default());
+            rules
+        },
         outside: BTreeMap::new(),
         ports: vec![],
         problems: vec![],
@@ -295,6 +299,7 @@ fn router(prefix: &Prefix, router: &Router, networks: &[Network]) -> SpacePlan {
             nets.extend(gateway.addresses.iter().map(|a| (device.clone(), *a)));
             plan.way_out(&device, gateway, router.admin_up);
             plan.rules = nat::router(Some((gateway, &device)));
+            plan.limit_gateway(prefix, &device, gateway);
         }
     }
     for route in router.routes.iter().filter(|_| router.admin_up) {
@@ -349,6 +354,30 @@ impl SpacePlan {
             self.space.addresses.extend(nets.iter().map(|n| (dev.to_owned(), *n)));
         }
         true
+    }
+
+    /// What passes the gateway from and to single addresses waits in classes of their own, numbered alike
+    /// in both directions; what has none passes beside them.
+    fn limit_gateway(&mut self, prefix: &Prefix, device: &str, gateway: &Gateway) {
+        let ifb = prefix.ifb(gateway.port);
+        let limited = || gateway.limits.iter().zip(shape::ALL + 1..);
+        let mut taken = false;
+        for (limit, class) in limited() {
+            if let Some(rate) = limit.egress {
+                shape::insert(&mut self.space.shapes, device, class, Rate::from(rate));
+            }
+            if let Some(rate) = limit.ingress {
+                shape::insert(&mut self.space.shapes, &ifb, class, Rate::from(rate));
+                taken = true;
+            }
+        }
+        if taken {
+            self.space.links.insert(ifb.clone(), Link { mtu: None, ..link(Kind::Ifb, 0) });
+        }
+        let classes = limited().map(|(l, class)| (l.address, class)).collect::<Vec<_>>();
+        let table = traffic::gateway(device, taken.then_some(ifb.as_str()), &classes);
+        self.rules.tables.insert(traffic::TABLE.into(), table);
+        nat::classify(&mut self.rules, device, &classes);
     }
 
     fn way_out(&mut self, dev: &str, gateway: &Gateway, up: bool) {

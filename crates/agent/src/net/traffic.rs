@@ -5,10 +5,12 @@
 //! what comes from a guest after the guard against foreign addresses, what goes to one last of all. The
 //! services without which a guest is nobody (DHCP, neighbour discovery, metadata) are in no list's power.
 
-use super::rules::Table;
+use super::rules::{Set, Table};
 use base::doc::{AclRule, Direction, Qos};
 use ipnet::IpNet;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 pub const TABLE: &str = "netdev hanok_traffic";
 
@@ -58,6 +60,24 @@ pub fn table(taps: &[Tap], acl: &[AclRule]) -> Table {
         }
     }
     Table { chains: text, ..Table::default() }
+}
+
+/// The table of a router's gateway: what comes in for addresses with classes is handed to the device
+/// that limits it.
+pub fn gateway(device: &str, ifb: Option<&str>, classes: &[(IpAddr, u16)]) -> Table {
+    let Some(ifb) = ifb else { return Table::default() };
+    let set = Set { keyword: "map", kind: "type ipv4_addr : classid;", elements: self::classes(classes) };
+    let chains = format!(
+        "chain into {{\ntype filter hook ingress device \"{device}\" priority 10; policy accept;\n\
+         meta priority set ip daddr map @classes\nfwd to \"{ifb}\"\n}}\n"
+    );
+    Table { sets: [("classes".to_owned(), set)].into(), chains }
+}
+
+/// Addresses and their classes as nft writes them. Only IPv4 is translated, so only that is limited so.
+pub fn classes(classes: &[(IpAddr, u16)]) -> BTreeSet<String> {
+    let v4 = classes.iter().filter(|(a, _)| a.is_ipv4());
+    v4.map(|(a, class)| format!("{a} : 1:{class:x}")).collect()
 }
 
 fn from_guest(tap: &Tap, listed: bool) -> String {

@@ -261,6 +261,20 @@ pub struct Gateway {
     /// Single ports of floating addresses that lead to guests.
     #[serde(default)]
     pub forwards: Vec<Forward>,
+    /// Limits of what passes the gateway from and to single addresses outside: floating ones, and the
+    /// gateway's own for what has none.
+    #[serde(default)]
+    pub limits: Vec<AddressLimit>,
+}
+
+/// Directions are those of the guests behind: `egress` leaves for the outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressLimit {
+    pub address: IpAddr,
+    #[serde(default)]
+    pub egress: Option<Limit>,
+    #[serde(default)]
+    pub ingress: Option<Limit>,
 }
 
 /// Ports of a floating address that lead to ports of a guest, one to one.

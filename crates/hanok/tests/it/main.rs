@@ -27,6 +27,7 @@ mod up_cloud;
 mod up_debian;
 mod up_life;
 mod up_restart;
+mod up_traffic;
 mod up_tutorial;
 mod wait;
 mod world;

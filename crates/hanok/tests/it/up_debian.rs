@@ -50,8 +50,33 @@ fn debian_with_cloud_init() {
     let disk =
         flavor["flavors"].as_array().unwrap().iter().find(|f| f["name"] == "small").unwrap()["disk"].as_u64();
     assert!(gib + 2 >= disk.unwrap(), "{gib} GiB of {disk:?}");
+    routes_at_once(&w, &guest);
     demo.delete_server(&id);
     w.finish();
+}
+
+/// Host routes come and go in a guest that runs, by the agent inside, without a login or a renewal.
+fn routes_at_once(w: &World, guest: &Guest) {
+    let subnets = w.osc("subnet list --network private --ip-version 4");
+    let (name, cidr) = (subnets[0]["ID"].as_str().unwrap(), subnets[0]["Subnet"].as_str().unwrap());
+    let via = format!("{}.77", cidr.rsplit_once('.').unwrap().0);
+    let before = guest.run("ip route show default");
+    let told = || guest.run("ip route show proto 186");
+    assert_eq!(told(), "");
+    for to in ["198.51.100.0/24", "203.0.113.0/24"] {
+        w.osc_do(&format!("subnet set --host-route destination={to},gateway={via} {name}"));
+        until(120, "the guest has the route", || told().contains(&format!("{to} via {via}")).then_some(()));
+    }
+    guest.run(
+        "sudo ip route add 192.0.2.0/24 via $(ip route show default | sed 's/.*via \\([^ ]*\\).*/\\1/;q')",
+    );
+    w.osc_do(&format!("subnet unset --host-route destination=198.51.100.0/24,gateway={via} {name}"));
+    until(120, "the guest has it no more", || {
+        (!guest.run("ip route").contains("198.51.100.0/24")).then_some(())
+    });
+    assert!(told().contains("203.0.113.0/24"), "the other one stays");
+    assert!(guest.run("ip route").contains("192.0.2.0/24"), "what its owner set stays");
+    assert_eq!(guest.run("ip route show default"), before);
 }
 
 /// The built image, named after its recipe.

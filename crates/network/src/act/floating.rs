@@ -3,8 +3,9 @@
 use super::address::Want;
 use super::{Caller, give, take};
 use crate::model::{Floating, Port, Router, Std};
+use crate::table::qos::Holder;
 use crate::{err, table, touch};
-use base::{FloatingIpId, NetworkId, PortId, ProjectId, Result, RouterId, SubnetId};
+use base::{FloatingIpId, NetworkId, PortId, ProjectId, QosPolicyId, Result, RouterId, SubnetId};
 use std::net::IpAddr;
 use store::{Tx, params};
 
@@ -18,6 +19,7 @@ pub struct New {
     pub description: String,
     pub port: Option<PortId>,
     pub fixed: Option<IpAddr>,
+    pub qos: Option<QosPolicyId>,
 }
 
 pub fn create(tx: &Tx<'_>, caller: &Caller, new: &New) -> Result<Floating> {
@@ -63,6 +65,7 @@ pub fn create(tx: &Tx<'_>, caller: &Caller, new: &New) -> Result<Floating> {
         return Err(fixed_needs_port());
     }
     table::floating::insert(tx, &f)?;
+    super::qos::give(tx, caller, Holder::Floating, f.id, new.qos)?;
     touch_router(tx, &f)?;
     Ok(f)
 }

@@ -6,7 +6,7 @@ use super::{Caller, give, take};
 use crate::model::{Network, Port, Router, Std, Subnet, json};
 use crate::{err, table, touch};
 use base::doc::Route;
-use base::{Fault, HostId, NetworkId, PortId, ProjectId, Result, RouterId, SubnetId};
+use base::{Fault, HostId, NetworkId, PortId, ProjectId, QosPolicyId, Result, RouterId, SubnetId};
 use ipnet::IpNet;
 use store::{Sql, Tx, params};
 
@@ -19,6 +19,8 @@ pub struct Outside {
     pub enable_snat: Option<bool>,
     /// `None`: any address.
     pub fixed: Option<Vec<Want>>,
+    /// `None`: as it is; `Some(None)`: no policy.
+    pub qos: Option<Option<QosPolicyId>>,
 }
 
 fn bad(why: impl std::fmt::Display) -> Fault {

@@ -77,7 +77,7 @@ pub fn ensure(tx: &Tx<'_>, project: &ProjectId) -> Result<NetworkId> {
         tx,
         &caller,
         &mut r,
-        &Outside { network: parts.outside, enable_snat: None, fixed: None },
+        &Outside { network: parts.outside, enable_snat: None, fixed: None, qos: None },
     )?;
     table::router::update(tx, &r)?;
     for p in &parts.pools {

@@ -43,6 +43,8 @@ const EXTENSIONS: &[(&str, &str)] = &[
     ("qos", "Quality of Service"),
     ("qos-bw-limit-direction", "Direction for QoS bandwidth limit rule"),
     ("qos-default", "QoS default policy"),
+    ("qos-fip", "Floating IP QoS"),
+    ("qos-gateway-ip", "Gateway IP QoS"),
     ("qos-port-network-policy", "QoS port network policy"),
     ("qos-rule-type-details", "Details of QoS rule types"),
     ("qos-rules-alias", "Ability to modify QoS rules without the QoS policy id"),

@@ -2,12 +2,13 @@
 
 use super::list::{Filters, How};
 use super::noun::Noun;
-use super::{Common, fields};
+use super::{Common, fields, qos};
 use crate::act::{self, Caller};
 use crate::model::{Floating, Port, Std};
+use crate::table::qos::Holder;
 use crate::{err, table};
 use ::api::Obj;
-use base::{Fault, PortId, Result};
+use base::{Fault, PortId, QosPolicyId, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -27,7 +28,7 @@ pub struct View {
     status: &'static str,
     port_details: Value,
     port_forwardings: Vec<Value>,
-    qos_policy_id: Option<String>,
+    qos_policy_id: Option<QosPolicyId>,
     dns_name: &'static str,
     dns_domain: &'static str,
     #[serde(flatten)]
@@ -52,6 +53,7 @@ pub struct Change {
     /// Some(None): to nowhere.
     port: Option<Option<PortId>>,
     fixed: Option<IpAddr>,
+    qos: Option<Option<QosPolicyId>>,
 }
 
 fn refuse_unbuilt(o: &Obj) -> Result<()> {
@@ -62,12 +64,12 @@ fn refuse_unbuilt(o: &Obj) -> Result<()> {
             )));
         }
     }
-    match o.opt_str("qos_policy_id", fields::TEXT)? {
-        None => Ok(()),
-        Some(id) => {
-            Err(Fault::not_found(format!("QoS policy {id} could not be found.")).tag("QosPolicyNotFound"))
-        }
-    }
+    Ok(())
+}
+
+fn by_policy(q: &mut Sql, values: &[&str]) -> Result<()> {
+    table::qos::filter(q, Holder::Floating, values);
+    Ok(())
 }
 
 /// An empty text stands for null in some clients.
@@ -87,6 +89,7 @@ impl Noun for Floatings {
         ("port_id", How::Text("COALESCE(t.port_id, '')")),
         ("router_id", How::Text("COALESCE(t.router_id, '')")),
         ("status", How::Text("t.status")),
+        ("qos_policy_id", How::With(by_policy)),
     ];
     type Row = Floating;
     type View = View;
@@ -112,6 +115,7 @@ impl Noun for Floatings {
         let ids: Vec<String> = rows.iter().map(|f| f.id.to_string()).collect();
         let mut tags = table::tags(tx, &ids)?;
         let forwards = table::forward::of_many(tx, &ids)?;
+        let policies = table::qos::held(tx, Holder::Floating, &ids)?;
         let ports: Vec<PortId> = rows.iter().filter_map(|f| f.port).collect();
         let ports = if ports.is_empty() { Vec::new() } else { table::port::find_in(tx, "t.id", ports, "")? };
         let ports: HashMap<PortId, Port> = ports.into_iter().map(|p| (p.id, p)).collect();
@@ -129,7 +133,7 @@ impl Noun for Floatings {
                 .flatten()
                 .map(super::forward::in_floating)
                 .collect(),
-            qos_policy_id: None,
+            qos_policy_id: policies.get(&id).copied(),
             dns_name: "",
             dns_domain: "",
             common: Common::new(&f.std, tags.remove(&id)),
@@ -154,6 +158,7 @@ impl Noun for Floatings {
             description: fields::text(o, "description")?,
             port: port_id(o)?,
             fixed: fields::opt_parse(o, "fixed_ip_address", fields::ADDRESS)?,
+            qos: qos::asked(o)?.flatten(),
         })
     }
     fn create(tx: &Tx<'_>, caller: &Caller, new: act::floating::New) -> Result<Floating> {
@@ -166,11 +171,16 @@ impl Noun for Floatings {
             description: o.opt_str("description", fields::TEXT)?,
             port: if o.has("port_id") { Some(port_id(o)?) } else { None },
             fixed: fields::opt_parse(o, "fixed_ip_address", fields::ADDRESS)?,
+            qos: qos::asked(o)?,
         })
     }
     fn update(tx: &Tx<'_>, caller: &Caller, mut f: Floating, c: Change) -> Result<()> {
         f.std.description = c.description.unwrap_or(f.std.description);
         let before = f.router;
+        if let Some(policy) = c.qos {
+            act::qos::give(tx, caller, Holder::Floating, f.id, policy)?;
+            act::floating::touch_router(tx, &f)?;
+        }
         if matches!(c.port, Some(Some(_))) {
             act::forward::none_of(tx, &f)?;
         }

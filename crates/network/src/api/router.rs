@@ -2,14 +2,15 @@
 
 use super::list::{Filters, How};
 use super::noun::{Noun, held};
-use super::{Common, bytes, caller, fields};
+use super::{Common, bytes, caller, fields, qos};
 use crate::act::router::Outside;
 use crate::act::{self, Caller};
 use crate::model::{Port, Router, Std};
+use crate::table::qos::Holder;
 use crate::{Network, err, table, touch};
 use ::api::{Obj, Reply, Req};
 use base::doc::Route;
-use base::{Fault, PortId, ProjectId, Result, SubnetId};
+use base::{Fault, PortId, ProjectId, QosPolicyId, Result, SubnetId};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -106,6 +107,7 @@ fn gateway(o: &Obj, caller: &Caller, verb: &str) -> Result<Option<Gateway>> {
     Ok(Some(Gateway::Set(Outside {
         network,
         enable_snat: info.opt_bool("enable_snat")?,
+        qos: qos::asked(&info)?,
         fixed: list.map(|l| fields::fixed_ips("external_fixed_ips", l)).transpose()?,
     })))
 }
@@ -126,8 +128,16 @@ fn no_kind(o: &Obj) -> Result<()> {
 fn apply(tx: &Tx<'_>, caller: &Caller, r: &mut Router, g: Option<Gateway>) -> Result<()> {
     match g {
         None => Ok(()),
-        Some(Gateway::Clear) => act::router::clear_gateway(tx, r),
-        Some(Gateway::Set(want)) => act::router::set_gateway(tx, caller, r, &want),
+        Some(Gateway::Clear) => {
+            table::qos::give(tx, Holder::Router, &r.id.to_string(), None)?;
+            act::router::clear_gateway(tx, r)
+        }
+        Some(Gateway::Set(want)) => {
+            if let Some(policy) = want.qos {
+                act::qos::give(tx, caller, Holder::Router, r.id, policy)?;
+            }
+            act::router::set_gateway(tx, caller, r, &want)
+        }
     }
 }
 
@@ -167,6 +177,7 @@ impl Noun for Routers {
     fn views(tx: &Tx<'_>, caller: &Caller, rows: Vec<Router>) -> Result<Vec<View>> {
         let ids: Vec<String> = rows.iter().map(|r| r.id.to_string()).collect();
         let mut tags = table::tags(tx, &ids)?;
+        let policies = table::qos::held(tx, Holder::Router, &ids)?;
         let zones = super::zone::all(tx)?;
         let ports: Vec<PortId> = rows.iter().filter_map(|r| r.gateway_port).collect();
         let ports = if ports.is_empty() { Vec::new() } else { table::port::find_in(tx, "t.id", ports, "")? };
@@ -175,7 +186,11 @@ impl Noun for Routers {
             name: r.std.name.clone(),
             admin_state_up: r.admin_up,
             status: "ACTIVE",
-            external_gateway_info: gateway_view(&r, r.gateway_port.and_then(|p| ports.get(&p))),
+            external_gateway_info: gateway_view(
+                &r,
+                r.gateway_port.and_then(|p| ports.get(&p)),
+                policies.get(&id),
+            ),
             routes: fields::routes_view(&r.routes),
             availability_zone_hints: r.az_hints.clone(),
             availability_zones: zones.clone(),
@@ -255,13 +270,14 @@ impl Noun for Routers {
     }
 }
 
-fn gateway_view(r: &Router, port: Option<&Port>) -> Value {
+fn gateway_view(r: &Router, port: Option<&Port>, policy: Option<&QosPolicyId>) -> Value {
     let Some(p) = port else { return Value::Null };
     let fixed = p.addresses.iter().map(|a| json!({"subnet_id": a.subnet, "ip_address": a.address}));
     json!({
         "network_id": p.network,
         "enable_snat": r.enable_snat,
         "external_fixed_ips": fixed.collect::<Vec<_>>(),
+        "qos_policy_id": policy,
     })
 }
 

@@ -1,9 +1,10 @@
 //! SQL of QoS policies, their rules, and who has which.
 
-use crate::model::Std;
 use crate::model::qos::{Kind, Policy, Rule, What};
-use base::{Fault, HostId, PortId, ProjectId, QosPolicyId, QosRuleId, Result, doc};
-use std::collections::HashMap;
+use crate::model::{Port, Std};
+use base::{Fault, HostId, PortId, ProjectId, QosPolicyId, QosRuleId, Result, RouterId, doc};
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use store::{Row, Tx, Val, params};
 
 pub const COLS: &str = "t.id, t.project_id, t.name, t.description, t.revision, t.created_at, t.updated_at, \
@@ -203,10 +204,41 @@ pub fn hosts(tx: &Tx<'_>, policy: QosPolicyId) -> Result<Vec<HostId>> {
         "SELECT p.host_id FROM port_qos o JOIN port p ON p.id = o.port_id
          WHERE o.policy_id = $1 AND p.host_id IS NOT NULL
          UNION SELECT p.host_id FROM network_qos o JOIN port p ON p.network_id = o.network_id
-         WHERE o.policy_id = $1 AND p.host_id IS NOT NULL",
+         WHERE o.policy_id = $1 AND p.host_id IS NOT NULL
+         UNION SELECT r.home_host_id FROM floating_ip_qos o JOIN floating_ip f ON f.id = o.floating_ip_id
+         JOIN router r ON r.id = f.router_id WHERE o.policy_id = $1 AND r.home_host_id IS NOT NULL
+         UNION SELECT r.home_host_id FROM router_qos o JOIN router r ON r.id = o.router_id
+         WHERE o.policy_id = $1 AND r.home_host_id IS NOT NULL",
         params![policy],
         |r| r.get(0),
     )
+}
+
+/// Limits at a router's gateway: those of its floating IPs, and of the gateway's own addresses.
+pub fn of_gateway(tx: &Tx<'_>, router: RouterId, port: &Port) -> Result<Vec<doc::AddressLimit>> {
+    const RULE: &str = "r.kind, r.direction, r.max_kbps, r.max_burst_kbps, r.dscp_mark";
+    let floating = format!(
+        "SELECT f.address, {RULE} FROM floating_ip f JOIN floating_ip_qos o ON o.floating_ip_id = f.id
+         JOIN qos_rule r ON r.policy_id = o.policy_id WHERE f.router_id = $1"
+    );
+    let mut by_address: BTreeMap<IpAddr, doc::Qos> = BTreeMap::new();
+    for (address, what) in tx.rows(&floating, params![router], |r| Ok((r.get(0)?, read_what(r, 1)?)))? {
+        add(by_address.entry(address).or_default(), what);
+    }
+    let own = format!(
+        "SELECT {RULE} FROM router_qos o JOIN qos_rule r ON r.policy_id = o.policy_id WHERE o.router_id = $1"
+    );
+    for what in tx.rows(&own, params![router], |r| read_what(r, 0))? {
+        for a in &port.addresses {
+            add(by_address.entry(a.address).or_default(), what);
+        }
+    }
+    let limit = |(address, q): (IpAddr, doc::Qos)| doc::AddressLimit {
+        address,
+        egress: q.egress,
+        ingress: q.ingress,
+    };
+    Ok(by_address.into_iter().map(limit).filter(|l| l.egress.is_some() || l.ingress.is_some()).collect())
 }
 
 fn add(to: &mut doc::Qos, what: What) {

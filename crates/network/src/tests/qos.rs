@@ -197,3 +197,57 @@ async fn hosts_hear_what_is_asked_of_their_guests() {
         assert_eq!(w.generation(idle).await, other, "a host without a guest there hears nothing");
     }
 }
+
+#[tokio::test]
+async fn floating_ips_and_gateways_have_policies() {
+    for w in worlds().await {
+        w.first_start().await;
+        let host = w.host("one", 1).await;
+        let p = policy(&w, json!({"name": "p", "shared": true})).await;
+        let rule = json!({"bandwidth_limit_rule": {"max_kbps": 8000, "max_burst_kbps": 800}});
+        let rules = format!("/qos/policies/{p}/bandwidth_limit_rules");
+        let rule = w.make("admin", &rules, rule).await;
+        let id = |v: Value| text(&v["networks"][0]["id"]).to_owned();
+        let public = id(w.get("demo", "/networks?name=public").await);
+        let private = id(w.get("demo", "/networks?name=private").await);
+        let port = w.make("demo", "/ports", json!({"port": {"network_id": private}})).await;
+        let body = json!({"floatingip": {"floating_network_id": public, "qos_policy_id": DEMO}});
+        w.refused("demo", "POST", "/floatingips", body, 404, "QosPolicyNotFound").await;
+        let body =
+            json!({"floatingip": {"floating_network_id": public, "port_id": port["id"], "qos_policy_id": p}});
+        let f = w.make("demo", "/floatingips", body).await;
+        assert_eq!(f["qos_policy_id"], json!(p));
+        let limits =
+            |d: crate::for_hosts::HostNetworks| d.routers[0].gateway.as_ref().unwrap().limits.clone();
+        let seen = limits(w.document(host).await);
+        assert_eq!(json!(seen[0].address), f["floating_ip_address"]);
+        let limit = Some(Limit { kbps: 8000, burst_kb: 800 });
+        assert_eq!((seen.len(), seen[0].egress, seen[0].ingress), (1, limit, None));
+        // A rule that changes is heard by the gateway's host.
+        let before = w.generation(host).await;
+        let path = format!("{rules}/{}", text(&rule["id"]));
+        w.put("admin", &path, json!({"bandwidth_limit_rule": {"max_kbps": 9000}})).await;
+        assert!(w.generation(host).await > before);
+        // The router's own, for what has no floating IP.
+        let r = w.get("demo", "/routers").await["routers"][0].clone();
+        let router = format!("/routers/{}", text(&r["id"]));
+        let info = json!({"router": {"external_gateway_info": {"network_id": public, "qos_policy_id": p}}});
+        let r = w.put("demo", &router, info).await["router"].clone();
+        assert_eq!(r["external_gateway_info"]["qos_policy_id"], json!(p));
+        let seen = limits(w.document(host).await);
+        let own = &r["external_gateway_info"]["external_fixed_ips"][0]["ip_address"];
+        assert!(seen.iter().any(|l| json!(l.address) == *own) && seen.len() == 2, "{seen:?}");
+        w.refused("admin", "DELETE", &format!("/qos/policies/{p}"), Value::Null, 409, "QosPolicyInUse").await;
+        let before = w.generation(host).await;
+        let path = format!("/floatingips/{}", text(&f["id"]));
+        let f =
+            w.put("demo", &path, json!({"floatingip": {"qos_policy_id": null}})).await["floatingip"].clone();
+        assert_eq!((&f["qos_policy_id"], &f["port_id"]), (&Value::Null, &port["id"]));
+        assert!(w.generation(host).await > before);
+        let none =
+            json!({"router": {"external_gateway_info": {"network_id": public, "qos_policy_id": null}}});
+        w.put("demo", &router, none).await;
+        assert!(limits(w.document(host).await).is_empty());
+        w.remove("admin", &format!("/qos/policies/{p}")).await;
+    }
+}

@@ -262,6 +262,7 @@ fn routed(at: impl Fn(u8) -> IpAddr) -> Desired {
             Floating { floating: at(51), fixed: "10.0.1.5".parse().unwrap() },
         ],
         forwards: vec![],
+        limits: vec![],
     };
     let legs = vec![leg(101, 1, "10.0.0.1/24"), leg(102, 2, "10.0.1.1/24")];
     let id = RouterId(Uuid::from_u128(77));

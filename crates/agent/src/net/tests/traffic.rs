@@ -12,19 +12,23 @@ fn open_all(doc: &mut Desired) {
     join(doc, open);
 }
 
-/// Kilobits per second of a TCP stream, measured where it arrives. The first part is not counted: what a
-/// limit lets through at once is spent with it.
+/// Kilobits per second of a TCP stream between guests.
 fn rate(from: &Client, to: &Client, address: &str, bytes: usize) -> f64 {
     let listener = inside(&to.ns, || TcpListener::bind((address, 0))).unwrap().unwrap();
     let there = listener.local_addr().unwrap();
-    let mut out = inside(&from.ns, || TcpStream::connect(there)).unwrap().unwrap();
-    let (mut into, _) = listener.accept().unwrap();
+    let out = inside(&from.ns, || TcpStream::connect(there)).unwrap().unwrap();
+    stream(out, listener.accept().unwrap().0, bytes)
+}
+
+/// Kilobits per second of a stream, measured where it arrives. The first part is not counted: what a
+/// limit lets through at once is spent with it.
+fn stream(mut out: TcpStream, mut into: TcpStream, bytes: usize) -> f64 {
     into.set_read_timeout(Some(PATIENCE)).unwrap();
     let sender = std::thread::spawn(move || {
         let block = [7; 16 << 10];
         (0..bytes.div_ceil(block.len())).for_each(|_| out.write_all(&block).unwrap());
     });
-    let (mut got, mut from, mut block) = (0, None, [0; 64 << 10]);
+    let (mut got, mut from, mut block) = (0, None, vec![0; 64 << 10]);
     while got < bytes {
         got += into.read(&mut block).unwrap();
         if from.is_none() && got > bytes / 3 {
@@ -77,6 +81,53 @@ async fn limits_hold_in_both_directions_and_go() {
     let free = rate(&a, &b, "10.0.0.6", 8_000_000);
     assert!(free > into * 2.0, "{free} kbit/s without limits, {into} with one");
     let left = Space::look(&Kernel::default(), Some(&world.network_ns(net.id)), |_| true).unwrap();
+    assert!(left.shapes.is_empty() && left.links.values().all(|l| l.kind != Kind::Ifb), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floating_addresses_have_limits_of_their_own() {
+    let Some(mut world) = world().await else { return };
+    let at = outside();
+    let mut doc = routed(at);
+    let gateway = doc.routers[0].gateway.as_mut().unwrap();
+    let limit = |kbps| Some(Limit { kbps, burst_kb: 0 });
+    gateway.limits = vec![
+        AddressLimit { address: at(50), egress: limit(3000), ingress: limit(4000) },
+        AddressLimit { address: at(10), egress: limit(5000), ingress: None },
+    ];
+    world.apply(&doc).await;
+    let one = doc.networks[0].clone();
+    let (a, b) = (world.client(&one, &one.ports[0]), world.client(&one, &one.ports[1]));
+    a.dhcp();
+    b.dhcp();
+    // From the host's side: to a floating address, from it, and from a guest that has none.
+    let listener = inside(&a.ns, || TcpListener::bind("10.0.0.5:0")).unwrap().unwrap();
+    let there = std::net::SocketAddr::from((at(50), listener.local_addr().unwrap().port()));
+    let into = || {
+        let out = TcpStream::connect_timeout(&there, PATIENCE).unwrap();
+        stream(out, listener.accept().unwrap().0, 1_500_000)
+    };
+    let from = || {
+        let into = TcpStream::connect_timeout(&there, PATIENCE).unwrap();
+        stream(listener.accept().unwrap().0, into, 1_500_000)
+    };
+    let (slow_in, slow_out) = (into(), from());
+    assert!(slow_in < 4000.0 * 1.1, "{slow_in} kbit/s to an address that may take 4000");
+    assert!(slow_out < 3000.0 * 1.1, "{slow_out} kbit/s from an address that may send 3000");
+    let host = UdpSocket::bind((at(1), HOST_PORT)).unwrap();
+    host.set_read_timeout(Some(PATIENCE)).unwrap();
+    b.udp("10.0.0.6:4000").send_to(b"b", host.local_addr().unwrap()).unwrap();
+    assert_eq!(receive(&host), Some(("b".into(), at(10))), "what has another class, or none, passes too");
+    world.restart().await;
+    doc.routers[0].gateway.as_mut().unwrap().limits.clear();
+    world.apply(&doc).await;
+    let (free_in, free_out) = (into(), from());
+    assert!(
+        free_in > slow_in * 2.0 && free_out > slow_out * 2.0,
+        "{free_in} and {free_out} kbit/s without limits"
+    );
+    let ns = world.prefix.router_ns(doc.routers[0].id);
+    let left = Space::look(&Kernel::default(), Some(&ns), |_| true).unwrap();
     assert!(left.shapes.is_empty() && left.links.values().all(|l| l.kind != Kind::Ifb), "{left:?}");
 }
 
