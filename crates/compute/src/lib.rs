@@ -20,6 +20,7 @@ mod observed;
 mod placement;
 mod placing;
 mod planner;
+mod proxy;
 mod routes;
 mod status;
 mod table;

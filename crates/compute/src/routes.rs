@@ -31,6 +31,7 @@ pub fn service() -> Service<Compute> {
     part_routes(&mut s);
     cloud_routes(&mut s);
     old_routes(&mut s);
+    crate::proxy::routes(&mut s);
     s
 }
 

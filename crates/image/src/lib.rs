@@ -15,6 +15,7 @@ mod attribute;
 mod content;
 mod first;
 mod for_compute;
+pub mod for_proxies;
 mod from_server;
 mod hold;
 mod import;

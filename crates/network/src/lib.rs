@@ -17,6 +17,7 @@ mod err;
 mod first;
 pub mod for_compute;
 pub mod for_hosts;
+pub mod for_proxies;
 mod model;
 mod plan;
 mod table;

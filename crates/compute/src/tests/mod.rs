@@ -13,6 +13,7 @@ mod nics;
 mod placement;
 mod placing;
 mod plans;
+mod proxy;
 mod shelves;
 mod walk;
 mod world;

@@ -7,7 +7,7 @@ use api::{Auth, Obj, Reply, Req};
 use base::{Fault, ImageId, ProjectId, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use store::{log, work};
+use store::log;
 
 pub async fn create(image: Arc<Image>, mut req: Req) -> Result<Reply> {
     let body = req.json().await?;
@@ -68,31 +68,7 @@ pub async fn show(image: Arc<Image>, req: Req) -> Result<Reply> {
 pub async fn delete(image: Arc<Image>, req: Req) -> Result<Reply> {
     let (id, auth, who) = (req.param::<ImageId>("id")?, req.auth.clone(), req.who());
     let limits = image.limits.clone();
-    image
-        .db
-        .write(move |tx| {
-            // Life-cycles that wait for the image: before it is locked, as their steps have it.
-            for task in table::task::under_way(tx, id)? {
-                work::wake(tx, &task)?;
-            }
-            if let Some(server) = table::image::server_of(tx, id)? {
-                work::wake(tx, &server.to_string())?;
-            }
-            let row = table::image::changeable(tx, &auth, id)?;
-            if row.protected {
-                return Err(Fault::forbidden(format!(
-                    "Image {id} is protected and cannot be deleted. Set protected to false first."
-                )));
-            }
-            table::image::delete(tx, id)?;
-            let content = row.content.as_ref();
-            limits.give(tx, &row.owner, content)?;
-            if let Some(content) = content {
-                work::wake(tx, &content.sha512)?;
-            }
-            log::audit(tx, &who, "image.delete", &id.to_string())
-        })
-        .await?;
+    image.db.write(move |tx| crate::for_proxies::delete(tx, &auth, &who, &limits, id)).await?;
     Ok(Reply::empty(204))
 }
 

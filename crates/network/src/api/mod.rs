@@ -29,14 +29,19 @@ pub mod zone;
 
 use crate::Network;
 use crate::act::Caller;
-use ::api::{Reply, Req, Rule, Service, Style};
+use ::api::{Auth, Reply, Req, Rule, Service, Style};
 use base::{ProjectId, Result};
 use serde::Serialize;
 
 /// Who asks, as the rules need it. An admin's token need not be scoped to a project.
 pub fn caller(req: &Req) -> Result<Caller> {
-    let admin = req.auth.is_admin();
-    let project = match req.auth.project() {
+    caller_of(&req.auth)
+}
+
+/// The same by the token alone.
+pub fn caller_of(auth: &Auth) -> Result<Caller> {
+    let admin = auth.is_admin();
+    let project = match auth.project() {
         Ok(p) => p.clone(),
         Err(_) if admin => ProjectId(String::new()),
         Err(f) => return Err(f),

@@ -19,6 +19,7 @@ mod snapshot;
 use super::{at, changeable, console, interfaces, server_id};
 use crate::Compute;
 use crate::model::Server;
+use crate::proxy::floating;
 use crate::table::action;
 use api::{Obj, Reply, Req};
 use base::{Fault, Kind, Result, ServerId};
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use store::{Tx, log, work};
 
 /// Actions that the API has and this release does not.
-const LATER: &[&str] = &["addFloatingIp", "os-getRDPConsole", "os-getSPICEConsole", "removeFloatingIp"];
+const LATER: &[&str] = &["os-getRDPConsole", "os-getSPICEConsole"];
 
 pub async fn act(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let body = req.json().await?;
@@ -66,6 +67,8 @@ pub async fn act(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         "addFixedIp" | "removeFixedIp" if at(req, 44) => Err(unknown(&name)),
         "addFixedIp" => interfaces::change_fixed(c, req, &body.inner(&name)?, id, true).await,
         "removeFixedIp" => interfaces::change_fixed(c, req, &body.inner(&name)?, id, false).await,
+        "addFloatingIp" => floating::change(c, req, &body.inner(&name)?, id, true).await,
+        "removeFloatingIp" => floating::change(c, req, &body.inner(&name)?, id, false).await,
         "os-getConsoleOutput" => console::output(c, req, &body, id).await,
         "createImage" => snapshot::create_image(c, req, &body.inner(&name)?, id).await,
         "createBackup" => snapshot::create_backup(c, req, &body.inner(&name)?, id).await,
