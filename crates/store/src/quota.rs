@@ -6,6 +6,9 @@
 //! `instances`, `cores`, `ram`, `network`, `router`, `subnet`, `port`, `floatingip`, `security_group`,
 //! `security_group_rule`, others, `rbac_policy`; then what is new and the addresses; last of all hosts
 //! ([`crate::host`]). Who gives back in another order than this holds what it will write beforehand.
+//!
+//! A project's limit is its own, else the installation's ([`set_default`], kept under no project's id), else
+//! the one that the service names.
 
 use crate::{Tx, params};
 use base::{Fault, Kind, ProjectId, Result};
@@ -42,7 +45,8 @@ pub fn take(
     )?;
     let taken = tx.exec(
         "UPDATE quota SET used = used + $3 WHERE project_id = $1 AND resource = $2
-         AND (COALESCE(max, $4) < 0 OR used + $3 <= COALESCE(max, $4))",
+         AND (COALESCE(max, (SELECT d.max FROM quota d WHERE d.project_id = '' AND d.resource = $2), $4) < 0
+           OR used + $3 <= COALESCE(max, (SELECT d.max FROM quota d WHERE d.project_id = '' AND d.resource = $2), $4))",
         params![project, resource, n, default],
     )?;
     if taken == 1 {
@@ -84,12 +88,18 @@ pub fn give(tx: &Tx<'_>, project: &ProjectId, resource: &str, n: i64) -> Result<
 }
 
 pub fn usage(tx: &Tx<'_>, project: &ProjectId, resource: &str, default: i64) -> Result<Usage> {
-    let row = tx.opt(
-        "SELECT used, COALESCE(max, $3) FROM quota WHERE project_id = $1 AND resource = $2",
+    tx.one(
+        "SELECT COALESCE(q.used, 0),
+           COALESCE(q.max, (SELECT d.max FROM quota d WHERE d.project_id = '' AND d.resource = $2), $3)
+         FROM (SELECT 1 AS one) always LEFT JOIN quota q ON q.project_id = $1 AND q.resource = $2",
         params![project, resource, default],
         |r| Ok(Usage { used: r.get(0)?, max: r.get(1)? }),
-    )?;
-    Ok(row.unwrap_or(Usage { used: 0, max: default }))
+    )
+}
+
+/// Sets the limit of projects that have none of their own; `None` goes back to what the service names.
+pub fn set_default(tx: &Tx<'_>, resource: &str, max: Option<i64>) -> Result<()> {
+    set(tx, &ProjectId(String::new()), resource, max)
 }
 
 /// Sets a project's own limit; `None` goes back to the default.

@@ -2,7 +2,7 @@
 
 use super::missing;
 use base::{DomainId, Fault, Micros, ProjectId, Result, ServiceId};
-use store::{Row, Tx, params};
+use store::{Row, Tx, params, quota};
 
 /// The default of a resource of a service, in one region or in all.
 #[derive(Debug, Clone)]
@@ -85,6 +85,21 @@ pub fn of(tx: &Tx<'_>, service: &str, region: &str, name: &str) -> Result<Option
     tx.opt(&sql, params![service, region, name], registered_row)
 }
 
+/// The services whose quotas are what is set here; the others have quota APIs of their own.
+const ENFORCED: &str = "image";
+
+/// Makes a limit count where the service takes from it: a project's own, or everybody's.
+fn enforce(tx: &Tx<'_>, r: &Registered, project: Option<&ProjectId>, max: Option<i64>) -> Result<()> {
+    let sql = "SELECT 1 FROM service WHERE id = $1 AND type = $2";
+    if tx.opt(sql, params![&r.service_id, ENFORCED], |_| Ok(()))?.is_none() {
+        return Ok(());
+    }
+    match project {
+        Some(project) => quota::set(tx, project, &r.resource_name, max),
+        None => quota::set_default(tx, &r.resource_name, max),
+    }
+}
+
 fn taken(what: &str) -> Fault {
     Fault::conflict(format!("Conflict occurred attempting to store {what} - Duplicate entry."))
 }
@@ -103,10 +118,11 @@ pub fn register(tx: &Tx<'_>, r: &Registered) -> Result<()> {
         ],
         || taken("registered_limit"),
     )?;
-    Ok(())
+    enforce(tx, r, None, Some(r.default_limit))
 }
 
 pub fn update_registered(tx: &Tx<'_>, r: &Registered) -> Result<()> {
+    enforce(tx, &registered(tx, &r.id)?, None, None)?;
     tx.exec_unique(
         "UPDATE registered_limit SET service_id = $2, region_id = $3, resource_name = $4, default_limit = $5,
                 description = $6
@@ -121,7 +137,7 @@ pub fn update_registered(tx: &Tx<'_>, r: &Registered) -> Result<()> {
         ],
         || taken("registered_limit"),
     )?;
-    Ok(())
+    enforce(tx, r, None, Some(r.default_limit))
 }
 
 /// Whether somebody has another limit than the registered one.
@@ -131,6 +147,7 @@ pub fn used(tx: &Tx<'_>, registered: &str) -> Result<bool> {
 }
 
 pub fn unregister(tx: &Tx<'_>, id: &str) -> Result<()> {
+    enforce(tx, &registered(tx, id)?, None, None)?;
     tx.exec("DELETE FROM registered_limit WHERE id = $1", params![id])?;
     Ok(())
 }
@@ -151,7 +168,12 @@ pub fn insert(tx: &Tx<'_>, l: &Limit) -> Result<()> {
         ],
         || taken("limit"),
     )?;
-    Ok(())
+    of_project(tx, l, Some(l.resource_limit))
+}
+
+/// Limits of domains are kept and count for nobody: the model is flat.
+fn of_project(tx: &Tx<'_>, l: &Limit, max: Option<i64>) -> Result<()> {
+    l.project_id.as_ref().map_or(Ok(()), |p| enforce(tx, &l.registered, Some(p), max))
 }
 
 pub fn update(tx: &Tx<'_>, l: &Limit) -> Result<()> {
@@ -159,10 +181,11 @@ pub fn update(tx: &Tx<'_>, l: &Limit) -> Result<()> {
         "UPDATE resource_limit SET resource_limit = $2, description = $3 WHERE id = $1",
         params![&l.id, l.resource_limit, &l.description],
     )?;
-    Ok(())
+    of_project(tx, l, Some(l.resource_limit))
 }
 
 pub fn delete(tx: &Tx<'_>, id: &str) -> Result<()> {
+    of_project(tx, &get(tx, id)?, None)?;
     tx.exec("DELETE FROM resource_limit WHERE id = $1", params![id])?;
     Ok(())
 }

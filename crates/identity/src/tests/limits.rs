@@ -278,3 +278,38 @@ async fn who_did_what_can_be_read() {
         assert_eq!(events["events"][0]["message"], "said");
     }
 }
+
+#[tokio::test]
+async fn limits_of_the_image_service_are_its_quotas() {
+    for w in worlds().await {
+        let admin = w.admin().await;
+        let found = w.call("GET", "/v3/services?type=image", &admin, ()).await.of(200);
+        let service = found["services"][0]["id"].as_str().unwrap().to_owned();
+        let quota = async |n: i64| {
+            let demo = w.seed.demo.clone();
+            let read = w.db.read(move |tx| store::quota::usage(tx, &demo, "image_count_total", 100));
+            assert_eq!(read.await.unwrap().max, n);
+        };
+        quota(100).await;
+        let registered =
+            json!({"service_id": service, "resource_name": "image_count_total", "default_limit": 7});
+        let made =
+            w.call("POST", "/v3/registered_limits", &admin, json!({"registered_limits": [registered]}));
+        let made = made.await.of(201)["registered_limits"][0]["id"].as_str().unwrap().to_owned();
+        quota(7).await;
+        let limit = json!({"service_id": service, "resource_name": "image_count_total",
+            "project_id": w.seed.demo, "resource_limit": 2});
+        let own = w.call("POST", "/v3/limits", &admin, json!({"limits": [limit]})).await.of(201);
+        let own = format!("/v3/limits/{}", own["limits"][0]["id"].as_str().unwrap());
+        quota(2).await;
+        w.call("PATCH", &own, &admin, json!({"limit": {"resource_limit": 3}})).await.of(200);
+        quota(3).await;
+        w.call("DELETE", &own, &admin, ()).await.of(204);
+        quota(7).await;
+        let path = format!("/v3/registered_limits/{made}");
+        w.call("PATCH", &path, &admin, json!({"registered_limit": {"default_limit": -1}})).await.of(200);
+        quota(-1).await;
+        w.call("DELETE", &path, &admin, ()).await.of(204);
+        quota(100).await;
+    }
+}
