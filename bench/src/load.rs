@@ -237,16 +237,20 @@ impl Target {
     }
 
     pub async fn wait_active(&self, id: &str) -> Result<()> {
+        self.wait_status(id, "ACTIVE").await
+    }
+
+    async fn wait_status(&self, id: &str, wanted: &str) -> Result<()> {
         let begin = Instant::now();
         let mut connection = connect(&self.address).await?;
         loop {
             let server =
                 self.call_on(&mut connection, "GET", &format!("/compute/v2.1/servers/{id}"), None).await?;
             match server["server"]["status"].as_str() {
-                Some("ACTIVE") => return Ok(()),
+                Some(status) if status == wanted => return Ok(()),
                 Some("ERROR") => return Err(Fault::internal(server["server"]["fault"].to_string())),
                 _ if begin.elapsed() > PATIENCE => {
-                    return Err(Fault::internal(format!("{id} is not ACTIVE yet")));
+                    return Err(Fault::internal(format!("{id} is not {wanted} yet")));
                 }
                 _ => tokio::time::sleep(Duration::from_millis(5)).await,
             }
@@ -283,6 +287,46 @@ impl Target {
         }
         self.wait_count(&format!("/compute/v2.1/servers?status=ACTIVE&name=%5E{name}"), n).await?;
         Ok((ids, begin.elapsed()))
+    }
+
+    /// Gives the servers the flavor `micro` and confirms each.
+    pub async fn resize_until_done(&self, ids: &[String]) -> Result<()> {
+        let flavors = self.call("GET", "/compute/v2.1/flavors", None).await?;
+        let micro = flavors["flavors"].as_array().and_then(|f| f.iter().find(|f| f["name"] == "micro"));
+        let resize = json!({"resize": {"flavorRef": micro.map(|f| f["id"].clone())}});
+        let mut workers = JoinSet::new();
+        for chunk in ids.chunks(ids.len().div_ceil(crate::CONCURRENCY).max(1)) {
+            let (target, chunk, resize) = (self.clone(), chunk.to_vec(), resize.clone());
+            workers.spawn(async move {
+                for id in chunk {
+                    let action = format!("/compute/v2.1/servers/{id}/action");
+                    target.call("POST", &action, Some(resize.clone())).await?;
+                    target.wait_status(&id, "VERIFY_RESIZE").await?;
+                    target.call("POST", &action, Some(json!({"confirmResize": null}))).await?;
+                    target.wait_status(&id, "ACTIVE").await?;
+                }
+                Ok::<_, Fault>(())
+            });
+        }
+        while let Some(part) = workers.join_next().await {
+            part.map_err(Fault::internal)??;
+        }
+        Ok(())
+    }
+
+    /// Waits until a host is up.
+    pub async fn wait_host(&self) -> Result<()> {
+        let begin = Instant::now();
+        loop {
+            let all = self.call("GET", "/compute/v2.1/os-hypervisors/detail", None).await?;
+            if all["hypervisors"].as_array().is_some_and(|h| h.iter().any(|h| h["state"] == "up")) {
+                return Ok(());
+            }
+            if begin.elapsed() > PATIENCE {
+                return Err(Fault::internal(format!("no host is up: {all}")));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub async fn delete_until_gone(&self, ids: &[String]) -> Result<()> {

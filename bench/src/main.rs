@@ -1,8 +1,9 @@
 //! `make bench`: figures of one run on one machine, beside what people run today on such a machine.
 //!
 //! Medians, p99 and ratios; no verdict, because a busy machine is not a slower program. Usage:
-//! `hanok-bench PATH-TO-HANOK`.
+//! `hanok-bench PATH-TO-HANOK [--guests]`.
 
+mod agent_alone;
 mod guest;
 mod load;
 mod product;
@@ -17,11 +18,21 @@ use std::time::{Duration, Instant};
 
 /// Requests at the same time in every load, as in the figures that we compare with.
 const CONCURRENCY: usize = 16;
+/// And in a second, shorter run of each, to see whether more clients only wait in line.
+const CROWD: usize = 64;
 /// Servers in the create and delete loads.
 const SERVERS: usize = 1000;
+/// Of those, resized.
+const RESIZED: usize = 200;
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    let arguments: Vec<_> = std::env::args().collect();
+    if let [_, flag, data, url] = arguments.as_slice()
+        && flag == "--agent"
+    {
+        return agent_alone::run(data.as_ref(), url).await;
+    }
     let hanok =
         std::env::args().nth(1).ok_or_else(|| Fault::bad_request("usage: hanok-bench PATH-TO-HANOK"))?;
     let mut report = Report;
@@ -37,6 +48,7 @@ async fn main() -> Result<()> {
     product.stop().await;
     if std::env::args().any(|a| a == "--guests") {
         guest::first_kernel_line(&hanok, &mut report).await?;
+        agent_alone::memory(&hanok, &mut report).await?;
     }
     Ok(())
 }
@@ -94,22 +106,33 @@ async fn cold_start(hanok: &str, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// A load at both concurrencies; only the first is compared.
+async fn both(
+    name: &str,
+    load: &Load,
+    target: &Target,
+    report: &mut Report,
+    today: Option<f64>,
+) -> Result<()> {
+    report.load(name, load.run(target, CONCURRENCY, Duration::from_secs(4)).await?, today);
+    report.load(
+        &format!("  {CROWD} at a time"),
+        load.run(target, CROWD, Duration::from_secs(2)).await?,
+        None,
+    );
+    Ok(())
+}
+
 async fn lists(product: &Product, target: &Target, report: &mut Report) -> Result<()> {
     let get = |path: &str| Load::get(path, target);
     let login = Load::post("/identity/v3/auth/tokens", product.login_body());
-    report.load("password token", login.run(target, CONCURRENCY, Duration::from_secs(4)).await?, Some(10.0));
+    both("password token", &login, target, report, Some(10.0)).await?;
     let validate = get("/identity/v3/auth/tokens").header("x-subject-token", &target.token);
-    report.load(
-        "token validation",
-        validate.run(target, CONCURRENCY, Duration::from_secs(4)).await?,
-        Some(113.0),
-    );
+    both("token validation", &validate, target, report, Some(113.0)).await?;
     let flavors = get("/compute/v2.1/flavors");
-    report.load("flavors", flavors.run(target, CONCURRENCY, Duration::from_secs(4)).await?, Some(346.0));
+    both("flavors", &flavors, target, report, Some(346.0)).await?;
     let networks = get("/network/v2.0/networks");
-    report.load("networks", networks.run(target, CONCURRENCY, Duration::from_secs(4)).await?, Some(69.0));
-    let wide = get("/network/v2.0/networks");
-    report.load("networks, concurrency 64", wide.run(target, 64, Duration::from_secs(4)).await?, None);
+    both("networks", &networks, target, report, Some(69.0)).await?;
     Ok(())
 }
 
@@ -124,7 +147,7 @@ async fn ports(target: &Target, report: &mut Report) -> Result<()> {
     let subnet = json!({"subnet": {"network_id": network, "ip_version": 4, "cidr": "10.128.0.0/16"}});
     target.call("POST", "/network/v2.0/subnets", Some(subnet)).await?;
     let create = Load::post("/network/v2.0/ports", json!({"port": {"network_id": network}})).auth(target);
-    report.load("port create", create.run(target, CONCURRENCY, Duration::from_secs(4)).await?, Some(7.5));
+    both("port create", &create, target, report, Some(7.5)).await?;
     Ok(())
 }
 
@@ -132,11 +155,7 @@ async fn servers(target: &Target, report: &mut Report) -> Result<()> {
     let network = target.private_network().await?;
     let mut ids = target.create_until_active("a", 100, &network).await?.0;
     let detail = Load::get("/compute/v2.1/servers/detail", target);
-    report.load(
-        "servers/detail of 100",
-        detail.run(target, CONCURRENCY, Duration::from_secs(4)).await?,
-        Some(10.5),
-    );
+    both("servers/detail of 100", &detail, target, report, Some(10.5)).await?;
     let (more, took) = target.create_until_active("b", SERVERS - 100, &network).await?;
     report.rate("servers to ACTIVE", (SERVERS - 100) as f64 / took.as_secs_f64(), 0.7);
     ids.extend(more);
@@ -146,6 +165,9 @@ async fn servers(target: &Target, report: &mut Report) -> Result<()> {
         detail.run(target, 1, Duration::from_secs(4)).await?,
         None,
     );
+    let begin = Instant::now();
+    target.resize_until_done(&ids[..RESIZED]).await?;
+    report.rate_alone("servers resized and confirmed", RESIZED as f64 / begin.elapsed().as_secs_f64());
     let begin = Instant::now();
     target.delete_until_gone(&ids).await?;
     report.rate("servers deleted and gone", SERVERS as f64 / begin.elapsed().as_secs_f64(), 1.5);

@@ -3,6 +3,7 @@
 use crate::load::{Load, Target};
 use base::{Fault, Result};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -24,21 +25,19 @@ impl Product {
         let dir = tempfile::tempdir()?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address = format!("127.0.0.1:{port}");
-        let mut child = Command::new(hanok)
-            .args(role)
-            .args(["--listen", &address, "--data"])
-            .arg(dir.path())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let out = child.stdout.take().ok_or_else(|| Fault::internal("no standard output"))?;
-        let mut lines = BufReader::new(out).lines();
-        while let Some(line) = lines.next_line().await? {
-            if line == "ready" {
-                return Ok(Product { child, dir, address });
-            }
-        }
-        Err(Fault::internal("hanok ended before it was ready"))
+        let child = spawn(hanok, role, &address, dir.path()).await?;
+        Ok(Product { child, dir, address })
+    }
+
+    /// Ends it and starts another role on the same data and address.
+    pub async fn restart(&mut self, hanok: &str, role: &[&str]) -> Result<()> {
+        self.end().await;
+        self.child = spawn(hanok, role, &self.address, self.dir.path()).await?;
+        Ok(())
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub fn data(&self) -> &std::path::Path {
@@ -65,15 +64,43 @@ impl Product {
 
     /// Memory of the process that is in RAM, in MiB.
     pub fn resident_mib(&self) -> Result<f64> {
-        let pid = self.child.id().ok_or_else(|| Fault::internal("hanok has ended"))?;
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap_or_default();
-        let kib: f64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(f64::NAN);
-        Ok(kib / 1024.0)
+        resident_mib(self.child.id().ok_or_else(|| Fault::internal("hanok has ended"))?)
     }
 
-    pub async fn stop(mut self) {
+    /// Kills it; the data stays until this is dropped.
+    pub async fn end(&mut self) {
         // It is a benchmark's throw-away directory: nothing is worth a goodbye.
         let _ = self.child.kill().await;
     }
+
+    pub async fn stop(mut self) {
+        self.end().await;
+    }
+}
+
+/// Memory of a process that is in RAM, in MiB.
+pub fn resident_mib(pid: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap_or_default();
+    let kib: f64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(f64::NAN);
+    Ok(kib / 1024.0)
+}
+
+/// Starts a role and waits until it is ready.
+async fn spawn(hanok: &str, role: &[&str], address: &str, data: &Path) -> Result<Child> {
+    let mut child = Command::new(hanok)
+        .args(role)
+        .args(["--listen", address, "--data"])
+        .arg(data)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let out = child.stdout.take().ok_or_else(|| Fault::internal("no standard output"))?;
+    let mut lines = BufReader::new(out).lines();
+    while let Some(line) = lines.next_line().await? {
+        if line == "ready" {
+            return Ok(child);
+        }
+    }
+    Err(Fault::internal("hanok ended before it was ready"))
 }

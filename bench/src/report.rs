@@ -30,6 +30,11 @@ impl Report {
         self.line(&format!("{name:<42} {per_second:>9.1} /s {:>44.0} x", per_second / today));
     }
 
+    /// A rate that we have nothing to compare with.
+    pub fn rate_alone(&mut self, name: &str, per_second: f64) {
+        self.line(&format!("{name:<42} {per_second:>9.1} /s"));
+    }
+
     /// A single figure. `today` with `true` when more is better.
     pub fn figure(&mut self, name: &str, value: f64, unit: &str, today: Option<(f64, bool)>) {
         let ratio = match today {

@@ -6,6 +6,7 @@ Clouds come from OS_CLIENT_CONFIG_FILE: `hanok` is the administrator, `demo` a u
 """
 
 import hashlib
+import os
 import pathlib
 import random
 import subprocess
@@ -15,6 +16,8 @@ import openstack
 from openstack import exceptions
 
 WORK = pathlib.Path(sys.argv[1])
+# Its settings would be mixed with those of logins of our own.
+os.environ.pop("OS_CLOUD", None)
 admin = openstack.connect(cloud="hanok")
 demo = openstack.connect(cloud="demo")
 
@@ -42,7 +45,13 @@ def identity():
     assert admin.update_project("sdk", description="second").description == "second"
     assert admin.get_project("sdk").id == project.id
     assert [p.id for p in admin.search_projects("sd*")] == [project.id]
-    user = admin.create_user(name="sdk-user", password="sdk-secret-1", email="sdk@example.org", default_project="sdk", domain_id="default")
+    user = admin.create_user(
+        name="sdk-user",
+        password="sdk-secret-1",
+        email="sdk@example.org",
+        default_project="sdk",
+        domain_id="default",
+    )
     assert user.email == "sdk@example.org" and user.default_project_id == project.id
     assert admin.grant_role("member", user="sdk-user", project="sdk")
     assert not admin.grant_role("member", user="sdk-user", project="sdk"), "it was granted before"
@@ -99,13 +108,14 @@ def image():
     content = random.Random(7).randbytes(3_000_000)
     file = WORK / "sdk.raw"
     file.write_bytes(content)
-    made = demo.create_image("sdk-image", filename=str(file), disk_format="raw", wait=True, validate_checksum=True, purpose="test", min_disk=1)
+    upload = {"filename": str(file), "disk_format": "raw", "wait": True, "validate_checksum": True}
+    made = demo.create_image("sdk-image", purpose="test", min_disk=1, **upload)
     assert made.status == "active" and made.size == len(content) and made.properties["purpose"] == "test"
     shown = demo.image.get_image(made.id)
     assert shown.checksum == hashlib.md5(content).hexdigest()
     assert (shown.hash_algo, shown.hash_value) == ("sha512", hashlib.sha512(content).hexdigest())
     # The SDK knows its own upload by the checksums and does not send it twice.
-    assert demo.create_image("sdk-image", filename=str(file), disk_format="raw", wait=True, validate_checksum=True).id == made.id
+    assert demo.create_image("sdk-image", **upload).id == made.id
     copy = WORK / "sdk.copy"
     demo.download_image("sdk-image", output_path=str(copy))
     assert copy.read_bytes() == content
@@ -167,7 +177,8 @@ def network():
     raises(exceptions.NotFoundException, demo.network.get_port, "5e5c0b2e-0000-4000-8000-000000000000")
     revision = demo.network.get_port(ports[0]).revision_number
     demo.network.update_port(ports[0].id, description="seen", if_revision=revision)
-    raises(exceptions.PreconditionFailedException, demo.network.update_port, ports[0].id, description="late", if_revision=revision)
+    late = {"description": "late", "if_revision": revision}
+    raises(exceptions.PreconditionFailedException, demo.network.update_port, ports[0].id, **late)
 
     router = demo.create_router("sdk-router", ext_gateway_net_id=demo.get_network("public").id)
     demo.add_router_interface(router, subnet_id=subnet.id)
@@ -277,7 +288,8 @@ def compute():
     groups = demo.compute.fetch_server_security_groups(server).security_groups
     assert [g["name"] for g in groups] == ["default"]
 
-    paged = [demo.create_server(f"page-{n}", image="mini", flavor="nano", network="private", auto_ip=False) for n in range(4)]
+    small = {"image": "mini", "flavor": "nano", "network": "private", "auto_ip": False}
+    paged = [demo.create_server(f"page-{n}", **small) for n in range(4)]
     found = [s.name for s in demo.compute.servers(limit=1, name="page-", sort_key="display_name", sort_dir="asc")]
     assert found == [f"page-{n}" for n in range(4)], found
     for one in paged:
@@ -295,7 +307,7 @@ def compute():
     aggregate = admin.create_aggregate("sdk-fast", availability_zone="fast")
     admin.add_host_to_aggregate("sdk-fast", "sim-0003")
     assert "fast" in [z.name for z in demo.compute.availability_zones()]
-    there = demo.create_server("sdk-there", image="mini", flavor="nano", network="private", availability_zone="fast", wait=True, auto_ip=False, timeout=60)
+    there = demo.create_server("sdk-there", availability_zone="fast", wait=True, timeout=60, **small)
     assert admin.compute.get_server(there.id).hypervisor_hostname == "sim-0003"
     assert demo.delete_server("sdk-there", wait=True, timeout=60)
     admin.remove_host_from_aggregate("sdk-fast", "sim-0003")
