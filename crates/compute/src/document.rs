@@ -1,10 +1,12 @@
 //! The desired document of a host, made from the tables in one view of the data and a constant number of
 //! queries.
 
+use crate::hardware;
 use crate::model::{Server, Stage};
+use crate::table;
 use crate::table::host::Host;
 use crate::table::{capture, nic_tag, password, server};
-use base::doc::{Capture, Desired, Guest, Hardware, Limits, Metadata, Nic, Password, RootDisk, VERSION};
+use base::doc::{Capture, Desired, Guest, Hardware, Metadata, Nic, Password, RootDisk, VERSION};
 use base::{Result, ServerId};
 use std::collections::{BTreeMap, HashMap};
 use store::Tx;
@@ -18,6 +20,7 @@ pub fn make(tx: &Tx<'_>, host: &Host) -> Result<Desired> {
         parts.nics = network::for_compute::nics(tx, &ids)?;
         name_nics(tx, &ids, &mut parts.nics)?;
         parts.captures = capture::wanted(tx, &ids)?;
+        parts.hardware = table::hardware::of(tx, &ids)?;
         parts.passwords = password::of(tx, &ids)?;
         parts.metadata = server::metadata(tx, &ids)?;
         parts.user_data = server::user_data(tx, &ids)?;
@@ -51,9 +54,11 @@ struct Parts {
     user_data: HashMap<ServerId, String>,
     captures: HashMap<ServerId, Vec<Capture>>,
     passwords: HashMap<ServerId, String>,
+    hardware: HashMap<ServerId, Hardware>,
 }
 
 fn guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
+    let machine = parts.hardware.remove(&s.id).unwrap_or_default();
     Guest {
         id: s.id,
         ownership: s.ownership,
@@ -76,16 +81,16 @@ fn guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
             project_id: s.project_id.0,
             availability_zone: host.zone.clone(),
             launch_index: s.launch_index,
-            flavor: s.flavor.original_name,
+            flavor: s.flavor.original_name.clone(),
             keys: s.key.into_iter().collect(),
             meta: parts.metadata.remove(&s.id).unwrap_or_default(),
             user_data: parts.user_data.remove(&s.id),
             admin_pass: s.admin_pass,
             password: parts.passwords.remove(&s.id),
         },
-        hardware: Hardware::default(),
-        limits: Limits::default(),
-        local_disks: Vec::new(),
+        limits: hardware::limits(&s.flavor),
+        local_disks: hardware::local_disks(&s.flavor, &machine),
+        hardware: machine,
         captures: parts.captures.remove(&s.id).unwrap_or_default(),
     }
 }

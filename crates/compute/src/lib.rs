@@ -11,6 +11,7 @@
 
 mod api;
 mod document;
+mod hardware;
 mod hosts;
 mod hub;
 mod life;

@@ -18,6 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0009_network_services", include_str!("../../../migrations/0009_network_services.sql")),
     ("0010_compute_day", include_str!("../../../migrations/0010_compute_day.sql")),
     ("0011_compute_parts", include_str!("../../../migrations/0011_compute_parts.sql")),
+    ("0011_compute_parts_less", include_str!("../../../migrations/0011_compute_parts_less.sql")),
     ("0012_compute_placing", include_str!("../../../migrations/0012_compute_placing.sql")),
     ("0012_compute_user_quota", include_str!("../../../migrations/0012_compute_user_quota.sql")),
 ];

@@ -6,6 +6,7 @@
 //! `hanok-<prefix>/<server id>` and found by that name.
 
 use base::ServerId;
+use base::doc::Guest;
 use base::names::Prefix;
 use std::path::{Path, PathBuf};
 
@@ -61,11 +62,14 @@ impl Groups {
     }
 
     /// Puts a guest's process into its groups.
-    pub fn enter(&self, id: ServerId, pid: i32, vcpus: u32, memory_mib: u64) {
+    pub fn enter(&self, guest: &Guest, pid: i32) {
+        if guest.limits.cpu_quota_us > 0 && !self.0.iter().any(|(s, _)| matches!(s, Sort::V2 | Sort::Cpu)) {
+            tracing::warn!(guest = %guest.id, "this host cannot bound the processor time of guests");
+        }
         for (sort, dir) in &self.0 {
-            let dir = dir.join(id.to_string());
-            if let Err(e) = fill(*sort, &dir, pid, vcpus, memory_mib) {
-                tracing::warn!(guest = %id, "its control group {} could not be filled: {e}", dir.display());
+            let dir = dir.join(guest.id.to_string());
+            if let Err(e) = fill(*sort, &dir, pid, guest) {
+                tracing::warn!(guest = %guest.id, "its control group {} could not be filled: {e}", dir.display());
             }
         }
     }
@@ -105,20 +109,34 @@ fn prepare(sort: Sort, root: &Path, dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn fill(sort: Sort, dir: &Path, pid: i32, vcpus: u32, memory_mib: u64) -> std::io::Result<()> {
+fn fill(sort: Sort, dir: &Path, pid: i32, guest: &Guest) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    let write = |name: &str, value: u64| std::fs::write(dir.join(name), value.to_string());
-    let vcpus = u64::from(vcpus.max(1));
+    let write = |name: &str, value: String| std::fs::write(dir.join(name), value);
+    let (vcpus, limits) = (u64::from(guest.vcpus.max(1)), &guest.limits);
+    let shares = if limits.cpu_shares > 0 { limits.cpu_shares } else { vcpus * 1024 };
+    let period = if limits.cpu_period_us > 0 { limits.cpu_period_us } else { 100_000 }.clamp(1000, 1_000_000);
+    // What is said is for each of the guest's processors.
+    let quota = limits.cpu_quota_us.saturating_mul(vcpus);
     // QEMU itself, and in software emulation its translated code, come on top of the guest's memory. The
     // bound is there for a process that runs away, not to be met.
-    let memory = (memory_mib * 2 + 2048) << 20;
+    let memory = (guest.memory_mib * 2 + 2048) << 20;
     match sort {
         Sort::V2 => {
-            write("cpu.weight", (vcpus * 100).min(10_000))?;
-            write("memory.max", memory)?;
+            // 1024 shares are a weight of 100.
+            write("cpu.weight", (shares * 100 / 1024).clamp(1, 10_000).to_string())?;
+            write("memory.max", memory.to_string())?;
+            if quota > 0 {
+                write("cpu.max", format!("{} {period}", quota.max(1000)))?;
+            }
         }
-        Sort::Cpu => write("cpu.shares", (vcpus * 1024).min(262_144))?,
-        Sort::Memory => write("memory.limit_in_bytes", memory)?,
+        Sort::Cpu => {
+            write("cpu.shares", shares.clamp(2, 262_144).to_string())?;
+            if quota > 0 {
+                write("cpu.cfs_period_us", period.to_string())?;
+                write("cpu.cfs_quota_us", quota.max(1000).to_string())?;
+            }
+        }
+        Sort::Memory => write("memory.limit_in_bytes", memory.to_string())?,
         Sort::Plain => {}
     }
     std::fs::write(dir.join("cgroup.procs"), pid.to_string())
@@ -139,8 +157,10 @@ mod tests {
         std::fs::write(memory.join("cgroup.procs"), "").unwrap();
         let one = Groups::at(dir.path(), &prefix);
         assert_eq!(one.0, [(Sort::Memory, memory.join("hanok-ab"))]);
-        let id = ServerId::new();
-        one.enter(id, 4711, 2, 1024);
+        let (mut guest, _) = crate::net::sample::guest_with_nics();
+        (guest.vcpus, guest.memory_mib) = (2, 1024);
+        let id = guest.id;
+        one.enter(&guest, 4711);
         let read = |name: &str| {
             std::fs::read_to_string(memory.join("hanok-ab").join(id.to_string()).join(name)).unwrap()
         };

@@ -12,7 +12,7 @@
 use super::capture::Captures;
 use super::process::Process;
 use super::qmp::Qmp;
-use super::{Dir, Kept, Record, disk, drive, logs, memory, nics, process, qemu, qga};
+use super::{Dir, Kept, Record, disk, drive, hardware, logs, memory, nics, process, qemu, qga, throttle};
 use crate::host::Host;
 use crate::link::Backoff;
 use base::doc::{BootKind, Guest, GuestState, GuestStatus, Nic, Power};
@@ -240,6 +240,9 @@ impl Keeper {
             ),
             other => (GuestState::Paused, other.to_owned()),
         };
+        if let Some(monitor) = &mut self.monitor {
+            throttle::apply(monitor, guest).await?;
+        }
         self.captures.step(&self.dir, guest, self.monitor.as_mut()).await?;
         self.say(guest, &record, state, &reason);
         Ok(Next::Rest(Some(process)))
@@ -396,6 +399,7 @@ impl Keeper {
         if guest.config_drive && memory.is_none() {
             drive::make(&self.dir, &host.drive_files(guest)?).await.map_err(|e| blame("config drive", e))?;
         }
+        hardware::make_local(&self.dir, &guest.local_disks).await.map_err(|e| blame("disk", e))?;
         let mut taps = Vec::new();
         for nic in &guest.nics {
             taps.push(open_tap(&host, nic).await.map_err(|e| blame("network", e))?);

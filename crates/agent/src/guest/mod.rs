@@ -17,6 +17,7 @@ pub mod cgroup;
 pub mod console;
 pub mod disk;
 pub mod drive;
+pub mod hardware;
 pub mod images;
 pub mod keeper;
 pub mod logs;
@@ -26,6 +27,7 @@ pub mod process;
 pub mod qemu;
 pub mod qga;
 pub mod qmp;
+pub mod throttle;
 pub mod told;
 
 use base::{Fault, Micros, Result, ServerId};

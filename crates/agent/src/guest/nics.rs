@@ -19,6 +19,8 @@ use tokio::time::Instant;
 
 /// NICs that a guest can have while it runs, at least.
 pub const SLOTS: usize = 8;
+/// The bus of a machine without PCI Express ports; all its slots take NICs.
+pub const OLD_BUS: &str = "pci.0";
 /// How long a guest is waited for before other things are looked at.
 const LET_GO: Duration = Duration::from_secs(5);
 
@@ -103,6 +105,9 @@ async fn free_slot(qmp: &mut Qmp) -> Result<String> {
     let all = qmp.ask("qom-list", json!({ "path": "/machine/peripheral" })).await?;
     let names = all.as_array().into_iter().flatten().filter_map(|d| d["name"].as_str());
     let slots: Vec<String> = names.filter(|n| n.starts_with("port")).map(str::to_owned).collect();
+    if slots.is_empty() {
+        return Ok(OLD_BUS.to_owned());
+    }
     for slot in slots {
         let inside =
             qmp.ask("qom-list", json!({ "path": format!("/machine/peripheral/{slot}/{slot}") })).await?;

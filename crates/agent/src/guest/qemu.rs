@@ -7,6 +7,7 @@
 use super::Dir;
 use super::accel::Accel;
 use super::cgroup::Groups;
+use super::hardware;
 use super::logs;
 use super::process::Process;
 use super::qmp::Qmp;
@@ -49,7 +50,7 @@ pub async fn start(
         inherited.push(memory);
     }
     let process = spawn(dir, line, inherited)?;
-    groups.enter(guest.id, process.pid, guest.vcpus, guest.memory_mib);
+    groups.enter(guest, process.pid);
     let answers = async {
         loop {
             match Qmp::connect(dir).await {
@@ -112,18 +113,12 @@ fn command_line(dir: &Dir, guest: &Guest, accel: Accel, taps: &[OwnedFd]) -> Res
     line.add("-pidfile", dir.path("pid").display());
     line.flags(&["-no-user-config", "-nodefaults", "-sandbox"]);
     line.flags(&["on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
-    line.add("-machine", "q35,usb=off,vmport=off");
-    match accel {
-        Accel::Kvm => line.flags(&["-accel", "kvm", "-cpu", "host"]),
-        Accel::Tcg => line.flags(&["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"]),
-    }
-    line.add("-smp", guest.vcpus.max(1));
+    line.0.extend(hardware::machine(guest, accel)?);
+    line.0.extend(hardware::firmware(dir, &guest.hardware)?);
     line.add("-m", format!("{}M", guest.memory_mib.max(1)));
-    line.add("-rtc", "base=utc");
     // Cloud-init looks for the product; the rest is for people.
     line.add("-smbios", format!("type=1,manufacturer=Hanok,product=OpenStack Nova,uuid={id},serial={id}"));
-    line.flags(&["-action", "shutdown=pause", "-boot", "menu=off,strict=on", "-msg", "timestamp=on"]);
-    line.flags(&["-display", "none", "-vnc", "unix:vnc.sock", "-device", "VGA"]);
+    line.flags(&["-msg", "timestamp=on", "-display", "none", "-vnc", "unix:vnc.sock"]);
     line.flags(&["-qmp", "unix:qmp.sock,server=on,wait=off"]);
     // A monitor holds one client; the second one is for looking.
     line.flags(&["-qmp", "unix:look.sock,server=on,wait=off"]);
@@ -132,14 +127,13 @@ fn command_line(dir: &Dir, guest: &Guest, accel: Accel, taps: &[OwnedFd]) -> Res
     line.flags(&["-device", "isa-serial,chardev=serial", "-device", "virtio-serial-pci"]);
     line.flags(&["-chardev", "socket,id=qga,path=qga.sock,server=on,wait=off"]);
     line.flags(&["-device", "virtserialport,chardev=qga,name=org.qemu.guest_agent.0"]);
-    line.flags(&["-object", "rng-random,id=rng,filename=/dev/urandom"]);
-    line.flags(&["-device", "virtio-rng-pci,rng=rng"]);
-    disks(&mut line, dir, guest);
+    line.0.extend(hardware::devices(guest)?);
+    disks(&mut line, dir, guest)?;
     network(&mut line, guest, taps)?;
     Ok(line.0)
 }
 
-fn disks(line: &mut Line, dir: &Dir, guest: &Guest) {
+fn disks(line: &mut Line, dir: &Dir, guest: &Guest) -> Result<()> {
     let qcow2 = |node: &str, name: &str| {
         serde_json::json!({
             "driver": "qcow2", "node-name": node, "discard": "unmap", "cache": { "direct": false },
@@ -149,34 +143,58 @@ fn disks(line: &mut Line, dir: &Dir, guest: &Guest) {
             },
         })
     };
-    let mut boot = ",bootindex=1";
+    let raw = |node: &str, name: &str, read_only: bool| {
+        serde_json::json!({
+            "driver": "raw", "node-name": node, "read-only": read_only,
+            "file": { "driver": "file", "filename": dir.path(name) },
+        })
+    };
+    let h = &guest.hardware;
+    line.0.extend(hardware::controllers(h)?);
+    let (mut first, mut n) = (true, 0);
+    let mut attach = |line: &mut Line, node: &str| -> Result<()> {
+        let mut device = hardware::disk(h, &h.disk_bus, false, node, n)?;
+        if std::mem::take(&mut first) {
+            device["bootindex"] = 1.into();
+        }
+        n += 1;
+        line.add("-device", device);
+        Ok(())
+    };
     if guest.rescue.is_some() {
         // In front of the guest's own disk, which becomes the second.
         line.add("-blockdev", qcow2("rescue", disk::RESCUE));
-        line.flags(&["-device", "virtio-blk-pci,drive=rescue,id=rescue,bootindex=1,write-cache=on"]);
-        boot = "";
+        attach(line, "rescue")?;
     }
     line.add("-blockdev", qcow2("root", "disk.qcow2"));
-    line.add("-device", format!("virtio-blk-pci,drive=root,id=root,write-cache=on{boot}"));
-    if guest.config_drive {
-        let drive = serde_json::json!({
-            "driver": "raw", "node-name": "config", "read-only": true,
-            "file": { "driver": "file", "filename": dir.path("config.iso") },
-        });
-        line.add("-blockdev", drive);
-        // A disk, not a CD: small kernels (cloud kernels among them) have virtio and no SATA.
-        line.flags(&["-device", "virtio-blk-pci,drive=config,id=config"]);
+    attach(line, "root")?;
+    for local in &guest.local_disks {
+        let node = format!("local-{}", local.name);
+        line.add("-blockdev", raw(&node, &hardware::local_file(local), false));
+        attach(line, &node)?;
     }
+    if guest.config_drive {
+        line.add("-blockdev", raw("config", "config.iso", true));
+        // A disk, not a CD, if nobody asks for one: small kernels (cloud kernels among them) have virtio and
+        // no SATA.
+        let cd = !h.cdrom_bus.is_empty() && h.cdrom_bus != "virtio";
+        let before = if h.cdrom_bus == h.disk_bus { n } else { 0 };
+        line.add("-device", hardware::disk(h, &h.cdrom_bus, cd, "config", before)?);
+    }
+    Ok(())
 }
 
-/// NICs sit on PCI Express ports of their own, so that each can be unplugged and more can come.
+/// NICs sit on PCI Express ports of their own, so that each can be unplugged and more can come; on the older
+/// machine they sit on its one bus.
 fn network(line: &mut Line, guest: &Guest, taps: &[OwnedFd]) -> Result<()> {
-    for port in 0..guest.nics.len().max(nics::SLOTS) {
+    let ports = hardware::has_ports(&guest.hardware);
+    for port in (0..guest.nics.len().max(nics::SLOTS)).filter(|_| ports) {
         line.add("-device", format!("pcie-root-port,id={},chassis={}", nics::slot(port), port + 1));
     }
     for (n, (nic, tap)) in guest.nics.iter().zip(taps).enumerate() {
         line.add("-netdev", format!("tap,id={},fd={}", nics::backend(nic.port), tap.as_raw_fd()));
-        line.add("-device", nics::device(nic, &guest.hardware, &nics::slot(n))?);
+        let bus = if ports { nics::slot(n) } else { nics::OLD_BUS.to_owned() };
+        line.add("-device", nics::device(nic, &guest.hardware, &bus)?);
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ mod ra;
 pub mod routes;
 mod rules;
 #[cfg(test)]
-mod sample;
+pub mod sample;
 mod serve;
 mod shape;
 mod sockets;

@@ -4,9 +4,11 @@ use super::servers::quota_of_metadata;
 use super::wish::{Wish, parse};
 use super::{links, root};
 use crate::Compute;
+use crate::hardware;
 use crate::life::{ServerLife, State};
 use crate::limits::Limits;
 use crate::model::{Flavor, Hints, Intent, Server, VmState};
+use crate::table;
 use crate::table::group::{self, Group};
 use crate::table::{action, flavor, host, keypair, nic_tag, server, user_quota};
 use api::{Auth, Reply, Req};
@@ -57,6 +59,7 @@ fn make(tx: &Tx<'_>, limits: &Limits, auth: &Auth, who: &log::Who, wish: &Wish) 
         flavor.ok_or_else(|| Fault::bad_reference(format!("Flavor {} could not be found.", wish.flavor)))?;
     let image = image::for_boot(tx, auth, wish.image)?;
     fits(flavor.ram, flavor.disk, &image)?;
+    let machine = hardware::of(&flavor.kept(), &image.properties)?;
     zone_exists(tx, wish)?;
     quota_of_metadata(tx, project, limits, wish.metadata.len())?;
     let key = wish.key_name.as_ref().map(|name| ssh_key(tx, auth, name)).transpose()?;
@@ -80,6 +83,7 @@ fn make(tx: &Tx<'_>, limits: &Limits, auth: &Auth, who: &log::Who, wish: &Wish) 
         };
         let s = Server { id, hostname, name, launch_index, ..first.clone() };
         write(tx, auth, who, wish, &s)?;
+        table::hardware::put(tx, id, &machine)?;
         if let Some(g) = &group {
             group::join(tx, &g.id, id)?;
         }
@@ -221,7 +225,7 @@ fn row(
         flavor: flavor.kept(),
         vcpus: flavor.vcpus,
         ram: flavor.ram,
-        disk: disk_bytes.div_ceil(GIB),
+        disk: disk_bytes.div_ceil(GIB) + hardware::local_gib(&flavor.kept()),
         disk_bytes,
         image_id: Some(wish.image),
         image: Some(image.source.clone()),

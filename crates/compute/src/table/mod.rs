@@ -6,6 +6,7 @@ pub mod capture;
 pub mod flavor;
 pub mod group;
 pub mod guest;
+pub mod hardware;
 pub mod host;
 pub mod intent;
 pub mod keypair;

@@ -26,6 +26,7 @@ mod leaks;
 mod up_cloud;
 mod up_debian;
 mod up_life;
+mod up_parts;
 mod up_restart;
 mod up_traffic;
 mod up_tutorial;

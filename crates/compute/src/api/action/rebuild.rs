@@ -41,6 +41,7 @@ pub async fn rebuild(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Re
         let image = image::for_boot(tx, &auth, wish.image)?;
         fits(s.ram, s.flavor.disk, &image)?;
         quota_of_metadata(tx, &s.project_id, &limits, wish.metadata.as_ref().map_or(0, Vec::len))?;
+        crate::table::hardware::put(tx, id, &crate::hardware::of(&s.flavor, &image.properties)?)?;
         write(tx, &auth, s, wish, &image)?;
         let user_data = server::user_data(tx, &[id])?.remove(&id);
         Ok((gather(tx, vec![visible(tx, &auth, id)?], &how)?, user_data))

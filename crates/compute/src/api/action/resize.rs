@@ -61,7 +61,7 @@ fn size_of(s: &Server, new: &Flavor) -> Result<Size> {
         flavor: new.kept(),
         vcpus: new.vcpus,
         ram: new.ram,
-        disk: disk_bytes.div_ceil(GIB),
+        disk: disk_bytes.div_ceil(GIB) + crate::hardware::local_gib(&new.kept()),
         disk_bytes,
     })
 }
