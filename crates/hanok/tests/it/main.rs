@@ -18,6 +18,7 @@ mod dev_clients;
 mod dev_crash;
 mod dev_full_disk;
 mod dev_image;
+mod dev_network;
 mod dev_postgres;
 mod dev_start;
 mod guest;

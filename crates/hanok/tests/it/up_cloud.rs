@@ -96,10 +96,26 @@ fn security_groups(w: &World, demo: &Api, into_a: &Guest, outside: &str) {
     until_true(30, "ping is let in", || pings(outside));
     w.osc_do(&format!("security group rule delete {}", rule["id"].as_str().unwrap()));
     until_true(30, "ping is shut out", || !pings(outside));
+    address_group(w, demo, outside);
     let group = demo.id_of("/network/v2.0/security-groups", "default");
     let rule = json!({"security_group_rule": {"security_group_id": group, "direction": "ingress", "protocol": "icmp"}});
     demo.post("/network/v2.0/security-group-rules", &rule).expect(201);
     until_true(30, "ping is let in again", || pings(outside));
+}
+
+/// A rule about a group of addresses lets in who is in the group, from the moment when he is.
+fn address_group(w: &World, demo: &Api, outside: &str) {
+    w.osc("address group create --address 203.0.113.0/24 friends");
+    let rule = w.osc("security group rule create --protocol icmp --remote-address-group friends default");
+    assert!(!pings(outside), "we are not in the group");
+    w.osc_do(&format!("address group set --address {} friends", w.public));
+    until_true(30, "ping is let in for the group", || pings(outside));
+    w.osc_do(&format!("address group unset --address {} friends", w.public));
+    until_true(30, "ping is shut out again", || !pings(outside));
+    w.osc_do(&format!("security group rule delete {}", rule["id"].as_str().unwrap()));
+    w.osc_do("address group delete friends");
+    let left = demo.get("/network/v2.0/address-groups").expect(200);
+    assert_eq!(left["address_groups"], json!([]));
 }
 
 /// From one guest to the others by their fixed addresses, on its own network and through the router.
