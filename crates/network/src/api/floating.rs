@@ -203,6 +203,7 @@ impl Noun for Floatings {
         Ok(())
     }
     fn delete(tx: &Tx<'_>, _caller: &Caller, f: Floating) -> Result<()> {
+        act::forward::none_of(tx, &f)?;
         act::floating::delete(tx, &f)
     }
 }

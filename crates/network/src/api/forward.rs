@@ -44,11 +44,18 @@ fn view(w: &Forward) -> Value {
     view
 }
 
-/// As the floating IP shows it.
+/// As the floating IP shows it: a single port by itself, a longer range as one.
 pub fn in_floating(w: &Forward) -> Value {
-    let mut view = json!({"protocol": w.protocol(), "internal_ip_address": w.address});
-    span_view(&mut view, "external_port", w.external);
-    span_view(&mut view, "internal_port", w.internal);
+    let mut view = json!({
+        "id": w.id, "protocol": w.protocol(), "internal_ip_address": w.address, "internal_port_id": w.port,
+    });
+    for (name, (first, last)) in [("external_port", w.external), ("internal_port", w.internal)] {
+        if first == last {
+            view[name] = json!(first);
+        } else {
+            view[format!("{name}_range")] = json!(format!("{first}:{last}"));
+        }
+    }
     view
 }
 

@@ -166,33 +166,34 @@ macro_rules! qos_rules {
         $s.get(MANY, Rule::READER, qos_rule::list::<$w>);
         $s.post(MANY, Rule::ADMIN, qos_rule::create::<$w>);
         $s.get(ONE, Rule::READER, qos_rule::show::<$w>);
-        $s.put(ONE, Rule::ADMIN, qos_rule::update::<$w>);
-        $s.delete(ONE, Rule::ADMIN, qos_rule::delete::<$w>);
+        $s.put(ONE, Rule::MEMBER, qos_rule::update::<$w>);
+        $s.delete(ONE, Rule::MEMBER, qos_rule::delete::<$w>);
     };
     (alias $s:ident $path:literal $w:ty) => {
         $s.get(concat!("/v2.0/qos/alias-", $path, "/{rule}"), Rule::READER, qos_rule::show::<$w>);
-        $s.put(concat!("/v2.0/qos/alias-", $path, "/{rule}"), Rule::ADMIN, qos_rule::update::<$w>);
-        $s.delete(concat!("/v2.0/qos/alias-", $path, "/{rule}"), Rule::ADMIN, qos_rule::delete::<$w>);
+        $s.put(concat!("/v2.0/qos/alias-", $path, "/{rule}"), Rule::MEMBER, qos_rule::update::<$w>);
+        $s.delete(concat!("/v2.0/qos/alias-", $path, "/{rule}"), Rule::MEMBER, qos_rule::delete::<$w>);
     };
 }
 
-/// Policies are an administrator's to make: they say what a project may take of what all share.
+/// Policies are an administrator's to make: they say what a project may take of what all share. Members come
+/// as far as being told that what they name is not there, or wrong.
 fn qos_policies(s: &mut Service<Network>) {
     const ALL: &str = "/v2.0/qos/policies";
     const ONE: &str = "/v2.0/qos/policies/{id}";
     const TAGS: &str = "/v2.0/qos/policies/{id}/tags";
     const TAG: &str = "/v2.0/qos/policies/{id}/tags/{tag}";
     s.get(ALL, Rule::READER, noun::list::<qos::Policies>);
-    s.post(ALL, Rule::ADMIN, noun::create::<qos::Policies>);
+    s.post(ALL, Rule::MEMBER, noun::create::<qos::Policies>);
     s.get(ONE, Rule::READER, noun::show::<qos::Policies>);
-    s.put(ONE, Rule::ADMIN, noun::update::<qos::Policies>);
-    s.delete(ONE, Rule::ADMIN, noun::delete::<qos::Policies>);
+    s.put(ONE, Rule::MEMBER, noun::update::<qos::Policies>);
+    s.delete(ONE, Rule::MEMBER, noun::delete::<qos::Policies>);
     s.get(TAGS, Rule::READER, tag::list::<qos::Policies>);
-    s.put(TAGS, Rule::ADMIN, tag::replace::<qos::Policies>);
-    s.delete(TAGS, Rule::ADMIN, tag::clear::<qos::Policies>);
+    s.put(TAGS, Rule::MEMBER, tag::replace::<qos::Policies>);
+    s.delete(TAGS, Rule::MEMBER, tag::clear::<qos::Policies>);
     s.get(TAG, Rule::READER, tag::show::<qos::Policies>);
-    s.put(TAG, Rule::ADMIN, tag::add::<qos::Policies>);
-    s.delete(TAG, Rule::ADMIN, tag::remove::<qos::Policies>);
+    s.put(TAG, Rule::MEMBER, tag::add::<qos::Policies>);
+    s.delete(TAG, Rule::MEMBER, tag::remove::<qos::Policies>);
     {
         qos_rules!(s "bandwidth_limit" qos_rule::Bandwidth);
     }

@@ -6,7 +6,7 @@ use super::{Common, fields};
 use crate::act::{self, Caller};
 use crate::model::Std;
 use crate::model::qos::{Policy, Rule, What};
-use crate::table;
+use crate::{err, table};
 use ::api::Obj;
 use base::{Fault, QosPolicyId, Result};
 use serde::Serialize;
@@ -121,11 +121,15 @@ impl Noun for Policies {
     fn parse_new(o: &Obj, caller: &Caller) -> Result<New> {
         fields::only(o, FIELDS, "POST")?;
         let name = o.name("name", fields::TEXT)?;
-        Ok(New {
+        let new = New {
             std: Std::new(&fields::project(o, caller)?, &name, &fields::text(o, "description")?),
             shared: o.opt_bool("shared")?.unwrap_or(false),
             is_default: o.opt_bool("is_default")?.unwrap_or(false),
-        })
+        };
+        if caller.admin { Ok(new) } else { Err(err::policy("create_policy")) }
+    }
+    fn may_change(_tx: &Tx<'_>, caller: &Caller, _row: &Policy) -> Result<bool> {
+        Ok(caller.admin)
     }
     fn create(tx: &Tx<'_>, _caller: &Caller, new: New) -> Result<Policy> {
         act::qos::create(tx, new.std, new.shared, new.is_default)

@@ -24,6 +24,9 @@ pub trait Words: 'static {
     fn parse(o: &Obj, old: Option<What>) -> Result<What>;
 }
 
+/// The code points that RFC 2474, 2597 and 3246 give a meaning.
+const MARKS: [u8; 21] = [0, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 46, 48, 56];
+
 pub struct Bandwidth;
 pub struct Dscp;
 
@@ -62,20 +65,17 @@ impl Words for Dscp {
     const ONE: &'static str = "dscp_marking_rule";
     const MANY: &'static str = "dscp_marking_rules";
 
-    /// The code points that RFC 2474, 2597 and 3246 give a meaning.
     fn parse(o: &Obj, old: Option<What>) -> Result<What> {
-        const VALID: [u8; 21] =
-            [0, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 46, 48, 56];
         known(o, &["dscp_mark"])?;
         let mark = match (fields::int(o, "dscp_mark", 0, 63)?, old) {
             (Some(mark), _) => u8::try_from(mark).ok(),
             (None, Some(What::Dscp(mark))) => Some(mark),
             (None, _) => return Err(missing_field("dscp_mark")),
         };
-        match mark.filter(|m| VALID.contains(m)) {
+        match mark.filter(|m| MARKS.contains(m)) {
             Some(mark) => Ok(What::Dscp(mark)),
             None => {
-                Err(err::invalid(format!("Invalid input for dscp_mark. Reason: it is not one of {VALID:?}.")))
+                Err(err::invalid(format!("Invalid input for dscp_mark. Reason: it is not one of {MARKS:?}.")))
             }
         }
     }
@@ -206,7 +206,7 @@ pub async fn kind(_net: Arc<Network>, req: Req) -> Result<Reply> {
             {"parameter_name": "direction", "parameter_type": "choices", "parameter_values": ["egress", "ingress"]},
         ]),
         Some(Kind::Dscp) => json!([
-            {"parameter_name": "dscp_mark", "parameter_type": "range", "parameter_values": {"start": 0, "end": 56}},
+            {"parameter_name": "dscp_mark", "parameter_type": "choices", "parameter_values": MARKS},
         ]),
         None => {
             let why = format!("QoS rule type {name} could not be found.");

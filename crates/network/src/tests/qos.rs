@@ -112,6 +112,17 @@ async fn who_sees_and_has_a_policy() {
         w.refused("demo", "GET", &of(&hidden), Value::Null, 404, "QosPolicyNotFound").await;
         let (status, _) = w.send("demo", "DELETE", &of(&own), &Value::Null, None).await;
         assert_eq!(status, 403, "only an administrator may");
+        // One is told what is not there before being told that one may not.
+        w.refused("demo", "PUT", &of(&hidden), json!({"policy": {}}), 404, "QosPolicyNotFound").await;
+        let body = json!({"policy": {"name": "n"}});
+        w.refused("demo", "POST", "/qos/policies", body, 403, "PolicyNotAuthorized").await;
+        let body = json!({"policy": {"name": "n".repeat(256)}});
+        w.refused("demo", "POST", "/qos/policies", body, 400, "HTTPBadRequest").await;
+        let marks = format!("{}/dscp_marking_rules", of(&own));
+        let rule = w.make("admin", &marks, json!({"dscp_marking_rule": {"dscp_mark": 8}})).await;
+        let rule = format!("/qos/alias-dscp-marking-rules/{}", text(&rule["id"]));
+        w.refused("demo", "DELETE", &rule, Value::Null, 403, "PolicyNotAuthorized").await;
+        w.refused("other", "DELETE", &rule, Value::Null, 404, "QosRuleNotFound").await;
         let (net, _) = w.network("demo", "10.1.0.0/24").await;
         let port = json!({"port": {"network_id": net, "qos_policy_id": hidden}});
         w.refused("demo", "POST", "/ports", port, 404, "QosPolicyNotFound").await;
