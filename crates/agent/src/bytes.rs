@@ -4,14 +4,17 @@
 //! GET /v1/guests/{id}/log?lines=N   200 text/plain: the last N lines (or bytes=N) of the serial console
 //! GET /v1/guests/{id}/serial        WebSocket: the serial console, both ways, any number of viewers
 //! GET /v1/guests/{id}/vnc           WebSocket: the RFB stream as binary messages
+//! GET /v1/guests/{id}/agent         204 when an agent answers inside the guest, else 503
+//! GET /v1/guests/{id}/diagnostics   200 JSON: what the guest uses (see [`look::Figures`])
 //! ```
 //! The caller proves itself with the secret that the agent chose at its start and told the region in its
 //! facts (the region keeps only a hash of the host's own token). Errors are a sentence as text/plain:
 //! 404 no such guest here, 409 it does not run, 503 too many viewers.
 
-use crate::guest::Dir;
 use crate::guest::console::{Consoles, connect, pump};
 use crate::guest::logs::{Tail, serial_tail};
+use crate::guest::qga::Qga;
+use crate::guest::{Dir, look};
 use crate::host::Host;
 use axum::Router;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
@@ -56,6 +59,8 @@ pub async fn serve(host: Arc<Host>, listener: TcpListener, token: String) {
         .route("/v1/guests/{id}/log", get(log))
         .route("/v1/guests/{id}/serial", get(serial))
         .route("/v1/guests/{id}/vnc", get(vnc))
+        .route("/v1/guests/{id}/agent", get(agent))
+        .route("/v1/guests/{id}/diagnostics", get(diagnostics))
         .layer(middleware::from_fn_with_state(state.clone(), only_the_region))
         .with_state(state);
     if let Err(e) = axum::serve(listener, app).await {
@@ -82,6 +87,21 @@ async fn log(
     let text = tokio::task::spawn_blocking(move || serial_tail(&dir, tail)).await;
     let text = text.map_err(Fault::internal)??;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+async fn agent(State(bytes): State<Arc<Bytes>>, Path(id): Path<ServerId>) -> Result<StatusCode, Refusal> {
+    Qga::connect(&bytes.dir(id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn diagnostics(State(bytes): State<Arc<Bytes>>, Path(id): Path<ServerId>) -> Result<Response, Refusal> {
+    let dir = bytes.dir(id)?;
+    let desired = bytes.host.desired.borrow().clone();
+    let guest = desired.as_ref().and_then(|d| d.guests.iter().find(|g| g.id == id));
+    let guest = guest.ok_or_else(|| Fault::not_found("This guest is not on this host."))?;
+    let figures = look::figures(&bytes.host, &dir, guest).await?;
+    let text = serde_json::to_string(&figures).map_err(Fault::internal)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
 fn tail_of(query: &str) -> Result<Tail> {

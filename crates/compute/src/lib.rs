@@ -32,13 +32,14 @@ mod wire;
 
 pub use hosts::{SILENT_AFTER, register_host};
 pub use life::{ServerLife, State};
-pub use limits::Limits;
+pub use limits::{Limits, Settings};
 pub use placement::service as placement_service;
 pub use routes::{agent_service, console_service, service};
 pub use table::flavor::first_start as flavors_first_start;
 pub use wire::{Blobs, Content, NoBlobs, Opening, Receiving};
 
 use std::sync::Arc;
+use std::time::Duration;
 use store::Db;
 
 /// The service's state, one per process.
@@ -55,6 +56,24 @@ impl Compute {
     pub fn new(db: Db, limits: Limits, blobs: Arc<dyn Blobs>) -> Arc<Self> {
         let hub = hub::Hub::start(&db);
         Arc::new(Compute { db, limits, hub, wire: wire::Wire::new(), blobs })
+    }
+    /// Forgets servers that have been gone for so many days, every hour, until dropped. 0: never.
+    pub async fn tidy(self: Arc<Self>, keep_days: u64) {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        let Some(keep) = u32::try_from(keep_days).ok().filter(|n| *n > 0).map(|n| DAY * n) else {
+            return std::future::pending().await;
+        };
+        loop {
+            match self.db.write(move |tx| table::server::forget_gone(tx, keep)).await {
+                Ok(0) => {}
+                // There may be more: not all in one transaction.
+                Ok(_) => continue,
+                Err(fault) => {
+                    tracing::error!(%fault, "deleted servers are not forgotten; tried again in an hour")
+                }
+            }
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+        }
     }
     /// The life-cycle of servers, for the work engine.
     pub fn life(&self) -> ServerLife {

@@ -1,8 +1,25 @@
 //! Default quotas and other limits. A project's own quota (table `quota`) wins over these.
 
 use base::Result;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use store::Tx;
+
+/// The section `[compute]` of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Seconds in which a deleted server can be restored; 0: it is deleted at once.
+    pub reclaim_instance_interval: u64,
+    /// Days for which administrators still see deleted servers; 0: for ever.
+    pub keep_deleted_days: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { reclaim_instance_interval: 0, keep_deleted_days: 30 }
+    }
+}
 
 /// What a project may use when nobody said otherwise. -1 means without limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +36,6 @@ pub struct Limits {
     pub server_group_members: i64,
     /// How long a deleted server can be restored; zero: not at all.
     pub reclaim: Duration,
-    /// How long the rows of deleted servers are kept for `deleted=True`.
-    pub keep_deleted: Duration,
     /// Seconds for which the disk of a shelved server stays on its host: 0 not at all, -1 for ever.
     pub shelved_offload_s: i64,
 }
@@ -36,7 +51,6 @@ impl Default for Limits {
             server_groups: 10,
             server_group_members: 10,
             reclaim: Duration::ZERO,
-            keep_deleted: Duration::from_secs(30 * 24 * 3600),
             shelved_offload_s: 0,
         }
     }
@@ -50,6 +64,10 @@ pub const OLD_NETWORK: [(&str, i64); 4] =
     [("floating_ips", -1), ("fixed_ips", -1), ("security_groups", -1), ("security_group_rules", -1)];
 
 impl Limits {
+    /// The defaults, with what the configuration says.
+    pub fn with(settings: &Settings) -> Self {
+        Limits { reclaim: Duration::from_secs(settings.reclaim_instance_interval), ..Limits::default() }
+    }
     /// These with what an administrator changed by `os-quota-class-sets/default`.
     pub fn now(&self, tx: &Tx<'_>) -> Result<Limits> {
         let mut now = self.clone();

@@ -2,9 +2,9 @@
 
 use crate::Compute;
 use crate::api::{
-    action, agent, aggregates, attachments, cloud, console, create, external, flavors, groups, hosts,
-    hypervisors, instance_actions, interfaces, keypairs, metadata, migrations, password, quotas, servers,
-    services, tags, usage, versions, why,
+    action, agent, aggregates, attachments, cloud, console, create, diagnostics, external, flavors, groups,
+    hosts, hypervisors, instance_actions, interfaces, keypairs, metadata, migrations, password, quotas,
+    servers, services, tags, usage, versions, why,
 };
 use api::{Microversions, Rule, Service, Style, Version};
 
@@ -92,6 +92,7 @@ fn part_routes(s: &mut Service<Compute>) {
     s.get("/v2.1/servers/{id}/os-server-password", Rule::READER, password::show);
     s.delete("/v2.1/servers/{id}/os-server-password", Rule::MEMBER, password::clear);
     s.get("/v2.1/servers/{id}/os-security-groups", Rule::READER, interfaces::security_groups);
+    s.get("/v2.1/servers/{id}/diagnostics", Rule::ADMIN, diagnostics::show);
     let live = Version(2, 23);
     s.get("/v2.1/servers/{id}/migrations", Rule::ADMIN, migrations::of_server).since(live);
     s.get("/v2.1/servers/{id}/migrations/{migration}", Rule::ADMIN, migrations::one).since(live);

@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long an agent has for the bytes of a console.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an agent has that asks another one, inside the guest, first.
+const LONG_PATIENCE: Duration = Duration::from_secs(12);
 /// More console output than this is not passed on.
 const OUTPUT_MAX: usize = 4 << 20;
 
@@ -82,6 +84,10 @@ impl Wire {
     /// # Errors
     /// `Unavailable`, with the host's name, when the agent does not answer in time.
     pub async fn text(&self, host: &Host, path: &str) -> Result<String> {
+        self.within(PATIENCE, host, path).await
+    }
+
+    async fn within(&self, patience: Duration, host: &Host, path: &str) -> Result<String> {
         let request = Request::builder()
             .uri(format!("{}{path}", host.facts.bytes_url))
             .header(header::AUTHORIZATION, bearer(host)?)
@@ -96,12 +102,13 @@ impl Wire {
             let body = body.map_err(|e| away(host, e))?.to_bytes();
             Ok(String::from_utf8_lossy(&body).into_owned())
         };
-        tokio::time::timeout(PATIENCE, fetch).await.map_err(|_| away(host, "no answer in time"))?
+        tokio::time::timeout(patience, fetch).await.map_err(|_| away(host, "no answer in time"))?
     }
 
     /// Whether an agent answers inside a guest.
     pub async fn agent_answers(&self, host: &Host, id: base::ServerId) -> bool {
-        self.text(host, &format!("/v1/guests/{id}/agent")).await.is_ok()
+        let path = format!("/v1/guests/{id}/agent");
+        !host.facts.bytes_url.is_empty() && self.within(LONG_PATIENCE, host, &path).await.is_ok()
     }
 
     /// A WebSocket to an agent, such as `/v1/guests/{id}/serial`.

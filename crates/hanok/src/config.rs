@@ -30,6 +30,8 @@ pub struct Config {
     pub guests_reach: Vec<String>,
     /// How images are imported.
     pub image: image::Imports,
+    /// How servers are deleted.
+    pub compute: compute::Settings,
     /// Rules for passwords and accounts.
     pub identity: identity::Rules,
 }
@@ -47,6 +49,7 @@ impl Default for Config {
             grace_s: 60,
             guests_reach: vec!["api".into()],
             image: image::Imports::default(),
+            compute: compute::Settings::default(),
             identity: identity::Rules::default(),
         }
     }

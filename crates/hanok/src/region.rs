@@ -25,6 +25,7 @@ pub struct Region {
     public_url: Option<String>,
     /// Names this data directory, which one process at a time works on, in the leases of its work.
     name: String,
+    keep_deleted_days: u64,
 }
 
 impl Region {
@@ -35,10 +36,11 @@ impl Region {
         let image = Image::open(db.clone(), &site.file("images"), site.config.image.clone()).await?;
         let network = Arc::new(Network::new(db.clone()));
         let blobs = Arc::new(ImageBlobs(image.clone()));
-        let compute = Compute::new(db.clone(), compute::Limits::default(), blobs);
+        let compute = Compute::new(db.clone(), compute::Limits::with(&site.config.compute), blobs);
         let public_url = site.config.public_url.clone();
         let (name, _) = site.secret("region-name")?;
-        Ok(Region { db, identity, image, network, compute, public_url, name })
+        let keep_deleted_days = site.config.compute.keep_deleted_days;
+        Ok(Region { db, identity, image, network, compute, public_url, name, keep_deleted_days })
     }
 
     /// The table of contents: what answers where.
@@ -70,7 +72,11 @@ impl Region {
 
     /// Runs what a region does by itself, until dropped.
     pub async fn run(&self) {
-        tokio::join!(self.engine().run(), self.identity.clone().maintain());
+        tokio::join!(
+            self.engine().run(),
+            self.identity.clone().maintain(),
+            self.compute.clone().tidy(self.keep_deleted_days)
+        );
     }
 }
 

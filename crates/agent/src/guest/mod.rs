@@ -21,6 +21,7 @@ pub mod hardware;
 pub mod images;
 pub mod keeper;
 pub mod logs;
+pub mod look;
 pub mod memory;
 pub mod nics;
 pub mod process;

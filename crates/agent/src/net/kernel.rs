@@ -273,6 +273,28 @@ struct TunRequest {
     rest: [u8; 22],
 }
 
+/// Counters of a device in a namespace, by the kernel's names such as `rx_bytes`.
+pub fn counters(ns: &str, name: &str) -> Result<BTreeMap<String, u64>> {
+    // As the columns of the table stand: receive, then transmit.
+    const COLUMNS: [(usize, &str); 8] = [
+        (0, "rx_bytes"),
+        (1, "rx_packets"),
+        (2, "rx_errors"),
+        (3, "rx_dropped"),
+        (8, "tx_bytes"),
+        (9, "tx_packets"),
+        (10, "tx_errors"),
+        (11, "tx_dropped"),
+    ];
+    // Read by the thread that is in the namespace; /sys would show that of whoever mounted it.
+    let table = inside(ns, || std::fs::read_to_string("/proc/thread-self/net/dev"))??;
+    let line = table.lines().find_map(|l| l.trim_start().strip_prefix(name)?.strip_prefix(':'));
+    let line = line.ok_or_else(|| Fault::not_found(format!("There is no device {name}.")))?;
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    let known = COLUMNS.into_iter().filter_map(|(i, name)| Some((name.to_owned(), *numbers.get(i)?)));
+    Ok(known.collect())
+}
+
 const TUNSETIFF: rustix::ioctl::Opcode = 0x4004_54ca;
 const IFF_TAP: u16 = 0x0002;
 const IFF_NO_PI: u16 = 0x1000;

@@ -194,6 +194,11 @@ impl Datapath {
         kernel::open_tap(&self.prefix.network_ns(network), &self.prefix.tap(port))
     }
 
+    /// What went over the tap of a guest's port, by the kernel's names such as `rx_bytes`.
+    pub fn tap_counters(&self, network: NetworkId, port: PortId) -> Result<BTreeMap<String, u64>> {
+        kernel::counters(&self.prefix.network_ns(network), &self.prefix.tap(port))
+    }
+
     /// Removes everything in the kernel that carries this instance's prefix.
     pub async fn wipe(&self) -> Result<()> {
         let mut state = self.state.clone().lock_owned().await;

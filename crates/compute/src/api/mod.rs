@@ -7,6 +7,7 @@ pub mod attachments;
 pub mod cloud;
 pub mod console;
 pub mod create;
+pub mod diagnostics;
 pub mod external;
 pub mod extra_specs;
 pub mod filters;

@@ -5,6 +5,7 @@ use base::doc::{BootKind, Power};
 use base::{Fault, HostId, Micros, Result, ServerId};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 use store::{Row, Sql, Tx, params};
 
 pub const COLUMNS: &str = "id, project_id, user_id, name, hostname, description, flavor, vcpus, ram, disk,
@@ -372,4 +373,15 @@ pub fn set_place(tx: &Tx<'_>, id: ServerId, zone: &str, hints: &crate::model::Hi
         params![id, zone, serde_json::to_string(hints)?],
     )?;
     Ok(())
+}
+
+/// Forgets some servers (with all that hangs on them) that were deleted longer ago than `keep`; answers how
+/// many.
+pub fn forget_gone(tx: &Tx<'_>, keep: Duration) -> Result<u64> {
+    let before = Micros(Micros::now().0 - i64::try_from(keep.as_micros()).unwrap_or(i64::MAX));
+    tx.exec(
+        "DELETE FROM server WHERE id IN (SELECT id FROM server WHERE deleted_at IS NOT NULL AND deleted_at < $1
+         ORDER BY deleted_at LIMIT 500)",
+        params![before],
+    )
 }

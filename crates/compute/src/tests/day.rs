@@ -402,3 +402,69 @@ async fn with_a_reclaim_interval_deletion_can_be_taken_back() {
         w.nothing_left().await;
     }
 }
+
+#[tokio::test]
+async fn diagnostics_and_what_is_refused() {
+    let w = World::new().await;
+    let mut host = w.host("h1").await;
+    host.turn(&w).await;
+    let id = w.create("one").await;
+    let path = format!("/servers/{id}/diagnostics");
+    w.member("2.48", "GET", &path, None).await.expect(403);
+    w.admin("2.48", "GET", &path, None).await.expect(409);
+    w.until(&mut host, id, "ACTIVE").await;
+    let told = w.admin("2.48", "GET", &path, None).await.expect(200);
+    assert_eq!(
+        (&told["state"], &told["num_cpus"], &told["num_nics"]),
+        (&json!("running"), &json!(1), &json!(1))
+    );
+    assert!(told["nic_details"][0]["mac_address"].is_string() && told["nic_details"][0]["rx_rate"].is_null());
+    assert_eq!(w.admin("2.47", "GET", &path, None).await.expect(200)["memory"], 64 * 1024);
+
+    let admin = |body| w.admin("2.79", "POST", format!("/servers/{id}/action").leak(), Some(body));
+    admin(json!({"os-migrateLive": {"host": "h1", "block_migration": "auto"}})).await.expect(400);
+    admin(json!({"evacuate": {"host": "nosuch"}})).await.expect(404);
+    admin(json!({"evacuate": {}})).await.expect(400);
+    for name in ["injectNetworkInfo", "resetNetwork"] {
+        w.act(id, json!({name: null})).await.expect(403);
+        admin(json!({name: null})).await.expect(202);
+    }
+    admin(json!({"os-resetState": {"state": "error"}})).await.expect(202);
+    assert_eq!(w.status(id).await, "ERROR");
+    admin(json!({"os-resetState": {"state": "active"}})).await.expect(202);
+    assert_eq!(w.status(id).await, "ACTIVE");
+    let refused = w.act(id, json!({"unpause": null})).await.refused(409);
+    assert_eq!(refused, format!("Cannot 'unpause' instance {id} while it is in vm_state active"));
+    w.member("2.16", "POST", &format!("/servers/{id}/action"), Some(json!({"trigger_crash_dump": null})))
+        .await
+        .expect(400);
+    w.act(id, json!({"lock": null})).await.expect(202);
+    for body in [
+        json!({"pause": null}),
+        json!({"suspend": null}),
+        json!({"rescue": null}),
+        json!({"rebuild": {"imageRef": w.image}}),
+        json!({"resize": {"flavorRef": "2"}}),
+        json!({"forceDelete": null}),
+    ] {
+        assert_eq!(w.act(id, body).await.refused(409), format!("Instance {id} is locked"));
+    }
+}
+
+#[tokio::test]
+async fn servers_that_are_long_gone_are_forgotten() {
+    for w in worlds().await {
+        let mut host = w.host("h1").await;
+        host.turn(&w).await;
+        let id = w.create("one").await;
+        w.until(&mut host, id, "ACTIVE").await;
+        w.delete(id).await.expect(204);
+        w.until(&mut host, id, "GONE").await;
+        let forget = |keep| w.db.write(move |tx| crate::table::server::forget_gone(tx, keep));
+        assert_eq!(forget(Duration::from_secs(3600)).await.unwrap(), 0);
+        let gone = || w.admin("2.79", "GET", "/servers?deleted=true&all_tenants=true", None);
+        assert_eq!(gone().await.expect(200)["servers"][0]["name"], "one");
+        assert_eq!(forget(Duration::ZERO).await.unwrap(), 1);
+        assert_eq!(gone().await.expect(200)["servers"], json!([]));
+    }
+}
