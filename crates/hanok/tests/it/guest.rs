@@ -37,6 +37,10 @@ impl Guest {
         Guest { address: address.to_owned(), via: Some(Box::new(self.clone())), ..self.clone() }
     }
 
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     pub fn ssh(&self) -> Command {
         let mut command = Command::new("ssh");
         command.args(self.words());

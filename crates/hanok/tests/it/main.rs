@@ -25,6 +25,7 @@ mod guest;
 mod http;
 mod leaks;
 mod up_cloud;
+mod up_day;
 mod up_debian;
 mod up_life;
 mod up_parts;
