@@ -148,7 +148,8 @@ fn role(tx: &Tx<'_>, id: &RoleId, name: &str) -> Result<()> {
         domain_id: None,
         name: name.to_owned(),
         description: String::new(),
-        extra: Extra::new(),
+        // What policies rest on does not change or go by mistake.
+        extra: [("options".to_owned(), serde_json::json!({"immutable": true}))].into_iter().collect(),
     };
     table::role::insert(tx, &role)
 }

@@ -55,14 +55,6 @@ pub struct Proof {
     pub password_at: Option<Micros>,
 }
 
-/// Whose key it is, and what its owner could do when it was made.
-pub struct Ec2 {
-    pub user: UserId,
-    pub project: ProjectId,
-    pub trust: Option<String>,
-    pub application_credential: Option<String>,
-}
-
 /// A new token and what it stands for.
 pub struct Issued {
     pub token: String,
@@ -91,22 +83,18 @@ async fn issue(identity: &Identity, asked: Asked, proof: Proof, issued_at: Micro
     Ok(Issued { token, session })
 }
 
-/// A key of an ec2 credential has signed a request: a token for the credential's project.
-pub async fn by_signature(identity: &Identity, key: Ec2) -> Result<Issued> {
+/// The user's ec2 key has signed a request: a token for the key's project.
+pub async fn by_signature(identity: &Identity, user: UserId, project: ProjectId) -> Result<Issued> {
     let issued_at = Micros::now();
-    let asked = match &key.trust {
-        Some(trust) => Asked::Trust(trust.clone()),
-        None => Asked::Project(Naming::Id(key.project.0.clone())),
-    };
     let proof = Proof {
-        user: key.user,
+        user,
         methods: vec!["ec2credential".into()],
         expires_at: expiry(issued_at),
         chain: None,
-        credential: key.application_credential.map(|id| (id, key.project)),
+        credential: None,
         password_at: None,
     };
-    issue(identity, asked, proof, issued_at).await
+    issue(identity, Asked::Project(Naming::Id(project.0)), proof, issued_at).await
 }
 
 fn asked(auth: &Obj) -> Result<Asked> {
@@ -159,8 +147,13 @@ fn domain_ref(obj: &Obj) -> Result<DomainRef> {
 }
 
 async fn prove(identity: &Identity, how: &Obj, issued_at: Micros) -> Result<Proof> {
-    let methods = how.opt_strs("methods", 64)?.unwrap_or_default();
+    let methods = how.opt_strs("methods", 64)?.ok_or_else(|| {
+        Fault::bad_request("Invalid input for field/attribute identity. 'methods' is a required property")
+    })?;
     let mut proof: Option<Proof> = None;
+    if let Some(missing) = methods.iter().find(|m| !how.has(m)) {
+        return Err(Fault::bad_request(format!("Expecting to find {missing} in identity.")));
+    }
     for method in &methods {
         let next = match method.as_str() {
             "password" => by_password(identity, &how.inner("password")?, issued_at).await?,
@@ -176,9 +169,7 @@ async fn prove(identity: &Identity, how: &Obj, issued_at: Micros) -> Result<Proo
             Some(first) => both(first, next)?,
         });
     }
-    let proof = proof.ok_or_else(|| {
-        Fault::bad_request("Invalid input for field/attribute methods. Value: []. It is empty")
-    })?;
+    let proof = proof.ok_or_else(|| Fault::unauthorized().because("no methods"))?;
     factors(identity, &proof).await?;
     Ok(proof)
 }
@@ -269,9 +260,7 @@ async fn by_token(identity: &Identity, how: &Obj) -> Result<Proof> {
     })?;
     let old = &session.token;
     if old.trust.is_some() {
-        return Err(Fault::forbidden(
-            "Using trust-scoped token to create another token. Create a new trust-scoped token instead.",
-        ));
+        return Err(Fault::unauthorized().because("a token of a trust makes no other token"));
     }
     let mut methods = vec!["token".to_owned()];
     methods.extend(old.methods.iter().filter(|m| *m != "token").cloned());

@@ -143,6 +143,8 @@ fn nobody_gets_in_without_proof() {
 
     other_projects_things(&admin, &demo);
     revoked(&w);
+    narrow(&w);
+    on_record(&w);
     w.finish();
 }
 
@@ -221,4 +223,51 @@ fn revoked(w: &World) {
     brief.get("/compute/v2.1/servers").expect(200);
     admin.delete(&format!("/identity/v3/users/{user}")).expect(204);
     brief.get("/compute/v2.1/servers").expect(401);
+}
+
+/// A program that may look at servers, and at nothing else of any service.
+fn narrow(w: &World) {
+    let demo = w.api("demo");
+    let own = [("X-Subject-Token", demo.token())];
+    let said = demo.raw("GET", "/identity/v3/auth/tokens?nocatalog", &own, b"").unwrap().expect(200);
+    let user = said["token"]["user"]["id"].as_str().unwrap().to_owned();
+    let rules = json!([
+        {"service": "compute", "method": "GET", "path": "/v2.1/servers"},
+        {"service": "compute", "method": "GET", "path": "/v2.1/servers/*"},
+    ]);
+    let path = format!("/identity/v3/users/{user}/application_credentials");
+    let body = json!({"application_credential": {"name": "looks", "access_rules": rules}});
+    let made = demo.post(&path, &body).expect(201);
+    let c = &made["application_credential"];
+    let login = json!({"auth": {"identity": {"methods": ["application_credential"],
+        "application_credential": {"id": c["id"], "secret": c["secret"]}}}});
+    let answer = w.anonymous().post("/identity/v3/auth/tokens", &login);
+    let program = demo.with_token(answer.header("x-subject-token").unwrap());
+    program.get("/compute/v2.1/servers").expect(200);
+    program.get("/compute/v2.1/servers/detail").expect(200);
+    for (method, path) in [
+        ("POST", "/compute/v2.1/servers"),
+        ("GET", "/compute/v2.1/servers/x/ips"),
+        ("GET", "/compute/v2.1/flavors"),
+        ("GET", "/network/v2.0/networks"),
+        ("GET", "/image/v2/images"),
+        ("GET", "/identity/v3/auth/projects"),
+        ("GET", "/hanok/v1/why/x"),
+    ] {
+        assert_eq!(program.send(method, path, &json!({})).status, 401, "{method} {path}");
+    }
+    demo.delete(&format!("{path}/{}", c["id"].as_str().unwrap())).expect(204);
+    program.get("/compute/v2.1/servers").expect(401);
+}
+
+/// What `revoked` did is on record, and `hanok audit` shows it.
+fn on_record(w: &World) {
+    let read = |verb: &[&str]| w.hanok_command().env("OS_CLOUD", "hanok").args(verb).output().unwrap();
+    let printed = read(&["audit", "--action", "user."]);
+    let text = String::from_utf8_lossy(&printed.stdout).into_owned();
+    assert!(printed.status.success() && text.contains("user.delete") && text.contains("admin"), "{text}");
+    let printed = read(&["events", "--kind", "identity."]);
+    assert!(printed.status.success(), "{}", crate::world::both(&printed));
+    let refused = w.hanok(&["audit"]);
+    assert!(!refused.status.success(), "{}", crate::world::both(&refused));
 }

@@ -101,8 +101,9 @@ fn find(tx: &Tx<'_>, asked: &Asked) -> Result<Vec<Line>> {
         let mut seen = HashSet::new();
         let mut implied = HashMap::new();
         for source in grants.iter().filter(|g| !asked.inherited || g.inherited) {
-            let all = expand(tx, source, &mut implied)?.into_iter().filter(|g| seen.insert(g.clone()));
-            lines.extend(all.map(|grant| Line { grant, source: source.clone() }));
+            let all = expand(tx, source, &mut implied)?.into_iter();
+            let all = all.map(|grant| Line { grant, source: source.clone() });
+            lines.extend(all.filter(|line| seen.insert(line.clone())));
         }
     } else {
         let as_given = grants.into_iter().filter(|g| !asked.inherited || g.inherited);

@@ -15,9 +15,10 @@ const ENDPOINT: &[&str] = &["service_id", "interface", "region_id", "region", "u
 const REGION: &[&str] = &["description", "parent_region_id"];
 
 fn service_view(req: &Req, s: &Service) -> Value {
-    let own = json!({
-        "id": s.id, "type": s.kind, "name": s.name, "description": s.description, "enabled": s.enabled,
-    });
+    let mut own = json!({"id": s.id, "type": s.kind, "name": s.name, "enabled": s.enabled});
+    if !s.description.is_empty() {
+        own["description"] = json!(s.description);
+    }
     shown(req, "services", s.id.as_str(), &s.extra, own)
 }
 

@@ -1,7 +1,7 @@
 //! Application credentials: a name and a secret with which a program logs in as its user, into one
 //! project, with some of the user's roles. The secret is shown once.
 
-use super::{NAME, TEXT, access_rules, flag, forbidden, link};
+use super::{NAME, TEXT, access_rules, flag, forbidden, link, roles};
 use crate::model::{AccessRule, AppCredential, Role};
 use crate::{Identity, table};
 use api::{Obj, Reply, Req, Scope};
@@ -29,16 +29,12 @@ impl Known {
 }
 
 fn view(req: &Req, c: &AppCredential, known: &Known) -> Value {
-    let roles: Vec<Value> = c
-        .roles
-        .iter()
-        .filter_map(|id| known.roles.iter().find(|r| r.id == *id))
-        .map(|r| json!({"id": r.id, "name": r.name, "domain_id": r.domain_id}))
-        .collect();
+    let roles: Vec<Value> =
+        c.roles.iter().filter_map(|id| known.roles.iter().find(|r| r.id == *id)).map(roles::plain).collect();
     let mut shown = json!({
         "id": c.id,
         "name": c.name,
-        "description": c.description,
+        "description": (!c.description.is_empty()).then_some(&c.description),
         "user_id": c.user_id,
         "project_id": c.project_id,
         "roles": roles,

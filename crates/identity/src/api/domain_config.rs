@@ -45,7 +45,8 @@ fn check(option: &str, value: &Value) -> Result<()> {
 /// What the path is about.
 fn asked(req: &Req) -> Result<(&str, &str)> {
     let (group, option) = (req.text_param("group"), req.text_param("option"));
-    let known = group.is_empty() || group == SECTION;
+    // Directories are known here as far as that there are none.
+    let known = group.is_empty() || group == SECTION || (group == "ldap" && option.is_empty());
     if !known || !(option.is_empty() || OPTIONS.contains(&option)) {
         return Err(no_such(group, option));
     }
@@ -55,7 +56,7 @@ fn asked(req: &Req) -> Result<(&str, &str)> {
 /// The configuration, or the part of it that the path is about.
 fn part(options: &Options, group: &str, option: &str) -> Option<Value> {
     if option.is_empty() {
-        let all = !options.is_empty() || group.is_empty();
+        let all = !options.is_empty() && group != "ldap";
         return all.then(|| json!({SECTION: options}));
     }
     options.get(option).map(|value| json!({option: value}))
@@ -110,7 +111,7 @@ fn missing(domain: &DomainId, group: &str, option: &str) -> Fault {
         (group, "") => format!("group {group}"),
         (group, option) => format!("option {option} in group {group}"),
     };
-    Fault::not_found(format!("Could not find {what} in domain configuration for domain {domain}"))
+    Fault::not_found(format!("Could not find {what} in domain configuration for domain {domain}."))
 }
 
 pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
@@ -124,7 +125,7 @@ pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
             read(tx, &own, &id)
         })
         .await?;
-    let shown = Some(&options).filter(|o| !o.is_empty()).and_then(|o| part(o, group, option));
+    let shown = part(&options, group, option);
     let shown = shown.ok_or_else(|| missing(&domain, group, option))?;
     Ok(Reply::json(200, &json!({"config": shown})))
 }
@@ -133,6 +134,9 @@ pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
 async fn sent(req: &mut Req) -> Result<Options> {
     let config = req.json().await?.inner("config")?;
     let (group, option) = asked(req)?;
+    if group == "ldap" {
+        return Err(no_such(group, option));
+    }
     let options = if option.is_empty() {
         if let Some(other) = config.map.keys().find(|k| *k != SECTION) {
             return Err(no_such(other, ""));
@@ -198,7 +202,8 @@ pub async fn delete(identity: Arc<Identity>, req: Req) -> Result<Reply> {
         .write(move |tx| {
             table::lock(tx, "domain", "domain", id.as_str())?;
             let mut all = read(tx, &own, &id)?;
-            if all.is_empty() || (!option.is_empty() && all.remove(&option).is_none()) {
+            let gone = !option.is_empty() && all.remove(&option).is_none();
+            if gone || (!group.is_empty() && part(&all, &group, "").is_none() && option.is_empty()) {
                 return Err(missing(&id, &group, &option));
             }
             if option.is_empty() {

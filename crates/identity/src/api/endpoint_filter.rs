@@ -184,16 +184,12 @@ pub async fn check_endpoint(identity: Arc<Identity>, req: Req) -> Result<Reply> 
 /// GET and HEAD …/endpoint_groups/{id}/projects/{project}.
 pub async fn show_given(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     given(&identity, &req, Kind::Group).await?;
-    let (_, id) = ends(&req);
-    let (project, tags) = identity
-        .db
-        .read(move |tx| {
-            let project = table::project::get(tx, &id)?;
-            let tags = table::project::tags_of(tx, std::slice::from_ref(&project))?;
-            Ok((project, tags))
-        })
-        .await?;
-    Ok(Reply::json(200, &json!({"project": projects::view(&req, &project, &tags)})))
+    let (group, project) = ends(&req);
+    let path = format!("OS-EP-FILTER/endpoint_groups/{group}/projects/{project}");
+    let shown = json!({
+        "endpoint_group_id": group, "project_id": project, "links": {"self": link(&req, &path)},
+    });
+    Ok(Reply::json(200, &json!({"project_endpoint_group": shown})))
 }
 
 /// The projects that have been given an endpoint or a group.

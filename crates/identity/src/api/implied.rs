@@ -11,7 +11,7 @@ use store::{Tx, log::audit};
 
 fn short(req: &Req, r: &Role) -> Value {
     json!({
-        "id": r.id, "name": r.name, "description": (!r.description.is_empty()).then_some(&r.description),
+        "id": r.id, "name": r.name,
         "links": {"self": link(req, &format!("roles/{}", r.id))},
     })
 }
@@ -49,8 +49,7 @@ pub async fn inferences(identity: Arc<Identity>, req: Req) -> Result<Reply> {
         .filter(|(_, implied)| !implied.is_empty())
         .map(|(r, implied)| json!({"prior_role": short(&req, r), "implies": implied}))
         .collect();
-    let links = json!({"self": link(&req, "role_inferences")});
-    Ok(Reply::json(200, &json!({"role_inferences": rules, "links": links})))
+    Ok(Reply::json(200, &json!({"role_inferences": rules})))
 }
 
 /// GET /v3/roles/{id}/implies.

@@ -39,13 +39,13 @@ fn view(req: &Req, p: &Policy) -> Result<Value> {
     Ok(shown(req, "policies", &p.id, &p.extra, own))
 }
 
-/// Text or an object, as JSON.
+/// Text, as JSON.
 fn blob(obj: &Obj) -> Result<String> {
-    let blob = obj.map.get("blob").filter(|b| b.is_string() || b.is_object());
+    let blob = obj.map.get("blob").filter(|b| b.is_string());
     let text = blob.map(Value::to_string).unwrap_or_default();
     if text.is_empty() || text.len() > BLOB || text.contains("\\u0000") {
         return Err(Fault::bad_request(format!(
-            "Invalid input for field/attribute blob. Text or an object of at most {BLOB} bytes is expected"
+            "Invalid input for field/attribute blob. Text of at most {BLOB} bytes is expected"
         )));
     }
     Ok(text)

@@ -146,11 +146,14 @@ fn placed(tx: &Tx<'_>, mut project: Project, asked: Option<DomainId>) -> Result<
         return Ok(project);
     }
     let domain = DomainId(project.parent_id.clone());
+    let no_parent = || Fault::bad_request(table::missing("project", parent.as_str()).message);
     if asked.is_some_and(|d| d != domain) {
-        return Err(table::missing("project", parent.as_str()));
+        return Err(no_parent());
     }
-    let missing = if domain == project.domain_id { "domain" } else { "project" };
-    table::lock(tx, "domain", missing, domain.as_str())?;
+    if domain != project.domain_id && table::domain::find(tx, &domain)?.is_none() {
+        return Err(no_parent());
+    }
+    table::lock(tx, "domain", "domain", domain.as_str())?;
     project.domain_id = domain;
     Ok(project)
 }
@@ -181,7 +184,7 @@ pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
         let (name, value) = match field {
             "parents_as_list" => ("parents", wrap(&parents)),
             "subtree_as_list" => ("subtree", wrap(&subtree)),
-            "parents_as_ids" => ("parents", parent_ids(&parents)),
+            "parents_as_ids" => ("parents", parent_ids(&parents, project.domain_id.as_str())),
             _ => ("subtree", subtree_ids(&subtree, project.id.as_str())),
         };
         shown[name] = value;
@@ -189,9 +192,9 @@ pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     Ok(Reply::json(200, &json!({"project": shown})))
 }
 
-/// `{"<parent>": {"<its parent>": null}}`; null at the top.
-fn parent_ids(parents: &[Project]) -> Value {
-    parents.iter().rev().fold(Value::Null, |inner, p| json!({p.id.as_str(): inner}))
+/// `{"<parent>": {"<its parent>": {"<domain>": null}}}`.
+fn parent_ids(parents: &[Project], domain: &str) -> Value {
+    parents.iter().rev().fold(json!({domain: null}), |inner, p| json!({p.id.as_str(): inner}))
 }
 
 fn subtree_ids(all: &[Project], of: &str) -> Value {
@@ -243,11 +246,11 @@ pub async fn update(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
 }
 
 fn changed(tx: &Tx<'_>, mut project: Project, obj: &Obj) -> Result<Project> {
-    for (field, now) in [("parent_id", project.parent_id.as_str()), ("domain_id", project.domain_id.as_str())]
-    {
-        if obj.opt_str(field, SHORT_NAME)?.is_some_and(|new| new != now) {
-            return Err(Fault::forbidden(format!("Update of `{field}` is not allowed.")));
-        }
+    if obj.opt_str("domain_id", SHORT_NAME)?.is_some_and(|new| new != project.domain_id.as_str()) {
+        return Err(Fault::bad_request("Cannot change Domain ID"));
+    }
+    if obj.opt_str("parent_id", SHORT_NAME)?.is_some_and(|new| new != project.parent_id) {
+        return Err(Fault::forbidden("Update of `parent_id` is not allowed."));
     }
     if flag(obj, "is_domain")? == Some(true) {
         return Err(Fault::forbidden("Update of `is_domain` is not allowed."));

@@ -11,6 +11,15 @@ use store::{Sql, log::audit};
 
 const KNOWN: &[&str] = &["name", "description", "domain_id"];
 
+/// A role without its links and unknown fields.
+pub fn plain(r: &Role) -> Value {
+    json!({
+        "id": r.id, "name": r.name, "domain_id": r.domain_id,
+        "description": (!r.description.is_empty()).then_some(&r.description),
+        "options": r.extra.get("options").cloned().unwrap_or_else(|| json!({})),
+    })
+}
+
 pub fn view(req: &Req, r: &Role) -> Value {
     let description = (!r.description.is_empty()).then_some(&r.description);
     let mut own = json!({"id": r.id, "name": r.name, "domain_id": r.domain_id, "description": description});

@@ -1,11 +1,10 @@
 //! `/v3/credentials`: secrets that users keep here, sealed at rest: ec2 keys, TOTP seeds, certificates.
 //!
-//! A key that was made with a trust or an application credential is good for what that was good for,
-//! and with a token of one only the keys made with it can be seen.
+//! Who acts for somebody else, with a trust or an application credential, neither sees nor makes any: a
+//! key is good for all that its owner may do.
 
 use super::{NAME, SHORT_NAME, TEXT, forbidden, merge, page, shown, unknown};
 use crate::model::Credential;
-use crate::session::Session;
 use crate::{Identity, table};
 use api::{Reach, Reply, Req};
 use base::{Fault, ProjectId, Result, UserId};
@@ -30,23 +29,21 @@ pub fn fields(blob: &str) -> Map<String, Value> {
     serde_json::from_str(blob).unwrap_or_default()
 }
 
-/// What a token was made with, as a key remembers it.
-pub fn origin(session: &Session) -> Option<(&'static str, &str)> {
-    let trust = session.trust.as_ref().map(|t| ("trust_id", t.id.as_str()));
-    trust.or_else(|| session.credential.as_ref().map(|c| ("app_cred_id", c.id.as_str())))
-}
-
-/// Whether the holder of a session may meet a credential at all.
-pub fn meets(session: &Session, reach: &Reach, c: &Credential, blob: &str) -> bool {
-    match origin(session) {
-        Some((name, id)) => fields(blob).get(name).and_then(Value::as_str) == Some(id),
-        None => c.user_id == session.auth.user.id || *reach == Reach::Everything,
+/// # Errors
+/// 403 for a token that was made with a trust or an application credential.
+pub async fn check_direct(identity: &Identity, req: &Req) -> Result<()> {
+    let session = identity.session_of(req).await?;
+    if session.trust.is_none() && session.credential.is_none() {
+        return Ok(());
     }
+    Err(Fault::forbidden(
+        "You are not authorized to perform the requested action: Delegated tokens cannot access credentials directly. Log in with a password.",
+    ))
 }
 
 /// GET /v3/credentials (`user_id`, `type`).
 pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
-    let (session, reach) = (identity.session_of(&req).await?, req.auth.reach());
+    check_direct(&identity, &req).await?;
     let page = page(&req)?;
     let mut q = Sql::new(table::stored::SELECT);
     for (field, condition) in [("user_id", "user_id ="), ("type", "type =")] {
@@ -54,32 +51,32 @@ pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
             q.and(condition, value);
         }
     }
-    if reach != Reach::Everything || origin(&session).is_some() {
-        q.and("user_id =", &session.auth.user.id);
+    if req.auth.reach() != Reach::Everything {
+        q.and("user_id =", &req.auth.user.id);
     }
     let (found, more) =
         identity.db.read(move |tx| table::page(tx, &mut q, "credential", &page, table::stored::row)).await?;
     let mut list = Vec::new();
     for c in &found {
-        let blob = identity.keys.open_kept(&c.blob)?;
-        if meets(&session, &reach, c, &blob) {
-            list.push(view(&req, c, &blob));
-        }
+        list.push(view(&req, c, &identity.keys.open_kept(&c.blob)?));
     }
     Ok(super::list(&req, "credentials", list, more))
 }
 
 /// The credential in the path with its blob.
 async fn visible(identity: &Identity, req: &Req, reach: &Reach) -> Result<(Credential, String)> {
-    let session = identity.session_of(req).await?;
+    check_direct(identity, req).await?;
     let id = req.text_param("id").to_owned();
     let found = identity.db.read(move |tx| table::stored::get(tx, &id)).await;
     let found = match found {
         Err(fault) if fault.is_not_found() && *reach != Reach::Everything => return Err(forbidden()),
         found => found?,
     };
+    if found.user_id != req.auth.user.id && *reach != Reach::Everything {
+        return Err(forbidden());
+    }
     let blob = identity.keys.open_kept(&found.blob)?;
-    if meets(&session, reach, &found, &blob) { Ok((found, blob)) } else { Err(forbidden()) }
+    Ok((found, blob))
 }
 
 pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
@@ -105,23 +102,11 @@ fn access(kind: &str, blob: &str) -> Result<Option<String>> {
     }
 }
 
-/// Keeps in an ec2 key what it was made with.
-pub fn bound(blob: String, by: Option<(&str, &str)>) -> String {
-    let mut fields = fields(&blob);
-    for name in ["trust_id", "app_cred_id"] {
-        fields.remove(name);
-    }
-    if let Some((name, id)) = by {
-        fields.insert(name.into(), json!(id));
-    }
-    Value::Object(fields).to_string()
-}
-
 pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let obj = req.json().await?.inner("credential")?;
-    let session = identity.session_of(&req).await?;
-    let user = obj.opt_str("user_id", SHORT_NAME)?.map_or_else(|| req.auth.user.id.clone(), UserId);
-    if user != req.auth.user.id && (!req.auth.is_admin() || origin(&session).is_some()) {
+    check_direct(&identity, &req).await?;
+    let user = UserId(obj.str("user_id", SHORT_NAME)?);
+    if user != req.auth.user.id && !req.auth.is_admin() {
         return Err(forbidden());
     }
     let kind = obj.name("type", NAME)?;
@@ -131,11 +116,8 @@ pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
             "Invalid input for field/attribute credential. 'project_id' is a required property of an ec2 credential",
         ));
     }
-    let mut blob = obj.str("blob", TEXT)?;
+    let blob = obj.str("blob", TEXT)?;
     let access = access(&kind, &blob)?;
-    if access.is_some() {
-        blob = bound(blob, origin(&session));
-    }
     let made = Credential {
         id: match &access {
             Some(access) => table::stored::access_hash(access),
@@ -195,13 +177,8 @@ pub async fn update(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
             )));
         }
     }
-    let mut blob = obj.opt_str("blob", TEXT)?.unwrap_or_else(|| old.clone());
+    let blob = obj.opt_str("blob", TEXT)?.unwrap_or(old);
     let access = access(&found.kind, &blob)?;
-    if access.is_some() {
-        let before = fields(&old);
-        let by = ["trust_id", "app_cred_id"].map(|name| Some((name, before.get(name)?.as_str()?)));
-        blob = bound(blob, by.into_iter().flatten().next());
-    }
     found.blob = identity.keys.keep(&blob);
     merge(&mut found.extra, unknown(&obj, KNOWN)?)?;
     let who = req.who();

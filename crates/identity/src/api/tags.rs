@@ -12,11 +12,15 @@ use store::{Sql, log::audit};
 const MOST: usize = 80;
 const LONGEST: usize = 255;
 
-/// The tags in a body, each once; none when the body has none.
+/// The tags in a body; none when the body has none.
 pub fn parse(obj: &Obj) -> Result<Option<Vec<String>>> {
     let Some(mut tags) = obj.opt_strs("tags", LONGEST)? else { return Ok(None) };
+    let asked = tags.len();
     tags.sort();
     tags.dedup();
+    if tags.len() < asked {
+        return Err(Fault::bad_request("Invalid input for field/attribute tags. It has non-unique elements"));
+    }
     if tags.len() > MOST {
         return Err(Fault::bad_request(format!("A project has at most {MOST} tags.")));
     }
@@ -58,7 +62,7 @@ pub fn filter(q: &mut Sql, query: &Query) {
 }
 
 fn links(req: &Req, id: &ProjectId) -> serde_json::Value {
-    json!({"self": super::link(req, &format!("projects/{id}/tags")), "previous": null, "next": null})
+    json!({"self": super::link(req, &format!("projects/{id}/tags"))})
 }
 
 pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {

@@ -79,7 +79,7 @@ pub async fn catalog(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let text = identity.catalog(&req.auth.scope, &req.base).await?.ok_or_else(|| {
         Fault::forbidden("A project-scoped token is required to produce a service catalog.")
     })?;
-    let links = json!({"self": super::link(&req, "auth/catalog"), "previous": null, "next": null});
+    let links = json!({"self": super::link(&req, "auth/catalog")});
     Ok(Reply::text(200, "application/json", format!("{{\"catalog\":{text},\"links\":{links}}}")))
 }
 
@@ -120,5 +120,6 @@ pub async fn system(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let mine = req.auth.scope == Scope::System
         || identity.db.read(move |tx| table::grant::on_system(tx, &user)).await?;
     let system = if mine { vec![json!({"all": true})] } else { Vec::new() };
-    Ok(list(&req, "system", system, false))
+    let links = json!({"self": super::link(&req, "auth/system")});
+    Ok(Reply::json(200, &json!({"system": system, "links": links})))
 }

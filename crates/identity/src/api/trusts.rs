@@ -43,10 +43,8 @@ fn view(req: &Req, t: &Trust, roles: Option<&[Role]>) -> Value {
         "remaining_uses": t.remaining_uses,
         "redelegation_count": t.redelegation_count,
         "deleted_at": null,
+        "redelegated_trust_id": t.redelegated_from,
     });
-    if let Some(from) = &t.redelegated_from {
-        own["redelegated_trust_id"] = json!(from);
-    }
     if let Some(roles) = roles {
         own["roles"] = roles.iter().map(|r| roles::view(req, r)).collect();
         let all = link(req, &format!("OS-TRUST/trusts/{}/roles", t.id));

@@ -23,7 +23,9 @@ fn version(req: &Req) -> Value {
 /// 300, as clients expect of the list.
 pub async fn list(_: Arc<Identity>, req: Req) -> Result<Reply> {
     let body = json!({"versions": {"values": [version(&req)]}});
-    Ok(Reply::json(300, &body).header("location", &format!("{}{ROOT}/", req.base)))
+    Ok(Reply::json(300, &body)
+        .header("location", &format!("{}{ROOT}/", req.base))
+        .header("vary", "X-Auth-Token"))
 }
 
 pub async fn show(_: Arc<Identity>, req: Req) -> Result<Reply> {

@@ -117,7 +117,8 @@ async fn wrong_secrets_are_refused_alike() {
             password("secretless", ""),
             password("DEMO", DEMO),
             by_wrong_id,
-            json!({"methods": ["carrier pigeon"]}),
+            json!({"methods": ["carrier pigeon"], "carrier pigeon": {}}),
+            json!({"methods": []}),
         ];
         for identity in refused {
             same_refusal(w.login(json!({"identity": identity})).await.of(401));
@@ -127,7 +128,7 @@ async fn wrong_secrets_are_refused_alike() {
         }
         let not_understood = [
             json!({}),
-            json!({"methods": []}),
+            json!({"methods": ["carrier pigeon"]}),
             json!({"methods": "password"}),
             json!({"methods": ["password"]}),
             json!({"methods": ["password"], "password": {"user": {"name": "demo", "password": DEMO}}}),

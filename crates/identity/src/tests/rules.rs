@@ -226,7 +226,7 @@ async fn a_code_is_a_second_factor_and_works_once() {
     for w in worlds().await {
         let (admin, demo) = (w.admin().await, w.demo().await);
         let id = w.id_of(&admin, "users", "demo").await;
-        let seed = json!({"credential": {"type": "totp", "blob": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"}});
+        let seed = json!({"credential": {"type": "totp", "blob": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", "user_id": id}});
         w.call("POST", "/v3/credentials", &demo, seed).await.of(201);
         let rules = json!({"user": {"options": {"multi_factor_auth_rules": [["password", "totp"]]}}});
         w.call("PATCH", &format!("/v3/users/{id}"), &admin, rules).await.of(200);
