@@ -55,6 +55,7 @@ pub struct Image {
     imports: Imports,
     jobs: import::jobs::Jobs,
     uploads: Semaphore,
+    conversions: Semaphore,
 }
 
 impl Image {
@@ -68,7 +69,9 @@ impl Image {
     pub async fn with(db: Db, dir: &Path, limits: Limits, imports: Imports) -> Result<Arc<Image>> {
         imports.check()?;
         let (uploads, contents) = (Semaphore::new(limits.uploads), Contents::open(dir)?);
-        let image = Arc::new(Image { db, contents, limits, imports, jobs: Default::default(), uploads });
+        let conversions = Semaphore::new(limits.conversions);
+        let image =
+            Arc::new(Image { db, contents, limits, imports, jobs: Default::default(), uploads, conversions });
         image.sweep().await?;
         image.db.write(api::metadefs_first_start).await?;
         Ok(image)

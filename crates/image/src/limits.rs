@@ -24,6 +24,8 @@ pub struct Limits {
     pub image_bytes: u64,
     /// Uploads at the same time.
     pub uploads: usize,
+    /// Conversions at the same time; more wait.
+    pub conversions: usize,
     /// How long an upload may stand still.
     pub idle: Duration,
     /// Images of a project that has no limit of its own.
@@ -40,6 +42,7 @@ impl Default for Limits {
         Limits {
             image_bytes: 1 << 40,
             uploads: 64,
+            conversions: 2,
             idle: Duration::from_secs(300),
             count: 100,
             size_mib: -1,

@@ -1,7 +1,7 @@
 //! Which versions of the API there are.
 //!
-//! Clients read the list as a list of features: 2.8 is several stores, which we do not have; 2.13 is the
-//! usage of quotas, which we do.
+//! Clients read the list as a list of features: 2.8, 2.10 and 2.11 are several stores, which we do not have;
+//! 2.12 is the tasks of images and 2.13 the usage of quotas, which we do.
 
 use crate::Image;
 use api::{Reply, Req};
@@ -9,8 +9,8 @@ use base::Result;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-const VERSIONS: [&str; 10] =
-    ["v2.13", "v2.9", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0"];
+const VERSIONS: [&str; 11] =
+    ["v2.13", "v2.12", "v2.9", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0"];
 
 fn all(req: &Req) -> Value {
     let entry = |id: &str| {

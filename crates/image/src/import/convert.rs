@@ -41,6 +41,7 @@ pub async fn convert(
     to: DiskFormat,
     max: u64,
 ) -> Result<Staged> {
+    let _turn = image.conversions.acquire().await.map_err(Fault::internal)?;
     let (Some(from_name), Some(to_name)) = (name(from), name(to)) else {
         return Err(Fault::internal(format!("{} is not converted", from.as_str())));
     };

@@ -40,6 +40,8 @@ pub async fn into_stage(
     name: &str,
     progress: Arc<Progress>,
 ) -> Result<Staged> {
+    // Downloads wait for a place among the uploads, where clients would be turned away.
+    let _slot = image.uploads.acquire().await.map_err(Fault::internal)?;
     let fetch = async {
         let (length, body) = open(&image.imports, uri).await?;
         progress.total.store(length.unwrap_or(0), Ordering::Relaxed);
