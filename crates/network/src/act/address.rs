@@ -33,6 +33,15 @@ pub fn assign(
     had: &[PortAddress],
 ) -> Result<Vec<PortAddress>> {
     let fits: Vec<&Subnet> = subnets.iter().filter(|s| serves(s, &port.device_owner)).collect();
+    if wants.is_none() && fits.is_empty() && !subnets.is_empty() {
+        return Err(err::conflict(
+            "IpAddressGenerationFailureNoMatchingSubnet",
+            format!(
+                "No valid service subnet for the given device owner, network {}: its subnets are for other service types.",
+                port.network
+            ),
+        ));
+    }
     let mut left = had.to_vec();
     let mut todo: Vec<(usize, Todo<'_>)> = Vec::new();
     let mut got: Vec<(usize, PortAddress)> = Vec::new();

@@ -97,19 +97,8 @@ pub async fn list(net: Arc<Network>, req: Req) -> Result<Reply> {
         "description",
     ];
     // Others are not refused: they see none.
-    let mut agents = if req.auth.is_admin() { net.db.read(all).await? } else { Vec::new() };
-    let fields: Vec<String> = req.query.all("fields").map(str::to_owned).collect();
-    for name in req.query.0.iter().map(|(k, _)| k.as_str()) {
-        if matches!(name, "fields" | "limit" | "marker" | "page_reverse" | "sort_key" | "sort_dir") {
-            continue;
-        }
-        if !KNOWN.contains(&name) {
-            return Err(err::invalid(format!("['{name}'] is invalid attribute for filtering")));
-        }
-        let wanted: Vec<&str> = req.query.all(name).collect();
-        agents.retain(|a| wanted.iter().any(|w| w.eq_ignore_ascii_case(&text(&a[name]))));
-    }
-    agents.iter_mut().for_each(|a| prune(a, &fields));
+    let agents = if req.auth.is_admin() { net.db.read(all).await? } else { Vec::new() };
+    let agents = super::values::chosen(agents, &req.query, KNOWN, "id")?;
     Ok(Reply::json(200, &json!({"agents": agents})))
 }
 

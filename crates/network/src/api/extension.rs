@@ -63,6 +63,10 @@ const EXTENSIONS: &[(&str, &str)] = &[
     ("security-groups-default-rules", "Default rules for security groups"),
     ("security-groups-normalized-cidr", "Normalized CIDR field for security group rules"),
     ("security-groups-remote-address-group", "Remote address group id field for security group rules"),
+    (
+        "security-groups-rules-belongs-to-default-sg",
+        "Security group rule belongs to the project's default security group",
+    ),
     ("security-groups-shared-filtering", "Security group filtering on the shared field"),
     ("service-type", "Neutron Service Type Management"),
     ("sorting", "Sorting support"),
@@ -74,6 +78,7 @@ const EXTENSIONS: &[(&str, &str)] = &[
     ),
     ("standard-attr-timestamp", "Resource timestamps"),
     ("stateful-security-group", "Stateful security group"),
+    ("subnet-external-network", "Subnet belongs to an external network"),
     ("subnet-service-types", "Subnet service types"),
     ("subnet_allocation", "Subnet Allocation"),
     ("subnet_onboard", "Subnet Onboard"),
@@ -81,6 +86,7 @@ const EXTENSIONS: &[(&str, &str)] = &[
     ("tag", "Tag support"),
     ("tag-creation", "Tag creation extension"),
     ("tag-ext", "Tag support for resources: subnet, subnetpool, port, router"),
+    ("tag-ports-during-bulk-creation", "Tag Ports During Bulk Creation"),
 ];
 
 fn view((alias, name): &(&str, &str)) -> Value {

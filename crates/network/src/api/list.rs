@@ -266,7 +266,8 @@ fn apply(q: &mut Sql, how: How, values: &[&str], project: &str) -> Result<()> {
     Ok(())
 }
 
-fn bools(values: &[&str]) -> Result<Vec<i64>> {
+/// The values of a filter as 0 and 1.
+pub fn bools(values: &[&str]) -> Result<Vec<i64>> {
     let one = |v: &&str| match v.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "t" => Ok(1_i64),
         "false" | "0" | "no" | "f" => Ok(0),

@@ -59,10 +59,8 @@ pub async fn zones(net: Arc<Network>, req: Req) -> Result<Reply> {
     let zones = names.iter().flat_map(|name| {
         ["network", "router"].map(|of| json!({"name": name, "resource": of, "state": "available"}))
     });
-    let fits = |z: &Value| {
-        ["name", "resource", "state"].iter().all(|k| req.query.get(k).is_none_or(|want| z[*k] == want))
-    };
-    Ok(Reply::json(200, &json!({"availability_zones": zones.filter(fits).collect::<Vec<_>>()})))
+    let zones = super::values::chosen(zones.collect(), &req.query, &["name", "resource", "state"], "name")?;
+    Ok(Reply::json(200, &json!({"availability_zones": zones})))
 }
 
 pub async fn providers(_net: Arc<Network>, _req: Req) -> Result<Reply> {

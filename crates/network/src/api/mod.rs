@@ -25,6 +25,7 @@ pub mod subnet;
 pub mod tag;
 pub mod template;
 pub mod topology;
+pub mod values;
 pub mod zone;
 
 use crate::Network;

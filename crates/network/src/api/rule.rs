@@ -27,6 +27,7 @@ pub struct View {
     normalized_cidr: Option<String>,
     remote_group_id: Option<SecurityGroupId>,
     remote_address_group_id: Option<AddressGroupId>,
+    belongs_to_default_sg: bool,
     #[serde(flatten)]
     common: Common,
 }
@@ -285,6 +286,7 @@ impl Noun for Rules {
         ("remote_ip_prefix", How::Text("t.remote_prefix")),
         ("remote_group_id", How::Text("t.remote_group_id")),
         ("remote_address_group_id", How::Text("t.remote_address_group_id")),
+        ("belongs_to_default_sg", How::With(by_default)),
     ];
     type Row = Rule;
     type View = View;
@@ -311,6 +313,7 @@ impl Noun for Rules {
     fn views(tx: &Tx<'_>, _caller: &Caller, rows: Vec<Rule>) -> Result<Vec<View>> {
         let ids: Vec<String> = rows.iter().map(|r| r.id.to_string()).collect();
         let mut tags = table::tags(tx, &ids)?;
+        let defaults = table::group::defaults(tx, rows.iter().map(|r| r.group))?;
         let view = |(r, id): (Rule, String)| View {
             security_group_id: r.group.to_string(),
             direction: if r.ingress { "ingress" } else { "egress" },
@@ -320,6 +323,7 @@ impl Noun for Rules {
             normalized_cidr: r.masked_prefix().map(|n| n.to_string()),
             remote_group_id: r.remote_group,
             remote_address_group_id: r.remote_addresses,
+            belongs_to_default_sg: defaults.contains(&r.group),
             common: Common::new(&r.std, tags.remove(&id)),
             remote_ip_prefix: r.remote_prefix,
             protocol: Some(r.protocol).filter(|p| !p.is_empty()),
@@ -359,4 +363,11 @@ impl Noun for Rules {
     fn make_before_list(tx: &Tx<'_>, caller: &Caller) -> Result<()> {
         super::group::Groups::make_before_list(tx, caller)
     }
+}
+
+fn by_default(q: &mut Sql, values: &[&str]) -> Result<()> {
+    let yes = super::list::bools(values)?.first() == Some(&1);
+    q.push(if yes { " AND t.group_id IN " } else { " AND t.group_id NOT IN " });
+    q.push("(SELECT id FROM security_group WHERE name = 'default')");
+    Ok(())
 }

@@ -34,6 +34,8 @@ pub struct View {
     ipv6_address_mode: Option<String>,
     service_types: Vec<String>,
     subnetpool_id: Option<SubnetPoolId>,
+    #[serde(rename = "router:external")]
+    external: bool,
     #[serde(flatten)]
     common: Common,
 }
@@ -209,6 +211,7 @@ impl Noun for Subnets {
     fn views(tx: &Tx<'_>, _caller: &Caller, rows: Vec<Subnet>) -> Result<Vec<View>> {
         let ids: Vec<String> = rows.iter().map(|s| s.id.to_string()).collect();
         let mut tags = table::tags(tx, &ids)?;
+        let external = table::network::external(tx)?;
         let view = |s: Subnet| {
             let id = s.id.to_string();
             View {
@@ -227,6 +230,7 @@ impl Noun for Subnets {
                 ipv6_address_mode: s.address_mode,
                 service_types: s.service_types,
                 subnetpool_id: s.pool,
+                external: external.contains(&s.network),
             }
         };
         Ok(rows.into_iter().map(view).collect())

@@ -1,8 +1,7 @@
 //! `/v2.0/auto-allocated-topology`: the network that a project gets by itself, and `/v2.0/floatingip_pools`:
 //! where floating IPs come from.
 
-use super::caller;
-use super::list::prune;
+use super::{caller, values};
 use crate::act::topology;
 use crate::{Network, err, table};
 use ::api::{Level, Reply, Req};
@@ -71,7 +70,7 @@ pub async fn pools(net: Arc<Network>, req: Req) -> Result<Reply> {
     const KNOWN: &[&str] =
         &["subnet_id", "subnet_name", "cidr", "network_id", "network_name", "project_id", "tenant_id"];
     let caller = caller(&req)?;
-    let mut list = net
+    let list = net
         .db
         .read(move |tx| {
             let mut q = Sql::new(
@@ -89,17 +88,6 @@ pub async fn pools(net: Arc<Network>, req: Req) -> Result<Reply> {
             })
         })
         .await?;
-    let fields: Vec<String> = req.query.all("fields").map(str::to_owned).collect();
-    for name in req.query.0.iter().map(|(k, _)| k.as_str()) {
-        if matches!(name, "fields" | "limit" | "marker" | "page_reverse" | "sort_key" | "sort_dir") {
-            continue;
-        }
-        if !KNOWN.contains(&name) {
-            return Err(err::invalid(format!("['{name}'] is invalid attribute for filtering")));
-        }
-        let wanted: Vec<&str> = req.query.all(name).collect();
-        list.retain(|p| wanted.iter().any(|w| p[name] == *w));
-    }
-    list.iter_mut().for_each(|p| prune(p, &fields));
+    let list = values::chosen(list, &req.query, KNOWN, "subnet_id")?;
     Ok(Reply::json(200, &json!({"floatingip_pools": list})))
 }

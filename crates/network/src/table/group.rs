@@ -2,6 +2,7 @@
 
 use crate::model::{Group, Rule, Std};
 use base::{ProjectId, Result, SecurityGroupId, SecurityGroupRuleId};
+use std::collections::HashSet;
 use store::{Row, Sql, Tx, params};
 
 pub const COLS: &str =
@@ -23,6 +24,19 @@ pub fn by_ids(tx: &Tx<'_>, ids: &[SecurityGroupId]) -> Result<Vec<Group>> {
     super::fill(&mut q, ids);
     q.push(") ORDER BY t.id");
     q.rows(tx, read)
+}
+
+/// Which of these groups are their projects' default ones.
+pub fn defaults(tx: &Tx<'_>, ids: impl Iterator<Item = SecurityGroupId>) -> Result<HashSet<SecurityGroupId>> {
+    let ids: HashSet<SecurityGroupId> = ids.collect();
+    let mut found = HashSet::new();
+    for part in ids.iter().collect::<Vec<_>>().chunks(4096) {
+        let mut q = Sql::new("SELECT id FROM security_group WHERE name = 'default' AND id IN (");
+        super::fill(&mut q, part.iter().copied());
+        q.push(")");
+        found.extend(q.rows(tx, |r| r.get::<SecurityGroupId>(0))?);
+    }
+    Ok(found)
 }
 
 pub fn by_name(tx: &Tx<'_>, project: &ProjectId, name: &str) -> Result<Vec<SecurityGroupId>> {

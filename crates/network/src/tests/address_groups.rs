@@ -77,6 +77,14 @@ async fn a_group_of_addresses_from_birth_to_death() {
         assert_eq!(r["remote_address_group_id"], g["id"]);
         w.refused("demo", "POST", "/security-group-rules", rule(json!({})), 409, "SecurityGroupRuleExists")
             .await;
+        let count = async |yes: bool| {
+            let v = w.get("demo", &format!("/security-group-rules?belongs_to_default_sg={yes}")).await;
+            v["security_group_rules"].as_array().unwrap().len()
+        };
+        assert_eq!(
+            (&r["belongs_to_default_sg"], count(true).await, count(false).await),
+            (&json!(true), 5, 0)
+        );
         let found = w.get("demo", &format!("/security-group-rules?remote_address_group_id={}", id(&g))).await;
         assert_eq!(found["security_group_rules"].as_array().unwrap().len(), 1);
         w.refused("demo", "DELETE", &path, Value::Null, 409, "AddressGroupInUse").await;

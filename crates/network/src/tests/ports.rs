@@ -180,3 +180,24 @@ async fn ports_are_found_by_what_they_have() {
         assert_eq!(w.document(host).await.networks[0].ports.len(), 3);
     }
 }
+
+#[tokio::test]
+async fn addresses_are_for_those_whom_their_subnet_serves() {
+    for w in worlds().await {
+        let (n, _) = w.network("demo", "10.0.0.0/24").await;
+        let serve = |v: i64, cidr: &str| json!({"subnet": {"network_id": n, "ip_version": v, "cidr": cidr, "service_types": ["compute:nova"]}});
+        w.make("demo", "/subnets", serve(6, "2001:db8::/64")).await;
+        let port = |owner: &str| json!({"port": {"network_id": n, "device_owner": owner}});
+        let fixed = async |owner: &str| {
+            w.make("demo", "/ports", port(owner)).await["fixed_ips"].as_array().unwrap().len()
+        };
+        assert_eq!((fixed("").await, fixed("compute:nova").await), (1, 2));
+        let only = w.make("demo", "/networks", json!({"network": {}})).await["id"].clone();
+        let s = json!({"subnet": {"network_id": only, "ip_version": 4, "cidr": "10.1.0.0/24", "service_types": ["compute:nova"]}});
+        w.make("demo", "/subnets", s).await;
+        let bare = json!({"port": {"network_id": only}});
+        w.refused("demo", "POST", "/ports", bare, 409, "IpAddressGenerationFailureNoMatchingSubnet").await;
+        let none = json!({"port": {"network_id": only, "fixed_ips": []}});
+        assert_eq!(w.make("demo", "/ports", none).await["fixed_ips"], json!([]));
+    }
+}

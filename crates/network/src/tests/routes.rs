@@ -60,6 +60,22 @@ async fn agents_are_the_hosts() {
         assert!(list.iter().all(|a| a["alive"] == true && a["host"] == "one"));
         let ids: std::collections::BTreeSet<_> = list.iter().map(|a| a["id"].to_string()).collect();
         assert_eq!(ids.len(), 4);
+        let sorted = w.get("admin", "/agents?sort_key=agent_type&sort_dir=desc&limit=2").await;
+        let kinds: Vec<_> =
+            sorted["agents"].as_array().unwrap().iter().map(|a| a["agent_type"].clone()).collect();
+        assert_eq!(kinds, ["Open vSwitch agent", "Metadata agent"]);
+        let marker = sorted["agents"][1]["id"].as_str().unwrap();
+        let rest = format!("/agents?sort_key=agent_type&sort_dir=desc&marker={marker}&fields=agent_type");
+        let rest = w.get("admin", &rest).await;
+        assert_eq!(
+            rest["agents"],
+            serde_json::json!([{"agent_type": "L3 agent"}, {"agent_type": "DHCP agent"}])
+        );
+        let back =
+            format!("/agents?sort_key=agent_type&sort_dir=desc&page_reverse=True&limit=1&marker={marker}");
+        assert_eq!(w.get("admin", &back).await["agents"][0]["agent_type"], "Open vSwitch agent");
+        w.refused("admin", "GET", "/agents?marker=nobody", Value::Null, 404, "MarkerNotFound").await;
+        w.refused("admin", "GET", "/agents?colour=blue", Value::Null, 400, "InvalidInput").await;
         let l3 = w.get("admin", "/agents?agent_type=L3%20agent").await;
         let path = format!("/agents/{}", l3["agents"][0]["id"].as_str().unwrap());
         let body = serde_json::json!({"agent": {"description": "edge", "admin_state_up": true}});
