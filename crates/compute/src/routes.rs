@@ -4,7 +4,7 @@ use crate::Compute;
 use crate::api::{
     action, agent, aggregates, attachments, cloud, console, create, diagnostics, external, flavors, groups,
     hosts, hypervisors, instance_actions, interfaces, keypairs, metadata, migrations, password, quotas,
-    servers, services, tags, usage, versions, why,
+    servers, services, tags, topology, usage, versions, why,
 };
 use api::{Microversions, Rule, Service, Style, Version};
 
@@ -99,6 +99,7 @@ fn part_routes(s: &mut Service<Compute>) {
     s.post("/v2.1/servers/{id}/migrations/{migration}/action", Rule::ADMIN, migrations::one)
         .since(Version(2, 22));
     s.delete("/v2.1/servers/{id}/migrations/{migration}", Rule::ADMIN, migrations::one).since(Version(2, 24));
+    s.get("/v2.1/servers/{id}/topology", Rule::READER, topology::show).since(Version(2, 78));
     s.get("/v2.1/servers/{id}/os-instance-actions", Rule::READER, instance_actions::list);
     s.get("/v2.1/servers/{id}/os-instance-actions/{request}", Rule::READER, instance_actions::show);
 }

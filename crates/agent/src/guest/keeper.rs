@@ -227,7 +227,7 @@ impl Keeper {
         self.errands(guest, &mut record, &status).await?;
         let Some(monitor) = &mut self.monitor else { return Ok(Next::Again) };
         let (state, reason) = match status.as_str() {
-            "running" => (GuestState::Running, self.cards(guest, generation).await?),
+            "running" => (GuestState::Running, self.cards(guest, generation, &mut record).await?),
             "paused" => (GuestState::Paused, String::new()),
             "io-error" => {
                 // Resumes when there is space again; else it stops at the same write and is tried later.
@@ -327,7 +327,7 @@ impl Keeper {
 
     /// Makes the NICs of a running guest those of the document. Answers what is in the way, if anything:
     /// a guest that runs does not fail for it.
-    async fn cards(&mut self, guest: &Guest, generation: u64) -> Result<String> {
+    async fn cards(&mut self, guest: &Guest, generation: u64, record: &mut Record) -> Result<String> {
         let Some(monitor) = &mut self.monitor else { return Ok(String::new()) };
         let mut has = nics::plugged(monitor, &guest.nics).await?;
         let leaving: Vec<String> = has
@@ -353,7 +353,11 @@ impl Keeper {
                 Err(e) => Err(e),
             };
             match plugged {
-                Ok(()) => tracing::info!(guest = %guest.id, port = %nic.port, "NIC plugged in"),
+                Ok(slot) => {
+                    tracing::info!(guest = %guest.id, port = %nic.port, "NIC plugged in");
+                    record.slots.extend(slot.map(|n| (nic.port, n)));
+                    self.dir.save(record)?;
+                }
                 Err(e) => obstacles.push(format!("the NIC of port {} is not plugged in: {e}", nic.port)),
             }
         }
@@ -411,9 +415,10 @@ impl Keeper {
         if memory.is_none() {
             record.nmi = guest.nmi;
         }
+        record.seat(&guest.nics);
         self.dir.save(&record)?;
         self.started = Some(Instant::now());
-        let (process, monitor) = qemu::start(&self.dir, guest, accel, taps, memory, &host.groups)
+        let (process, monitor) = qemu::start(&self.dir, guest, accel, taps, memory, &record, &host.groups)
             .await
             .map_err(|e| blame("qemu", e))?;
         self.monitor = Some(monitor);

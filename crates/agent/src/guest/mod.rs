@@ -31,8 +31,9 @@ pub mod qmp;
 pub mod throttle;
 pub mod told;
 
-use base::{Fault, Micros, Result, ServerId};
+use base::{Fault, Micros, PortId, Result, ServerId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -155,6 +156,9 @@ pub struct Record {
     /// Interrupts injected.
     #[serde(default)]
     pub nmi: u64,
+    /// Which slot each NIC sits in. A guest whose memory is read back must find them where they were.
+    #[serde(default)]
+    pub slots: BTreeMap<PortId, usize>,
 }
 
 /// A copy of the disk as it was before a resize.
@@ -166,6 +170,16 @@ pub struct Kept {
 }
 
 impl Record {
+    /// Gives each NIC its slot: the one it had, or the first that is free.
+    pub fn seat(&mut self, nics: &[base::doc::Nic]) {
+        self.slots.retain(|port, _| nics.iter().any(|n| n.port == *port));
+        for nic in nics {
+            if !self.slots.contains_key(&nic.port) {
+                let free = (0..).find(|n| self.slots.values().all(|taken| taken != n));
+                self.slots.extend(free.map(|n| (nic.port, n)));
+            }
+        }
+    }
     pub fn new(ownership: u64) -> Self {
         Record {
             ownership,
@@ -182,6 +196,7 @@ impl Record {
             password: 0,
             password_error: String::new(),
             nmi: 0,
+            slots: BTreeMap::new(),
         }
     }
 }

@@ -83,11 +83,11 @@ pub async fn plugged(qmp: &mut Qmp, wanted: &[Nic]) -> Result<BTreeMap<String, O
     Ok(found)
 }
 
-/// Plugs in one NIC; its tap is open.
+/// Plugs in one NIC; its tap is open. Answers the slot that it sits in, where there are slots.
 ///
 /// # Errors
 /// `Conflict` when no PCI Express port is free, or with QEMU's words.
-pub async fn plug(qmp: &mut Qmp, nic: &Nic, hardware: &Hardware, tap: OwnedFd) -> Result<()> {
+pub async fn plug(qmp: &mut Qmp, nic: &Nic, hardware: &Hardware, tap: OwnedFd) -> Result<Option<usize>> {
     let bus = free_slot(qmp).await?;
     let id = backend(nic.port);
     // Left by a pass that was cut short; not there is fine.
@@ -98,7 +98,8 @@ pub async fn plug(qmp: &mut Qmp, nic: &Nic, hardware: &Hardware, tap: OwnedFd) -
     if added.is_err() {
         let _ = qmp.ask("netdev_del", json!({ "id": id })).await;
     }
-    added.map(drop)
+    added?;
+    Ok(bus.strip_prefix("port").and_then(|n| n.parse().ok()))
 }
 
 async fn free_slot(qmp: &mut Qmp) -> Result<String> {

@@ -4,13 +4,13 @@
 //! as working directory (socket paths stay short). It is our child only for as long as we live; nothing ends
 //! it when we end. Taps are opened by the datapath and inherited by number.
 
-use super::Dir;
 use super::accel::Accel;
 use super::cgroup::Groups;
 use super::hardware;
 use super::logs;
 use super::process::Process;
 use super::qmp::Qmp;
+use super::{Dir, Record};
 use super::{disk, nics};
 use base::doc::Guest;
 use base::{Fault, Result};
@@ -38,12 +38,13 @@ pub async fn start(
     accel: Accel,
     taps: Vec<OwnedFd>,
     memory: Option<OwnedFd>,
+    record: &Record,
     groups: &Groups,
 ) -> Result<(Process, Qmp)> {
     for socket in SOCKETS {
         let _ = std::fs::remove_file(dir.path(socket));
     }
-    let mut line = command_line(dir, guest, accel, &taps)?;
+    let mut line = command_line(dir, guest, accel, &taps, record)?;
     let mut inherited = taps;
     if let Some(memory) = memory {
         line.extend(["-incoming".to_owned(), format!("fd:{}", memory.as_raw_fd())]);
@@ -105,7 +106,13 @@ fn spawn(dir: &Dir, arguments: Vec<String>, inherited: Vec<OwnedFd>) -> Result<P
 }
 
 /// The arguments, in an order that a person can read in `ps`.
-fn command_line(dir: &Dir, guest: &Guest, accel: Accel, taps: &[OwnedFd]) -> Result<Vec<String>> {
+fn command_line(
+    dir: &Dir,
+    guest: &Guest,
+    accel: Accel,
+    taps: &[OwnedFd],
+    record: &Record,
+) -> Result<Vec<String>> {
     let id = dir.id;
     let mut line = Line::default();
     line.add("-name", format!("guest={id},debug-threads=on"));
@@ -129,7 +136,7 @@ fn command_line(dir: &Dir, guest: &Guest, accel: Accel, taps: &[OwnedFd]) -> Res
     line.flags(&["-device", "virtserialport,chardev=qga,name=org.qemu.guest_agent.0"]);
     line.0.extend(hardware::devices(guest)?);
     disks(&mut line, dir, guest)?;
-    network(&mut line, guest, taps)?;
+    network(&mut line, guest, taps, record)?;
     Ok(line.0)
 }
 
@@ -186,13 +193,15 @@ fn disks(line: &mut Line, dir: &Dir, guest: &Guest) -> Result<()> {
 
 /// NICs sit on PCI Express ports of their own, so that each can be unplugged and more can come; on the older
 /// machine they sit on its one bus.
-fn network(line: &mut Line, guest: &Guest, taps: &[OwnedFd]) -> Result<()> {
+fn network(line: &mut Line, guest: &Guest, taps: &[OwnedFd], record: &Record) -> Result<()> {
     let ports = hardware::has_ports(&guest.hardware);
-    for port in (0..guest.nics.len().max(nics::SLOTS)).filter(|_| ports) {
+    let slots = record.slots.values().max().map_or(0, |n| n + 1).max(nics::SLOTS);
+    for port in (0..slots).filter(|_| ports) {
         line.add("-device", format!("pcie-root-port,id={},chassis={}", nics::slot(port), port + 1));
     }
-    for (n, (nic, tap)) in guest.nics.iter().zip(taps).enumerate() {
+    for (nic, tap) in guest.nics.iter().zip(taps) {
         line.add("-netdev", format!("tap,id={},fd={}", nics::backend(nic.port), tap.as_raw_fd()));
+        let n = record.slots.get(&nic.port).copied().unwrap_or_default();
         let bus = if ports { nics::slot(n) } else { nics::OLD_BUS.to_owned() };
         line.add("-device", nics::device(nic, &guest.hardware, &bus)?);
     }

@@ -26,6 +26,7 @@ pub mod quotas;
 pub mod servers;
 pub mod services;
 pub mod tags;
+pub mod topology;
 pub mod usage;
 pub mod versions;
 pub mod why;

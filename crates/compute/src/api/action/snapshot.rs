@@ -37,7 +37,8 @@ pub fn ask(tx: &Tx<'_>, s: &Server, ask: &Ask) -> Result<ImageId> {
     };
     for (name, value) in [("image_type", kind), ("image_state", "available"), ("image_location", "snapshot")]
     {
-        properties.insert(name.into(), value.into());
+        // What the user says goes before.
+        properties.entry(name.into()).or_insert_with(|| value.into());
     }
     properties.insert("user_id".into(), s.user_id.to_string());
     properties.insert("owner_id".into(), s.project_id.to_string());
