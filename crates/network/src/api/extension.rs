@@ -78,7 +78,6 @@ const EXTENSIONS: &[(&str, &str)] = &[
     ),
     ("standard-attr-timestamp", "Resource timestamps"),
     ("stateful-security-group", "Stateful security group"),
-    ("subnet-external-network", "Subnet belongs to an external network"),
     ("subnet-service-types", "Subnet service types"),
     ("subnet_allocation", "Subnet Allocation"),
     ("subnet_onboard", "Subnet Onboard"),

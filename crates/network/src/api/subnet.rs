@@ -34,8 +34,6 @@ pub struct View {
     ipv6_address_mode: Option<String>,
     service_types: Vec<String>,
     subnetpool_id: Option<SubnetPoolId>,
-    #[serde(rename = "router:external")]
-    external: bool,
     #[serde(flatten)]
     common: Common,
 }
@@ -211,7 +209,6 @@ impl Noun for Subnets {
     fn views(tx: &Tx<'_>, _caller: &Caller, rows: Vec<Subnet>) -> Result<Vec<View>> {
         let ids: Vec<String> = rows.iter().map(|s| s.id.to_string()).collect();
         let mut tags = table::tags(tx, &ids)?;
-        let external = table::network::external(tx)?;
         let view = |s: Subnet| {
             let id = s.id.to_string();
             View {
@@ -230,7 +227,6 @@ impl Noun for Subnets {
                 ipv6_address_mode: s.address_mode,
                 service_types: s.service_types,
                 subnetpool_id: s.pool,
-                external: external.contains(&s.network),
             }
         };
         Ok(rows.into_iter().map(view).collect())

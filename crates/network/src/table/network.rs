@@ -2,7 +2,6 @@
 
 use crate::model::{Network, Std, json};
 use base::{Fault, NetworkId, Result};
-use std::collections::HashSet;
 use store::{Row, Tx, params};
 
 pub const COLS: &str = "t.id, t.project_id, t.name, t.description, t.revision, t.created_at, t.updated_at, \
@@ -29,11 +28,6 @@ pub fn read(r: &Row<'_>) -> Result<Network> {
 
 pub fn by_id(tx: &Tx<'_>, id: NetworkId) -> Result<Option<Network>> {
     tx.opt(&format!("SELECT {COLS} FROM network t WHERE t.id = $1"), params![id], read)
-}
-
-/// The external networks.
-pub fn external(tx: &Tx<'_>) -> Result<HashSet<NetworkId>> {
-    Ok(tx.rows("SELECT id FROM network WHERE external = 1", &[], |r| r.get(0))?.into_iter().collect())
 }
 
 /// False when the VNI is taken.
