@@ -123,6 +123,15 @@ pub fn point(
     fixed: Option<IpAddr>,
 ) -> Result<()> {
     let p = super::port::visible(tx, caller, port)?;
+    if !caller.admin && p.std.project != f.std.project {
+        return Err(err::bad(
+            "BadRequest",
+            format!(
+                "Bad floatingip request: Port {port} is associated with a different tenant than Floating IP {} and therefore cannot be bound.",
+                f.id
+            ),
+        ));
+    }
     let v4: Vec<_> = p.addresses.iter().filter(|a| a.address.is_ipv4()).collect();
     let bad = |why: String| err::bad("BadRequest", format!("Bad floatingip request: {why}"));
     let target = match (fixed, v4.as_slice()) {

@@ -169,7 +169,12 @@ impl Noun for Floatings {
         refuse_unbuilt(o)?;
         Ok(Change {
             description: o.opt_str("description", fields::TEXT)?,
-            port: if o.has("port_id") { Some(port_id(o)?) } else { None },
+            // Asking for nothing at all takes it off, as it always has.
+            port: match (o.has("port_id"), o.map.is_empty()) {
+                (true, _) => Some(port_id(o)?),
+                (false, true) => Some(None),
+                (false, false) => None,
+            },
             fixed: fields::opt_parse(o, "fixed_ip_address", fields::ADDRESS)?,
             qos: qos::asked(o)?,
         })

@@ -1,6 +1,6 @@
 //! Floating IPs.
 
-use super::world::{DEMO, World, worlds};
+use super::world::{DEMO, OTHER, World, worlds};
 use serde_json::{Value, json};
 
 struct Site {
@@ -110,6 +110,13 @@ async fn an_address_that_moves() {
         assert_eq!((&v["description"], &v["port_id"]), (&json!("e"), &json!(port)), "it stays where it is");
         let v = w.put("demo", &path, fip(json!({"port_id": null}))).await["floatingip"].clone();
         assert_eq!(v["port_id"], Value::Null);
+        // A port that somebody else has on one's own network is seen, and not led to.
+        let theirs = json!({"port": {"network_id": private, "project_id": OTHER}});
+        let theirs = w.make("admin", "/ports", theirs).await;
+        w.refused("demo", "PUT", &path, fip(json!({"port_id": theirs["id"]})), 400, "BadRequest").await;
+        w.put("demo", &path, fip(json!({"port_id": port}))).await;
+        let v = w.put("demo", &path, fip(json!({}))).await["floatingip"].clone();
+        assert_eq!(v["port_id"], Value::Null, "a request that says nothing takes it off");
         w.refused("other", "GET", &path, Value::Null, 404, "FloatingIPNotFound").await;
         w.remove("demo", &path).await;
         w.refused("demo", "DELETE", &path, Value::Null, 404, "FloatingIPNotFound").await;
