@@ -25,12 +25,18 @@ pub async fn run(config: Config, hosts: u32) -> Result<()> {
     tokio::select! {
         out = accept::serve(listener, region.router()) => out?,
         () = region.run() => {}
-        () = sim::run(url, fleet) => {}
+        () = simulate(url, fleet) => {}
         out = begin => out?,
         () = stop => {}
     }
     site.release();
     Ok(())
+}
+
+/// Never ends: with no host to simulate there is still a region, whose hosts run elsewhere.
+async fn simulate(url: String, fleet: Vec<sim::Host>) {
+    sim::run(url, fleet).await;
+    std::future::pending().await
 }
 
 /// Registers hosts `sim-0001` …; ids come from the names, so that a restart finds the same hosts.

@@ -72,3 +72,11 @@ fn down_without_anything_is_no_error() {
     assert!(down.status.success(), "{down:?}");
     assert!(!data.exists());
 }
+
+/// A region whose hosts run elsewhere, or come later.
+#[test]
+fn a_region_without_hosts_stays() {
+    let w = World::dev(0);
+    assert_eq!(w.osc_admin("hypervisor list"), serde_json::json!([]));
+    w.finish();
+}
