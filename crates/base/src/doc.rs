@@ -201,6 +201,9 @@ pub struct Metadata {
 pub struct SshKey {
     pub name: String,
     pub public_key: String,
+    /// A certificate in PEM instead of an SSH key.
+    #[serde(default)]
+    pub x509: bool,
 }
 
 // ------------------------------------------------------------------------------------ observed

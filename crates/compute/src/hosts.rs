@@ -23,7 +23,7 @@ pub fn register_host(tx: &Tx<'_>, id: HostId, name: &str, token: &str, zone: &st
         || base::Fault::conflict(format!("Another host is named {name:?} already.")),
     )?;
     // An aggregate that is a zone goes before the host's own.
-    table::aggregate::settle_zones(tx)?;
+    table::aggregate::settle_zone(tx, id)?;
     network::for_hosts::settle_homes(tx)
 }
 

@@ -111,7 +111,9 @@ pub struct Keypair {
     pub user_id: UserId,
     pub name: String,
     pub public_key: String,
-    /// MD5 of the key's blob, in pairs with colons.
+    /// A certificate instead of an SSH key.
+    pub x509: bool,
+    /// MD5 of the key's blob or SHA-1 of the certificate, in pairs with colons.
     pub fingerprint: String,
     pub created_at: Micros,
 }

@@ -141,6 +141,7 @@ fn cloud_routes(s: &mut Service<Compute>) {
     s.put("/v2.1/os-aggregates/{id}", Rule::ADMIN, aggregates::update);
     s.delete("/v2.1/os-aggregates/{id}", Rule::ADMIN, aggregates::delete);
     s.post("/v2.1/os-aggregates/{id}/action", Rule::ADMIN, aggregates::act);
+    s.post("/v2.1/os-aggregates/{id}/images", Rule::ADMIN, aggregates::cache_images).since(Version(2, 81));
     s.get("/v2.1/os-migrations", Rule::ADMIN, migrations::list);
 }
 

@@ -30,6 +30,13 @@ pub fn settle_homes(tx: &Tx<'_>) -> Result<()> {
     act::router::settle_homes(tx)
 }
 
+/// Takes a host that goes for good out of everything; [`settle_homes`] is to follow when its row is gone.
+pub fn forget(tx: &Tx<'_>, host: HostId) -> Result<()> {
+    tx.exec("UPDATE port SET host_id = NULL WHERE host_id = $1", params![host])?;
+    tx.exec("UPDATE router SET home_host_id = NULL WHERE home_host_id = $1", params![host])?;
+    Ok(())
+}
+
 /// Networks with a port bound to `host`, those that its routers join, and everything around them.
 pub fn document(tx: &Tx<'_>, host: HostId) -> Result<HostNetworks> {
     let own =

@@ -177,8 +177,12 @@ fn meta_data(guest: &Guest) -> Value {
         "devices": devices(guest),
     });
     if !m.keys.is_empty() {
-        let by_name: BTreeMap<_, _> = m.keys.iter().map(|k| (&k.name, &k.public_key)).collect();
-        let listed = m.keys.iter().map(|k| json!({ "name": k.name, "type": "ssh", "data": k.public_key }));
+        // What is here goes into authorized_keys, so certificates stay out.
+        let by_name: BTreeMap<_, _> =
+            m.keys.iter().filter(|k| !k.x509).map(|k| (&k.name, &k.public_key)).collect();
+        let kind = |x509| if x509 { "x509" } else { "ssh" };
+        let listed =
+            m.keys.iter().map(|k| json!({ "name": k.name, "type": kind(k.x509), "data": k.public_key }));
         doc["public_keys"] = json!(by_name);
         doc["keys"] = listed.collect();
     }
@@ -322,8 +326,8 @@ fn ec2(guest: &Guest, nics: &[NicFacts]) -> Node {
         ("public-hostname", leaf(&m.hostname)),
         ("public-ipv4", Node::Leaf(text(public))),
     ];
-    if !m.keys.is_empty() {
-        let keys = m.keys.iter().enumerate().map(|(i, key)| {
+    if m.keys.iter().any(|k| !k.x509) {
+        let keys = m.keys.iter().filter(|k| !k.x509).enumerate().map(|(i, key)| {
             let node = Node::dir([("openssh-key", leaf(&key.public_key))]);
             (i.to_string(), Some(format!("{i}={}", key.name)), node)
         });

@@ -81,7 +81,7 @@ pub fn guest(port: &Port, network: &Network) -> Guest {
             project_id: "p".into(),
             availability_zone: "nova".into(),
             flavor: "m1.tiny".into(),
-            keys: vec![SshKey { name: "me".into(), public_key: "ssh-ed25519 AAAA me".into() }],
+            keys: vec![SshKey { name: "me".into(), public_key: "ssh-ed25519 AAAA me".into(), x509: false }],
             meta: BTreeMap::from([("role".into(), "web".into())]),
             user_data: Some("IyEvYmluL3NoCg==".into()),
             ..Metadata::default()

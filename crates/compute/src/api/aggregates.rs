@@ -7,7 +7,7 @@ use crate::Compute;
 use crate::table::aggregate::{self, Aggregate, ZONE};
 use crate::table::host::{self, Host};
 use api::{Obj, Reply, Req};
-use base::{Fault, Micros, Result};
+use base::{Fault, Kind, Micros, Result};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{Tx, log, params};
@@ -257,4 +257,24 @@ fn remove_host(tx: &Tx<'_>, who: &log::Who, a: &Aggregate, name: &str) -> Result
     aggregate::remove_host(tx, a.id, h.id)?;
     aggregate::settle_zones(tx)?;
     changed(tx, who, a.id, "aggregate.remove_host")
+}
+
+/// `POST /os-aggregates/{id}/images`, from 2.81: would bring images to the hosts before a server needs them.
+pub async fn cache_images(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
+    let body = req.json().await?;
+    body.only(&["cache"])?;
+    let list = body.opt_list("cache")?.filter(|l| !l.is_empty()).cloned();
+    let list =
+        list.ok_or_else(|| Fault::bad_request("Invalid input for field/attribute cache. [] is too short"))?;
+    for v in list {
+        let o = Obj::root(v)?;
+        o.only(&["id"])?;
+        o.id::<base::ImageId>("id")?;
+    }
+    let id = req.text_param("id").to_owned();
+    c.db.read(move |tx| found(tx, &id).map(drop)).await?;
+    Err(Fault::new(
+        Kind::NotImplemented,
+        "A host fetches an image when its first server needs it; images are not brought there before.",
+    ))
 }

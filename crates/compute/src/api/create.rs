@@ -113,7 +113,7 @@ pub fn flavor_usable(tx: &Tx<'_>, f: &Flavor, project: &ProjectId) -> bool {
 pub fn ssh_key(tx: &Tx<'_>, auth: &Auth, name: &str) -> Result<SshKey> {
     let found = keypair::by_name(tx, &auth.user.id, name)?;
     let pair = found.ok_or_else(|| Fault::bad_reference("Invalid key_name provided."))?;
-    Ok(SshKey { name: pair.name, public_key: pair.public_key })
+    Ok(SshKey { name: pair.name, public_key: pair.public_key, x509: pair.x509 })
 }
 
 fn zone_exists(tx: &Tx<'_>, wish: &Wish) -> Result<()> {

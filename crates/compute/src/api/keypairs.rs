@@ -1,6 +1,6 @@
 //! Key pairs.
 
-use super::{at, keys, next_links, only_query};
+use super::{at, certificates, keys, next_links, only_query};
 use crate::Compute;
 use crate::model::Keypair;
 use crate::table::keypair;
@@ -27,7 +27,7 @@ fn asked_owner(req: &Req) -> Result<UserId> {
 fn view(req: &Req, k: &Keypair) -> Value {
     let mut v = json!({"name": k.name, "public_key": k.public_key, "fingerprint": k.fingerprint});
     if at(req, 2) {
-        v["type"] = json!("ssh");
+        v["type"] = json!(if k.x509 { "x509" } else { "ssh" });
     }
     v
 }
@@ -88,9 +88,15 @@ pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     if !name.chars().all(sane) || name.trim() != name {
         return Err(Fault::bad_request("Keypair data is invalid: Keypair name contains unsafe characters"));
     }
-    if o.opt_str("type", 10)?.is_some_and(|t| t != "ssh") {
-        return Err(Fault::bad_request("Only key pairs of the type ssh are kept here."));
-    }
+    let x509 = match o.opt_str("type", 10)?.as_deref() {
+        None | Some("ssh") => false,
+        Some("x509") => true,
+        Some(other) => {
+            return Err(Fault::bad_request(format!(
+                "Invalid input for field/attribute type. Value: {other}. '{other}' is not one of ['ssh', 'x509']"
+            )));
+        }
+    };
     let user = owner(&req, o.opt_str("user_id", 255)?)?;
     let (public, private) = match o.opt_str("public_key", 16_384)? {
         Some(public) => (public, None),
@@ -100,14 +106,19 @@ pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
             ));
         }
         None => {
-            let pair = keys::generate().await?;
+            let pair = if x509 {
+                certificates::generate(&req.auth.user.name).await?
+            } else {
+                keys::generate().await?
+            };
             (pair.public, Some(pair.private))
         }
     };
     let pair = Keypair {
         user_id: user,
         name,
-        fingerprint: keys::fingerprint(&public)?,
+        fingerprint: if x509 { certificates::fingerprint(&public)? } else { keys::fingerprint(&public)? },
+        x509,
         public_key: public,
         created_at: Micros::now(),
     };

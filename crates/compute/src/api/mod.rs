@@ -4,6 +4,7 @@ pub mod action;
 pub mod agent;
 pub mod aggregates;
 pub mod attachments;
+pub mod certificates;
 pub mod cloud;
 pub mod console;
 pub mod create;

@@ -192,7 +192,6 @@ pub async fn delete(c: Arc<Compute>, req: Req) -> Result<Reply> {
         let h = host::all(tx)?.into_iter().find(wanted).ok_or_else(|| missing(&text))?;
         may_go(tx, &h)?;
         host::forget(tx, h.id)?;
-        network::for_hosts::settle_homes(tx)?;
         log::audit(tx, &who, "host.delete", &h.id.to_string())
     })
     .await?;

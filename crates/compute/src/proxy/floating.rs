@@ -128,7 +128,8 @@ pub async fn change(c: &Compute, req: &Req, o: &Obj, id: ServerId, add: bool) ->
             }
             json!({"port_id": null})
         };
-        for_proxies::update(tx, &auth, &who, Kind::FloatingIp, floating, body).map(drop)
+        let done = for_proxies::update(tx, &auth, &who, Kind::FloatingIp, floating, body).map(drop);
+        if add { done.map_err(super::as_compute) } else { done }
     })
     .await?;
     Ok(Reply::empty(202))

@@ -148,6 +148,22 @@ pub fn settle_zones(tx: &Tx<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The same for one host.
+pub fn settle_zone(tx: &Tx<'_>, host: HostId) -> Result<()> {
+    let sql =
+        "SELECT m.value FROM aggregate_host a JOIN aggregate_metadata m ON m.aggregate_id = a.aggregate_id
+               WHERE a.host_id = $1 AND m.name = $2 LIMIT 1";
+    let by_aggregate = tx.opt(sql, params![host, ZONE], |r| r.get::<String>(0))?;
+    let sql = "SELECT home_zone, availability_zone FROM host WHERE id = $1";
+    let (home, now) = tx.one(sql, params![host], |r| Ok((r.get::<String>(0)?, r.get::<String>(1)?)))?;
+    let zone = by_aggregate.unwrap_or(home);
+    if zone == now {
+        return Ok(());
+    }
+    tx.exec("UPDATE host SET availability_zone = $2 WHERE id = $1", params![host, zone])?;
+    store::host::touch(tx, host)
+}
+
 /// Values of each host's aggregates by name: what `aggregate_instance_extra_specs` looks at.
 pub fn metadata_by_host(tx: &Tx<'_>) -> Result<HashMap<HostId, BTreeMap<String, BTreeSet<String>>>> {
     let sql = "SELECT a.host_id, m.name, m.value FROM aggregate_host a

@@ -191,15 +191,10 @@ pub fn own_traits(enabled: bool) -> impl Iterator<Item = &'static str> {
 
 /// Forgets a host. Servers that are gone lose where they were.
 pub fn forget(tx: &Tx<'_>, id: HostId) -> Result<()> {
-    for sql in [
-        "UPDATE server SET host_id = NULL WHERE host_id = $1 AND deleted_at IS NOT NULL",
-        "UPDATE port SET host_id = NULL WHERE host_id = $1",
-        "UPDATE router SET home_host_id = NULL WHERE home_host_id = $1",
-        "DELETE FROM host WHERE id = $1",
-    ] {
-        tx.exec(sql, params![id])?;
-    }
-    Ok(())
+    network::for_hosts::forget(tx, id)?;
+    tx.exec("UPDATE server SET host_id = NULL WHERE host_id = $1 AND deleted_at IS NOT NULL", params![id])?;
+    tx.exec("DELETE FROM host WHERE id = $1", params![id])?;
+    network::for_hosts::settle_homes(tx)
 }
 
 /// Claims more for a guest that the host has already, if there is room.

@@ -4,7 +4,7 @@ use crate::model::Keypair;
 use base::{Fault, Result, UserId};
 use store::{Row, Sql, Tx, params};
 
-const COLUMNS: &str = "user_id, name, public_key, fingerprint, created_at";
+const COLUMNS: &str = "user_id, name, public_key, fingerprint, created_at, type";
 
 fn read(r: &Row<'_>) -> Result<Keypair> {
     Ok(Keypair {
@@ -13,6 +13,7 @@ fn read(r: &Row<'_>) -> Result<Keypair> {
         public_key: r.get(2)?,
         fingerprint: r.get(3)?,
         created_at: r.get(4)?,
+        x509: r.get::<String>(5)? == "x509",
     })
 }
 
@@ -43,8 +44,15 @@ pub fn count(tx: &Tx<'_>, user: &UserId) -> Result<i64> {
 }
 
 pub fn insert(tx: &Tx<'_>, k: &Keypair) -> Result<()> {
-    let sql = format!("INSERT INTO keypair ({COLUMNS}) VALUES ($1, $2, $3, $4, $5)");
-    let vals = params![&k.user_id, &k.name, &k.public_key, &k.fingerprint, k.created_at];
+    let sql = format!("INSERT INTO keypair ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)");
+    let vals = params![
+        &k.user_id,
+        &k.name,
+        &k.public_key,
+        &k.fingerprint,
+        k.created_at,
+        if k.x509 { "x509" } else { "ssh" }
+    ];
     tx.exec_unique(&sql, vals, || Fault::conflict(format!("Key pair '{}' already exists.", k.name)))?;
     Ok(())
 }

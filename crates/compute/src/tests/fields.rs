@@ -265,6 +265,13 @@ async fn steps_that_change_behaviour() {
     key("2.91", json!({"name": "old"})).await.expect(201);
     assert!(key("2.92", json!({"name": "new"})).await.refused(400).contains("public_key"));
     key("2.91", json!({"name": "me@home"})).await.expect(400);
+    let windows = key("2.2", json!({"name": "windows", "type": "x509"})).await.expect(201)["keypair"].clone();
+    assert_eq!(windows["type"], "x509");
+    assert!(windows["private_key"].as_str().unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
+    let certificate = windows["public_key"].clone();
+    key("2.92", json!({"name": "me@home", "type": "x509", "public_key": certificate})).await.expect(201);
+    key("2.92", json!({"name": "x", "type": "ssh", "public_key": certificate})).await.expect(400);
+    key("2.92", json!({"name": "x", "type": "gpg", "public_key": certificate})).await.expect(400);
 
     let specs = |v: &'static str, name: &'static str, value: &'static str| {
         let w = &w;

@@ -171,7 +171,7 @@ async fn anti_affinity_holds_when_plans_are_made_at_once() {
 #[tokio::test]
 async fn aggregates_steer() {
     for w in worlds().await {
-        let _hosts = hosts(&w, &["a", "b"]).await;
+        let all = hosts(&w, &["a", "b"]).await;
         let made = json!({"aggregate": {"name": "ssd", "availability_zone": null}});
         let made =
             w.admin("2.79", "POST", "/os-aggregates", Some(made)).await.expect(200)["aggregate"].clone();
@@ -219,6 +219,16 @@ async fn aggregates_steer() {
         let id = id["server"]["id"].as_str().unwrap().parse().unwrap();
         assert_eq!(placed(&w, id).await.as_deref(), Some("a"));
         w.admin("2.79", "POST", &east, Some(json!({"remove_host": {"host": "a"}}))).await.expect(409);
+        // A host that registers again stays in the zone of its aggregate.
+        let again = all[0].id;
+        w.db.write(move |tx| crate::register_host(tx, again, "a", "token-of-a", "nova")).await.unwrap();
+        let hosts = w.admin("2.1", "GET", "/os-services?host=a", None).await.expect(200);
+        assert_eq!(hosts["services"][0]["zone"], "east");
+        let images = format!("/os-aggregates/{}/images", free["id"]);
+        let cache = json!({"cache": [{"id": w.image}]});
+        w.admin("2.80", "POST", &images, Some(cache.clone())).await.expect(404);
+        w.admin("2.81", "POST", &images, Some(cache)).await.expect(501);
+        w.admin("2.81", "POST", &images, Some(json!({"cache": []}))).await.expect(400);
         w.admin("2.79", "DELETE", &path, None).await.expect(400);
         act(json!({"remove_host": {"host": "b"}})).await.expect(200);
         w.admin("2.79", "DELETE", &path, None).await.expect(200);
