@@ -92,6 +92,8 @@ pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
 
 fn find(tx: &Tx<'_>, asked: &Asked) -> Result<Vec<Line>> {
     let mut grants = table::grant::list(tx, Sql::new(table::grant::SELECT))?;
+    // What was given there comes before what comes from above.
+    grants.sort_by_key(|g| g.inherited);
     let mut lines: Vec<Line> = Vec::new();
     if asked.effective {
         if let Some(user) = &asked.user {
