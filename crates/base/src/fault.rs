@@ -23,6 +23,8 @@ pub enum Kind {
     NotAcceptable,
     /// The resource is in the wrong state, or the name is taken (409).
     Conflict,
+    /// An API that there was once, in older releases of the service (410).
+    Gone,
     /// `If-Match` did not hold (412).
     PreconditionFailed,
     /// The body is larger than the limit (413).

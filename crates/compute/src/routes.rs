@@ -31,6 +31,7 @@ pub fn service() -> Service<Compute> {
     part_routes(&mut s);
     cloud_routes(&mut s);
     old_routes(&mut s);
+    gone_routes(&mut s);
     crate::proxy::routes(&mut s);
     s
 }
@@ -102,6 +103,20 @@ fn part_routes(s: &mut Service<Compute>) {
     s.get("/v2.1/servers/{id}/topology", Rule::READER, topology::show).since(Version(2, 78));
     s.get("/v2.1/servers/{id}/os-instance-actions", Rule::READER, instance_actions::list);
     s.get("/v2.1/servers/{id}/os-instance-actions/{request}", Rule::READER, instance_actions::show);
+}
+
+/// Parts that the real service has given up as well. It says so to those who ask by these addresses.
+fn gone_routes(s: &mut Service<Compute>) {
+    for path in [
+        "/v2.1/os-agents",
+        "/v2.1/os-cells",
+        "/v2.1/os-cloudpipe",
+        "/v2.1/os-fixed-ips/{ip}",
+        "/v2.1/os-fping",
+        "/v2.1/os-security-group-default-rules",
+    ] {
+        s.get(path, Rule::Any, versions::no_longer);
+    }
 }
 
 fn cloud_routes(s: &mut Service<Compute>) {

@@ -32,7 +32,8 @@ fn missing(id: &str) -> Fault {
 }
 
 fn found(tx: &Tx<'_>, id: &str) -> Result<Aggregate> {
-    let number = id.parse().map_err(|_| missing(id))?;
+    let number =
+        id.parse().map_err(|_| Fault::bad_request("Invalid input received: id must be an integer"))?;
     aggregate::by_id(tx, number)?.ok_or_else(|| missing(id))
 }
 

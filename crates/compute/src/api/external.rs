@@ -52,7 +52,7 @@ fn event(req: &Req, v: &Value) -> Result<Event> {
     Ok(Event { server, shown })
 }
 
-/// 200 when all were taken, 207 when some were, 404 when none was.
+/// 200 when all were taken, 207 when not; each event's `code` says what came of it.
 pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     if !req.auth.is_admin() && !req.auth.roles.iter().any(|(_, name)| name == "service") {
         return Err(Fault::forbidden(
@@ -62,10 +62,11 @@ pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let body = req.json().await?;
     body.only(&["events"])?;
     let list = body.opt_list("events")?.filter(|l| !l.is_empty()).cloned();
-    let list =
-        list.ok_or_else(|| Fault::bad_request("Invalid input for field/attribute events. [] is too short"))?;
+    let list = list.ok_or_else(|| {
+        Fault::bad_request("Invalid input for field/attribute events. Value: []. [] should be non-empty")
+    })?;
     let events = list.iter().map(|v| event(&req, v)).collect::<Result<Vec<_>>>()?;
-    let (all, some, none) =
+    let (all, some) =
         c.db.write(move |tx| {
             let (mut shown, mut failed) = (Vec::new(), 0);
             for mut e in events {
@@ -84,12 +85,8 @@ pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
                 e.shown["code"] = json!(code);
                 shown.push(e.shown);
             }
-            let none = failed == shown.len();
-            Ok((shown, failed > 0, none))
+            Ok((shown, failed > 0))
         })
         .await?;
-    if none {
-        return Err(Fault::not_found("No instances found for any event"));
-    }
     Ok(Reply::json(if some { 207 } else { 200 }, &json!({"events": all})))
 }

@@ -51,6 +51,20 @@ fn time(req: &Req, name: &str) -> Result<Option<Micros>> {
     })
 }
 
+/// From 2.59 a filter that there is not is refused.
+fn known_filters_only(req: &Req) -> Result<()> {
+    const OTHERS: &[&str] = &["host", "hidden", "limit", "marker", "changes-since", "changes-before"];
+    let known = |name: &str| {
+        OTHERS.contains(&name) || EQUAL.iter().any(|(n, _, minor)| *n == name && at(req, *minor))
+    };
+    match req.query.0.iter().map(|(name, _)| name.as_str()).find(|n| !known(n)) {
+        None => Ok(()),
+        Some(n) => {
+            Err(Fault::bad_request(format!("Additional properties are not allowed ('{n}' was unexpected)")))
+        }
+    }
+}
+
 /// `GET /os-migrations`.
 pub async fn list(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let paged = at(&req, 59);
@@ -59,6 +73,9 @@ pub async fn list(c: Arc<Compute>, req: Req) -> Result<Reply> {
     } else {
         Page { limit: Some(1000), marker: None }
     };
+    if paged {
+        known_filters_only(&req)?;
+    }
     let mut f = Filter { host: req.query.get("host").map(str::to_owned), ..Filter::default() };
     for (name, column, _) in EQUAL.iter().filter(|(_, _, minor)| at(&req, *minor)) {
         if let Some(text) = req.query.get(name) {

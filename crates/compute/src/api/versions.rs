@@ -3,7 +3,7 @@
 use crate::Compute;
 use crate::routes::MICROVERSIONS;
 use api::{Reply, Req};
-use base::{Fault, Result};
+use base::{Fault, Kind, Result};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -101,4 +101,14 @@ pub async fn extension_by_alias(_: Arc<Compute>, req: Req) -> Result<Reply> {
     let found = EXTENSIONS.iter().find(|(a, _)| *a == alias);
     let found = found.ok_or_else(|| Fault::not_found(format!("There is no extension {alias}.")))?;
     Ok(Reply::json(200, &json!({"extension": extension(found)})))
+}
+
+/// What older releases had and none answers any more.
+pub fn gone() -> Fault {
+    Fault::new(Kind::Gone, "This resource is no longer available. No forwarding address is given.")
+}
+
+/// Addresses of such parts of the API.
+pub async fn no_longer(_: Arc<Compute>, _: Req) -> Result<Reply> {
+    Err(gone())
 }

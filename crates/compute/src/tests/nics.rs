@@ -70,7 +70,7 @@ async fn nics_come_and_go() {
         let act = format!("/servers/{id}/action");
         let add = json!({"addFixedIp": {"networkId": net}});
         w.member("2.43", "POST", &act, Some(add.clone())).await.expect(202);
-        w.member("2.44", "POST", &act, Some(add)).await.expect(400);
+        w.member("2.44", "POST", &act, Some(add)).await.expect(404);
         let all =
             w.get(&format!("/servers/{id}/ips")).await["addresses"]["private"].as_array().unwrap().clone();
         assert_eq!(all.len(), 8);

@@ -3,7 +3,7 @@
 use super::{accepted, admins_only, exists, intend, no_arguments};
 use crate::Compute;
 use crate::api::servers::must_be;
-use crate::api::visible;
+use crate::api::{at, visible};
 use crate::model::VmState;
 use crate::table::{action, host, intent};
 use api::{Obj, Reply, Req};
@@ -38,16 +38,10 @@ pub async fn reset_state(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Resul
     Ok(Reply::empty(202))
 }
 
-/// `injectNetworkInfo`, `resetNetwork`: the network is always as the document says, so there is nothing to do.
-pub async fn nothing_to_do(c: &Compute, req: &Req, body: &Obj, id: ServerId, name: &str) -> Result<Reply> {
-    admins_only(
-        req,
-        &format!(
-            "os-admin-actions:{}",
-            if name == "resetNetwork" { "reset_network" } else { "inject_network_info" }
-        ),
-    )?;
-    no_arguments(body, name)?;
+/// `injectNetworkInfo`: the network is always as the document says, so there is nothing to do.
+pub async fn nothing_to_do(c: &Compute, req: &Req, body: &Obj, id: ServerId) -> Result<Reply> {
+    admins_only(req, "os-admin-actions:inject_network_info")?;
+    no_arguments(body, "injectNetworkInfo")?;
     exists(c, req, id).await.map(accepted)
 }
 
@@ -65,7 +59,18 @@ pub async fn crash_dump(c: &Compute, req: &Req, body: &Obj, id: ServerId) -> Res
 /// `evacuate`: from a host that failed to another one. Disks do not move between hosts yet.
 pub async fn evacuate(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Reply> {
     admins_only(req, "os-evacuate")?;
-    o.only(&["host", "onSharedStorage", "adminPass", "force"])?;
+    match () {
+        () if !at(req, 14) => {
+            o.only(&["host", "onSharedStorage", "adminPass"])?;
+            if o.opt_bool("onSharedStorage")?.is_none() {
+                return Err(Fault::bad_request(
+                    "Invalid input for field/attribute evacuate. 'onSharedStorage' is a required property",
+                ));
+            }
+        }
+        () if at(req, 29) && !at(req, 68) => o.only(&["host", "adminPass", "force"])?,
+        () => o.only(&["host", "adminPass"])?,
+    }
     let (auth, wanted) = (req.auth.clone(), o.opt_str("host", 255)?);
     c.db.read(move |tx| {
         let s = visible(tx, &auth, id)?;
@@ -92,7 +97,11 @@ pub async fn evacuate(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<R
 /// `os-migrateLive`: to another host without stopping. Disks do not move between hosts yet.
 pub async fn migrate_live(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Reply> {
     admins_only(req, "os-migrate-server:migrate_live")?;
-    o.only(&["host", "block_migration", "disk_over_commit", "force"])?;
+    match () {
+        () if !at(req, 25) => o.only(&["host", "block_migration", "disk_over_commit"])?,
+        () if at(req, 30) && !at(req, 68) => o.only(&["host", "block_migration", "force"])?,
+        () => o.only(&["host", "block_migration"])?,
+    }
     let (auth, wanted) = (req.auth.clone(), o.opt_str("host", 255)?);
     c.db.read(move |tx| {
         let s = visible(tx, &auth, id)?;

@@ -16,7 +16,7 @@ mod resize;
 mod shelf;
 mod snapshot;
 
-use super::{at, changeable, console, interfaces, server_id};
+use super::{at, changeable, console, interfaces, server_id, versions};
 use crate::Compute;
 use crate::model::Server;
 use crate::proxy::floating;
@@ -58,13 +58,16 @@ pub async fn act(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         "lock" => lock::lock(c, req, &body, id, true).await,
         "unlock" => lock::lock(c, req, &body, id, false).await,
         "os-resetState" => admin::reset_state(c, req, &body.inner("os-resetState")?, id).await,
-        "injectNetworkInfo" | "resetNetwork" => admin::nothing_to_do(c, req, &body, id, &name).await,
-        "trigger_crash_dump" if at(req, 17) => admin::crash_dump(c, req, &body, id).await,
+        "injectNetworkInfo" => admin::nothing_to_do(c, req, &body, id).await,
+        "resetNetwork" => Err(versions::gone()),
+        "trigger_crash_dump" if !at(req, 17) => Err(not_in_this_version()),
+        "trigger_crash_dump" => admin::crash_dump(c, req, &body, id).await,
         "evacuate" => admin::evacuate(c, req, &body.inner("evacuate")?, id).await,
         "os-migrateLive" => admin::migrate_live(c, req, &body.inner("os-migrateLive")?, id).await,
         "addSecurityGroup" => group::group(c, req, &body.inner(&name)?, id, true).await,
         "removeSecurityGroup" => group::group(c, req, &body.inner(&name)?, id, false).await,
-        "addFixedIp" | "removeFixedIp" if at(req, 44) => Err(unknown(&name)),
+        "addFixedIp" | "removeFixedIp" if at(req, 44) => Err(not_in_this_version()),
+        "os-getSerialConsole" | "os-getVNCConsole" if at(req, 6) => Err(not_in_this_version()),
         "addFixedIp" => interfaces::change_fixed(c, req, &body.inner(&name)?, id, true).await,
         "removeFixedIp" => interfaces::change_fixed(c, req, &body.inner(&name)?, id, false).await,
         "addFloatingIp" => floating::change(c, req, &body.inner(&name)?, id, true).await,
@@ -75,10 +78,8 @@ pub async fn act(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         "shelve" => shelf::shelve(c, req, &body, id).await,
         "shelveOffload" => shelf::offload(c, req, &body, id).await,
         "unshelve" => shelf::unshelve(c, req, &body, id).await,
-        "os-getSerialConsole" if !at(req, 6) => {
-            console::serial_before_2_6(c, req, &body.inner(&name)?, id).await
-        }
-        "os-getVNCConsole" if !at(req, 6) => console::vnc_before_2_6(c, req, &body.inner(&name)?, id).await,
+        "os-getSerialConsole" => console::serial_before_2_6(c, req, &body.inner(&name)?, id).await,
+        "os-getVNCConsole" => console::vnc_before_2_6(c, req, &body.inner(&name)?, id).await,
         later if LATER.contains(&later) => {
             exists(c, req, id).await?;
             Err(Fault::new(Kind::NotImplemented, format!("The action {later} comes in a later release.")))
@@ -90,6 +91,11 @@ pub async fn act(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
 fn unknown(name: &str) -> Fault {
     let name: String = name.chars().take(64).collect();
     Fault::bad_request(format!("There is no such action: {name}"))
+}
+
+/// An action that the API has in other microversions.
+fn not_in_this_version() -> Fault {
+    Fault::not_found("The resource could not be found in this microversion.")
 }
 
 async fn exists(c: &Compute, req: &Req, id: ServerId) -> Result<()> {
