@@ -81,7 +81,6 @@ fn compute_kind(code: u16) -> &'static str {
         404 => "itemNotFound",
         405 => "badMethod",
         409 => "conflictingRequest",
-        410 => "gone",
         413 | 429 => "overLimit",
         415 => "badMediaType",
         501 => "notImplemented",

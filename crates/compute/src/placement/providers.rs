@@ -96,6 +96,9 @@ pub async fn list(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let (traits, groups) = (Wanted::traits(&req, "required"), Wanted::aggregates(&req));
     let text = |name: &str| req.query.get(name).map(str::to_owned);
     let (name, uuid, tree) = (text("name"), text("uuid"), text("in_tree"));
+    if let Some(id) = uuid.iter().chain(&tree).find(|id| id.parse::<HostId>().is_err()) {
+        return Err(Fault::bad_request(format!("Invalid query string parameters: '{id}' is not a 'uuid'")));
+    }
     let read = c.db.read(move |tx| {
         traits.known(tx)?;
         let around = around(tx)?;

@@ -194,8 +194,8 @@ pub async fn delete_objects(image: Arc<Image>, req: Req) -> Result<Reply> {
 pub async fn properties(image: Arc<Image>, req: Req) -> Result<Reply> {
     let (name, auth) = (req.text_param("ns").to_owned(), req.auth.clone());
     let all = image.db.read(move |tx| metadef::items(tx, &visible(tx, &auth, &name)?, Kind::Property));
-    let all: Map<_, _> = all.await?.into_iter().map(|p| (p.name, Value::Object(p.body))).collect();
-    Ok(Reply::json(200, &json!({"properties": all, "schema": "/v2/schemas/metadefs/properties"})))
+    let all: Map<_, _> = all.await?.iter().map(|p| (p.name.clone(), property_view(p, ""))).collect();
+    Ok(Reply::json(200, &json!({"properties": all})))
 }
 
 /// One property; for a resource type, by the name that it has there.

@@ -44,8 +44,10 @@ pub async fn list(image: Arc<Image>, req: Req) -> Result<Reply> {
     let (all, more, about) = found.await?;
     let shown = all.iter().map(|n| {
         let mut view = view(n);
-        view["resource_type_associations"] =
-            about.iter().filter(|a| a.namespace == n.id).map(Association::view).collect();
+        let mine: Vec<Value> = about.iter().filter(|a| a.namespace == n.id).map(Association::view).collect();
+        if !mine.is_empty() {
+            view["resource_type_associations"] = mine.into();
+        }
         view
     });
     let mut body = Map::new();
