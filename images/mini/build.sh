@@ -202,10 +202,12 @@ F
 # Enough of curl for scripts that read metadata.
 cat > bin/curl <<'F'
 #!/bin/sh
-out=- quiet= wait=60 url=
+out=- quiet= wait=60 url= data=
 while [ $# -gt 0 ]; do
   case $1 in
     -o|--output) out=$2; shift ;;
+    -d|--data) data=$2; shift ;;
+    -X|--request) shift ;;
     -m|--max-time|--connect-timeout) wait=$2; shift ;;
     --*) ;;
     -*) ;;
@@ -213,6 +215,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+[ -z "$data" ] || exec timeout "$wait" wget -q -O "$out" --post-data "$data" "$url"
 exec timeout "$wait" wget -q -O "$out" "$url"
 F
 # Scripts that ask for bash get what there is.
