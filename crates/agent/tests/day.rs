@@ -139,7 +139,9 @@ async fn rescue_boots_another_disk_and_back() {
     region.until_guest(id, "running", |g| g.boots == 1 && g.state == GuestState::Running).await;
     let line = std::fs::read(format!("/proc/{}/cmdline", agent.pid(id).unwrap())).unwrap();
     let line = String::from_utf8_lossy(&line).into_owned();
-    assert!(line.find("drive=rescue").unwrap() < line.find("drive=root").unwrap(), "{line}");
+    let disk =
+        |name: &str| line.find(&format!(r#""drive":"{name}""#)).unwrap_or_else(|| panic!("{name}: {line}"));
+    assert!(disk("rescue") < disk("root"), "{line}");
     region.change_guest(id, |g| (g.rescue, g.boots) = (None, 2));
     agent.until_serial(id, "its own greeting again", |s| s.matches(GREETING).count() == 2).await;
     region.until_guest(id, "running", |g| g.boots == 2 && g.state == GuestState::Running).await;

@@ -107,7 +107,12 @@ impl Db {
 }
 
 async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(f).await.map_err(Fault::internal)?
+    match tokio::task::spawn_blocking(f).await {
+        Ok(out) => out,
+        // The process ends: what had not begun never will.
+        Err(e) if e.is_cancelled() => Err(Fault::unavailable("This service is stopping. Please try again.")),
+        Err(e) => Err(Fault::internal(e)),
+    }
 }
 
 /// An open transaction.
