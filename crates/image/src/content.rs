@@ -50,10 +50,8 @@ impl Contents {
     }
     /// Removes a content, durably. One that is gone already is fine.
     pub fn remove(&self, sha512: &str) -> Result<()> {
-        match fs::remove_file(self.path(sha512)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
-            _ => self.sync(),
-        }
+        remove_if_there(&self.path(sha512))?;
+        self.sync()
     }
     pub fn staged(&self, name: &str) -> PathBuf {
         self.dir.join("staged").join(name)
@@ -73,21 +71,14 @@ impl Contents {
     /// Puts a staged file at its place, durably, and leaves it staged too.
     pub fn link(&self, name: &str, sha512: &str) -> Result<()> {
         let link = self.incoming().join(format!("{name}.link"));
-        if let Err(e) = fs::remove_file(&link)
-            && e.kind() != std::io::ErrorKind::NotFound
-        {
-            return Err(e.into());
-        }
+        remove_if_there(&link)?;
         fs::hard_link(self.staged(name), &link)?;
         fs::rename(&link, self.path(sha512))?;
         self.sync()
     }
     /// Removes a staged file. One that is gone already is fine.
     pub fn unstage(&self, name: &str) -> Result<()> {
-        match fs::remove_file(self.staged(name)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
-            _ => Ok(()),
-        }
+        remove_if_there(&self.staged(name))
     }
     /// Removes staged files but `known`; answers how many those were.
     pub fn unstage_all_but(&self, known: &BTreeSet<String>) -> Result<usize> {
@@ -95,7 +86,7 @@ impl Contents {
         for entry in fs::read_dir(self.dir.join("staged"))? {
             let entry = entry?;
             if !known.contains(entry.file_name().to_string_lossy().as_ref()) {
-                fs::remove_file(entry.path())?;
+                remove_if_there(&entry.path())?;
                 n += 1;
             }
         }
@@ -108,7 +99,7 @@ impl Contents {
     pub fn clear_incoming(&self) -> Result<usize> {
         let mut n = 0;
         for entry in fs::read_dir(self.incoming())? {
-            fs::remove_file(entry?.path())?;
+            remove_if_there(&entry?.path())?;
             n += 1;
         }
         Ok(n)
@@ -123,6 +114,14 @@ impl Contents {
             }
         }
         Ok(all)
+    }
+}
+
+/// Removes a file; one that is gone already is fine.
+fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+        _ => Ok(()),
     }
 }
 
