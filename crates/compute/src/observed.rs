@@ -10,7 +10,7 @@ use crate::table::{guest, server};
 use base::doc::{GuestState, GuestStatus, HostFacts, Observed};
 use base::{Fault, Micros, Result, ServerId};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use store::{Tx, params, work};
 
@@ -49,23 +49,25 @@ fn refuse_old(host: &Host, o: &Observed) -> Result<()> {
 /// Writes a report. `host` was read in the same transaction.
 pub fn take_over(tx: &Tx<'_>, host: &Host, o: &Observed, digest: &str) -> Result<()> {
     refuse_old(host, o)?;
-    keep_host(tx, host, o)?;
     let before = guest::of_host(tx, host.id)?;
-    for id in keep_guests(tx, host, &before, o)? {
+    let mut news = compare(&before, o);
+    if o.applied > host.applied {
+        news.wake.extend(server::leaving(tx, host.id)?);
+    }
+    // In the order of a life-cycle's step, or the two would wait for each other on PostgreSQL: the work, what
+    // belongs to it, the host last.
+    for id in &news.wake {
         work::wake(tx, &id.to_string())?;
     }
-    if o.applied > host.applied {
-        for id in server::leaving(tx, host.id)? {
-            work::wake(tx, &id.to_string())?;
-        }
-    }
+    news.changed.iter().try_for_each(|seen| guest::put(tx, host.id, seen))?;
+    news.gone.iter().try_for_each(|id| guest::forget(tx, host.id, *id))?;
     network::for_hosts::observed(tx, host.id, &o.ports_up)?;
     tx.exec(
         "INSERT INTO host_report (host_id, digest, problems) VALUES ($1, $2, $3)
          ON CONFLICT (host_id) DO UPDATE SET digest = excluded.digest, problems = excluded.problems",
         params![host.id, digest, serde_json::to_string(&o.problems)?],
     )?;
-    Ok(())
+    keep_host(tx, host, o)
 }
 
 fn keep_host(tx: &Tx<'_>, host: &Host, o: &Observed) -> Result<()> {
@@ -94,31 +96,33 @@ fn keep_host(tx: &Tx<'_>, host: &Host, o: &Observed) -> Result<()> {
     Ok(())
 }
 
-/// Keeps what changed of the guests; answers the servers whose life-cycle should look.
-fn keep_guests(tx: &Tx<'_>, host: &Host, before: &[Seen], o: &Observed) -> Result<Vec<ServerId>> {
+/// What a report says that was not known.
+#[derive(Default)]
+struct News {
+    changed: Vec<Seen>,
+    gone: Vec<ServerId>,
+    /// Servers whose life-cycle should look.
+    wake: BTreeSet<ServerId>,
+}
+
+fn compare(before: &[Seen], o: &Observed) -> News {
     let mut old: HashMap<ServerId, &Seen> = before.iter().map(|s| (s.status.id, s)).collect();
-    let mut wake = Vec::new();
+    let mut news = News::default();
     for now in &o.guests {
         let was = old.remove(&now.id);
         if was.is_some_and(|w| w.status == *now) {
             continue;
         }
         let same = was.filter(|w| w.status.state == now.state && w.status.ownership == now.ownership);
-        guest::put(
-            tx,
-            host.id,
-            &Seen { status: now.clone(), since: same.map_or_else(Micros::now, |w| w.since) },
-        )?;
+        news.changed.push(Seen { status: now.clone(), since: same.map_or_else(Micros::now, |w| w.since) });
         // Progress words alone are read when somebody asks why.
         let words = |s: &GuestStatus| GuestStatus { reason: String::new(), started_at: None, ..s.clone() };
         let moved = same.is_none_or(|w| words(&w.status) != words(now));
         if moved && now.state != GuestState::Preparing {
-            wake.push(now.id);
+            news.wake.insert(now.id);
         }
     }
-    for id in old.into_keys() {
-        guest::forget(tx, host.id, id)?;
-        wake.push(id);
-    }
-    Ok(wake)
+    news.gone = old.into_keys().collect();
+    news.wake.extend(&news.gone);
+    news
 }
