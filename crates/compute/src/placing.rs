@@ -98,7 +98,7 @@ pub fn claim(tx: &Tx<'_>, id: ServerId, order: &[HostId], ask: &Ask) -> Result<O
     network::for_compute::hold(tx, id)?;
     for &h in order.iter().filter(|h| policy.is_none_or(|p| p.admits(**h, &held))) {
         // The claim writes a host before others are told; all of them are held in their order first.
-        store::host::hold(tx, network::for_compute::concerned(tx, id, Some(h))?)?;
+        network::for_compute::hold_hosts(tx, id, Some(h), [])?;
         if host::claim(tx, h, ask.vcpus, ask.memory_mib, ask.disk_gib)? {
             return Ok(Some(h));
         }

@@ -231,20 +231,31 @@ fn of_server(tx: &Tx<'_>, server: ServerId) -> Result<Vec<Port>> {
 
 /// Holds a server's ports, before quotas and hosts are written (see [`store::quota`]).
 pub fn hold(tx: &Tx<'_>, server: ServerId) -> Result<()> {
+    if tx.writes_alone() {
+        return Ok(());
+    }
     let mut ports: Vec<PortId> = of_server(tx, server)?.into_iter().map(|p| p.id).collect();
     ports.sort_unstable();
     ports.iter().try_for_each(|p| table::hold(tx, "port", &p.to_string()).map(drop))
 }
 
-/// The hosts that hear of it when a server's ports are bound (to `to`) or let go.
-pub fn concerned(tx: &Tx<'_>, server: ServerId, to: Option<HostId>) -> Result<Vec<HostId>> {
+/// Holds the hosts that hear of it when a server's ports are bound (to `to`) or let go, and `others`.
+pub fn hold_hosts(
+    tx: &Tx<'_>,
+    server: ServerId,
+    to: Option<HostId>,
+    others: impl IntoIterator<Item = HostId>,
+) -> Result<()> {
+    if tx.writes_alone() {
+        return Ok(());
+    }
     let mut ports = of_server(tx, server)?;
     for p in &mut ports {
         p.host = p.host.or(to);
     }
     let mut hosts = touch::hosts_of_ports(tx, &ports)?;
-    hosts.extend(to);
-    Ok(hosts)
+    hosts.extend(to.into_iter().chain(others));
+    store::host::hold(tx, hosts)
 }
 
 /// Binds a server's ports to a host, or (with `None`) to no host; touches the documents concerned.

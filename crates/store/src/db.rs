@@ -127,6 +127,11 @@ pub(crate) enum Conn<'a> {
 }
 
 impl<'a> Tx<'a> {
+    /// Whether nobody else writes until this ends: SQLite has one writer at a time, so that nothing needs to be
+    /// held there against others.
+    pub fn writes_alone(&self) -> bool {
+        matches!(self.conn, Conn::Sqlite(_))
+    }
     pub(crate) fn new(conn: Conn<'a>) -> Self {
         Tx { conn, hints: RefCell::default() }
     }

@@ -25,6 +25,9 @@ pub fn touch_all(tx: &Tx<'_>, hosts: impl IntoIterator<Item = HostId>) -> Result
 
 /// Holds hosts until the transaction ends, in the order in which they are written.
 pub fn hold(tx: &Tx<'_>, hosts: impl IntoIterator<Item = HostId>) -> Result<()> {
+    if tx.writes_alone() {
+        return Ok(());
+    }
     let hosts: BTreeSet<HostId> = hosts.into_iter().collect();
     for host in hosts {
         tx.exec("UPDATE host SET generation = generation WHERE id = $1", params![host])?;

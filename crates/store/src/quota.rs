@@ -68,7 +68,7 @@ pub fn count(tx: &Tx<'_>, project: &ProjectId, resource: &str, n: i64) -> Result
 
 /// Holds the quotas of a project that a transaction will write, in the order given.
 pub fn hold(tx: &Tx<'_>, project: &ProjectId, resources: &[&str]) -> Result<()> {
-    for resource in resources {
+    for resource in resources.iter().filter(|_| !tx.writes_alone()) {
         let sql = "UPDATE quota SET used = used WHERE project_id = $1 AND resource = $2";
         tx.exec(sql, params![project, *resource])?;
     }

@@ -51,8 +51,7 @@ fn gone(seen: &Seen) -> Step<State> {
         let claims = resize::claims(&s);
         network::for_compute::hold(tx, s.id)?;
         quota::hold(tx, &s.project_id, &["instances", "cores", "ram", "port"])?;
-        let concerned = network::for_compute::concerned(tx, s.id, None)?;
-        store::host::hold(tx, concerned.into_iter().chain(claims.iter().map(|(h, _)| *h)))?;
+        network::for_compute::hold_hosts(tx, s.id, None, claims.iter().map(|(h, _)| *h))?;
         network::for_compute::release(tx, s.id)?;
         capture::abandon(tx, &s)?;
         shelf::abandon(tx, s.id)?;

@@ -150,7 +150,7 @@ async fn server_comes_and_goes(w: &World, hosts: [base::HostId; 2]) {
     w.db.write(move |tx| {
         net::hold(tx, id)?;
         // Others bind ports meanwhile, so the second host may be concerned by the end.
-        store::host::hold(tx, net::concerned(tx, id, Some(hosts[0]))?.into_iter().chain(hosts))?;
+        net::hold_hosts(tx, id, Some(hosts[0]), hosts)?;
         tx.exec("UPDATE host SET guests = guests + 1 WHERE id = $1", store::params![hosts[0]])?;
         net::bind(tx, id, Some(hosts[0]))?;
         store::host::touch(tx, hosts[1])
@@ -160,8 +160,7 @@ async fn server_comes_and_goes(w: &World, hosts: [base::HostId; 2]) {
     w.db.write(move |tx| {
         net::hold(tx, id)?;
         store::quota::hold(tx, &p, &["instances", "port"])?;
-        let concerned = net::concerned(tx, id, None)?;
-        store::host::hold(tx, concerned.into_iter().chain(hosts))?;
+        net::hold_hosts(tx, id, None, hosts)?;
         net::release(tx, id)?;
         tx.exec("UPDATE host SET guests = guests - 1 WHERE id = $1", store::params![hosts[0]])?;
         store::quota::give(tx, &p, "instances", 1)
