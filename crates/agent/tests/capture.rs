@@ -98,3 +98,47 @@ async fn what_the_region_refuses_is_given_up() {
     assert_eq!(left(&agent, id), Vec::<String>::new());
     agent.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hardware_of_many_kinds_starts() {
+    let region = Region::start().await;
+    let agent = Agent::start(&region).await;
+    let kind = |machine: &str, bus: &str, vif: &str, video: &str| Hardware {
+        machine: machine.into(),
+        disk_bus: bus.into(),
+        cdrom_bus: bus.into(),
+        vif_model: vif.into(),
+        video_model: video.into(),
+        watchdog_action: "none".into(),
+        more_serial_ports: 1,
+        localtime: true,
+        boot_menu: true,
+        ..Hardware::default()
+    };
+    let all = [
+        kind("pc", "ide", "e1000", "cirrus"),
+        kind("pc", "sata", "virtio", "vga"),
+        kind("q35", "sata", "e1000e", "virtio"),
+        kind("q35", "scsi", "rtl8139", "none"),
+    ];
+    for hardware in all {
+        let id = region.add_guest();
+        region.change_guest(id, |g| {
+            g.hardware = hardware.clone();
+            g.config_drive = true;
+            g.boots = 1;
+            g.limits = Limits { disk_write_bytes: 1 << 20, ..Limits::default() };
+            g.local_disks = vec![LocalDisk { name: "swap".into(), bytes: 1 << 20, format: "swap".into() }];
+        });
+        parts::network(&region, id);
+        let done = |g: &GuestStatus| g.boots == 1 && g.state == GuestState::Running && g.reason.is_empty();
+        region.until_guest(id, &format!("{hardware:?}"), done).await;
+        agent.until_serial(id, &format!("{hardware:?}"), |s| s.contains(GREETING)).await;
+        region.change(|d| {
+            d.guests.clear();
+            d.networks.clear();
+        });
+        region.until("it is gone", |o| o.guests.is_empty()).await;
+    }
+    agent.end().await;
+}
