@@ -97,6 +97,9 @@ fn churn(demo: &Api, body: &Value, told: &Mutex<Told>, stop: &AtomicBool, random
         let Ok(answer) = demo.try_send("POST", "/compute/v2.1/servers", body) else { return };
         let id = answer.expect(202)["server"]["id"].as_str().unwrap().to_owned();
         told.lock().unwrap().made.insert(id.clone());
+        if random.below(4) == 0 && !disturb(demo, body, told, random) {
+            return;
+        }
         if random.below(2) == 0 {
             continue;
         }
@@ -116,6 +119,28 @@ fn churn(demo: &Api, body: &Value, told: &Mutex<Told>, stop: &AtomicBool, random
                 return;
             }
         }
+    }
+}
+
+/// Asks for something that ends where it began: a fresh start or a fresh disk. False when nobody answers any
+/// more.
+fn disturb(demo: &Api, body: &Value, told: &Mutex<Told>, random: &mut Random) -> bool {
+    let id = {
+        let told = told.lock().unwrap();
+        let all: Vec<_> = told.made.iter().collect();
+        all[usize::try_from(random.below(all.len() as u64)).unwrap()].clone()
+    };
+    let ask = match random.below(2) {
+        0 => serde_json::json!({"rebuild": {"imageRef": body["server"]["imageRef"]}}),
+        _ => serde_json::json!({"reboot": {"type": "HARD"}}),
+    };
+    match demo.try_send("POST", &format!("/compute/v2.1/servers/{id}/action"), &ask) {
+        // Otherwise it is gone, or something else is being done to it.
+        Ok(answer) => {
+            assert!([202, 404, 409].contains(&answer.status), "{ask}: {}", answer.text());
+            true
+        }
+        Err(_) => false,
     }
 }
 
