@@ -176,7 +176,12 @@ impl Drop for World {
 fn cable(mut from: std::fs::File, mut to: std::fs::File) {
     std::thread::spawn(move || {
         let mut frame = vec![0; 70_000];
-        while let Ok(length @ 1..) = from.read(&mut frame) {
+        loop {
+            let length = match from.read(&mut frame) {
+                Ok(length @ 1..) => length,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                _ => return,
+            };
             // A device that is down refuses frames, as a NIC without a cable would.
             let _ = to.write(&frame[..length]);
         }
@@ -216,8 +221,21 @@ impl Client {
         args.extend(options);
         args.push(script.to_str().unwrap());
         let out = self.run("busybox", &args);
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        assert!(out.status.success(), "{}\n{}", String::from_utf8_lossy(&out.stderr), self.around());
         std::fs::read_to_string(told).unwrap()
+    }
+
+    /// What the kernel holds and has counted in the guest's namespace and in those of its world, for the
+    /// report of a test that failed.
+    fn around(&self) -> String {
+        let prefix = self.ns.split("-tst-").next().unwrap();
+        let ask = "ip -s -d link; ip addr; ip route; ip neigh; bridge fdb; tc -s qdisc; tc -s class show; nft list ruleset";
+        let mut text = String::new();
+        for ns in kernel::namespaces(&format!("{prefix}-")).unwrap() {
+            let out = inside(&ns, || Command::new("sh").args(["-c", ask]).output().unwrap()).unwrap();
+            text += &format!("== {ns}\n{}", String::from_utf8_lossy(&out.stdout));
+        }
+        text
     }
 
     pub fn pings(&self, to: &str) -> bool {
