@@ -23,6 +23,7 @@ pub async fn gather(bytes: SocketAddr, token: String, tunnel: Option<IpAddr>) ->
         bytes_url: format!("http://{bytes}"),
         bytes_token: token,
         tunnel,
+        ..HostFacts::default()
     }
 }
 

@@ -15,10 +15,12 @@
 
 mod capture;
 mod machine;
+mod moving;
 mod network;
 
 pub use capture::{Capture, CaptureStage, CaptureStatus};
 pub use machine::{Hardware, Limits, LocalDisk};
+pub use moving::{Arrival, Departure, MoveStage, MoveStatus};
 pub use network::*;
 
 use crate::{HostId, ImageId, Micros, NetworkId, PortId, ServerId};
@@ -97,6 +99,16 @@ pub struct Guest {
     /// Images to be made of the root disk, each until it is no longer named.
     #[serde(default)]
     pub captures: Vec<Capture>,
+    /// It is on its way to this host.
+    #[serde(default)]
+    pub arrival: Option<Arrival>,
+    /// It is on its way to another host.
+    #[serde(default)]
+    pub departure: Option<Departure>,
+    /// QEMU's name of the processor that the guest sees, so that it can move between unequal hosts; empty is
+    /// the best that the host has.
+    #[serde(default)]
+    pub cpu: String,
 }
 
 /// A password for the guest's administrator.
@@ -250,6 +262,16 @@ pub struct HostFacts {
     /// Underlay address for tunnels.
     #[serde(default)]
     pub tunnel: Option<IpAddr>,
+    /// MTU of the device that has the tunnel's address, in bytes; 0 when not known.
+    #[serde(default)]
+    pub tunnel_mtu: u32,
+    /// Physical networks that this host reaches by a NIC of its own: their names, as provider networks call
+    /// them, with the device.
+    #[serde(default)]
+    pub physical_networks: BTreeMap<String, String>,
+    /// QEMU's names of the processor models that guests can have here, best first.
+    #[serde(default)]
+    pub cpu_models: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -283,6 +305,9 @@ pub struct GuestStatus {
     pub nmi: u64,
     #[serde(default)]
     pub captures: Vec<CaptureStatus>,
+    /// How far its way from or to this host is.
+    #[serde(default)]
+    pub moving: Option<MoveStatus>,
 }
 
 impl GuestStatus {
@@ -301,6 +326,7 @@ impl GuestStatus {
             password_error: String::new(),
             nmi: 0,
             captures: Vec::new(),
+            moving: None,
         }
     }
     /// What a host that obeys at once reports of `guest`.
@@ -318,6 +344,7 @@ impl GuestStatus {
             password: guest.password.as_ref().map_or(0, |p| p.epoch),
             nmi: guest.nmi,
             captures: guest.captures.iter().map(CaptureStatus::on_its_way).collect(),
+            moving: MoveStatus::done(guest),
             ..GuestStatus::bare(guest.id, guest.ownership, state)
         }
     }

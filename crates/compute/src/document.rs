@@ -92,6 +92,9 @@ fn guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
         local_disks: hardware::local_disks(&s.flavor, &machine),
         hardware: machine,
         captures: parts.captures.remove(&s.id).unwrap_or_default(),
+        arrival: None,
+        departure: None,
+        cpu: String::new(),
     }
 }
 

@@ -569,6 +569,7 @@ impl Keeper {
             reason: reason.to_owned(),
             started_at: record.started_at.filter(|_| runs),
             captures: self.captures.stages(),
+            moving: None,
             epoch: record.epoch,
             kept: record.kept.map(|k| k.number),
             password: record.password,

@@ -124,7 +124,9 @@ impl Kernel {
             // Lines that were forgiven make the status a failure too, so the words decide.
             Some(_) if failed.is_empty() => Ok(()),
             Some(_) => Err(Fault::internal(failed.join("; "))),
-            None => Err(Fault::internal(format!("{program} was ended before it was through: {}", output.status))),
+            None => {
+                Err(Fault::internal(format!("{program} was ended before it was through: {}", output.status)))
+            }
         }
     }
 
