@@ -254,6 +254,7 @@ mod tests {
             networks: vec![],
             groups: vec![],
             routers: vec![],
+            fence_s: None,
         };
         assert!(acceptable(host, None, &new).is_ok());
         assert!(acceptable(host, Some(4), &new).is_ok());

@@ -46,6 +46,10 @@ pub struct Desired {
     pub groups: Vec<SecurityGroup>,
     #[serde(default)]
     pub routers: Vec<Router>,
+    /// Seconds since its last report was taken after which a host kills the guests that say `ha`: the region
+    /// starts them elsewhere later than that. Polls for a document do not count. Absent: never.
+    #[serde(default)]
+    pub fence_s: Option<u64>,
 }
 
 // ------------------------------------------------------------------------------------ guests
@@ -109,6 +113,9 @@ pub struct Guest {
     /// the best that the host has.
     #[serde(default)]
     pub cpu: String,
+    /// It is started elsewhere when this host is silent; see [`Desired::fence_s`].
+    #[serde(default)]
+    pub ha: bool,
 }
 
 /// A password for the guest's administrator.

@@ -34,6 +34,7 @@ pub fn make(tx: &Tx<'_>, host: &Host) -> Result<Desired> {
         networks: networks.networks,
         groups: networks.groups,
         routers: networks.routers,
+        fence_s: None,
     })
 }
 
@@ -95,6 +96,7 @@ fn guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
         arrival: None,
         departure: None,
         cpu: String::new(),
+        ha: false,
     }
 }
 

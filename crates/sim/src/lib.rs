@@ -48,6 +48,7 @@ async fn live(url: String, host: Host) {
         networks: Vec::new(),
         groups: Vec::new(),
         routers: Vec::new(),
+        fence_s: None,
     };
     loop {
         match turn(&link, &host, &mut newest).await {

@@ -72,6 +72,7 @@ pub fn guest(port: &Port, network: &Network) -> Guest {
         arrival: None,
         departure: None,
         cpu: String::new(),
+        ha: false,
         disk: RootDisk { bytes: 1 << 20, ..RootDisk::default() },
         paused: false,
         suspended: false,
@@ -94,7 +95,7 @@ pub fn guest(port: &Port, network: &Network) -> Guest {
 
 pub fn document(networks: Vec<Network>, guests: Vec<Guest>) -> Desired {
     let (groups, routers) = (vec![], vec![]);
-    Desired { version: VERSION, host: HOST, generation: 1, guests, networks, groups, routers }
+    Desired { version: VERSION, host: HOST, generation: 1, guests, networks, groups, routers, fence_s: None }
 }
 
 pub fn guest_with_nics() -> (Guest, Vec<NicFacts>) {

@@ -76,6 +76,7 @@ impl Region {
             networks: vec![],
             groups: vec![],
             routers: vec![],
+            fence_s: None,
         };
         let region = Arc::new(Region {
             desired: watch::Sender::new(desired),
@@ -176,6 +177,7 @@ pub fn guest(image: ImageSource) -> Guest {
         arrival: None,
         departure: None,
         cpu: String::new(),
+        ha: false,
         paused: false,
         suspended: false,
         rescue: None,

@@ -11,7 +11,12 @@
 //! the guest is the source's: a cold one starts at the destination only when its document names no
 //! `arrival` any more, a live one runs there once its memory has come, and the source never runs it again
 //! after it has reported `Sent`. A move that fails leaves the guest where it was; the region then takes
-//! `arrival` and `departure` out of both documents, and what had been made for them goes.
+//! `arrival` and `departure` out of both documents, and what had been made for them goes: the arrival first,
+//! the departure when the destination does not report the guest any more, so that never two run.
+//!
+//! A guest that arrives is shown to its destination with the `ownership` that it will have, one more than at
+//! the source, and in the size that it has at the source. Where it goes cold, the source sees `power: off`
+//! beside the `departure`, and both sides one boot more when it should run again.
 
 use super::Guest;
 use serde::{Deserialize, Serialize};
