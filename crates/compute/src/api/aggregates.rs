@@ -123,7 +123,8 @@ fn rezone(tx: &Tx<'_>, a: &Aggregate, zone: Option<&str>) -> Result<()> {
     }
     for (id, _) in &a.hosts {
         if let Some(h) = host::by_id(tx, *id)? {
-            may_move(tx, a, &h, zone, "update aggregate")?;
+            // A wrong wish here, where it is a conflict to bring a host in or out.
+            may_move(tx, a, &h, zone, "update aggregate").map_err(|f| Fault::bad_request(f.message))?;
         }
     }
     aggregate::set_metadata(tx, a.id, ZONE, zone)?;

@@ -1,6 +1,6 @@
 //! The end of a server: out of its host's document, and everything given back.
 
-use super::{LOOK, Seen, State, capture, resize, shelf};
+use super::{LOOK, Seen, State, resize};
 use crate::hosts::SILENT_AFTER;
 use crate::model::Server;
 use crate::table::{action, guest, host, migration, server};
@@ -53,8 +53,7 @@ fn gone(seen: &Seen) -> Step<State> {
         quota::hold(tx, &s.project_id, &["instances", "cores", "ram", "port"])?;
         network::for_compute::hold_hosts(tx, s.id, None, claims.iter().map(|(h, _)| *h))?;
         network::for_compute::release(tx, s.id)?;
-        capture::abandon(tx, &s)?;
-        shelf::abandon(tx, s.id)?;
+        super::give_up(tx, &s)?;
         image::release(tx, s.id)?;
         for (h, (vcpus, ram, disk)) in claims {
             host::unclaim(tx, h, vcpus.into(), ram, disk)?;

@@ -174,6 +174,12 @@ impl Life for ServerLife {
     }
 }
 
+/// Images that are being made of a server that goes, and its being put aside, are given up.
+pub fn give_up(tx: &Tx<'_>, s: &Server) -> Result<()> {
+    capture::abandon(tx, s)?;
+    shelf::abandon(tx, s.id)
+}
+
 fn look(tx: &Tx<'_>, id: ServerId, state: &State) -> Result<Option<Seen>> {
     let Some(server) = server::any(tx, id)? else { return Ok(None) };
     let (mut host, mut guest, mut hosts, mut movable) = (None, None, Vec::new(), Vec::new());

@@ -71,10 +71,14 @@ pub fn claims(s: &Server) -> Vec<(HostId, (u32, u64, u64))> {
 
 /// What a server holds of its project's quota: CPUs and MiB; nothing once its deletion was asked.
 pub fn counted(s: &Server) -> Option<(u32, u64)> {
+    s.intent.soft_deleted_at.is_none().then(|| counted_again(s))
+}
+
+/// The same of a server whose deletion is taken back.
+pub fn counted_again(s: &Server) -> (u32, u64) {
     match &s.intent.resize {
-        _ if s.intent.soft_deleted_at.is_some() => None,
-        None => Some((s.vcpus, s.ram)),
-        Some(r) => Some((both(r).0, both(r).1)),
+        None => (s.vcpus, s.ram),
+        Some(r) => (both(r).0, both(r).1),
     }
 }
 
@@ -164,9 +168,11 @@ fn nowhere(s: Server, why: String) -> Step<State> {
     Step::rest(State::Settled).also(move |tx| {
         tracing::info!(server = %s.id, why, "no host for a resize");
         if let Some(r) = &s.intent.resize {
-            let held = both(r);
-            quota::give(tx, &s.project_id, "cores", i64::from(held.0 - r.old.vcpus))?;
-            quota::give(tx, &s.project_id, "ram", i64::try_from(held.1 - r.old.ram).unwrap_or(i64::MAX))?;
+            if s.intent.soft_deleted_at.is_none() {
+                let held = both(r);
+                quota::give(tx, &s.project_id, "cores", i64::from(held.0 - r.old.vcpus))?;
+                quota::give(tx, &s.project_id, "ram", i64::try_from(held.1 - r.old.ram).unwrap_or(i64::MAX))?;
+            }
             migration::set(tx, r.number, "error", None)?;
         }
         intent::resize(tx, s.id, None)?;

@@ -200,16 +200,19 @@ async fn metadata_tags_and_locks() {
         w.member("2.26", "DELETE", &tags, None).await.expect(204);
         w.member("2.25", "GET", &tags, None).await.expect(404);
 
-        w.admin(
-            "2.79",
-            "POST",
-            &format!("/servers/{id}/action"),
-            Some(json!({"lock": {"locked_reason": "mine"}})),
-        )
-        .await
-        .expect(202);
+        // An administrator of another project.
+        let act = format!("/compute/v2.1/servers/{id}/action");
+        let admin = |body: Value| w.send("admin:b", "2.79", "POST", &act, Some(body));
+        admin(json!({"lock": {"locked_reason": "mine"}})).await.expect(202);
         assert_eq!(w.delete(id).await.refused(409), format!("Instance {id} is locked"));
         assert_eq!(w.get(&format!("/servers/{id}")).await["server"]["locked_reason"], "mine");
+        // An administrator's lock is not the owner's to take off, nor to cover with one of his own.
+        assert!(w.act(id, json!({"unlock": null})).await.refused(403).contains("unlock_override"));
+        w.act(id, json!({"lock": null})).await.expect(202);
+        w.act(id, json!({"unlock": null})).await.refused(403);
+        admin(json!({"unlock": null})).await.expect(202);
+        w.act(id, json!({"lock": null})).await.expect(202);
+        w.delete(id).await.refused(409);
         w.act(id, json!({"unlock": null})).await.expect(202);
         w.delete(id).await.expect(204);
         assert!(w.act(id, json!({"os-getSPICEConsole": {}})).await.refused(501).contains("later release"));

@@ -448,6 +448,45 @@ async fn diagnostics_and_what_is_refused() {
     ] {
         assert_eq!(w.act(id, body).await.refused(409), format!("Instance {id} is locked"));
     }
+    // Its backups go on.
+    let backup = json!({"createBackup": {"name": "b", "backup_type": "daily", "rotation": 1}});
+    w.act(id, backup).await.expect(202);
+}
+
+#[tokio::test]
+async fn a_resize_outlives_a_deletion_that_is_taken_back() {
+    for w in super::world::worlds_with(Duration::from_secs(3600)).await {
+        let mut host = w.host("h1").await;
+        host.turn(&w).await;
+        let id = w.create("one").await;
+        w.until(&mut host, id, "ACTIVE").await;
+        let before = w.held().await["instances"];
+        // Less of it: until it is confirmed, the larger size counts.
+        let less = json!({"flavor": {"name": "less", "vcpus": 1, "ram": 32, "disk": 1, "id": "less"}});
+        w.admin("2.79", "POST", "/flavors", Some(less)).await.expect(200);
+        for end in ["revertResize", "confirmResize"] {
+            w.act(id, json!({"resize": {"flavorRef": "less"}})).await.expect(202);
+            w.until(&mut host, id, "VERIFY_RESIZE").await;
+            assert_eq!(w.held().await["instances"], before);
+            w.delete(id).await.expect(204);
+            w.until(&mut host, id, "SOFT_DELETED").await;
+            assert_eq!(w.held().await["instances"], 0);
+            w.act(id, json!({"restore": null})).await.expect(202);
+            w.until(&mut host, id, "VERIFY_RESIZE").await;
+            assert_eq!(w.held().await["instances"], before, "what was given back is taken again");
+            taken(w.act(id, json!({end: null})).await);
+            w.until(&mut host, id, "ACTIVE").await;
+        }
+        assert_eq!(w.held().await["instances"], before - 32);
+        // Deleted before a host was looked for, and there is none.
+        w.act(id, json!({"resize": {"flavorRef": "5"}})).await.expect(202);
+        w.delete(id).await.expect(204);
+        w.until(&mut host, id, "SOFT_DELETED").await;
+        assert_eq!(w.held().await["instances"], 0, "given back twice");
+        w.act(id, json!({"forceDelete": null})).await.expect(202);
+        w.until(&mut host, id, "GONE").await;
+        w.nothing_left().await;
+    }
 }
 
 #[tokio::test]

@@ -198,7 +198,7 @@ async fn aggregates_steer() {
         }
         // The host has servers: its zone stays.
         let zone = |z: &str| json!({"aggregate": {"availability_zone": z}});
-        w.admin("2.79", "PUT", &path, Some(zone("east"))).await.expect(409);
+        w.admin("2.79", "PUT", &path, Some(zone("east"))).await.expect(400);
         let free = json!({"aggregate": {"name": "east", "availability_zone": "east"}});
         let free =
             w.admin("2.79", "POST", "/os-aggregates", Some(free.clone())).await.expect(200)["aggregate"]

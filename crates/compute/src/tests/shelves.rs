@@ -4,6 +4,7 @@ use super::lifecycle::crashing;
 use super::world::{FakeHost, World, worlds};
 use base::ServerId;
 use serde_json::{Value, json};
+use std::time::Duration;
 use store::params;
 
 async fn active(w: &World) -> (FakeHost, ServerId) {
@@ -105,6 +106,37 @@ async fn without_an_image_it_is_only_stopped() {
         host.no_image = None;
         w.act(id, json!({"os-start": null})).await.expect(202);
         w.until(&mut host, id, "ACTIVE").await;
+    }
+}
+
+#[tokio::test]
+async fn deleted_and_taken_back_on_the_way() {
+    for w in super::world::worlds_with(Duration::from_secs(3600)).await {
+        let (mut host, id) = active(&w).await;
+        for what in [json!({"shelve": null}), json!({"createImage": {"name": "x"}})] {
+            for events in 0..3 {
+                w.act(id, what.clone()).await.expect(202);
+                for event in 0..events {
+                    if event % 2 == 0 {
+                        w.engine.run_one(&id.to_string(), true).await.unwrap();
+                    } else {
+                        host.turn(&w).await;
+                    }
+                }
+                w.delete(id).await.expect(204);
+                w.until(&mut host, id, "SOFT_DELETED").await;
+                host.turn(&w).await;
+                let held = w.held().await;
+                assert_eq!((held["captures"], held["shelves"], held["actions"]), (0, 0, 0));
+                w.act(id, json!({"restore": null})).await.expect(202);
+                w.until(&mut host, id, "ACTIVE").await;
+                assert!(host.document.as_ref().unwrap().guests[0].captures.is_empty());
+                assert_eq!(shelved_images(&w).await, 0, "{what} after {events} steps");
+            }
+        }
+        w.act(id, json!({"forceDelete": null})).await.expect(202);
+        w.until(&mut host, id, "GONE").await;
+        w.nothing_left().await;
     }
 }
 

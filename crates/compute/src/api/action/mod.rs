@@ -21,7 +21,7 @@ use crate::Compute;
 use crate::model::Server;
 use crate::proxy::floating;
 use crate::table::action;
-use api::{Obj, Reply, Req};
+use api::{Auth, Obj, Reply, Req};
 use base::{Fault, Kind, Result, ServerId};
 use serde_json::Value;
 use std::sync::Arc;
@@ -123,9 +123,22 @@ async fn intend<T: Send + 'static>(
     action: &'static str,
     f: impl FnOnce(&Tx<'_>, &Server) -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    intend_of(c, req, id, action, changeable, f).await
+}
+
+/// As [`intend`], with another idea of who may: `find` is [`changeable`], or [`super::visible`] for what a lock
+/// does not keep off.
+async fn intend_of<T: Send + 'static>(
+    c: &Compute,
+    req: &Req,
+    id: ServerId,
+    action: &'static str,
+    find: fn(&Tx<'_>, &Auth, ServerId) -> Result<Server>,
+    f: impl FnOnce(&Tx<'_>, &Server) -> Result<T> + Send + 'static,
+) -> Result<T> {
     let (auth, who) = (req.auth.clone(), req.who());
     c.db.write(move |tx| {
-        let s = changeable(tx, &auth, id)?;
+        let s = find(tx, &auth, id)?;
         let out = f(tx, &s)?;
         action::begin(tx, id, &who, action)?;
         log::audit(tx, &who, &format!("server.{action}"), &id.to_string())?;

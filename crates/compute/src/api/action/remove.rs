@@ -6,6 +6,7 @@ use crate::api::changeable;
 use crate::api::create::take;
 use crate::api::servers::must_be;
 use crate::life::depart::give_quota;
+use crate::life::{self, resize::counted_again};
 use crate::model::{Task, VmState};
 use crate::table::{action, intent, server};
 use api::{Obj, Reply, Req};
@@ -25,6 +26,8 @@ pub async fn delete(c: &Compute, req: &Req, id: ServerId) -> Result<()> {
         let aside = matches!(s.vm_state, VmState::Shelved | VmState::ShelvedOffloaded);
         let softly = keep && s.launched_at.is_some() && !aside;
         if softly {
+            // What is under way for it ends here: nothing could go on where it stopped when it is restored.
+            life::give_up(tx, &s)?;
             give_quota(tx, &s)?;
             intent::soft_delete(tx, id, Some(Micros::now()))?;
             intent::awake(tx, id)?;
@@ -64,7 +67,9 @@ pub async fn restore(c: &Compute, req: &Req, body: &Obj, id: ServerId) -> Result
     let asked = intend(c, req, id, "restore", move |tx, s| {
         must_be(s, "restore", &[VmState::SoftDeleted], &[None])?;
         intent::soft_delete(tx, id, None)?;
-        let (vcpus, ram) = (i64::from(s.vcpus), i64::try_from(s.ram).unwrap_or(i64::MAX));
+        // As much as was given back: of a resize that waits for the user's word, both sizes.
+        let (vcpus, ram) = counted_again(s);
+        let (vcpus, ram) = (i64::from(vcpus), i64::try_from(ram).unwrap_or(i64::MAX));
         take(
             tx,
             &s.project_id,

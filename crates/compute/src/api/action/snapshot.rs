@@ -1,10 +1,11 @@
-//! `createImage` and `createBackup`: an image of a server's disk, made by its host while it goes on.
+//! `createImage` and `createBackup`: an image of a server's disk, made by its host while it goes on. Nothing of
+//! the server changes, so a lock does not keep its backups from being made.
 
-use super::intend;
+use super::intend_of;
 use crate::Compute;
-use crate::api::at;
 use crate::api::servers::must_be;
 use crate::api::wish::metadata_pairs;
+use crate::api::{at, visible};
 use crate::model::{Server, Task, VmState};
 use crate::table::capture::{Capture, Purpose};
 use crate::table::{capture, server};
@@ -97,7 +98,7 @@ async fn begin(c: &Compute, req: &Req, id: ServerId, wish: Ask) -> Result<ImageI
         Purpose::Backup { .. } => ("createBackup", Task::ImageBackup),
         _ => ("createImage", Task::ImageSnapshotPending),
     };
-    intend(c, req, id, what, move |tx, s| {
+    intend_of(c, req, id, what, visible, move |tx, s| {
         must_be(s, what, COPYABLE, &[None])?;
         let image = ask(tx, s, &wish)?;
         server::task(tx, id, Some(task))?;
