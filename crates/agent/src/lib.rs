@@ -13,6 +13,7 @@ pub mod bytes;
 pub mod facts;
 pub mod guest;
 pub mod host;
+pub mod join;
 pub mod link;
 pub mod net;
 pub mod reconcile;

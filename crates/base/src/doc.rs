@@ -10,15 +10,18 @@
 //! GET /agent/v1/images/{sha512}           200 the image's bytes
 //! PUT /agent/v1/images/{id}/content       204; the bytes of an image that `Guest::captures` asks for
 //! PUT /agent/v1/guests/{id}/password      204; what the guest told of its password, 409 when it has
+//! POST /agent/v1/join                     200 Joined; see [`Join`]
 //! ```
 //! The host proves itself with `Authorization: Bearer <host token>`.
 
 mod capture;
+mod join;
 mod machine;
 mod moving;
 mod network;
 
 pub use capture::{Capture, CaptureStage, CaptureStatus};
+pub use join::{Join, Joined};
 pub use machine::{Hardware, Limits, LocalDisk};
 pub use moving::{Arrival, Departure, MoveStage, MoveStatus};
 pub use network::*;

@@ -14,12 +14,17 @@ pub const SILENT_AFTER: Duration = Duration::from_secs(60);
 /// # Errors
 /// `Conflict` when another host has the name.
 pub fn register_host(tx: &Tx<'_>, id: HostId, name: &str, token: &str, zone: &str) -> Result<()> {
+    admit(tx, id, name, &token_hash(token), zone)
+}
+
+/// As [`register_host`], of a host that has only told the hash of what it proves itself with.
+pub fn admit(tx: &Tx<'_>, id: HostId, name: &str, proof: &str, zone: &str) -> Result<()> {
     tx.exec_unique(
         "INSERT INTO host (id, name, token_hash, availability_zone, home_zone, created_at)
          VALUES ($1, $2, $3, $4, $4, $5)
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, token_hash = excluded.token_hash,
            home_zone = excluded.home_zone",
-        params![id, name, token_hash(token), zone, Micros::now()],
+        params![id, name, proof, zone, Micros::now()],
         || base::Fault::conflict(format!("Another host is named {name:?} already.")),
     )?;
     // An aggregate that is a zone goes before the host's own.

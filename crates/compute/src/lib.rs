@@ -14,6 +14,7 @@ mod document;
 mod hardware;
 mod hosts;
 mod hub;
+mod join;
 mod life;
 mod limits;
 mod model;
@@ -31,6 +32,7 @@ mod view;
 mod wire;
 
 pub use hosts::{SILENT_AFTER, register_host};
+pub use join::{Invitation, Invited, invite};
 pub use life::{ServerLife, State};
 pub use limits::{Limits, Settings};
 pub use placement::service as placement_service;

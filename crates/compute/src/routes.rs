@@ -3,7 +3,7 @@
 use crate::Compute;
 use crate::api::{
     action, agent, aggregates, attachments, cloud, console, create, diagnostics, external, flavors, groups,
-    hosts, hypervisors, instance_actions, interfaces, keypairs, metadata, migrations, password, quotas,
+    hosts, hypervisors, instance_actions, interfaces, join, keypairs, metadata, migrations, password, quotas,
     servers, services, tags, topology, usage, versions, why,
 };
 use api::{Microversions, Rule, Service, Style, Version};
@@ -183,6 +183,7 @@ fn old_routes(s: &mut Service<Compute>) {
 /// What agents speak. No user's token: each handler demands the host's own.
 pub fn agent_service() -> Service<Compute> {
     let mut s = Service::new("/agent", Style::Hanok);
+    s.post("/v1/join", Rule::Open, join::join);
     s.get("/v1/desired", Rule::Open, agent::desired);
     s.put("/v1/observed", Rule::Open, agent::observe);
     s.get("/v1/images/{sha512}", Rule::Open, agent::image);
@@ -192,12 +193,15 @@ pub fn agent_service() -> Service<Compute> {
     s
 }
 
-/// Our own calls: consoles and `why`.
+/// Our own calls: consoles, `why`, invitations of hosts.
 pub fn console_service() -> Service<Compute> {
     let mut s = Service::new("/hanok/v1", Style::Hanok);
     s.post("/servers/{id}/console", Rule::MEMBER, console::open);
     // The one-time ticket is the proof: a browser sends no token with a WebSocket.
     s.get("/console/{kind}", Rule::Open, console::socket);
     s.get("/why/{id}", Rule::READER, why::why);
+    s.post("/join-tokens", Rule::ADMIN, join::create);
+    s.get("/join-tokens", Rule::ADMIN, join::list);
+    s.delete("/join-tokens/{id}", Rule::ADMIN, join::delete);
     s
 }

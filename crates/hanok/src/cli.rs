@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{build, config::Config, dev, down, up};
+use crate::{build, config::Config, dev, down, host_role, invite, up};
 use base::Result;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -34,6 +34,8 @@ enum Command {
         #[arg(long, default_value_t = 3)]
         hosts: u32,
     },
+    /// Be a host of a region that runs elsewhere, in the foreground. Ctrl-C leaves the guests running.
+    Agent(host_role::Options),
     /// Make guest images from Debian packages.
     Image {
         #[command(subcommand)]
@@ -108,6 +110,13 @@ enum ImageCommand {
 enum AdminCommand {
     /// Seal new tokens with a new key; tokens already given stay good until they expire.
     RotateKeys(Site),
+    /// Let a computer join as a host: prints a token that is good once.
+    JoinToken {
+        #[command(flatten)]
+        site: Site,
+        #[command(flatten)]
+        wish: invite::Options,
+    },
 }
 
 /// Which lines of a log are meant.
@@ -187,6 +196,10 @@ impl Cli {
             Command::Admin { command: AdminCommand::RotateKeys(site) } => {
                 crate::region::rotate_keys(&site.load()?).await
             }
+            Command::Admin { command: AdminCommand::JoinToken { site, wish } } => {
+                invite::run(&site.load()?, wish).await
+            }
+            Command::Agent(options) => host_role::run(options).await,
             Command::Config(site) => site.load()?.print(),
         }
     }

@@ -21,6 +21,8 @@ pub struct Config {
     pub public: Ipv4Net,
     /// Name of the host that runs guests; by default the machine's host name.
     pub host_name: Option<String>,
+    /// This host's address for tunnels to other hosts; by default the one that reaches the region.
+    pub tunnel: Option<IpAddr>,
     /// Where built images are kept for the next installation.
     pub cache: PathBuf,
     /// Seconds that a guest has to power down by itself.
@@ -45,6 +47,7 @@ impl Default for Config {
             public_url: None,
             public: Ipv4Net::new_assert(Ipv4Addr::new(172, 24, 4, 1), 24),
             host_name: None,
+            tunnel: None,
             cache: "/var/cache/hanok".into(),
             grace_s: 60,
             guests_reach: vec!["api".into()],
@@ -77,6 +80,17 @@ impl Config {
     pub fn guests_reach(&self) -> Result<Vec<agent::net::HostPort>> {
         let api = agent::net::HostPort { udp: false, port: self.listen.port() };
         self.guests_reach.iter().map(|p| if p == "api" { Ok(api) } else { p.parse() }).collect()
+    }
+
+    /// As [`Config::guests_reach`], of a host without a region on it.
+    pub fn guests_reach_host(&self) -> Result<Vec<agent::net::HostPort>> {
+        self.guests_reach.iter().filter(|p| *p != "api").map(|p| p.parse()).collect()
+    }
+
+    /// This host's address for tunnels, when the region is on it: where it listens, if others reach that.
+    pub fn own_tunnel(&self) -> Option<IpAddr> {
+        let listen = Some(self.listen.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified());
+        self.tunnel.or(listen)
     }
 
     /// How clients reach us: the configured URL, or the listening address.

@@ -8,6 +8,8 @@ mod config;
 mod dev;
 mod down;
 mod first;
+mod host_role;
+mod invite;
 #[cfg(test)]
 mod reference;
 mod region;

@@ -112,7 +112,7 @@ pub fn routes() -> Vec<Listed> {
     .concat()
 }
 
-async fn database(config: &Config, file: &std::path::Path) -> Result<Db> {
+pub async fn database(config: &Config, file: &std::path::Path) -> Result<Db> {
     match config.database.as_str() {
         "sqlite" => Db::sqlite(file).await,
         url => Db::postgres(url).await,

@@ -54,7 +54,8 @@ pub fn stop_signal() -> Result<impl Future<Output = ()>> {
     })
 }
 
-fn host_name(config: &Config) -> String {
+/// How this machine is called as a host.
+pub fn host_name(config: &Config) -> String {
     let own = || rustix::system::uname().nodename().to_string_lossy().into_owned();
     config.host_name.clone().unwrap_or_else(own)
 }
@@ -69,8 +70,8 @@ fn agent_config(site: &Site, host: HostId, token: String) -> Result<agent::Confi
         data,
         prefix: site.prefix.clone(),
         local_images: Some(site.file("images")),
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        tunnel: None,
+        listen: SocketAddr::new(site.config.own_tunnel().unwrap_or(Ipv4Addr::LOCALHOST.into()), 0),
+        tunnel: site.config.own_tunnel(),
         grace_s: site.config.grace_s,
         guests_reach: site.config.guests_reach()?,
     })

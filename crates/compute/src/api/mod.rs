@@ -18,6 +18,7 @@ pub mod hosts;
 pub mod hypervisors;
 pub mod instance_actions;
 pub mod interfaces;
+pub mod join;
 pub mod keypairs;
 pub mod keys;
 pub mod metadata;

@@ -9,6 +9,7 @@ pub mod guest;
 pub mod hardware;
 pub mod host;
 pub mod intent;
+pub mod join_token;
 pub mod keypair;
 pub mod migration;
 pub mod nic_tag;

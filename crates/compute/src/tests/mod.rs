@@ -8,6 +8,7 @@ mod consoles;
 mod day;
 mod fields;
 mod hosts;
+mod joining;
 mod lifecycle;
 mod nics;
 mod placement;

@@ -1,7 +1,7 @@
 //! The one integration binary: it runs the real program and talks to it as its users do.
 //!
 //! `dev_*` runs over simulated hosts and needs no root; `up_*` has real guests under QEMU. What makes a
-//! world and takes it away again is in `world`; the rest of the tools are `api` (direct calls), `guest`
+//! world and takes it away again is in `world`, and in `room` if it has several hosts; the rest of the tools are `api` (direct calls), `guest`
 //! (ssh and what is typed in guests), `leaks` (what is left in the machine) and `wait`.
 #![expect(
     clippy::unwrap_used,
@@ -24,12 +24,14 @@ mod dev_start;
 mod guest;
 mod http;
 mod leaks;
+mod room;
 mod up_cloud;
 mod up_day;
 mod up_debian;
 mod up_life;
 mod up_parts;
 mod up_restart;
+mod up_room;
 mod up_traffic;
 mod up_tutorial;
 mod wait;

@@ -30,6 +30,8 @@ pub struct World {
     /// Held while real guests run: one world of them at a time, whatever runs the tests.
     _turn: Option<File>,
     role: Vec<String>,
+    /// The network namespace that the program runs in, if not the tests' own.
+    netns: Option<String>,
     to: SocketAddr,
     /// This machine's address on the external network.
     pub public: Ipv4Addr,
@@ -43,23 +45,30 @@ pub struct World {
 impl World {
     /// A region over simulated hosts.
     pub fn dev(hosts: u32) -> World {
-        World::new(&["dev", "--hosts", &hosts.to_string()], "", None)
+        World::dev_with(hosts, "")
     }
 
     /// As `dev`, with more lines in the configuration file.
     pub fn dev_with(hosts: u32, configuration: &str) -> World {
-        World::new(&["dev", "--hosts", &hosts.to_string()], configuration, None)
+        World::new(&["dev", "--hosts", &hosts.to_string()], configuration, None, None)
     }
 
     /// The whole cloud on this machine, with real guests.
     pub fn up() -> World {
-        assert!(rustix::process::geteuid().is_root(), "real guests need root: run `make test` as root");
-        let turn = File::create(std::env::temp_dir().join("hanok-guests.lock")).unwrap();
-        flock(&turn, FlockOperation::LockExclusive).unwrap();
-        World::new(&["up"], "", Some(turn))
+        World::new(&["up"], "", Some(turn()), None)
     }
 
-    fn new(role: &[&str], configuration: &str, turn: Option<File>) -> World {
+    /// As `up`, in a network namespace of its own, listening on an address there that the tests reach.
+    pub fn up_in(netns: &str, to: SocketAddr, configuration: &str) -> World {
+        World::new(&["up"], configuration, Some(turn()), Some((netns, to)))
+    }
+
+    fn new(
+        role: &[&str],
+        configuration: &str,
+        turn: Option<File>,
+        place: Option<(&str, SocketAddr)>,
+    ) -> World {
         wipe_abandoned();
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap().keep();
         let owner = File::create(dir.join("owner")).unwrap();
@@ -67,13 +76,17 @@ impl World {
         let (net, public) = free_network();
         fs::write(dir.join("hanok.toml"), format!("cache = {:?}\ngrace_s = 10\n{configuration}\n", cache()))
             .unwrap();
+        if let Some((netns, _)) = place {
+            fs::write(dir.join("data.netns"), netns).unwrap();
+        }
         let mut world = World {
             dir,
             _owner: owner,
             _net: net,
             _turn: turn,
             role: role.iter().map(|s| (*s).to_owned()).collect(),
-            to: free_address(),
+            netns: place.map(|(netns, _)| netns.to_owned()),
+            to: place.map_or_else(free_address, |(_, to)| to),
             public,
             venv: venv(),
             child: None,
@@ -99,7 +112,7 @@ impl World {
         assert!(self.child.is_none(), "it runs already");
         let log = fs::OpenOptions::new().create(true).append(true).open(self.file("hanok.log")).unwrap();
         let mut child = self
-            .command(HANOK)
+            .role_command(self.netns.as_deref())
             .args(&self.role)
             .args(["--listen", &self.to.to_string(), "--public", &format!("{}/24", self.public)])
             .arg("--data")
@@ -154,6 +167,11 @@ impl World {
     /// Whether it still runs by itself.
     pub fn runs(&mut self) -> bool {
         self.child.as_mut().is_some_and(|c| c.try_wait().unwrap().is_none())
+    }
+
+    /// The running program's id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     pub fn log(&self) -> String {
@@ -255,6 +273,14 @@ impl World {
         command
     }
 
+    /// The program itself, in a network namespace if one is named. It becomes the program, and is not its parent.
+    pub fn role_command(&self, netns: Option<&str>) -> Command {
+        let Some(netns) = netns else { return self.command(HANOK) };
+        let mut command = self.command("nsenter");
+        command.arg(format!("--net=/run/netns/{netns}")).arg(HANOK);
+        command
+    }
+
     /// The database, to count what the APIs only show in parts.
     pub fn database(&self) -> rusqlite::Connection {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
@@ -333,14 +359,46 @@ fn wipe_abandoned() {
     }
 }
 
+/// Every data directory of a world, the region's last: it has the tokens of the others. Answers for the last,
+/// or for the first that failed.
 fn wipe(dir: &Path) -> Output {
-    Command::new(HANOK)
+    let entries = fs::read_dir(dir).unwrap().flatten().map(|e| e.path());
+    let hosts = entries.filter(|p| p.join("lock").exists() && !p.ends_with("data"));
+    for host in hosts {
+        let wiped = wipe_one(dir, &host);
+        if !wiped.status.success() {
+            return wiped;
+        }
+    }
+    wipe_one(dir, &dir.join("data"))
+}
+
+/// Where the program ran, as long as that place is there.
+fn wipe_one(dir: &Path, data: &Path) -> Output {
+    let netns = fs::read_to_string(data.with_extension("netns")).unwrap_or_default();
+    let netns = Path::new("/run/netns").join(if netns.is_empty() { "none" } else { &netns });
+    let mut command = if netns.exists() {
+        let mut inside = Command::new("nsenter");
+        inside.arg(format!("--net={}", netns.display())).arg(HANOK);
+        inside
+    } else {
+        Command::new(HANOK)
+    };
+    command
         .args(["down", "--wipe", "--data"])
-        .arg(dir.join("data"))
+        .arg(data)
         .env("HANOK_CONFIG", dir.join("hanok.toml"))
         .stdin(Stdio::null())
         .output()
         .unwrap()
+}
+
+/// Waits until no other world has real guests.
+fn turn() -> File {
+    assert!(rustix::process::geteuid().is_root(), "real guests need root: run `make test` as root");
+    let turn = File::create(std::env::temp_dir().join("hanok-guests.lock")).unwrap();
+    flock(&turn, FlockOperation::LockExclusive).unwrap();
+    turn
 }
 
 /// An external network that neither this machine nor another test has.
@@ -375,7 +433,7 @@ fn venv() -> PathBuf {
     String::from_utf8(made.stdout).unwrap().trim().into()
 }
 
-fn lines_of(out: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+pub fn lines_of(out: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     let (tx, rx) = mpsc::channel();
     std::thread::spawn(move || {
         // Reads on after `ready`, so that the program never waits for us.

@@ -1,0 +1,133 @@
+//! Hosts that join: what a token is good for, and for how long.
+
+use super::world::{World, worlds};
+use crate::join::{self, Invitation};
+use base::doc::Join;
+use base::{Fault, HostId, Kind, Micros, ServerId};
+use serde_json::json;
+use std::time::Duration;
+use store::params;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+impl World {
+    async fn invite(&self, name: Option<&str>) -> String {
+        let wish = Invitation { name: name.map(str::to_owned), zone: None, life: HOUR };
+        self.db.write(move |tx| join::invite(tx, &wish)).await.unwrap().secret
+    }
+    async fn join(&self, secret: &str, wish: Join) -> Result<HostId, Fault> {
+        let secret = secret.to_owned();
+        self.db.write(move |tx| join::join(tx, &secret, &wish)).await.map(|j| j.host)
+    }
+    async fn proof_of(&self, host: HostId) -> String {
+        let sql = "SELECT token_hash FROM host WHERE id = $1";
+        self.db.read(move |tx| tx.one(sql, params![host], |r| r.get(0))).await.unwrap()
+    }
+}
+
+fn wish(name: &str, proof: u8) -> Join {
+    Join {
+        name: name.into(),
+        proof: hex::encode([proof; 32]),
+        at: Micros::now(),
+        agent_version: String::new(),
+        guests: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_good_once_also_at_the_same_time() {
+    for w in worlds().await {
+        let secret = w.invite(None).await;
+        let both = tokio::join!(w.join(&secret, wish("a", 1)), w.join(&secret, wish("b", 2)));
+        let (won, lost) = match both {
+            (Ok(host), Err(fault)) | (Err(fault), Ok(host)) => (host, fault),
+            other => panic!("one wins: {other:?}"),
+        };
+        assert_eq!(lost.kind, Kind::Unauthorized);
+        assert!(lost.message.contains("used already"), "{lost}");
+        // Who lost the answer asks again, as the same.
+        let proof = w.proof_of(won).await;
+        let (name, n) = if proof == hex::encode([1; 32]) { ("a", 1) } else { ("b", 2) };
+        assert_eq!(w.join(&secret, wish(name, n)).await.unwrap(), won);
+        let hosts = w.db.read(|tx| tx.one("SELECT COUNT(*) FROM host", &[], |r| r.get::<i64>(0))).await;
+        assert_eq!(hosts.unwrap(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_token_expires_and_says_so() {
+    for w in worlds().await {
+        let secret = w.invite(None).await;
+        w.db.write(|tx| tx.exec("UPDATE join_token SET expires_at = 1", &[])).await.unwrap();
+        let refused = w.join(&secret, wish("a", 1)).await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Unauthorized);
+        assert!(refused.message.contains("expired at 1970"), "{refused}");
+        let unknown = w.join("nonsense", wish("a", 1)).await.unwrap_err();
+        assert!(unknown.message.contains("not known"), "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_for_another_reason_keeps_the_token_good() {
+    for w in worlds().await {
+        let taken = w.host("taken").await;
+        let secret = w.invite(None).await;
+        let late = Join { at: Micros(Micros::now().0 - 600_000_000), ..wish("a", 1) };
+        let refused = w.join(&secret, late).await.unwrap_err();
+        assert!(refused.message.contains("600 s behind"), "{refused}");
+        let refused = w.join(&secret, wish("taken", 1)).await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Conflict);
+        assert!(refused.message.contains("--name taken"), "{refused}");
+        let refused = w.join(&secret, wish("a b", 1)).await.unwrap_err();
+        assert_eq!(refused.kind, Kind::BadRequest);
+        assert_ne!(w.join(&secret, wish("a", 1)).await.unwrap(), taken.id);
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_was_installed_anew_is_the_same_host_with_another_proof() {
+    for w in worlds().await {
+        let mut host = w.host("a").await;
+        host.turn(&w).await;
+        let id = w.create("one").await;
+        w.until(&mut host, id, "ACTIVE").await;
+        let server: ServerId = id;
+
+        // Its servers would be empty.
+        let secret = w.invite(Some("a")).await;
+        let refused = w.join(&secret, wish("whatever", 7)).await.unwrap_err();
+        assert!(refused.message.contains(&server.to_string()), "{refused}");
+        let kept = Join { guests: vec![server], ..wish("whatever", 7) };
+        assert_eq!(w.join(&secret, kept).await.unwrap(), host.id);
+        assert_eq!(w.proof_of(host.id).await, hex::encode([7; 32]));
+        // What proved it before proves nothing now.
+        host.send(&w, &host.report()).await.expect(401);
+    }
+}
+
+#[tokio::test]
+async fn administrators_hand_out_tokens_and_take_them_back() {
+    let w = World::new().await;
+    let ask = |method: &'static str, path: String, body: Option<serde_json::Value>| {
+        let w = &w;
+        async move { w.send("admin:a", "2.1", method, &path, body).await }
+    };
+    let tokens = "/hanok/v1/join-tokens".to_owned();
+    let made = ask("POST", tokens.clone(), Some(json!({"join_token": {"ttl": 60, "zone": "z"}}))).await;
+    let made = made.expect(201)["join_token"].clone();
+    let list = ask("GET", tokens.clone(), None).await.expect(200);
+    assert_eq!(list["join_tokens"][0]["state"], "open");
+    assert!(list["join_tokens"][0].get("token").is_none(), "told once");
+    let secret = made["token"].as_str().unwrap();
+    let host = w.join(secret, wish("a", 1)).await.unwrap();
+    let list = ask("GET", tokens.clone(), None).await.expect(200);
+    assert_eq!(list["join_tokens"][0]["state"], "used");
+    assert_eq!(list["join_tokens"][0]["host_id"], host.to_string());
+    for bad in [json!({"ttl": 0}), json!({"ttl": 99_999_999}), json!({"name": ""}), json!({"nme": "x"})] {
+        ask("POST", tokens.clone(), Some(json!({"join_token": bad}))).await.expect(400);
+    }
+    let gone = format!("{tokens}/{}", made["id"].as_str().unwrap());
+    ask("DELETE", gone.clone(), None).await.expect(204);
+    ask("DELETE", gone, None).await.expect(404);
+}

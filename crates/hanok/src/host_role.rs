@@ -1,0 +1,144 @@
+//! `hanok agent`: this computer as a host of a region that runs elsewhere.
+//!
+//! With `--join` it first asks the region to be taken in; who it is then stays in the data directory, so
+//! that later starts need nothing. A host that has joined already goes on as the one that it is.
+
+use crate::config::Config;
+use crate::site::Site;
+use crate::{check, say, up};
+use agent::join::{Identity, Invitation};
+use base::{Fault, Result};
+use clap::Args;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// A host's own settings; the rest is in the configuration file.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Configuration file.
+    #[arg(long, env = "HANOK_CONFIG", default_value = "/etc/hanok/hanok.toml")]
+    config: PathBuf,
+    /// Where everything is kept.
+    #[arg(long, env = "HANOK_DATA")]
+    data: Option<PathBuf>,
+    /// Join a region: what `hanok admin join-token` prints there. Needed once.
+    #[arg(long, value_name = "TOKEN@ADDRESS[:PORT]")]
+    join: Option<Invitation>,
+    /// What this host should be called; by default the machine's host name.
+    #[arg(long)]
+    name: Option<String>,
+    /// This host's address for tunnels to other hosts; by default the one that reaches the region.
+    #[arg(long)]
+    tunnel: Option<IpAddr>,
+}
+
+impl Options {
+    fn config(&self) -> Result<Config> {
+        let mut config = Config::load(&self.config)?;
+        if let Some(data) = &self.data {
+            config.data.clone_from(data);
+        }
+        if self.name.is_some() {
+            config.host_name.clone_from(&self.name);
+        }
+        if self.tunnel.is_some() {
+            config.tunnel = self.tunnel;
+        }
+        Ok(config)
+    }
+}
+
+pub async fn run(options: Options) -> Result<()> {
+    let config = options.config()?;
+    check::machine(&config)?;
+    let site = Site::take(config)?;
+    let stop = up::stop_signal()?;
+    tokio::pin!(stop);
+    let identity = tokio::select! {
+        identity = identity(&site, options.join.as_ref()) => identity?,
+        () = &mut stop => return Ok(()),
+    };
+    let agent = agent::run(agent_config(&site, &identity).await?, std::future::pending());
+    say::progress(&format!("host {} of the region at {}", identity.name, identity.region));
+    say::out("ready");
+    serve(agent, stop).await?;
+    say::progress(
+        "stopped; guests keep running. `hanok agent` finds them again, `hanok down` stops them too.",
+    );
+    site.release();
+    Ok(())
+}
+
+async fn serve(agent: impl Future<Output = Result<()>>, stop: impl Future<Output = ()>) -> Result<()> {
+    tokio::select! {
+        out = agent => out,
+        () = stop => Ok(()),
+    }
+}
+
+/// Who this host is: as it is kept, or by joining.
+async fn identity(site: &Site, invitation: Option<&Invitation>) -> Result<Identity> {
+    let known = Identity::load(&site.config.data)?;
+    match (known, invitation) {
+        (Some(known), None) => Ok(known),
+        (Some(known), Some(asked)) if known.region.ends_with(&format!("//{}", asked.region)) => {
+            say::progress(&format!("this host has joined {} already; the token was not used", known.region));
+            Ok(known)
+        }
+        (Some(known), Some(asked)) => Err(Fault::conflict(format!(
+            "This host belongs to the region at {} already, not to {}. Use another --data, or take it out there first.",
+            known.region, asked.region
+        ))),
+        (None, Some(invitation)) => {
+            let (name, data) = (up::host_name(&site.config), &site.config.data);
+            let identity = agent::join::join(invitation, &name, data, &site.file("host")).await?;
+            say::progress(&format!("joined as {}", identity.name));
+            Ok(identity)
+        }
+        (None, None) => Err(Fault::bad_request(format!(
+            "This computer has joined no region yet: {} does not say who it is. On the region, run `hanok admin \
+             join-token`, and use the line that it prints: hanok agent --join TOKEN@ADDRESS",
+            site.config.data.display()
+        ))),
+    }
+}
+
+async fn agent_config(site: &Site, identity: &Identity) -> Result<agent::Config> {
+    let tunnel = match site.config.tunnel {
+        Some(address) => address,
+        None => own_address(&identity.region).await?,
+    };
+    let data = site.file("host");
+    std::fs::create_dir_all(&data).map_err(Fault::from)?;
+    Ok(agent::Config {
+        host: identity.host,
+        region: identity.region.clone(),
+        token: identity.secret.clone(),
+        data,
+        prefix: site.prefix.clone(),
+        local_images: None,
+        listen: SocketAddr::from((tunnel, 0)),
+        tunnel: Some(tunnel).filter(|ip| !ip.is_loopback()),
+        grace_s: site.config.grace_s,
+        guests_reach: site.config.guests_reach_host()?,
+    })
+}
+
+/// The address of this computer that packets to the region carry.
+async fn own_address(region: &str) -> Result<IpAddr> {
+    let authority = region.split("//").last().unwrap_or_default();
+    let trouble = |e: std::io::Error| {
+        let message = format!(
+            "{authority} cannot be reached from here: {e}. Say with --tunnel which address this host has."
+        );
+        Fault::unavailable(message)
+    };
+    let to = tokio::net::lookup_host(authority).await.map_err(trouble)?.next();
+    let to = to.ok_or_else(|| Fault::unavailable(format!("{authority} has no address.")))?;
+    let any = SocketAddr::new(if to.is_ipv4() { [0, 0, 0, 0].into() } else { [0_u16; 8].into() }, 0);
+    // Nothing is sent: the kernel only says how it would.
+    let socket = tokio::net::UdpSocket::bind(any).await.map_err(trouble)?;
+    socket.connect(to).await.map_err(trouble)?;
+    Ok(socket.local_addr()?.ip())
+}

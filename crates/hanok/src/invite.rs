@@ -1,0 +1,80 @@
+//! `hanok admin join-token`: works beside a running region, by the database.
+
+use crate::config::Config;
+use crate::{region, say};
+use base::{Fault, Result};
+use clap::Args;
+use compute::Invitation;
+use std::net::IpAddr;
+use std::time::Duration;
+
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// How long it is good, such as 30m, 1h or 2d.
+    #[arg(long, default_value = "1h", value_parser = span)]
+    ttl: Duration,
+    /// The new host's name. A host that has it already gets a new identity: after it was installed anew.
+    #[arg(long)]
+    name: Option<String>,
+    /// The availability zone that the host is in.
+    #[arg(long)]
+    zone: Option<String>,
+}
+
+pub async fn run(config: &Config, wish: Options) -> Result<()> {
+    if !config.data.join("hanok.db").exists() && config.database == "sqlite" {
+        return Err(Fault::bad_request(format!(
+            "There is no region in {}. Run this where the region runs, with its --data.",
+            config.data.display()
+        )));
+    }
+    let db = region::database(config, &config.data.join("hanok.db")).await?;
+    let invitation = Invitation { name: wish.name, zone: wish.zone, life: wish.ttl };
+    let made = db.write(move |tx| compute::invite(tx, &invitation)).await?;
+    say::progress(&format!("good once, until {}. On the new host, as root:", made.expires_at.seconds_z()));
+    say::progress(&format!("  hanok agent --join {}@{}", made.secret, address(config)));
+    if config.listen.ip().is_loopback() && config.public_url.is_none() {
+        say::progress(
+            "this region listens on loopback only: start it with --listen ADDRESS:PORT, or no other host reaches it.",
+        );
+    }
+    say::out(&made.secret);
+    Ok(())
+}
+
+/// Where the new host finds us.
+fn address(config: &Config) -> String {
+    match config.listen.ip() {
+        ip if ip.is_unspecified() => format!("ADDRESS-OF-THIS-MACHINE:{}", config.listen.port()),
+        IpAddr::V4(_) | IpAddr::V6(_) => config.listen.to_string(),
+    }
+}
+
+/// `90s`, `30m`, `1h`, `2d`, or seconds.
+fn span(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no span of time, such as 30m, 1h or 2d");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_spans() {
+        assert_eq!(span("90").unwrap(), span("90s").unwrap());
+        assert_eq!(span("2d").unwrap(), Duration::from_secs(48 * 3600));
+        for bad in ["", "h", "1w", "-1h", "1.5h", "99999999999999999999d"] {
+            assert!(span(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! A room of several hosts on one machine. A host is a network namespace with an address of its own, joined by
+//! a veth to the bridge of the room:
+//!
+//! ```text
+//!  room16-h0  10.216.16.1 ─┐                 region and the first agent: `hanok up`
+//!  room16-h1  10.216.16.2 ─┤ room16-lan: br0 `hanok agent`
+//!  room16-h2  10.216.16.3 ─┤                 `hanok agent`
+//!  the tests  10.216.16.254┘ room16r
+//! ```
+//! The number is the room's own while the test lives; what a killed test left is removed by the next that
+//! gets its number.
+
+use crate::leaks;
+use crate::wait::until_true;
+use crate::world::{World, both, lines_of};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How long an agent may take to start on a busy machine, in seconds.
+const START: u64 = 120;
+/// The region's port.
+const PORT: u16 = 5240;
+
+pub struct Room {
+    /// The region with the first host. Taken only at the end.
+    world: Option<World>,
+    /// The hosts beside the first one; the host with index 1 is the first of them.
+    agents: Vec<Agent>,
+    lan: Lan,
+}
+
+/// `hanok agent` in a namespace.
+struct Agent {
+    data: PathBuf,
+    child: Option<Child>,
+    said: mpsc::Receiver<String>,
+}
+
+/// What is on the wire.
+struct Lan {
+    number: u8,
+    hosts: usize,
+    /// Held while the test lives.
+    _owner: File,
+}
+
+impl Room {
+    /// A region with its own host, and `n - 1` more hosts that have joined and report.
+    pub fn new(n: usize) -> Room {
+        Room::with(n, "")
+    }
+
+    /// As `new`, with more lines in the configuration file that all of them read.
+    pub fn with(n: usize, configuration: &str) -> Room {
+        let mut room = Room::region(n, configuration);
+        for i in 1..n {
+            let token = room.token(&[]);
+            room.join(i, &token);
+        }
+        room.wait_for_hosts();
+        room
+    }
+
+    /// The region with its own host; the others have not joined.
+    pub fn region(n: usize, configuration: &str) -> Room {
+        let lan = Lan::new(n);
+        let to = SocketAddr::from((lan.address(0), PORT));
+        let configuration = format!("host_name = \"host-0\"\n{configuration}");
+        let world = World::up_in(&lan.host(0), to, &configuration);
+        Room { world: Some(world), agents: Vec::new(), lan }
+    }
+
+    pub fn world(&self) -> &World {
+        self.world.as_ref().unwrap()
+    }
+
+    /// The region and the first host, to kill and start again.
+    pub fn world_mut(&mut self) -> &mut World {
+        self.world.as_mut().unwrap()
+    }
+
+    /// How a host is called.
+    pub fn name(&self, i: usize) -> String {
+        format!("host-{i}")
+    }
+
+    /// The network namespace of a host.
+    pub fn netns(&self, i: usize) -> String {
+        self.lan.host(i)
+    }
+
+    /// A host's address on the wire.
+    pub fn address(&self, i: usize) -> Ipv4Addr {
+        self.lan.address(i)
+    }
+
+    /// The namespace with the room's bridge `br0`, and the number in the names of everything here, to add more
+    /// to the wire.
+    pub fn lan(&self) -> (String, u8) {
+        (self.lan.bridge(), self.lan.number)
+    }
+
+    /// Where a host keeps everything.
+    pub fn data(&self, i: usize) -> PathBuf {
+        if i == 0 { self.world().data() } else { self.world().file(&self.name(i)) }
+    }
+
+    /// What an agent or the region has said on standard error.
+    pub fn log(&self, i: usize) -> String {
+        if i == 0 {
+            return self.world().log();
+        }
+        fs::read_to_string(self.world().file(&format!("{}.log", self.name(i)))).unwrap_or_default()
+    }
+
+    /// Names in the kernel that are a host's begin with this.
+    pub fn prefix(&self, i: usize) -> String {
+        fs::read_to_string(self.data(i).join("prefix")).unwrap().trim().to_owned()
+    }
+
+    /// A command in a host's network namespace.
+    pub fn inside(&self, i: usize, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", self.netns(i))).arg(program).stdin(Stdio::null());
+        command
+    }
+
+    /// A new join token, for instance with `--name`.
+    #[track_caller]
+    pub fn token(&self, more: &[&str]) -> String {
+        let data = self.world().data();
+        let to = self.region_address();
+        let asked = ["admin", "join-token", "--listen", &to, "--data", data.to_str().unwrap()];
+        let made = self.world().hanok(&[&asked[..], more].concat());
+        assert!(made.status.success(), "join-token: {}", both(&made));
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Address and port of the region.
+    pub fn region_address(&self) -> String {
+        format!("{}:{PORT}", self.address(0))
+    }
+
+    /// `hanok agent --join` on the next host, which must be `i`.
+    #[track_caller]
+    pub fn join(&mut self, i: usize, token: &str) {
+        assert_eq!(i, self.agents.len() + 1, "hosts join in order");
+        let data = self.world().file(&self.name(i));
+        fs::write(data.with_extension("netns"), self.netns(i)).unwrap();
+        let (name, to) = (self.name(i), format!("{token}@{}", self.region_address()));
+        let (child, said) = self.spawn(i, &["--name", &name, "--join", &to]);
+        self.agents.push(Agent { data, child: Some(child), said });
+        self.wait_for_ready(i);
+    }
+
+    /// Starts the agent of a host that has joined.
+    #[track_caller]
+    pub fn start(&mut self, i: usize) {
+        if i == 0 {
+            return self.world_mut().start();
+        }
+        let (child, said) = self.spawn(i, &[]);
+        let agent = &mut self.agents[i - 1];
+        assert!(agent.child.is_none(), "it runs already");
+        (agent.child, agent.said) = (Some(child), said);
+        self.wait_for_ready(i);
+    }
+
+    fn spawn(&self, i: usize, arguments: &[&str]) -> (Child, mpsc::Receiver<String>) {
+        let log = self.world().file(&format!("{}.log", self.name(i)));
+        let log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        let mut child = self
+            .world()
+            .role_command(Some(&self.netns(i)))
+            .arg("agent")
+            .args(arguments)
+            .arg("--data")
+            .arg(self.data(i))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let said = lines_of(child.stdout.take().unwrap());
+        (child, said)
+    }
+
+    #[track_caller]
+    fn wait_for_ready(&self, i: usize) {
+        let wait = Duration::from_secs(START);
+        while let Ok(line) = self.agents[i - 1].said.recv_timeout(wait) {
+            if line == "ready" {
+                return;
+            }
+        }
+        panic!("{} does not start; log:\n{}", self.name(i), self.log(i));
+    }
+
+    /// `kill -9` of an agent, or of the region with the first one. Guests go on.
+    pub fn kill(&mut self, i: usize) {
+        if i == 0 {
+            return self.world_mut().kill();
+        }
+        self.signal(i, Signal::KILL);
+        self.agents[i - 1].child.take().expect("it runs").wait().unwrap();
+    }
+
+    /// Stops an agent in the middle of whatever it does.
+    pub fn freeze(&self, i: usize) {
+        self.signal(i, Signal::STOP);
+    }
+
+    pub fn thaw(&self, i: usize) {
+        self.signal(i, Signal::CONT);
+    }
+
+    fn signal(&self, i: usize, signal: Signal) {
+        let id = match i {
+            0 => self.world().pid(),
+            _ => self.agents[i - 1].child.as_ref().expect("it runs").id(),
+        };
+        kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal).unwrap();
+    }
+
+    /// Takes a host's cable out.
+    pub fn cut(&self, i: usize) {
+        ip(&format!("-n {} link set h{i} down", self.lan().0));
+    }
+
+    pub fn restore(&self, i: usize) {
+        ip(&format!("-n {} link set h{i} up", self.lan().0));
+    }
+
+    /// Waits until the region knows every host as one that is up.
+    #[track_caller]
+    pub fn wait_for_hosts(&self) {
+        let admin = self.world().api("hanok");
+        let n = self.agents.len() + 1;
+        until_true(60, "every host reports", || {
+            let said = admin.get("/compute/v2.1/os-hypervisors/detail").expect(200);
+            let all = said["hypervisors"].as_array().unwrap();
+            all.len() == n && all.iter().all(|h| h["state"] == "up" && h["memory_mb"] != 0)
+        });
+    }
+
+    /// The end of a test that went well: stops everything, wipes, and looks that nothing is left.
+    #[track_caller]
+    pub fn finish(mut self) {
+        for i in 1..=self.agents.len() {
+            let log = self.log(i);
+            let worrying = log.lines().find(|l| l.contains(" ERROR ") || l.contains("panicked at"));
+            assert_eq!(worrying, None, "in the log of {}", self.name(i));
+        }
+        let prefixes: Vec<_> = (1..=self.agents.len()).map(|i| (self.data(i), self.prefix(i))).collect();
+        self.world.take().unwrap().finish();
+        for (data, prefix) in prefixes {
+            assert_eq!(
+                leaks::traces(&data, &prefix, None),
+                Vec::<String>::new(),
+                "left of {}",
+                data.display()
+            );
+        }
+        for agent in &mut self.agents {
+            agent.child.take().map(|mut c| c.wait().unwrap());
+            assert!(!agent.data.exists(), "{} is still there", agent.data.display());
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.world.is_some() {
+            for i in 1..=self.agents.len() {
+                eprintln!("--- log of {}\n{}\n---", self.name(i), self.log(i));
+            }
+        }
+        // Wiped by the world, which also ends the agents; what had been frozen must hear of it.
+        for agent in &self.agents {
+            if let Some(child) = &agent.child {
+                let _ =
+                    kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::CONT);
+            }
+        }
+        drop(self.world.take());
+        for agent in &mut self.agents {
+            if let Some(mut child) = agent.child.take() {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+    }
+}
+
+impl Lan {
+    fn new(hosts: usize) -> Lan {
+        assert!(rustix::process::geteuid().is_root(), "real guests need root: run `make test` as root");
+        let (number, owner) = free_number();
+        let lan = Lan { number, hosts, _owner: owner };
+        lan.remove();
+        let bridge = lan.bridge();
+        ip(&format!("netns add {bridge}"));
+        ip(&format!("-n {bridge} link add br0 type bridge"));
+        ip(&format!("-n {bridge} link set br0 up"));
+        for i in 0..hosts {
+            let host = lan.host(i);
+            ip(&format!("netns add {host}"));
+            ip(&format!("-n {host} link set lo up"));
+            ip(&format!("-n {bridge} link add h{i} type veth peer name eth0 netns {host}"));
+            ip(&format!("-n {bridge} link set h{i} master br0 up"));
+            ip(&format!("-n {host} address add {}/24 dev eth0", lan.address(i)));
+            ip(&format!("-n {host} link set eth0 up"));
+            ip(&format!("-n {host} route add default via {}", lan.own()));
+        }
+        ip(&format!("link add {} type veth peer name root netns {bridge}", lan.leg()));
+        ip(&format!("-n {bridge} link set root master br0 up"));
+        ip(&format!("address add {}/24 dev {}", lan.own(), lan.leg()));
+        ip(&format!("link set {} up", lan.leg()));
+        lan
+    }
+
+    fn bridge(&self) -> String {
+        format!("room{}-lan", self.number)
+    }
+    fn host(&self, i: usize) -> String {
+        format!("room{}-h{i}", self.number)
+    }
+    fn leg(&self) -> String {
+        format!("room{}r", self.number)
+    }
+    fn address(&self, i: usize) -> Ipv4Addr {
+        assert!(i < self.hosts, "there is no host {i}");
+        Ipv4Addr::new(10, 216, self.number, u8::try_from(i + 1).unwrap())
+    }
+    fn own(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 216, self.number, 254)
+    }
+
+    /// Everything with this room's names, from this test or from one that was killed.
+    fn remove(&self) {
+        let _ = Command::new("ip").args(["link", "del", &self.leg()]).output();
+        let listed = Command::new("ip").args(["netns", "list"]).output().unwrap();
+        let start = format!("room{}-", self.number);
+        for line in String::from_utf8_lossy(&listed.stdout).lines() {
+            let name = line.split_whitespace().next().unwrap_or_default();
+            if name.starts_with(&start) {
+                ip(&format!("netns del {name}"));
+            }
+        }
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        if std::env::var_os("HANOK_KEEP").is_none() {
+            self.remove();
+        }
+    }
+}
+
+/// A number that no other room has.
+fn free_number() -> (u8, File) {
+    for n in 16..=254 {
+        let lock = File::create(std::env::temp_dir().join(format!("hanok-room-{n}"))).unwrap();
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return (n, lock);
+        }
+    }
+    panic!("every room is taken");
+}
+
+#[track_caller]
+fn ip(line: &str) {
+    let done = Command::new("ip").args(line.split_whitespace()).output().unwrap();
+    assert!(done.status.success(), "ip {line}: {}", both(&done));
+}
