@@ -24,10 +24,13 @@ pub struct State {
 impl Board {
     pub fn guest(&self, status: GuestStatus) {
         self.state.send_if_modified(|state| {
-            let new = state.guests.get(&status.id) != Some(&status);
-            if new {
-                state.guests.insert(status.id, status);
+            let old = state.guests.get(&status.id);
+            if old == Some(&status) {
+                return false;
             }
+            // How many bytes of a move went over rides along with the next report.
+            let new = old.is_none_or(|old| without_bytes(old) != without_bytes(&status));
+            state.guests.insert(status.id, status);
             new
         });
     }
@@ -58,4 +61,12 @@ impl Board {
     pub async fn applied(&self) {
         let _ = self.watch().wait_for(|s| s.applied > 0).await;
     }
+}
+
+fn without_bytes(status: &GuestStatus) -> GuestStatus {
+    let mut status = status.clone();
+    if let Some(moving) = &mut status.moving {
+        (moving.sent_bytes, moving.total_bytes) = (0, 0);
+    }
+    status
 }

@@ -6,6 +6,7 @@
 //! GET /v1/guests/{id}/vnc           WebSocket: the RFB stream as binary messages
 //! GET /v1/guests/{id}/agent         204 when an agent answers inside the guest, else 503
 //! GET /v1/guests/{id}/diagnostics   200 JSON: what the guest uses (see [`look::Figures`])
+//! …   /v1/guests/{id}/arrival/…      for another host that sends a guest: see [`moving`]
 //! ```
 //! The caller proves itself with the secret that the agent chose at its start and told the region in its
 //! facts (the region keeps only a hash of the host's own token). Errors are a sentence as text/plain:
@@ -14,7 +15,7 @@
 use crate::guest::console::{Consoles, connect, pump};
 use crate::guest::logs::{Tail, serial_tail};
 use crate::guest::qga::Qga;
-use crate::guest::{Dir, look};
+use crate::guest::{Dir, look, moving};
 use crate::host::Host;
 use axum::Router;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
@@ -62,7 +63,8 @@ pub async fn serve(host: Arc<Host>, listener: TcpListener, token: String) {
         .route("/v1/guests/{id}/agent", get(agent))
         .route("/v1/guests/{id}/diagnostics", get(diagnostics))
         .layer(middleware::from_fn_with_state(state.clone(), only_the_region))
-        .with_state(state);
+        .with_state(state.clone())
+        .merge(moving::routes::routes(state.host.clone()));
     if let Err(e) = axum::serve(listener, app).await {
         tracing::error!("consoles and logs cannot be read any more: {e}");
     }
@@ -164,7 +166,7 @@ impl Bytes {
 }
 
 /// A fault as this server says it.
-struct Refusal(Fault);
+pub struct Refusal(Fault);
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
@@ -179,6 +181,8 @@ impl IntoResponse for Refusal {
             Kind::Unauthorized => StatusCode::UNAUTHORIZED,
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::Conflict => StatusCode::CONFLICT,
+            Kind::Gone => StatusCode::GONE,
+            Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => {
                 tracing::error!("bytes: {}", self.0);

@@ -4,6 +4,7 @@ use crate::board::Board;
 use crate::guest::accel::Probe;
 use crate::guest::cgroup::Groups;
 use crate::guest::images::Images;
+use crate::guest::moving::seat::Arrivals;
 use crate::link::Link;
 use crate::net::{Datapath, metadata};
 use base::doc::{Desired, Guest};
@@ -30,6 +31,8 @@ pub struct Host {
     pub groups: Groups,
     pub board: Board,
     pub starts: Semaphore,
+    /// Guests that are waited for from other hosts.
+    pub arrivals: Arrivals,
     /// The newest document.
     pub desired: watch::Sender<Option<Arc<Desired>>>,
     /// Generation whose networks are in place, so that its guests may start.

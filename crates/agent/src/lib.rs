@@ -84,6 +84,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
         probe: Probe::start(&data),
         board: board::Board::default(),
         starts: Semaphore::new(host::STARTS),
+        arrivals: Default::default(),
         desired: watch::Sender::new(remembered.map(Arc::new)),
         applied: watch::Sender::new(0),
         link,

@@ -33,7 +33,7 @@ pub async fn make(dir: &Dir, image: Option<&ImageSource>, bytes: u64) -> Result<
     make_as(dir, FILE, image, bytes).await
 }
 
-async fn make_as(dir: &Dir, name: &str, image: Option<&ImageSource>, bytes: u64) -> Result<()> {
+pub async fn make_as(dir: &Dir, name: &str, image: Option<&ImageSource>, bytes: u64) -> Result<()> {
     need(dir.root(), 0)?;
     let temporary = &format!("{name}.tmp");
     let bytes = bytes.next_multiple_of(512);
@@ -153,6 +153,27 @@ pub fn need_for_copy(dir: &Dir) -> Result<()> {
     let held = |path: std::path::PathBuf| path.metadata().map_or(0, |m| m.blocks() * 512);
     let base = dir.load()?.and_then(|r| r.image).map_or(0, |sha| held(dir.path("../../images").join(sha)));
     need(dir.root(), held(dir.path(FILE)) + base)
+}
+
+/// Checks a disk that another host sent: it lies over the image that it should, or over none, and refers to
+/// nothing else.
+///
+/// # Errors
+/// `Conflict` when it does.
+pub async fn check_base(dir: &Dir, name: &str, image: Option<&ImageSource>) -> Result<()> {
+    // Its chain is not opened: that would be following it.
+    let told = qemu_img(dir, &["info", "--output=json", "-f", "qcow2", name]).await?;
+    let info: Value = serde_json::from_slice(&told)?;
+    let below = info["backing-filename"].as_str();
+    let wanted = image.map(|i| format!("../../images/{}", i.sha512));
+    let sort = image.map(|i| i.format.as_str());
+    let foreign = below != wanted.as_deref()
+        || info["backing-filename-format"].as_str() != sort
+        || info["format-specific"]["data"].get("data-file").is_some();
+    if foreign {
+        return Err(Fault::conflict(format!("{name} that came lies over something else than it should.")));
+    }
+    Ok(())
 }
 
 /// The image's virtual size, after checking that it is one file that refers to no other.

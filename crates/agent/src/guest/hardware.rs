@@ -3,8 +3,8 @@
 //! A word that is not known here is an error with that word in it: a guest that silently gets other hardware
 //! than asked for is worse than one that does not start.
 
-use super::Dir;
 use super::accel::Accel;
+use super::{Dir, Record};
 use base::doc::{Guest, Hardware, LocalDisk};
 use base::{Fault, Result};
 use serde_json::{Value, json};
@@ -27,13 +27,14 @@ pub fn has_ports(h: &Hardware) -> bool {
 }
 
 /// `-machine`, `-cpu` and `-smp`.
-pub fn machine(guest: &Guest, accel: Accel) -> Result<Vec<String>> {
+pub fn machine(guest: &Guest, accel: Accel, record: &Record) -> Result<Vec<String>> {
     let h = &guest.hardware;
-    let machine = match h.machine.as_str() {
-        "" | "q35" => "q35,usb=off,vmport=off",
-        "pc" => "pc,usb=off,vmport=off",
+    let family = match h.machine.as_str() {
+        "" | "q35" => "q35",
+        "pc" => "pc",
         other => return Err(unknown("machine type", other)),
     };
+    let machine = format!("{},usb=off,vmport=off", record.machine.as_deref().unwrap_or(family));
     let hyperv = if h.hyperv { ",hv_relaxed,hv_vapic,hv_spinlocks=0x1fff,hv_time" } else { "" };
     let (accel, cpu) = match accel {
         Accel::Kvm => ("kvm", format!("host{hyperv}")),
@@ -43,7 +44,7 @@ pub fn machine(guest: &Guest, accel: Accel) -> Result<Vec<String>> {
     if h.sockets * h.cores * h.threads == guest.vcpus {
         smp = format!("{smp},sockets={},cores={},threads={}", h.sockets, h.cores, h.threads);
     }
-    let words = ["-machine", machine, "-accel", accel, "-cpu", &cpu, "-smp", &smp];
+    let words = ["-machine", &machine, "-accel", accel, "-cpu", &cpu, "-smp", &smp];
     Ok(words.map(str::to_owned).into())
 }
 

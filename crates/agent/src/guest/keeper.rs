@@ -11,11 +11,14 @@
 
 use super::capture::Captures;
 use super::process::Process;
+use super::qemu::Incoming;
 use super::qmp::Qmp;
-use super::{Dir, Kept, Record, disk, drive, hardware, logs, memory, nics, process, qemu, qga, throttle};
+use super::{
+    Dir, Kept, Record, disk, drive, hardware, logs, memory, moving, nics, process, qemu, qga, throttle,
+};
 use crate::host::Host;
 use crate::link::Backoff;
-use base::doc::{BootKind, Guest, GuestState, GuestStatus, Nic, Power};
+use base::doc::{BootKind, Guest, GuestState, GuestStatus, MoveStatus, Nic, Power};
 use base::{Fault, Kind, Micros, Result, ServerId};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -40,21 +43,23 @@ pub struct Want {
 }
 
 /// What a pass came to.
-enum Next {
+pub(in crate::guest) enum Next {
     /// Something was done: look again.
     Again,
     /// All is as it should be until something changes. Holds the process to watch.
     Rest(Option<Process>),
 }
 
-struct Keeper {
-    host: Arc<Host>,
-    dir: Dir,
-    monitor: Option<Qmp>,
+pub(in crate::guest) struct Keeper {
+    pub(in crate::guest) host: Arc<Host>,
+    pub(in crate::guest) dir: Dir,
+    pub(in crate::guest) monitor: Option<Qmp>,
     /// The process that we started: the same as one that is found, and it also knows how it ended.
-    child: Option<Process>,
+    pub(in crate::guest) child: Option<Process>,
     backoff: Backoff,
-    captures: Captures,
+    pub(in crate::guest) captures: Captures,
+    /// How far its way from or to this host is.
+    pub(in crate::guest) moving: Option<MoveStatus>,
     /// Why the last process is gone, when it went unasked.
     lost: Option<String>,
     started: Option<Instant>,
@@ -65,6 +70,7 @@ pub async fn keep(host: Arc<Host>, id: ServerId, mut want: watch::Receiver<Want>
     let mut keeper = Keeper {
         dir: Dir::of(&host.data, id),
         captures: Captures::new(host.link.clone()),
+        moving: None,
         host,
         monitor: None,
         child: None,
@@ -127,12 +133,28 @@ async fn superseded(want: &mut watch::Receiver<Want>, guest: &Guest) {
 fn aim(g: &Guest) -> impl PartialEq {
     let disk = (g.disk.epoch, g.disk.keep, g.disk.revert);
     let still = (g.paused, g.suspended, g.rescue.is_some());
-    (g.power, g.boots, g.boot_kind, g.ownership, disk, still)
+    let moving = (g.arrival.clone(), g.departure.clone());
+    (g.power, g.boots, g.boot_kind, g.ownership, disk, still, moving)
 }
 
 impl Keeper {
     async fn pass(&mut self, guest: &Guest, generation: u64) -> Result<Next> {
+        self.moving = None;
+        if let Some(arrival) = &guest.arrival {
+            if let Some(next) = self.arrive(guest, arrival, generation).await? {
+                return Ok(next);
+            }
+        } else {
+            moving::settle(&self.dir)?;
+        }
         let mut record = self.record(guest).await?;
+        if let Some(departure) = &guest.departure {
+            if let Some(next) = self.depart(guest, departure, &mut record).await? {
+                return Ok(next);
+            }
+        } else {
+            self.stay(guest).await?;
+        }
         let pending = record.boots < Some(guest.boots);
         match (guest.power, self.find()) {
             (Power::Off, None) => {
@@ -180,7 +202,7 @@ impl Keeper {
         }
     }
 
-    fn find(&self) -> Option<Process> {
+    pub(in crate::guest) fn find(&self) -> Option<Process> {
         let found = Process::find(&self.dir)?;
         Some(self.child.clone().filter(|child| child.pid == found.pid).unwrap_or(found))
     }
@@ -292,7 +314,7 @@ impl Keeper {
     }
 
     /// Brings the disks of a guest that does not run to what the document says, but for what a start makes.
-    fn at_rest(&self, guest: &Guest, record: &mut Record) -> Result<()> {
+    pub(in crate::guest) fn at_rest(&self, guest: &Guest, record: &mut Record) -> Result<()> {
         let wanted = &guest.disk;
         if record.suspended && (guest.power == Power::Off || record.boots < Some(guest.boots)) {
             memory::forget(&self.dir, record)?;
@@ -416,9 +438,10 @@ impl Keeper {
             record.nmi = guest.nmi;
         }
         record.seat(&guest.nics);
+        let incoming = memory.map_or(Incoming::Nothing, Incoming::Memory);
         self.dir.save(&record)?;
         self.started = Some(Instant::now());
-        let (process, monitor) = qemu::start(&self.dir, guest, accel, taps, memory, &record, &host.groups)
+        let (process, monitor) = qemu::start(&self.dir, guest, accel, taps, incoming, &record, &host.groups)
             .await
             .map_err(|e| blame("qemu", e))?;
         self.monitor = Some(monitor);
@@ -492,7 +515,7 @@ impl Keeper {
         self.dir.save(record)
     }
 
-    async fn monitor(&mut self, process: &Process) -> Result<()> {
+    pub(in crate::guest) async fn monitor(&mut self, process: &Process) -> Result<()> {
         if self.monitor.is_none() {
             let connected = Qmp::connect(&self.dir).await;
             self.monitor = Some(connected.map_err(|e| {
@@ -506,7 +529,7 @@ impl Keeper {
         power_down(&self.dir, &mut self.monitor, process, self.host.grace).await
     }
 
-    async fn end(&mut self, process: &Process) -> Result<()> {
+    pub(in crate::guest) async fn end(&mut self, process: &Process) -> Result<()> {
         self.monitor = None;
         process.end().await
     }
@@ -554,7 +577,7 @@ impl Keeper {
         self.clear().await
     }
 
-    async fn clear(&self) -> Result<()> {
+    pub(in crate::guest) async fn clear(&self) -> Result<()> {
         if let Some(process) = Process::find(&self.dir) {
             process.kill().await?;
         }
@@ -562,14 +585,14 @@ impl Keeper {
         self.dir.remove()
     }
 
-    fn say(&self, guest: &Guest, record: &Record, state: GuestState, reason: &str) {
+    pub(in crate::guest) fn say(&self, guest: &Guest, record: &Record, state: GuestState, reason: &str) {
         let runs = matches!(state, GuestState::Running | GuestState::Paused);
         self.host.board.guest(GuestStatus {
             boots: record.boots.unwrap_or(0),
             reason: reason.to_owned(),
             started_at: record.started_at.filter(|_| runs),
             captures: self.captures.stages(),
-            moving: None,
+            moving: self.moving.clone(),
             epoch: record.epoch,
             kept: record.kept.map(|k| k.number),
             password: record.password,
@@ -636,7 +659,7 @@ async fn power_down(dir: &Dir, monitor: &mut Option<Qmp>, process: &Process, gra
     process.end().await
 }
 
-async fn open_tap(host: &Host, nic: &Nic) -> Result<OwnedFd> {
+pub(in crate::guest) async fn open_tap(host: &Host, nic: &Nic) -> Result<OwnedFd> {
     let (net, network, port) = (host.net.clone(), nic.network, nic.port);
     tokio::task::spawn_blocking(move || net.open_tap(network, port)).await.map_err(Fault::internal)?
 }

@@ -23,6 +23,7 @@ pub mod keeper;
 pub mod logs;
 pub mod look;
 pub mod memory;
+pub mod moving;
 pub mod nics;
 pub mod process;
 pub mod qemu;
@@ -159,6 +160,9 @@ pub struct Record {
     /// Which slot each NIC sits in. A guest whose memory is read back must find them where they were.
     #[serde(default)]
     pub slots: BTreeMap<PortId, usize>,
+    /// QEMU's versioned name of the machine, which stays the guest's wherever it runs.
+    #[serde(default)]
+    pub machine: Option<String>,
 }
 
 /// A copy of the disk as it was before a resize.
@@ -197,6 +201,7 @@ impl Record {
             password_error: String::new(),
             nmi: 0,
             slots: BTreeMap::new(),
+            machine: None,
         }
     }
 }

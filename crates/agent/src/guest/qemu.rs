@@ -27,8 +27,18 @@ pub const QEMU: &str = "qemu-system-x86_64";
 const START_LIMIT: Duration = Duration::from_secs(60);
 const SOCKETS: [&str; 5] = ["qmp.sock", "look.sock", "serial.sock", "vnc.sock", "qga.sock"];
 
-/// Starts the guest's QEMU and waits until its monitor answers. `taps` are in the order of the NICs; with
-/// `memory` the guest goes on from there instead of booting.
+/// Where a QEMU takes the guest's memory from.
+#[derive(Debug)]
+pub enum Incoming {
+    /// The guest boots.
+    Nothing,
+    /// A file; the guest stands still when it is read.
+    Memory(OwnedFd),
+    /// Told over the monitor; the guest stands still until told otherwise.
+    Later,
+}
+
+/// Starts the guest's QEMU and waits until its monitor answers. `taps` are in the order of the NICs.
 ///
 /// # Errors
 /// With QEMU's own last words when it ended at once.
@@ -37,7 +47,7 @@ pub async fn start(
     guest: &Guest,
     accel: Accel,
     taps: Vec<OwnedFd>,
-    memory: Option<OwnedFd>,
+    incoming: Incoming,
     record: &Record,
     groups: &Groups,
 ) -> Result<(Process, Qmp)> {
@@ -46,9 +56,13 @@ pub async fn start(
     }
     let mut line = command_line(dir, guest, accel, &taps, record)?;
     let mut inherited = taps;
-    if let Some(memory) = memory {
-        line.extend(["-incoming".to_owned(), format!("fd:{}", memory.as_raw_fd())]);
-        inherited.push(memory);
+    match incoming {
+        Incoming::Nothing => {}
+        Incoming::Memory(file) => {
+            line.extend(["-incoming".to_owned(), format!("fd:{}", file.as_raw_fd())]);
+            inherited.push(file);
+        }
+        Incoming::Later => line.extend(["-incoming", "defer", "-S"].map(str::to_owned)),
     }
     let process = spawn(dir, line, inherited)?;
     groups.enter(guest, process.pid);
@@ -120,7 +134,7 @@ fn command_line(
     line.add("-pidfile", dir.path("pid").display());
     line.flags(&["-no-user-config", "-nodefaults", "-sandbox"]);
     line.flags(&["on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
-    line.0.extend(hardware::machine(guest, accel)?);
+    line.0.extend(hardware::machine(guest, accel, record)?);
     line.0.extend(hardware::firmware(dir, &guest.hardware)?);
     line.add("-m", format!("{}M", guest.memory_mib.max(1)));
     // Cloud-init looks for the product; the rest is for people.
