@@ -2,6 +2,7 @@
 //! anything is lost.
 
 use crate::api::Api;
+use crate::random::Random;
 use crate::wait::until;
 use crate::world::World;
 use serde_json::Value;
@@ -28,9 +29,7 @@ struct Told {
 
 #[test]
 fn killed_at_any_moment() {
-    let seed = std::env::var("HANOK_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(SEED);
-    eprintln!("HANOK_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random::seeded(SEED);
     let mut w = World::dev(3);
     let demo = w.api("demo");
     let admin = w.api("hanok");
@@ -216,20 +215,4 @@ pub fn assert_counters(w: &World) {
          AND NOT EXISTS (SELECT 1 FROM port p JOIN port_address a ON a.port_id = p.id WHERE p.device_id = s.id)",
     );
     assert_eq!(bare, Vec::<String>::new(), "servers without their address");
-}
-
-/// A small generator (splitmix64), so that a run can be repeated.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
 }

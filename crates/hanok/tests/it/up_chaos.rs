@@ -1,0 +1,354 @@
+//! Everything dies now and then, and nothing is lost: real guests on three hosts, clients that never stop
+//! asking, and faults one upon the other. A guest's disk is blank, so that it costs little.
+//!
+//! `HANOK_FAULTS=500 HANOK_SEED=7 cargo nextest run -p hanok --test it up_chaos` is the long way; the seed
+//! chooses the faults and what clients ask, the machine chooses how they fall together.
+
+use crate::api::Api;
+use crate::dev_crash::assert_counters;
+use crate::leaks;
+use crate::random::Random;
+use crate::room::Room;
+use crate::wait::{until, until_true};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const HOSTS: usize = 3;
+const CLIENTS: u64 = 3;
+const FAULTS: u64 = 15;
+const SEED: u64 = 0x4348_414f_53;
+/// Servers at a time: QEMU's emulation shares two cores with everything else.
+const ALIVE: usize = 6;
+/// How long healing may take at the end, on a busy machine.
+const HEAL: u64 = 240;
+
+/// What clients were told.
+#[derive(Default)]
+struct Told {
+    made: BTreeSet<String>,
+    deleted: BTreeSet<String>,
+    /// Deletion asked for, with no answer.
+    unsure: BTreeSet<String>,
+    tally: BTreeMap<String, u64>,
+}
+
+impl Told {
+    fn count(&mut self, what: &str) {
+        *self.tally.entry(what.to_owned()).or_default() += 1;
+    }
+    /// Those that should be there, as far as anybody knows.
+    fn alive(&self) -> Vec<String> {
+        self.made
+            .iter()
+            .filter(|id| !self.deleted.contains(*id) && !self.unsure.contains(*id))
+            .cloned()
+            .collect()
+    }
+}
+
+#[test]
+fn nothing_is_lost_whatever_dies() {
+    let mut random = Random::seeded(SEED);
+    let faults = std::env::var("HANOK_FAULTS").ok().and_then(|s| s.parse().ok()).unwrap_or(FAULTS);
+    let mut room = Room::new(HOSTS);
+    let scene = Scene::set(&room);
+    let (told, stop) = (Mutex::new(Told::default()), AtomicBool::new(false));
+    let data: Vec<_> = (0..HOSTS).map(|i| room.data(i)).collect();
+    let twice = std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            let (scene, told, stop) = (&scene, &told, &stop);
+            let random = Random(random.next());
+            scope.spawn(move || scene.churn(told, stop, random));
+        }
+        let watch = scope.spawn(|| watch(&data, &stop));
+        // Ends the others also when something panics here.
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            break_things(&mut room, faults, &mut random, &told);
+        }));
+        stop.store(true, Ordering::Relaxed);
+        let twice = watch.join().unwrap();
+        ended.unwrap();
+        twice
+    });
+    assert_eq!(twice, Vec::<String>::new(), "guests that ran twice at one time");
+    room.wait_for_hosts();
+
+    let told = told.into_inner().unwrap();
+    eprintln!("{faults} faults: {:#?}", told.tally);
+    assert!(!told.made.is_empty(), "too little happened to mean anything");
+    let end = until(HEAL, "every server comes to rest", || scene.at_rest());
+    for id in &told.deleted {
+        assert!(!end.contains_key(id), "{id} was deleted and is {}", end[id]);
+    }
+    for id in told.made.iter().filter(|id| !told.deleted.contains(*id) && !told.unsure.contains(*id)) {
+        assert!(end.contains_key(id), "{id} was promised and is not there");
+    }
+    scene.no_address_is_held_twice();
+    until_true(HEAL, "what should run runs once, and nothing else", || {
+        let mut run = running(&data);
+        run.sort_unstable();
+        let wanted: Vec<_> = end.iter().filter(|(_, s)| *s == "ACTIVE").map(|(id, _)| id.clone()).collect();
+        // One that waits for its resize to be confirmed runs too.
+        run.retain(|id| end.get(id).is_none_or(|s| s != "VERIFY_RESIZE"));
+        run == wanted
+    });
+
+    for id in end.keys() {
+        scene.demo.delete(&format!("/compute/v2.1/servers/{id}")).expect(204);
+    }
+    for id in end.keys() {
+        scene.demo.wait_until_gone(id);
+    }
+    until_true(60, "no guest runs any more", || running(&data).is_empty());
+    assert_counters(room.world());
+    let ports = scene.demo.get("/network/v2.0/ports?device_owner=compute:nova").expect(200);
+    assert_eq!(ports["ports"], json!([]), "ports of servers that are gone");
+    room.finish();
+}
+
+/// What the clients work with.
+struct Scene {
+    demo: Api,
+    body: Value,
+    bigger: String,
+    networks: Vec<String>,
+}
+
+impl Scene {
+    fn set(room: &Room) -> Scene {
+        let (demo, admin) = (room.world().api("demo"), room.world().api("hanok"));
+        for (service, quota, limits) in [
+            ("compute/v2.1/os-quota-sets", "quota_set", json!({"instances": -1, "cores": -1, "ram": -1})),
+            ("network/v2.0/quotas", "quota", json!({"port": -1})),
+        ] {
+            admin.put(&format!("/{service}/{}", demo.project), &json!({quota: limits})).expect(200);
+        }
+        let image = json!({"name": "blank", "disk_format": "raw", "container_format": "bare"});
+        let image = demo.post("/image/v2/images", &image).expect(201)["id"].as_str().unwrap().to_owned();
+        let content = vec![0; 1 << 20];
+        let octets = [("Content-Type", "application/octet-stream")];
+        demo.raw("PUT", &format!("/image/v2/images/{image}/file"), &octets, &content).unwrap().expect(204);
+        let second = demo.post("/network/v2.0/networks", &json!({"network": {"name": "second"}})).expect(201);
+        let second = second["network"]["id"].as_str().unwrap().to_owned();
+        let subnet = json!({"subnet": {"network_id": second, "ip_version": 4, "cidr": "10.77.0.0/24"}});
+        demo.post("/network/v2.0/subnets", &subnet).expect(201);
+        let networks = vec![demo.network("private"), second];
+        let mut body = demo.server_body("chaos", &[&networks[0]]);
+        body["server"]["imageRef"] = json!(image);
+        Scene { bigger: demo.flavor("micro"), demo, body, networks }
+    }
+
+    /// One client: asks for this and that until it is told to stop.
+    fn churn(&self, told: &Mutex<Told>, stop: &AtomicBool, mut random: Random) {
+        while !stop.load(Ordering::Relaxed) {
+            let alive = told.lock().unwrap().alive();
+            let victim = random.pick(&alive).cloned();
+            match (random.below(10), victim) {
+                (0..=3, _) if alive.len() < ALIVE => self.create(told),
+                (0..=3, Some(id)) => self.delete(&id, told),
+                (4, Some(id)) => self.resize(&id, told, &mut random),
+                (5, Some(id)) => self.act(&id, "reboot", json!({"type": "HARD"}), told),
+                (6, Some(id)) => self.act(&id, "os-stop", Value::Null, told),
+                (7, Some(id)) => self.act(&id, "os-start", Value::Null, told),
+                (8, Some(id)) => self.attach(&id, told),
+                (_, Some(id)) => self.detach(&id, told, &mut random),
+                (_, None) => self.create(told),
+            }
+            // A client that has an answer takes a breath, as people do; one that has none tries again.
+            std::thread::sleep(Duration::from_millis(50 + random.below(200)));
+        }
+    }
+
+    /// A call whose answer is counted. `None` when there was none, or one that says to try again.
+    fn ask(
+        &self,
+        what: &str,
+        method: &str,
+        path: &str,
+        body: &Value,
+        told: &Mutex<Told>,
+    ) -> Option<(bool, Value)> {
+        let answer = self.demo.try_send(method, path, body);
+        let mut told = told.lock().unwrap();
+        let Ok(answer) = answer else {
+            told.count(&format!("{what}: no answer"));
+            return None;
+        };
+        assert!(answer.status < 500 || answer.status == 503, "{what}: {} {}", answer.status, answer.text());
+        let granted = answer.status < 300;
+        let outcome = match answer.status {
+            503 => "try again",
+            _ if granted => "granted",
+            _ => "refused",
+        };
+        told.count(&format!("{what}: {outcome}"));
+        let said = serde_json::from_str(&answer.text()).unwrap_or_default();
+        (answer.status != 503).then_some((granted, said))
+    }
+
+    fn create(&self, told: &Mutex<Told>) {
+        if let Some((granted, said)) = self.ask("create", "POST", "/compute/v2.1/servers", &self.body, told) {
+            assert!(granted, "create was refused: {said}");
+            told.lock().unwrap().made.insert(said["server"]["id"].as_str().unwrap().to_owned());
+        }
+    }
+
+    fn delete(&self, id: &str, told: &Mutex<Told>) {
+        // From here on nobody counts on it, whatever the answer.
+        told.lock().unwrap().unsure.insert(id.to_owned());
+        let path = format!("/compute/v2.1/servers/{id}");
+        if self.ask("delete", "DELETE", &path, &Value::Null, told).is_some() {
+            told.lock().unwrap().deleted.insert(id.to_owned());
+        }
+    }
+
+    fn act(&self, id: &str, action: &str, body: Value, told: &Mutex<Told>) {
+        let path = format!("/compute/v2.1/servers/{id}/action");
+        self.ask(action, "POST", &path, &json!({action: body}), told);
+    }
+
+    /// Ends the resize that waits for an end, or asks for one.
+    fn resize(&self, id: &str, told: &Mutex<Told>, random: &mut Random) {
+        let end = if random.below(2) == 0 { "confirmResize" } else { "revertResize" };
+        let path = format!("/compute/v2.1/servers/{id}/action");
+        if let Some((false, _)) = self.ask(end, "POST", &path, &json!({end: null}), told) {
+            self.act(id, "resize", json!({"flavorRef": self.bigger}), told);
+        }
+    }
+
+    fn attach(&self, id: &str, told: &Mutex<Told>) {
+        let body = json!({"interfaceAttachment": {"net_id": self.networks[1]}});
+        self.ask("attach", "POST", &format!("/compute/v2.1/servers/{id}/os-interface"), &body, told);
+    }
+
+    fn detach(&self, id: &str, told: &Mutex<Told>, random: &mut Random) {
+        let path = format!("/compute/v2.1/servers/{id}/os-interface");
+        let Some((true, said)) = self.ask("interfaces", "GET", &path, &Value::Null, told) else { return };
+        let second = |i: &&Value| i["net_id"] == self.networks[1].as_str();
+        let ports: Vec<_> =
+            said["interfaceAttachments"].as_array().into_iter().flatten().filter(second).collect();
+        if let Some(port) = random.pick(&ports) {
+            let port = port["port_id"].as_str().unwrap();
+            self.ask("detach", "DELETE", &format!("{path}/{port}"), &Value::Null, told);
+        }
+    }
+
+    /// Every server and its status, once none of them is on the way any more. What failed says why.
+    fn at_rest(&self) -> Option<BTreeMap<String, String>> {
+        let said = self.demo.get("/compute/v2.1/servers/detail?limit=1000").expect(200);
+        let mut all = BTreeMap::new();
+        for server in said["servers"].as_array().unwrap() {
+            let status = server["status"].as_str().unwrap();
+            let rests = ["ACTIVE", "SHUTOFF", "VERIFY_RESIZE", "ERROR"].contains(&status);
+            if !rests || !server["OS-EXT-STS:task_state"].is_null() {
+                return None;
+            }
+            let why = server["fault"]["message"].as_str().unwrap_or_default();
+            assert!(status != "ERROR" || !why.is_empty(), "it failed without a word: {server}");
+            all.insert(server["id"].as_str().unwrap().into(), status.into());
+        }
+        Some(all)
+    }
+
+    fn no_address_is_held_twice(&self) {
+        let said = self.demo.get("/network/v2.0/ports?limit=1000").expect(200);
+        let mut seen = BTreeSet::new();
+        for port in said["ports"].as_array().unwrap() {
+            assert!(seen.insert(port["mac_address"].to_string()), "a MAC twice: {port}");
+            for ip in port["fixed_ips"].as_array().unwrap() {
+                let held = format!("{} {}", port["network_id"], ip["ip_address"]);
+                assert!(seen.insert(held), "an address twice: {port}");
+            }
+        }
+    }
+}
+
+/// The uuids of the guests that run, once for each process.
+fn running(data: &[PathBuf]) -> Vec<String> {
+    let uuid = |line: String| line.split(" -uuid ").nth(1)?.split(' ').next().map(str::to_owned);
+    data.iter().flat_map(|d| leaks::qemus(d)).filter_map(|(_, line)| uuid(line)).collect()
+}
+
+/// Looks until it is told to stop; answers with the guests that it saw twice at one time.
+fn watch(data: &[PathBuf], stop: &AtomicBool) -> Vec<String> {
+    let mut twice = BTreeSet::new();
+    while !stop.load(Ordering::Relaxed) {
+        let mut now = running(data);
+        now.sort_unstable();
+        twice.extend(now.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0].clone()));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    twice.into_iter().collect()
+}
+
+/// A host that is in trouble for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wound {
+    Cut,
+    Frozen,
+}
+
+/// Breaks one thing after the other, heals wounds some faults later, and everything at the end.
+fn break_things(room: &mut Room, faults: u64, random: &mut Random, told: &Mutex<Told>) {
+    let mut wounds: BTreeMap<usize, (Wound, u64)> = BTreeMap::new();
+    for n in 0..faults {
+        let host = 1 + usize::try_from(random.below(HOSTS as u64 - 1)).unwrap();
+        let what = match random.below(6) {
+            0 => {
+                room.kill(0);
+                room.start(0);
+                "region killed"
+            }
+            1 if !wounds.contains_key(&host) => {
+                room.kill(host);
+                room.start(host);
+                "agent killed"
+            }
+            2 if !wounds.contains_key(&host) => {
+                room.cut(host);
+                wounds.insert(host, (Wound::Cut, n + 1 + random.below(3)));
+                "cable cut"
+            }
+            3 if !wounds.contains_key(&host) => {
+                room.freeze(host);
+                wounds.insert(host, (Wound::Frozen, n + 1 + random.below(3)));
+                "agent frozen"
+            }
+            _ => {
+                let guests: Vec<_> = (0..HOSTS).flat_map(|i| leaks::qemus(&room.data(i))).collect();
+                match random.pick(&guests) {
+                    Some((pid, _)) => {
+                        // It may have ended by itself in between.
+                        let pid = Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap();
+                        let _ = kill_process(pid, Signal::KILL);
+                        "guest killed"
+                    }
+                    None => "no guest to kill",
+                }
+            }
+        };
+        told.lock().unwrap().count(what);
+        // The moment itself is what is tried here; nothing is expected of it.
+        std::thread::sleep(Duration::from_millis(random.below(1500)));
+        heal(room, &mut wounds, n);
+    }
+    heal(room, &mut wounds, u64::MAX);
+}
+
+fn heal(room: &Room, wounds: &mut BTreeMap<usize, (Wound, u64)>, now: u64) {
+    wounds.retain(|host, (wound, until)| {
+        if *until > now {
+            return true;
+        }
+        match wound {
+            Wound::Cut => room.restore(*host),
+            Wound::Frozen => room.thaw(*host),
+        }
+        false
+    });
+}
