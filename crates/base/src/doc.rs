@@ -341,7 +341,9 @@ impl GuestStatus {
     }
     /// What a host that obeys at once reports of `guest`.
     pub fn obedient(guest: &Guest) -> Self {
+        let elsewhere = guest.departure.is_some() || guest.arrival.as_ref().is_some_and(|a| !a.live);
         let state = match guest.power {
+            _ if elsewhere => GuestState::Stopped,
             Power::Off => GuestState::Stopped,
             Power::On if guest.suspended => GuestState::Suspended,
             Power::On if guest.paused => GuestState::Paused,

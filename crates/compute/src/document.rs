@@ -1,21 +1,29 @@
 //! The desired document of a host, made from the tables in one view of the data and a constant number of
-//! queries.
+//! queries. A server on its way is in two documents: its own host's, and its destination's as one that
+//! arrives ([`base::doc::Arrival`]).
 
 use crate::hardware;
 use crate::model::{Server, Stage};
 use crate::table;
 use crate::table::host::Host;
-use crate::table::{capture, nic_tag, password, server};
-use base::doc::{Capture, Desired, Guest, Hardware, Metadata, Nic, Password, RootDisk, VERSION};
-use base::{Result, ServerId};
+use crate::table::moving::Move;
+use crate::table::{capture, moving, nic_tag, password, server};
+use base::doc::{
+    Arrival, Capture, Departure, Desired, Guest, Hardware, Metadata, Nic, Password, Power, RootDisk, VERSION,
+};
+use base::{HostId, Result, ServerId};
 use std::collections::{BTreeMap, HashMap};
 use store::Tx;
 
 /// Everything that `host` should hold.
 pub fn make(tx: &Tx<'_>, host: &Host) -> Result<Desired> {
-    let servers = server::on_host(tx, host.id)?;
+    let mut servers = server::on_host(tx, host.id)?;
+    let mut parts = Parts { moves: moving::of_host(tx, host.id)?, ..Parts::default() };
+    if !parts.moves.is_empty() {
+        servers.extend(server::arriving(tx, host.id)?);
+        parts.urls = urls(tx, &parts.moves)?;
+    }
     let ids: Vec<ServerId> = servers.iter().map(|s| s.id).collect();
-    let mut parts = Parts::default();
     if !ids.is_empty() {
         parts.nics = network::for_compute::nics(tx, &ids)?;
         name_nics(tx, &ids, &mut parts.nics)?;
@@ -56,9 +64,49 @@ struct Parts {
     captures: HashMap<ServerId, Vec<Capture>>,
     passwords: HashMap<ServerId, String>,
     hardware: HashMap<ServerId, Hardware>,
+    moves: HashMap<ServerId, Move>,
+    /// Where destinations are reached.
+    urls: HashMap<HostId, String>,
 }
 
+/// Byte routes of the hosts that servers move to from here.
+fn urls(tx: &Tx<'_>, moves: &HashMap<ServerId, Move>) -> Result<HashMap<HostId, String>> {
+    let mut urls = HashMap::new();
+    for to in moves.values().filter(|m| m.departs).filter_map(|m| m.to) {
+        if let Some(h) = table::host::by_id(tx, to)? {
+            urls.insert(to, h.facts.bytes_url);
+        }
+    }
+    Ok(urls)
+}
+
+/// A guest as its host should hold it, and what its way to or from there adds to that.
 fn guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
+    let (m, owner) = (parts.moves.remove(&s.id), s.host_id);
+    let reverting = s.intent.resize.as_ref().is_some_and(|r| r.stage == Stage::Reverting && r.from.is_some());
+    let mut g = plain_guest(s, host, parts);
+    if reverting && owner == Some(host.id) {
+        // Its disk is put back before it goes where it came from.
+        g.power = Power::Off;
+    }
+    let Some(m) = m else { return g };
+    if m.shown_at(host.id) && owner != Some(host.id) {
+        g.ownership += 1;
+        (g.disk.keep, g.disk.revert) = (None, None);
+        g.captures.clear();
+        g.arrival = Some(Arrival { number: m.number, live: m.live(), token: m.token });
+    } else if m.departs && owner == Some(host.id) {
+        let url = m.to.and_then(|to| parts.urls.get(&to).cloned()).unwrap_or_default();
+        if !m.live() {
+            g.power = Power::Off;
+        }
+        g.paused |= m.forced;
+        g.departure = Some(Departure { number: m.number, live: m.live(), url, token: m.token });
+    }
+    g
+}
+
+fn plain_guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
     let machine = parts.hardware.remove(&s.id).unwrap_or_default();
     Guest {
         id: s.id,
@@ -100,10 +148,10 @@ fn guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
     }
 }
 
-/// The disk, with what a resize under trial wants of it: kept as it was until the user is content. Elsewhere
-/// than where it was, there is nothing to keep: the old host's copy is gone with its ownership.
+/// The disk, with what a resize under trial wants of it: kept as it was until the user is content, by the host
+/// that has it now.
 fn root_disk(s: &Server) -> RootDisk {
-    let here = s.intent.resize.as_ref().filter(|r| r.from.is_none());
+    let here = s.intent.resize.as_ref();
     RootDisk {
         image: s.image.clone(),
         bytes: s.disk_bytes,

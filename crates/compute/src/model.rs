@@ -40,7 +40,7 @@ text_enum! {
         Pausing = "pausing", Unpausing = "unpausing", Suspending = "suspending", Resuming = "resuming",
         Rescuing = "rescuing", Unrescuing = "unrescuing", Rebuilding = "rebuilding",
         ResizePrep = "resize_prep", ResizeMigrating = "resize_migrating", ResizeFinish = "resize_finish",
-        ResizeReverting = "resize_reverting", UpdatingPassword = "updating_password",
+        ResizeReverting = "resize_reverting", Migrating = "migrating", UpdatingPassword = "updating_password",
         ImageSnapshotPending = "image_snapshot_pending", ImageSnapshot = "image_snapshot",
         ImagePendingUpload = "image_pending_upload", ImageUploading = "image_uploading",
         ImageBackup = "image_backup", Shelving = "shelving",

@@ -10,6 +10,7 @@ use crate::table::{guest, server};
 use base::doc::{GuestState, GuestStatus, HostFacts, Observed};
 use base::{Fault, Micros, Result, ServerId};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use store::{Tx, params, work};
@@ -21,8 +22,21 @@ const GIB: u64 = 1 << 30;
 /// What tells two reports apart. Free disk space moves all the time and is not news.
 pub fn digest(o: &Observed) -> Result<String> {
     let facts = HostFacts { disk_free_bytes: 0, ..o.facts.clone() };
-    let text = serde_json::to_vec(&(o.applied, &o.guests, &o.ports_up, &o.problems, facts))?;
+    let mut guests = Cow::Borrowed(&o.guests);
+    if guests.iter().any(|g| g.moving.is_some()) {
+        guests = Cow::Owned(guests.iter().map(without_progress).collect());
+    }
+    let text = serde_json::to_vec(&(o.applied, guests, &o.ports_up, &o.problems, facts))?;
     Ok(hex::encode(Sha256::digest(text)))
+}
+
+/// How much of a guest has gone over is no news either.
+fn without_progress(g: &GuestStatus) -> GuestStatus {
+    let mut g = g.clone();
+    if let Some(m) = &mut g.moving {
+        (m.sent_bytes, m.total_bytes) = (0, 0);
+    }
+    g
 }
 
 /// Whether there is anything to write.
@@ -116,9 +130,15 @@ fn compare(before: &[Seen], o: &Observed) -> News {
         let same = was.filter(|w| w.status.state == now.state && w.status.ownership == now.ownership);
         news.changed.push(Seen { status: now.clone(), since: same.map_or_else(Micros::now, |w| w.since) });
         // Progress words alone are read when somebody asks why.
-        let words = |s: &GuestStatus| GuestStatus { reason: String::new(), started_at: None, ..s.clone() };
+        let words = |s: &GuestStatus| {
+            let mut s = GuestStatus { reason: String::new(), started_at: None, ..without_progress(s) };
+            if let Some(m) = &mut s.moving {
+                m.reason.clear();
+            }
+            s
+        };
         let moved = same.is_none_or(|w| words(&w.status) != words(now));
-        if moved && now.state != GuestState::Preparing {
+        if moved && (now.state != GuestState::Preparing || now.moving.is_some()) {
             news.wake.insert(now.id);
         }
     }

@@ -3,9 +3,12 @@
 //! Everything that rules hosts in or out is read here, in the step's view of the data; what may change under
 //! a plan (room, and who of a group is where) is looked at again in the transaction that claims.
 
-use crate::model::Server;
+use crate::life::resize;
+use crate::model::{Hints, Server};
 use crate::planner::{self, Ask, Policy, Room, Rule};
+use crate::table::moving::{Kind, Move};
 use crate::table::{aggregate, group, host};
+use base::doc::HostFacts;
 use base::{HostId, Result, ServerId};
 use ipnet::IpNet;
 use serde_json::Value;
@@ -32,6 +35,39 @@ pub fn ask(tx: &Tx<'_>, s: &Server, rooms: &[Room]) -> Result<Ask> {
         ask.prefer = prefer;
     }
     Ok(ask)
+}
+
+/// What a server asks for that is to go on elsewhere: the same, on a host that can take it.
+pub fn ask_to_move(tx: &Tx<'_>, s: &Server, m: &Move, rooms: &[Room]) -> Result<Ask> {
+    let hints = Hints { host: m.wish.clone(), ..s.hints.clone() };
+    let mut ask = ask(tx, &Server { hints, ..s.clone() }, rooms)?;
+    if m.kind == Kind::Evacuate {
+        return Ok(ask);
+    }
+    let movable: BTreeSet<HostId> = resize::movable(tx, m.from)?.into_iter().collect();
+    ask.rules.push(planner::among("what its host can send it to", &movable, rooms));
+    if m.live() {
+        let suits = alike(tx, m.from)?;
+        ask.rules.push(planner::among("its processor and hypervisor (live migration)", &suits, rooms));
+    }
+    Ok(ask)
+}
+
+/// Hosts where a guest of `from` can go on without a fresh start: the same processor, and no older a QEMU.
+fn alike(tx: &Tx<'_>, from: HostId) -> Result<BTreeSet<HostId>> {
+    let all = host::all(tx)?;
+    let Some(own) = all.iter().find(|h| h.id == from).map(|h| &h.facts) else { return Ok(BTreeSet::new()) };
+    let same = |f: &HostFacts| {
+        f.accel == own.accel
+            && f.cpu_model == own.cpu_model
+            && version(&f.qemu_version) >= version(&own.qemu_version)
+    };
+    Ok(all.iter().filter(|h| same(&h.facts)).map(|h| h.id).collect())
+}
+
+/// The numbers of a version, such as 7 and 2 of `7.2.5`: patch releases do not matter.
+fn version(text: &str) -> Vec<u32> {
+    text.split('.').take(2).map_while(|n| n.parse().ok()).collect()
 }
 
 /// What a flavor's extra specs say of hosts.

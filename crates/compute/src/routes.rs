@@ -97,9 +97,10 @@ fn part_routes(s: &mut Service<Compute>) {
     let live = Version(2, 23);
     s.get("/v2.1/servers/{id}/migrations", Rule::ADMIN, migrations::of_server).since(live);
     s.get("/v2.1/servers/{id}/migrations/{migration}", Rule::ADMIN, migrations::one).since(live);
-    s.post("/v2.1/servers/{id}/migrations/{migration}/action", Rule::ADMIN, migrations::one)
+    s.post("/v2.1/servers/{id}/migrations/{migration}/action", Rule::ADMIN, migrations::force_complete)
         .since(Version(2, 22));
-    s.delete("/v2.1/servers/{id}/migrations/{migration}", Rule::ADMIN, migrations::one).since(Version(2, 24));
+    s.delete("/v2.1/servers/{id}/migrations/{migration}", Rule::ADMIN, migrations::abort)
+        .since(Version(2, 24));
     s.get("/v2.1/servers/{id}/topology", Rule::READER, topology::show).since(Version(2, 78));
     s.get("/v2.1/servers/{id}/os-instance-actions", Rule::READER, instance_actions::list);
     s.get("/v2.1/servers/{id}/os-instance-actions/{request}", Rule::READER, instance_actions::show);

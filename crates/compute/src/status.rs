@@ -15,6 +15,7 @@ pub fn status(vm: VmState, task: Option<Task>) -> &'static str {
             VmState::Active | VmState::Stopped,
             Some(Task::ResizePrep | Task::ResizeMigrating | Task::ResizeFinish),
         ) => "RESIZE",
+        (VmState::Active | VmState::Paused, Some(Task::Migrating)) => "MIGRATING",
         (VmState::Active, Some(Task::UpdatingPassword)) => "PASSWORD",
         (VmState::Resized, Some(Task::ResizeReverting)) => "REVERT_RESIZE",
         (VmState::Active, _) => "ACTIVE",
@@ -33,7 +34,7 @@ pub fn status(vm: VmState, task: Option<Task>) -> &'static str {
 }
 
 /// Statuses that the API has and that no server here reaches: a filter by them finds nothing.
-const OTHERS: &[&str] = &["MIGRATING", "UNKNOWN"];
+const OTHERS: &[&str] = &["UNKNOWN"];
 
 /// Some of the servers: in one of these states and, if it is named, at this task.
 pub type Meant = (&'static [VmState], Option<Task>);
@@ -69,6 +70,7 @@ pub fn meant_by(status: &str) -> Option<Vec<Meant>> {
             [Task::ResizePrep, Task::ResizeMigrating, Task::ResizeFinish].map(|t| (ON, Some(t))).into()
         }
         "REVERT_RESIZE" => vec![(&[VmState::Resized], Some(Task::ResizeReverting))],
+        "MIGRATING" => vec![(&[VmState::Active, VmState::Paused], Some(Task::Migrating))],
         "PASSWORD" => vec![(&[VmState::Active], Some(Task::UpdatingPassword))],
         other => return OTHERS.contains(&other).then(Vec::new),
     })

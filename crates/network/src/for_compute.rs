@@ -258,8 +258,22 @@ pub fn hold_hosts(
     store::host::hold(tx, hosts)
 }
 
+/// Has a server's ports plugged at a second host as well, to which it is on its way; `None` takes that back.
+/// Everybody else goes on sending to where the ports are bound.
+pub fn expect(tx: &Tx<'_>, server: ServerId, host: Option<HostId>) -> Result<()> {
+    let ports = of_server(tx, server)?;
+    let sql = "SELECT DISTINCT next_host_id FROM port WHERE device_id = $1 AND next_host_id IS NOT NULL";
+    let mut hosts: Vec<HostId> = tx.rows(sql, params![server], |r| r.get(0))?;
+    for p in &ports {
+        tx.exec("UPDATE port SET next_host_id = $2 WHERE id = $1", params![p.id, host])?;
+    }
+    hosts.extend(host);
+    store::host::touch_all(tx, hosts)
+}
+
 /// Binds a server's ports to a host, or (with `None`) to no host; touches the documents concerned.
 pub fn bind(tx: &Tx<'_>, server: ServerId, host: Option<HostId>) -> Result<()> {
+    expect(tx, server, None)?;
     let mut ports = of_server(tx, server)?;
     if ports.iter().all(|p| p.host == host) {
         return Ok(());

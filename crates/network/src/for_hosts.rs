@@ -4,6 +4,8 @@
 //! a bound port here ──▶ its network ──▶ routers with a leg on it ──▶ their other networks
 //! a router at home here ──▶ its networks, its external network, its gateway and floating IPs
 //! ```
+//! A port whose server is on its way here counts as bound here, for this host alone.
+//!
 //! Unbound ports are left out: nothing can be sent to them, and their coming and going is no host's
 //! business. [`crate::touch`] is the other half of this file: whoever changes what is read here bumps
 //! the generation of the hosts that hold it.
@@ -33,14 +35,19 @@ pub fn settle_homes(tx: &Tx<'_>) -> Result<()> {
 /// Takes a host that goes for good out of everything; [`settle_homes`] is to follow when its row is gone.
 pub fn forget(tx: &Tx<'_>, host: HostId) -> Result<()> {
     tx.exec("UPDATE port SET host_id = NULL WHERE host_id = $1", params![host])?;
+    tx.exec("UPDATE port SET next_host_id = NULL WHERE next_host_id = $1", params![host])?;
     tx.exec("UPDATE router SET home_host_id = NULL WHERE home_host_id = $1", params![host])?;
     Ok(())
 }
 
 /// Networks with a port bound to `host`, those that its routers join, and everything around them.
 pub fn document(tx: &Tx<'_>, host: HostId) -> Result<HostNetworks> {
-    let own =
-        tx.rows("SELECT DISTINCT network_id FROM port WHERE host_id = $1", params![host], |r| r.get(0))?;
+    let own = tx.rows(
+        "SELECT network_id FROM port WHERE host_id = $1
+         UNION SELECT network_id FROM port WHERE next_host_id = $1",
+        params![host],
+        |r| r.get(0),
+    )?;
     let routers = routers_here(tx, host, &own)?;
     let legs = legs(tx, &routers)?;
     let gateways = gateways(tx, &routers, host)?;
@@ -50,6 +57,7 @@ pub fn document(tx: &Tx<'_>, host: HostId) -> Result<HostNetworks> {
     let networks = networks(tx, &ids)?;
     let subnets = table::subnet::of_networks(tx, &ids.into_iter().collect::<Vec<_>>())?;
     let mut ports = bound_ports(tx, &networks)?;
+    expected_here(tx, host, &mut ports)?;
     let groups = groups(tx, host, &ports)?;
     ports.retain(|p| !p.device_owner.starts_with("network:router"));
     ports.extend(legs.iter().cloned());
@@ -110,6 +118,14 @@ fn bound_ports(tx: &Tx<'_>, networks: &[model::Network]) -> Result<Vec<Port>> {
         return Ok(Vec::new());
     }
     table::port::find_in(tx, "t.network_id", networks.iter().map(|n| n.id), " AND t.host_id IS NOT NULL")
+}
+
+/// Ports on their way to this host are its own already.
+fn expected_here(tx: &Tx<'_>, host: HostId, ports: &mut [Port]) -> Result<()> {
+    let sql = "SELECT id FROM port WHERE next_host_id = $1";
+    let expected: BTreeSet<PortId> = tx.rows(sql, params![host], |r| r.get(0))?.into_iter().collect();
+    ports.iter_mut().filter(|p| expected.contains(&p.id)).for_each(|p| p.host = Some(host));
+    Ok(())
 }
 
 /// Where the other hosts are reached.

@@ -25,6 +25,10 @@ pub fn hosts_of_networks(tx: &Tx<'_>, networks: &[NetworkId]) -> Result<Vec<Host
     let mut q = Sql::new("SELECT p.host_id FROM port p WHERE p.host_id IS NOT NULL AND p.network_id IN (");
     fill(&mut q, networks);
     q.push(
+        ") UNION SELECT p.next_host_id FROM port p WHERE p.next_host_id IS NOT NULL AND p.network_id IN (",
+    );
+    fill(&mut q, networks);
+    q.push(
         ") UNION SELECT p.host_id FROM router_interface a JOIN router_interface b ON b.router_id = a.router_id
          JOIN port p ON p.network_id = b.network_id WHERE p.host_id IS NOT NULL AND a.network_id IN (",
     );
@@ -71,7 +75,12 @@ pub fn hosts_of_groups(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<Ho
          WHERE p.host_id = h.id AND g.port_id = p.id AND g.group_id IN (",
     );
     fill(&mut q, groups);
-    q.push("))");
+    q.push(
+        ")) UNION SELECT p.next_host_id FROM port p JOIN port_security_group g ON g.port_id = p.id
+         WHERE p.next_host_id IS NOT NULL AND g.group_id IN (",
+    );
+    fill(&mut q, groups);
+    q.push(")");
     q.rows(tx, |r| r.get(0))
 }
 

@@ -1,9 +1,9 @@
 //! The end of a server: out of its host's document, and everything given back.
 
-use super::{LOOK, Seen, State, resize};
+use super::{LOOK, Seen, State, moving, resize};
 use crate::hosts::SILENT_AFTER;
 use crate::model::Server;
-use crate::table::{action, guest, host, migration, server};
+use crate::table::{self, action, guest, host, migration, server};
 use base::{Micros, Result};
 use std::time::Duration;
 use store::log::{Level, event};
@@ -19,11 +19,23 @@ pub fn depart(seen: &Seen) -> Step<State> {
     // A document of the generation that was read may still hold the guest: the host may have been chosen
     // while delete was asked. Any later one is without it.
     let (id, generation) = (host.id, host.generation + 1);
-    Step::go(State::Deleting { generation }).also(move |tx| store::host::touch(tx, id))
+    // The same of a host that it was on its way to.
+    let to = seen.moving.as_ref().filter(|m| m.withdrawn == 0).and(seen.to.as_ref());
+    let to = to.map(|h| (h.id, h.generation + 1, seen.server.id));
+    Step::go(State::Deleting { generation }).also(move |tx| {
+        if let Some((to, generation, server)) = to {
+            table::moving::withdraw(tx, server, generation, "The server is deleted.")?;
+            store::host::touch(tx, to)?;
+        }
+        store::host::touch(tx, id)
+    })
 }
 
 pub fn deleting(seen: &Seen, generation: u64) -> Step<State> {
     let Some(host) = &seen.host else { return gone(seen) };
+    if seen.moving.as_ref().is_some_and(|m| m.to.is_some() && !moving::let_go(seen, m)) {
+        return Step::wait(LOOK, "waiting for the host that it was on its way to to let go of the guest");
+    }
     if host.applied >= generation && seen.guest.is_none() {
         return gone(seen);
     }
@@ -48,7 +60,9 @@ fn gone(seen: &Seen) -> Step<State> {
         if !server::bury(tx, s.id)? {
             return Ok(());
         }
-        let claims = resize::claims(&s);
+        let on_its_way = table::moving::of(tx, s.id)?;
+        let mut claims = resize::claims(&s);
+        claims.extend(on_its_way.as_ref().and_then(moving::claim));
         network::for_compute::hold(tx, s.id)?;
         quota::hold(tx, &s.project_id, &["instances", "cores", "ram", "port"])?;
         network::for_compute::hold_hosts(tx, s.id, None, claims.iter().map(|(h, _)| *h))?;
@@ -61,6 +75,10 @@ fn gone(seen: &Seen) -> Step<State> {
         }
         if let Some(r) = &s.intent.resize {
             migration::ended(tx, r.number, "error")?;
+        }
+        if let Some(m) = on_its_way {
+            migration::ended(tx, m.migration, "error")?;
+            table::moving::clear(tx, s.id)?;
         }
         give_quota(tx, &s)?;
         tx.exec("DELETE FROM console_ticket WHERE server_id = $1", params![s.id])?;

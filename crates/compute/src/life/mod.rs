@@ -8,6 +8,7 @@
 //!      │                            │                        │  ▲    Suspending, Resuming, Rescuing, Rebuilding
 //!      │                            │   resize asked: Choosing  └── Reverting
 //!      │                            │        └─ room claimed ─▶ Moving ─▶ Settled (until confirmed or reverted)
+//!      │                            │   to another host: Choosing ─▶ Travelling ─▶ Settled (or TurningBack first)
 //!      │                            │   deletion with a reclaim interval: Reclaiming ─ restored ─▶ Settled
 //!      └──────── delete asked, from any state: wins over everything
 //!                                   ▼
@@ -17,10 +18,12 @@
 //! shows it) and wakes. A step reads the server anew, compares intent with what its host reported, and
 //! writes facts in the same transaction as the move. No step acts on the world: the document does, so steps
 //! may run twice. One file each: [`place`] (a new server), [`power`] (what a guest is doing), [`resize`],
-//! [`capture`] (images of its disk), [`shelf`] (putting it aside), [`depart`] (the end).
+//! [`moving`] (to another host), [`capture`] (images of its disk), [`shelf`] (putting it aside), [`depart`] (the
+//! end).
 
 mod capture;
 pub mod depart;
+pub mod moving;
 mod place;
 mod power;
 pub mod resize;
@@ -32,8 +35,9 @@ use crate::placing;
 use crate::planner::{Ask, Room};
 use crate::table::guest::Seen as Guest;
 use crate::table::host::Host;
+use crate::table::moving::Move;
 use crate::table::shelf::Shelf;
-use crate::table::{action, guest, host, server};
+use crate::table::{self, action, guest, host, server};
 use base::{Fault, HostId, Result, ServerId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -67,6 +71,10 @@ pub enum State {
     Moving,
     /// It is being started as it was before a resize.
     Reverting,
+    /// On its way to another host.
+    Travelling,
+    /// That was given up; its destination has to let go of it first.
+    TurningBack,
     /// Deleted so that it can be restored, until the reclaim interval has passed.
     Reclaiming,
     /// An image of its disk is being made.
@@ -120,6 +128,10 @@ pub struct Seen {
     ask: Option<Ask>,
     /// The hosts that servers can move between, while one is being moved.
     movable: Vec<HostId>,
+    /// Its way to another host, that host, and what it says of the guest.
+    moving: Option<Move>,
+    to: Option<Host>,
+    there: Option<Guest>,
     ports_down: bool,
     /// Something was asked of it that has not ended.
     asked: bool,
@@ -136,8 +148,9 @@ impl Life for ServerLife {
         let Some(seen) = self.db.read(move |tx| look(tx, id, &at)).await? else { return Ok(Step::gone()) };
         let leaves = matches!(state, State::Deleting { .. }) || seen.server.delete_at.is_some();
         if !leaves
-            && let Some(step) =
-                shelf::step(state, &seen, self.offload_after).or_else(|| capture::step(state, &seen))
+            && let Some(step) = moving::step(state, &seen)
+                .or_else(|| shelf::step(state, &seen, self.offload_after))
+                .or_else(|| capture::step(state, &seen))
         {
             return Ok(step);
         }
@@ -161,6 +174,9 @@ impl Life for ServerLife {
             State::Building | State::Rebuilding | State::Rescuing => 900,
             // The disk is copied before.
             State::Moving | State::Reverting => 1800,
+            // Disks go over the network. A move that takes too long for its size is given up by itself.
+            State::Travelling => 7200,
+            State::TurningBack => 300,
             // The agent gives a guest a minute to power down by itself.
             State::Stopping | State::Rebooting | State::Deleting { .. } => 180,
             State::Starting | State::Pausing | State::Working => 120,
@@ -183,30 +199,53 @@ pub fn give_up(tx: &Tx<'_>, s: &Server) -> Result<()> {
 fn look(tx: &Tx<'_>, id: ServerId, state: &State) -> Result<Option<Seen>> {
     let Some(server) = server::any(tx, id)? else { return Ok(None) };
     let (mut host, mut guest, mut hosts, mut movable) = (None, None, Vec::new(), Vec::new());
-    let (mut ask, mut ports_down) = (None, false);
+    let (mut ask, mut ports_down, mut to, mut there) = (None, false, None, None);
     if let Some(h) = server.host_id {
         host = host::by_id(tx, h)?;
         guest = guest::one(tx, h, id)?;
     }
-    match state {
-        State::Scheduling => {
+    let moving = table::moving::of(tx, id)?;
+    if let Some(h) = moving.as_ref().and_then(|m| m.to) {
+        to = host::by_id(tx, h)?;
+        there = guest::one(tx, h, id)?;
+    }
+    let resize = server.intent.resize.as_ref().filter(|r| r.stage == Stage::Asked && moving.is_none());
+    match (state, moving.as_ref().filter(|m| m.to.is_none()), resize) {
+        (State::Scheduling, ..) => {
             hosts = host::rooms(tx)?;
             ask = Some(placing::ask(tx, &server, &hosts)?);
         }
-        State::Building if guest.is_some() => {
+        (State::Building, ..) if guest.is_some() => {
             ports_down = network::for_compute::interfaces(tx, id)?.iter().any(|i| !i.active);
         }
-        _ => {
-            if let Some(r) = server.intent.resize.as_ref().filter(|r| r.stage == Stage::Asked) {
-                hosts = host::rooms(tx)?;
-                ask = Some(placing::ask(tx, &resize::resized(&server, r), &hosts)?);
-                movable = resize::movable(tx)?;
-            }
+        (_, Some(m), _) => {
+            hosts = host::rooms(tx)?;
+            ask = Some(placing::ask_to_move(tx, &server, m, &hosts)?);
         }
+        (_, _, Some(r)) => {
+            hosts = host::rooms(tx)?;
+            ask = Some(placing::ask(tx, &resize::resized(&server, r), &hosts)?);
+            movable = server.host_id.map_or(Ok(Vec::new()), |here| resize::movable(tx, here))?;
+        }
+        _ => {}
     }
     let asked = action::open(tx, id)?;
     let (captures, shelf) = (capture::look(tx, id)?, crate::table::shelf::of(tx, id)?);
-    Ok(Some(Seen { server, host, guest, hosts, ask, movable, ports_down, asked, captures, shelf }))
+    Ok(Some(Seen {
+        server,
+        host,
+        guest,
+        hosts,
+        ask,
+        movable,
+        moving,
+        to,
+        there,
+        ports_down,
+        asked,
+        captures,
+        shelf,
+    }))
 }
 
 impl Seen {

@@ -5,20 +5,21 @@
 //!    │ no room: (none), as before   │ it does not start            └─ Revert (API) ─▶ Reverting ─ guest seen ─▶ (none)
 //!    ▼                              └──────────────────────────────────────────────────▲
 //! ```
+//! To another host it goes between Asked and Moving, and comes back in Reverting ([`super::moving`]).
+//!
 //! Until the end both sizes are taken: of the quota the larger of both, on a host that stays the same the
 //! larger of both, on two hosts each its own. So neither way back nor forward can fail for want of room.
 //!
-//! Disks do not move between hosts yet, so a server changes its host only where there are none: between
-//! simulated hosts. Elsewhere it is resized where it is, and its host keeps a copy of the disk as it was
-//! ([`base::doc::RootDisk::keep`]).
+//! Whichever host has it then keeps a copy of the disk as it was ([`base::doc::RootDisk::keep`]): a revert puts
+//! that back first, and a server that changed its host goes back with it.
 
 use super::place::may_yet_fit;
-use super::{LOOK, Seen, State};
+use super::{LOOK, Seen, State, moving};
 use crate::model::{Hints, Resize, Server, Size, Stage, Task, VmState};
-use crate::placing;
 use crate::planner::{Ask, Plan, Room, plan};
+use crate::table::moving::{Kind, Move};
 use crate::table::{action, host, intent, migration, server};
-use base::doc::Power;
+use base::doc::{GuestState, HostFacts, Power};
 use base::{Fault, HostId, Micros, Result};
 use std::time::Duration;
 use store::work::Step;
@@ -27,9 +28,24 @@ use store::{Tx, quota};
 /// For so long a host that is silent just now may speak up.
 const HOSTS_FOR: Duration = Duration::from_secs(20);
 
-/// The hosts that servers can move between.
-pub fn movable(tx: &Tx<'_>) -> Result<Vec<HostId>> {
-    Ok(host::all(tx)?.into_iter().filter(|h| h.facts.accel == "simulated").map(|h| h.id).collect())
+/// Whether a host takes part in moves: one that does not say which processors it can give is of a release that
+/// cannot.
+fn moves(f: &HostFacts) -> bool {
+    simulated(f) || !f.cpu_models.is_empty()
+}
+
+fn simulated(f: &HostFacts) -> bool {
+    f.accel == "simulated"
+}
+
+/// The other hosts that servers of `here` can move to.
+pub fn movable(tx: &Tx<'_>, here: HostId) -> Result<Vec<HostId>> {
+    let all = host::all(tx)?;
+    let Some(own) = all.iter().find(|h| h.id == here).filter(|h| moves(&h.facts)) else {
+        return Ok(Vec::new());
+    };
+    let alike = |f: &HostFacts| moves(f) && simulated(f) == simulated(&own.facts);
+    Ok(all.iter().filter(|h| h.id != here && alike(&h.facts)).map(|h| h.id).collect())
 }
 
 /// What a resize asks for next, if it does.
@@ -40,7 +56,8 @@ pub fn step(at: &State, seen: &Seen) -> Option<Step<State>> {
         Stage::Asked => Some(Step::go(State::Choosing)),
         Stage::Confirm => Some(confirm(&seen.server, r)),
         Stage::Revert => Some(revert(&seen.server, r)),
-        Stage::Moving | Stage::Verifying | Stage::Reverting => None,
+        Stage::Reverting => r.from.map(|to| put_back(at, seen, r, to)),
+        Stage::Moving | Stage::Verifying => None,
     }
 }
 
@@ -63,7 +80,6 @@ pub fn claims(s: &Server) -> Vec<(HostId, (u32, u64, u64))> {
         Some(r) if r.stage == Stage::Asked => vec![(host, numbers(&s.size()))],
         Some(r) => match r.from {
             None => vec![(host, both(r))],
-            Some(_) if r.stage == Stage::Reverting => vec![(host, numbers(&r.old))],
             Some(from) => vec![(host, numbers(&r.new)), (from, numbers(&r.old))],
         },
     }
@@ -117,17 +133,14 @@ fn choose(seen: &Seen, r: &Resize) -> Step<State> {
         let r = r.clone();
         return Step::go(State::Moving).also(move |tx| stay(tx, &s, r, here));
     }
-    let others: Vec<Room> = match seen.movable.contains(&here) {
-        true => {
-            let others = seen.hosts.iter().filter(|h| h.id != here && seen.movable.contains(&h.id));
-            others.cloned().collect()
-        }
-        false => Vec::new(),
-    };
+    let others: Vec<Room> = seen.hosts.iter().filter(|h| seen.movable.contains(&h.id)).cloned().collect();
     match plan(&others, &ask) {
         Plan::Try(order) => {
-            let r = r.clone();
-            Step::go(State::Moving).also(move |tx| move_to(tx, &s, r, here, &order, &ask))
+            let m = Move::new(s.id, r.number, Kind::Resize, here);
+            Step::go(State::Travelling).also(move |tx| {
+                server::task(tx, s.id, Some(Task::ResizeMigrating))?;
+                moving::set_out(tx, &s, m, &order, &ask)
+            })
         }
         Plan::Nowhere(why) if others.is_empty() => nowhere(s, no_other(seen, r, why)),
         Plan::Nowhere(why) if Micros::now().since(s.updated_at) < HOSTS_FOR && may_yet_fit(&others, &ask) => {
@@ -156,7 +169,7 @@ fn no_other(seen: &Seen, r: &Resize, why: String) -> String {
     let host = seen.host.as_ref().map_or("", |h| h.name.as_str());
     if r.must_move {
         format!(
-            "No valid host was found. The server's disk is on the host {host}, and there is no other host that it can move to."
+            "No valid host was found. The server is on the host {host}, and there is no other host that it can move to."
         )
     } else {
         format!("No valid host was found. The host {host} has not enough room for the new size. {why}")
@@ -167,18 +180,23 @@ fn no_other(seen: &Seen, r: &Resize, why: String) -> String {
 fn nowhere(s: Server, why: String) -> Step<State> {
     Step::rest(State::Settled).also(move |tx| {
         tracing::info!(server = %s.id, why, "no host for a resize");
-        if let Some(r) = &s.intent.resize {
-            if s.intent.soft_deleted_at.is_none() {
-                let held = both(r);
-                quota::give(tx, &s.project_id, "cores", i64::from(held.0 - r.old.vcpus))?;
-                quota::give(tx, &s.project_id, "ram", i64::try_from(held.1 - r.old.ram).unwrap_or(i64::MAX))?;
-            }
-            migration::set(tx, r.number, "error", None)?;
-        }
-        intent::resize(tx, s.id, None)?;
-        server::task(tx, s.id, None)?;
+        not_moved(tx, &s)?;
         action::finish(tx, s.id, Some(&why))
     })
+}
+
+/// It keeps its size and its host.
+pub fn not_moved(tx: &Tx<'_>, s: &Server) -> Result<()> {
+    if let Some(r) = &s.intent.resize {
+        if s.intent.soft_deleted_at.is_none() {
+            let held = both(r);
+            quota::give(tx, &s.project_id, "cores", i64::from(held.0 - r.old.vcpus))?;
+            quota::give(tx, &s.project_id, "ram", i64::try_from(held.1 - r.old.ram).unwrap_or(i64::MAX))?;
+        }
+        migration::set(tx, r.number, "error", None)?;
+    }
+    intent::resize(tx, s.id, None)?;
+    server::task(tx, s.id, None)
 }
 
 /// On the same host: takes what it gets more, and starts it anew if it ran.
@@ -191,24 +209,21 @@ fn stay(tx: &Tx<'_>, s: &Server, r: Resize, here: HostId) -> Result<()> {
     begin(tx, s, Resize { from: None, ..r }, here)
 }
 
-/// To the first host of the plan that still has the room.
-fn move_to(tx: &Tx<'_>, s: &Server, r: Resize, from: HostId, order: &[HostId], ask: &Ask) -> Result<()> {
-    let Some(to) = placing::claim(tx, s.id, order, ask)? else {
-        return Err(Fault::unavailable(
-            "Every host of the plan was filled by others meanwhile; planning again.",
-        ));
-    };
-    server::place(tx, s.id, to)?;
-    network::for_compute::bind(tx, s.id, Some(to))?;
-    store::host::touch(tx, from)?;
+/// It is at another host, still powered off: there it starts in its new size.
+pub fn moved(tx: &Tx<'_>, s: &Server, from: HostId, to: HostId) -> Result<()> {
+    let Some(r) = s.intent.resize.clone() else { return Ok(()) };
     begin(tx, s, Resize { from: Some(from), ..r }, to)
 }
 
 fn begin(tx: &Tx<'_>, s: &Server, r: Resize, on: HostId) -> Result<()> {
     let name = host::by_id(tx, on)?.map(|h| h.name);
-    migration::set(tx, r.number, "migrating", name.as_deref())?;
+    let (status, task) = match r.from {
+        None => ("migrating", Task::ResizeMigrating),
+        Some(_) => ("post-migrating", Task::ResizeFinish),
+    };
+    migration::set(tx, r.number, status, name.as_deref())?;
     server::set_size(tx, s.id, &r.new)?;
-    server::task(tx, s.id, Some(Task::ResizeMigrating))?;
+    server::task(tx, s.id, Some(task))?;
     if s.want_power == Power::On {
         server::boot_again(tx, s.id)?;
     }
@@ -278,16 +293,54 @@ pub fn give_up(seen: &Seen, why: String) -> Step<State> {
 fn back(tx: &Tx<'_>, s: &Server, r: &Resize) -> Result<()> {
     server::set_size(tx, s.id, &r.old)?;
     server::task(tx, s.id, Some(Task::ResizeReverting))?;
-    if let (Some(from), Some(here)) = (r.from, s.host_id) {
-        host::unclaim(tx, here, r.new.vcpus.into(), r.new.ram, r.new.disk)?;
-        server::place(tx, s.id, from)?;
-        server::task(tx, s.id, Some(Task::ResizeReverting))?;
-        network::for_compute::bind(tx, s.id, Some(from))?;
-        store::host::touch(tx, from)?;
-    }
-    if r.ran {
+    if r.ran && r.from.is_none() {
         server::boot_again(tx, s.id)?;
     }
     intent::resize(tx, s.id, Some(&Resize { stage: Stage::Reverting, ..r.clone() }))?;
     s.host_id.map_or(Ok(()), |h| store::host::touch(tx, h))
+}
+
+// ----------------------------------------------------------------------------------- from elsewhere
+
+/// Powered off, with its disk as it was before: then it goes where it came from, whose room is still held.
+fn put_back(at: &State, seen: &Seen, r: &Resize, to: HostId) -> Step<State> {
+    if *at != State::Reverting {
+        return Step::go(State::Reverting);
+    }
+    let Some(here) = seen.server.host_id else { return Step::rest(State::Settled) };
+    let ready = |g: &base::doc::GuestStatus| g.state == GuestState::Stopped && g.kept != Some(r.number);
+    if !seen.ours().is_some_and(|g| ready(&g.status)) {
+        return Step::wait(LOOK, seen.why("waiting for the guest's disk to be put back"));
+    }
+    let (s, migration) = (seen.server.clone(), r.number);
+    Step::go(State::Travelling).also(move |tx| {
+        let number = migration::next_number(tx)?;
+        let m = Move { migration, ..Move::new(s.id, number, Kind::Back, here) };
+        moving::set_out_to(tx, &s, m, to)
+    })
+}
+
+/// It is where it came from, in its old size. `s` is what it was just before.
+pub fn brought_back(tx: &Tx<'_>, s: &Server) -> Result<()> {
+    let (Some(r), Some(here)) = (&s.intent.resize, s.host_id) else { return Ok(()) };
+    host::unclaim(tx, here, r.new.vcpus.into(), r.new.ram, r.new.disk)?;
+    end_revert(tx, s, r, "reverted")
+}
+
+/// It could not go back: it stays, in its old size.
+pub fn stays_away(tx: &Tx<'_>, s: &Server, here: HostId) -> Result<()> {
+    let Some(r) = &s.intent.resize else { return Ok(()) };
+    if let Some(from) = r.from {
+        host::unclaim(tx, from, r.old.vcpus.into(), r.old.ram, r.old.disk)?;
+    }
+    host::unclaim(tx, here, r.new.vcpus.into(), r.new.ram, r.new.disk)?;
+    host::hold_anyway(tx, here, r.old.vcpus.into(), r.old.ram, r.old.disk)?;
+    end_revert(tx, s, r, "error")
+}
+
+fn end_revert(tx: &Tx<'_>, s: &Server, r: &Resize, status: &str) -> Result<()> {
+    give_back(tx, s, r, &r.old)?;
+    migration::ended(tx, r.number, status)?;
+    intent::resize(tx, s.id, None)?;
+    if r.ran { server::boot_again(tx, s.id) } else { Ok(()) }
 }

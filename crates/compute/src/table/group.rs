@@ -96,13 +96,18 @@ pub fn join(tx: &Tx<'_>, group: &str, server: ServerId) -> Result<()> {
     Ok(())
 }
 
-/// How many servers of a group each host holds, but for `except`.
+/// How many servers of a group each host holds, but for `except`. One on its way counts for both its hosts.
 pub fn hosts(tx: &Tx<'_>, group: &str, except: ServerId) -> Result<HashMap<HostId, u64>> {
-    let sql = "SELECT s.host_id, COUNT(*) FROM server_group_member m JOIN server s ON s.id = m.server_id
+    let sql = "SELECT s.host_id FROM server_group_member m JOIN server s ON s.id = m.server_id
                WHERE m.group_id = $1 AND s.id <> $2 AND s.host_id IS NOT NULL AND s.deleted_at IS NULL
-               GROUP BY s.host_id";
-    let rows = tx.rows(sql, params![group, except], |r| Ok((r.get(0)?, r.get::<i64>(1)?)))?;
-    Ok(rows.into_iter().map(|(h, n)| (h, n.unsigned_abs())).collect())
+               UNION ALL
+               SELECT v.to_host FROM server_group_member m JOIN server_move v ON v.server_id = m.server_id
+               WHERE m.group_id = $1 AND v.server_id <> $2 AND v.to_host IS NOT NULL";
+    let mut held = HashMap::new();
+    for host in tx.rows(sql, params![group, except], |r| r.get::<HostId>(0))? {
+        *held.entry(host).or_default() += 1;
+    }
+    Ok(held)
 }
 
 /// Makes placements of a group's servers wait for each other until the transaction ends: what is read of

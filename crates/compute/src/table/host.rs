@@ -158,6 +158,16 @@ pub fn claim(tx: &Tx<'_>, id: HostId, vcpus: u64, memory_mib: u64, disk_gib: u64
     Ok(n == 1)
 }
 
+/// Takes room for a guest that is there, whether or not there is any.
+pub fn hold_anyway(tx: &Tx<'_>, id: HostId, vcpus: u64, memory_mib: u64, disk_gib: u64) -> Result<()> {
+    tx.exec(
+        "UPDATE host SET vcpus_used = vcpus_used + $2, memory_mib_used = memory_mib_used + $3,
+           disk_gib_used = disk_gib_used + $4, guests = guests + 1 WHERE id = $1",
+        params![id, vcpus, memory_mib, disk_gib],
+    )?;
+    Ok(())
+}
+
 /// Gives claimed room back.
 pub fn unclaim(tx: &Tx<'_>, id: HostId, vcpus: u64, memory_mib: u64, disk_gib: u64) -> Result<()> {
     tx.exec(

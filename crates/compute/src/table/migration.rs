@@ -8,7 +8,7 @@ pub struct Migration {
     pub id: u64,
     pub uuid: String,
     pub server_id: ServerId,
-    /// `resize` or `migration`.
+    /// `resize`, `migration`, `live-migration` or `evacuation`.
     pub kind: String,
     pub status: String,
     pub user_id: UserId,
@@ -74,6 +74,10 @@ pub fn insert(tx: &Tx<'_>, m: &Migration) -> Result<()> {
         ],
     )
     .map(drop)
+}
+
+pub fn by_id(tx: &Tx<'_>, id: u64) -> Result<Option<Migration>> {
+    tx.opt(&format!("SELECT {COLUMNS} FROM server_migration WHERE id = $1"), params![id], read)
 }
 
 /// Moves a migration on, and says where it goes once that is known.

@@ -12,6 +12,7 @@ pub mod intent;
 pub mod join_token;
 pub mod keypair;
 pub mod migration;
+pub mod moving;
 pub mod nic_tag;
 pub mod password;
 pub mod reservation;

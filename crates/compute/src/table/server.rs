@@ -145,9 +145,20 @@ pub fn on_host(tx: &Tx<'_>, host: HostId) -> Result<Vec<Server>> {
     tx.rows(&sql, params![host], read)
 }
 
+/// Servers on their way to a host whose document shows them.
+pub fn arriving(tx: &Tx<'_>, host: HostId) -> Result<Vec<Server>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM server WHERE deleted_at IS NULL AND delete_at IS NULL AND id IN
+         (SELECT server_id FROM server_move WHERE to_host = $1 AND withdrawn = 0 AND kind <> 'evacuate')
+         ORDER BY id"
+    );
+    tx.rows(&sql, params![host], read)
+}
+
 /// Servers that leave a host, and wait for it to say that they are gone.
 pub fn leaving(tx: &Tx<'_>, host: HostId) -> Result<Vec<ServerId>> {
-    let sql = "SELECT id FROM server WHERE host_id = $1 AND deleted_at IS NULL AND delete_at IS NOT NULL";
+    let sql = "SELECT id FROM server WHERE host_id = $1 AND deleted_at IS NULL AND delete_at IS NOT NULL
+               UNION SELECT server_id FROM server_move WHERE to_host = $1 AND withdrawn > 0";
     tx.rows(sql, params![host], |r| r.get(0))
 }
 
@@ -300,6 +311,12 @@ pub fn place(tx: &Tx<'_>, id: ServerId, host: HostId) -> Result<()> {
         params![id, host, Micros::now()],
     )?;
     Ok(())
+}
+
+/// The same where the guest is there already; what is being done to the server stays.
+pub fn hand_over(tx: &Tx<'_>, id: ServerId, host: HostId) -> Result<()> {
+    let sql = "UPDATE server SET host_id = $2, ownership = ownership + 1, updated_at = $3 WHERE id = $1";
+    tx.exec(sql, params![id, host, Micros::now()]).map(drop)
 }
 
 /// Writes what a server has come to; nothing is being done to it any more.

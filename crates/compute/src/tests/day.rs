@@ -333,7 +333,7 @@ async fn servers_move_between_simulated_hosts_only() {
         migrate(json!({"migrate": {"host": "nosuch"}})).await.expect(400);
         for (end, there) in [("revertResize", false), ("confirmResize", true)] {
             migrate(json!({"migrate": null})).await.expect(202);
-            for _ in 0..4 {
+            for _ in 0..8 {
                 while w.engine.run_one(&id.to_string(), true).await.unwrap() == Ran::Committed {}
                 a.turn(&w).await;
                 b.turn(&w).await;
@@ -342,7 +342,7 @@ async fn servers_move_between_simulated_hosts_only() {
             assert!(a.document.as_ref().unwrap().guests.is_empty());
             assert_eq!(b.document.as_ref().unwrap().guests.len(), 1);
             taken(w.act(id, json!({end: null})).await);
-            for _ in 0..4 {
+            for _ in 0..8 {
                 while w.engine.run_one(&id.to_string(), true).await.unwrap() == Ran::Committed {}
                 a.turn(&w).await;
                 b.turn(&w).await;

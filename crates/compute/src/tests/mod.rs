@@ -10,6 +10,8 @@ mod fields;
 mod hosts;
 mod joining;
 mod lifecycle;
+mod moves;
+mod moves_api;
 mod nics;
 mod placement;
 mod placing;

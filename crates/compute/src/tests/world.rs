@@ -8,7 +8,8 @@ use api::{Auth, Authority, Gate, Level, Named, Scope};
 use axum::Router;
 use axum::body::Body;
 use base::doc::{
-    CaptureStage, CaptureStatus, Desired, GuestState, GuestStatus, HostFacts, Observed, PortOwner, VERSION,
+    CaptureStage, CaptureStatus, Desired, GuestState, GuestStatus, HostFacts, MoveStage, Observed, PortOwner,
+    VERSION,
 };
 use base::{DomainId, Fault, HostId, ImageId, Micros, PortId, ProjectId, Result, ServerId, UserId};
 use http::{HeaderMap, Request, StatusCode};
@@ -250,6 +251,7 @@ impl World {
             document: None,
             facts: facts(name),
             no_image: None,
+            stages: HashMap::new(),
             plan: HashMap::new(),
         };
         let (id, name, token) = (host.id, host.name.clone(), host.token.clone());
@@ -334,6 +336,8 @@ pub struct FakeHost {
     pub facts: HostFacts,
     /// Why it makes no images, if it does not.
     pub no_image: Option<String>,
+    /// Says of guests that come or go what they are at, instead of done.
+    pub stages: HashMap<ServerId, MoveStage>,
     /// What to report of a guest instead of obedience.
     pub plan: HashMap<ServerId, (GuestState, u64, &'static str)>,
 }
@@ -361,7 +365,16 @@ impl FakeHost {
     pub fn report(&self) -> Observed {
         let guests = self.document.iter().flat_map(|d| &d.guests).map(|g| {
             let captures = g.captures.iter().map(|c| self.captured(c.image)).collect();
-            let obey = GuestStatus { captures, ..GuestStatus::obedient(g) };
+            let mut obey = GuestStatus { captures, ..GuestStatus::obedient(g) };
+            if let (Some(m), Some(stage)) = (&mut obey.moving, self.stages.get(&g.id)) {
+                m.stage = *stage;
+                m.reason = format!("{stage:?}");
+                if g.arrival.is_some() && *stage != MoveStage::Arrived {
+                    obey.state = GuestState::Preparing;
+                } else if g.departure.as_ref().is_some_and(|d| d.live) && *stage != MoveStage::Sent {
+                    obey.state = GuestState::Running;
+                }
+            }
             match self.plan.get(&g.id) {
                 None => obey,
                 Some((state, boots, reason)) => {

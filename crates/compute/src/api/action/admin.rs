@@ -3,9 +3,9 @@
 use super::{accepted, admins_only, exists, intend, no_arguments};
 use crate::Compute;
 use crate::api::servers::must_be;
-use crate::api::{at, visible};
+use crate::api::visible;
 use crate::model::VmState;
-use crate::table::{action, host, intent};
+use crate::table::{action, intent};
 use api::{Obj, Reply, Req};
 use base::{Fault, Micros, Result, ServerId};
 use store::{log, params};
@@ -54,69 +54,4 @@ pub async fn crash_dump(c: &Compute, req: &Req, body: &Obj, id: ServerId) -> Res
         intent::interrupt(tx, id)
     });
     asked.await.map(accepted)
-}
-
-/// `evacuate`: from a host that failed to another one. Disks do not move between hosts yet.
-pub async fn evacuate(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Reply> {
-    admins_only(req, "os-evacuate")?;
-    match () {
-        () if !at(req, 14) => {
-            o.only(&["host", "onSharedStorage", "adminPass"])?;
-            if o.opt_bool("onSharedStorage")?.is_none() {
-                return Err(Fault::bad_request(
-                    "Invalid input for field/attribute evacuate. 'onSharedStorage' is a required property",
-                ));
-            }
-        }
-        () if at(req, 29) && !at(req, 68) => o.only(&["host", "adminPass", "force"])?,
-        () => o.only(&["host", "adminPass"])?,
-    }
-    let (auth, wanted) = (req.auth.clone(), o.opt_str("host", 255)?);
-    c.db.read(move |tx| {
-        let s = visible(tx, &auth, id)?;
-        if let Some(name) = &wanted
-            && host::by_name(tx, name)?.is_none()
-        {
-            return Err(Fault::not_found(format!("Compute host {name} not found.")));
-        }
-        let up = s.host_id.map(|h| host::by_id(tx, h)).transpose()?.flatten().is_some_and(|h| !h.silent());
-        if up {
-            return Err(Fault::bad_request(format!(
-                "Compute service of the host of instance {id} is still in use. Only servers of a host that is down \
-                 are evacuated."
-            )));
-        }
-        Err(Fault::bad_request(
-            "No valid host was found. The server's disk is on the host that is down; it starts again when the host \
-             comes back.",
-        ))
-    })
-    .await
-}
-
-/// `os-migrateLive`: to another host without stopping. Disks do not move between hosts yet.
-pub async fn migrate_live(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Reply> {
-    admins_only(req, "os-migrate-server:migrate_live")?;
-    match () {
-        () if !at(req, 25) => o.only(&["host", "block_migration", "disk_over_commit"])?,
-        () if at(req, 30) && !at(req, 68) => o.only(&["host", "block_migration", "force"])?,
-        () => o.only(&["host", "block_migration"])?,
-    }
-    let (auth, wanted) = (req.auth.clone(), o.opt_str("host", 255)?);
-    c.db.read(move |tx| {
-        let s = visible(tx, &auth, id)?;
-        must_be(&s, "os-migrateLive", &[VmState::Active, VmState::Paused], &[None])?;
-        match wanted.map(|name| Ok::<_, Fault>((host::by_name(tx, &name)?, name))).transpose()? {
-            Some((None, name)) => {
-                Err(Fault::bad_request(format!("Compute host {name} could not be found.")))
-            }
-            Some((Some(h), name)) if Some(h.id) == s.host_id => Err(Fault::bad_request(format!(
-                "Unable to migrate instance ({id}) to current host ({name})."
-            ))),
-            _ => Err(Fault::bad_request(
-                "No valid host was found. The server's disk is on its host, and disks do not move between hosts yet.",
-            )),
-        }
-    })
-    .await
 }

@@ -15,6 +15,7 @@ mod rescue;
 mod resize;
 mod shelf;
 mod snapshot;
+mod travel;
 
 use super::{at, changeable, console, interfaces, server_id, versions};
 use crate::Compute;
@@ -62,8 +63,8 @@ pub async fn act(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         "resetNetwork" => Err(versions::gone()),
         "trigger_crash_dump" if !at(req, 17) => Err(not_in_this_version()),
         "trigger_crash_dump" => admin::crash_dump(c, req, &body, id).await,
-        "evacuate" => admin::evacuate(c, req, &body.inner("evacuate")?, id).await,
-        "os-migrateLive" => admin::migrate_live(c, req, &body.inner("os-migrateLive")?, id).await,
+        "evacuate" => travel::evacuate(c, req, &body.inner("evacuate")?, id).await,
+        "os-migrateLive" => travel::migrate_live(c, req, &body.inner("os-migrateLive")?, id).await,
         "addSecurityGroup" => group::group(c, req, &body.inner(&name)?, id, true).await,
         "removeSecurityGroup" => group::group(c, req, &body.inner(&name)?, id, false).await,
         "addFixedIp" | "removeFixedIp" if at(req, 44) => Err(not_in_this_version()),
@@ -116,7 +117,7 @@ fn no_arguments(body: &Obj, name: &str) -> Result<()> {
 
 /// Changes intent: `f` checks the server's state and writes what is wanted; what is under way, the audit, the
 /// host's document and the life-cycle's waking come with it.
-async fn intend<T: Send + 'static>(
+pub async fn intend<T: Send + 'static>(
     c: &Compute,
     req: &Req,
     id: ServerId,
@@ -151,7 +152,7 @@ async fn intend_of<T: Send + 'static>(
     .await
 }
 
-fn accepted(_: ()) -> Reply {
+pub fn accepted(_: ()) -> Reply {
     Reply::empty(202)
 }
 

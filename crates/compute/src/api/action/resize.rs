@@ -157,14 +157,11 @@ fn another(tx: &Tx<'_>, s: &Server, to: Option<&str>) -> Result<()> {
             )));
         }
     }
-    let others = movable(tx)?;
-    let moves = s.host_id.is_some_and(|h| others.contains(&h) && others.len() > 1);
-    if moves {
+    let others = s.host_id.map_or(Ok(Vec::new()), |here| movable(tx, here))?;
+    if !others.is_empty() {
         return Ok(());
     }
-    Err(Fault::bad_request(
-        "No valid host was found. The server's disk is on its host, and disks do not move between hosts yet.",
-    ))
+    Err(Fault::bad_request("No valid host was found. There is no other host that the server can move to."))
 }
 
 /// `confirmResize` answers 204.

@@ -1,0 +1,135 @@
+//! What may be asked of moves, and how it is refused.
+
+use super::moves::{admin, fleet, host_of, live, status_of_move, turn, until};
+use super::world::worlds;
+use base::Micros;
+use base::doc::MoveStage;
+use serde_json::json;
+use store::params;
+
+#[tokio::test]
+async fn bodies_of_live_migration_by_version() {
+    for w in worlds().await {
+        let mut hosts = fleet(&w, &["a", "b"]).await;
+        let id = w.create("one").await;
+        until(&w, &mut hosts, id, "ACTIVE", false).await;
+        let path = format!("/servers/{id}/action");
+        for (version, body, status) in [
+            ("2.1", json!({"host": null, "block_migration": true}), 400),
+            ("2.1", json!({"host": null, "block_migration": "auto", "disk_over_commit": false}), 400),
+            ("2.1", json!({"host": null, "block_migration": false, "disk_over_commit": false}), 400),
+            ("2.25", json!({"host": null, "block_migration": "auto", "disk_over_commit": false}), 400),
+            ("2.25", json!({"block_migration": "auto"}), 400),
+            ("2.29", json!({"host": null, "block_migration": "auto", "force": true}), 400),
+            ("2.30", json!({"host": null, "block_migration": "auto", "force": true}), 400),
+            ("2.68", json!({"host": "b", "block_migration": "auto", "force": true}), 400),
+            ("2.68", json!({"host": "nosuch", "block_migration": "auto"}), 400),
+            ("2.68", json!({"host": null, "block_migration": "auto"}), 202),
+            ("2.68", json!({"host": null, "block_migration": "auto"}), 409),
+        ] {
+            let asked = json!({"os-migrateLive": body});
+            let answer = w.admin(version, "POST", &path, Some(asked.clone())).await;
+            assert_eq!(answer.status, status, "{version} {asked}: {}", answer.text);
+        }
+        until(&w, &mut hosts, id, "ACTIVE", false).await;
+        w.act(id, live(None)).await.expect(403);
+        let here = host_of(&w, id).await;
+        let message = admin(&w, id, live(Some(&here))).await.refused(400);
+        assert_eq!(message, format!("Unable to migrate instance ({id}) to current host ({here})."));
+        // Another processor.
+        for host in hosts.iter_mut().filter(|h| h.name != here) {
+            host.facts.cpu_model = "another".into();
+        }
+        turn(&w, &mut hosts).await;
+        let message = admin(&w, id, live(None)).await.refused(400);
+        assert!(message.contains("its processor and hypervisor"), "{message}");
+        w.act(id, json!({"os-stop": null})).await.expect(202);
+        until(&w, &mut hosts, id, "SHUTOFF", false).await;
+        let message = admin(&w, id, live(None)).await.refused(409);
+        assert_eq!(message, format!("Cannot 'os-migrateLive' instance {id} while it is in vm_state stopped"));
+    }
+}
+
+#[tokio::test]
+async fn a_live_migration_is_given_up_or_pressed() {
+    for w in worlds().await {
+        let mut hosts = fleet(&w, &["a", "b"]).await;
+        let id = w.create("one").await;
+        until(&w, &mut hosts, id, "ACTIVE", false).await;
+        let home = host_of(&w, id).await;
+        let at = |h: &super::world::FakeHost| h.name == home;
+        for host in &mut hosts {
+            let stage = if at(host) { MoveStage::Sending } else { MoveStage::Listening };
+            host.stages.insert(id, stage);
+        }
+        admin(&w, id, live(None)).await.expect(202);
+        for _ in 0..4 {
+            while w.engine.run_one(&id.to_string(), true).await.unwrap() == store::work::Ran::Committed {}
+            turn(&w, &mut hosts).await;
+        }
+        let path = format!("/servers/{id}/migrations");
+        let all = w.admin("2.79", "GET", &path, None).await.expect(200)["migrations"].clone();
+        let number = all[0]["id"].as_i64().unwrap();
+        let one = format!("{path}/{number}");
+        assert_eq!(w.admin("2.79", "GET", &one, None).await.expect(200)["migration"], all[0]);
+        w.admin("2.79", "GET", &format!("{path}/99999"), None).await.expect(404);
+        let press = Some(json!({"force_complete": null}));
+        w.admin("2.79", "POST", &format!("{path}/99999/action"), press.clone()).await.expect(404);
+        w.admin("2.79", "POST", &format!("{one}/action"), Some(json!({"force_complete": 1})))
+            .await
+            .expect(400);
+        w.admin("2.79", "POST", &format!("{one}/action"), press.clone()).await.expect(202);
+        turn(&w, &mut hosts).await;
+        let source = hosts.iter().find(|h| at(h)).unwrap();
+        assert!(source.document.as_ref().unwrap().guests[0].paused, "it stands still");
+        w.admin("2.79", "DELETE", &one, None).await.expect(202);
+        until(&w, &mut hosts, id, "ACTIVE", true).await;
+        turn(&w, &mut hosts).await;
+        assert_eq!((host_of(&w, id).await, status_of_move(&w, id).await), (home.clone(), "cancelled".into()));
+        let source = hosts.iter().find(|h| at(h)).unwrap();
+        assert!(!source.document.as_ref().unwrap().guests[0].paused);
+        w.admin("2.79", "DELETE", &one, None).await.expect(404);
+        assert_eq!(w.admin("2.79", "GET", &path, None).await.expect(200)["migrations"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn evacuation_of_a_host_that_is_down() {
+    for w in worlds().await {
+        let mut hosts = fleet(&w, &["a", "b"]).await;
+        let id = w.create("one").await;
+        until(&w, &mut hosts, id, "ACTIVE", false).await;
+        let home = host_of(&w, id).await;
+        let evacuate = |body| admin(&w, id, json!({"evacuate": body}));
+        let message = evacuate(json!({})).await.refused(400);
+        assert_eq!(message, format!("Compute service of {home} is still in use."));
+        let past = Micros(Micros::now().0 - 100_000_000);
+        let name = home.clone();
+        w.db.write(move |tx| tx.exec("UPDATE host SET seen_at = $1 WHERE name = $2", params![past, name]))
+            .await
+            .unwrap();
+        evacuate(json!({"host": "nosuch"})).await.expect(404);
+        evacuate(json!({"host": home})).await.expect(400);
+        evacuate(json!({"onSharedStorage": false})).await.expect(400);
+        let addresses = w.get(&format!("/servers/{id}")).await["server"]["addresses"].clone();
+        evacuate(json!({})).await.expect(200);
+        assert_eq!(w.status(id).await, "REBUILD");
+        let mut others: Vec<_> = Vec::new();
+        let mut dead = Vec::new();
+        for host in hosts {
+            if host.name == home { dead.push(host) } else { others.push(host) }
+        }
+        until(&w, &mut others, id, "ACTIVE", true).await;
+        assert_ne!(host_of(&w, id).await, home);
+        assert_eq!(w.get(&format!("/servers/{id}")).await["server"]["addresses"], addresses);
+        assert_eq!(status_of_move(&w, id).await, "done");
+        assert_eq!(others[0].document.as_ref().unwrap().guests[0].ownership, 2);
+        // The old host comes back, and is told.
+        dead[0].turn(&w).await;
+        assert!(dead[0].document.as_ref().unwrap().guests.is_empty());
+        w.delete(id).await.expect(204);
+        until(&w, &mut others, id, "GONE", true).await;
+        dead[0].turn(&w).await;
+        w.nothing_left().await;
+    }
+}
