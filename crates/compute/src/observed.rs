@@ -76,6 +76,7 @@ pub fn take_over(tx: &Tx<'_>, host: &Host, o: &Observed, digest: &str) -> Result
     news.changed.iter().try_for_each(|seen| guest::put(tx, host.id, seen))?;
     news.gone.iter().try_for_each(|id| guest::forget(tx, host.id, *id))?;
     network::for_hosts::observed(tx, host.id, &o.ports_up)?;
+    network::for_hosts::reported(tx, host.id, &host.facts, &o.facts)?;
     tx.exec(
         "INSERT INTO host_report (host_id, digest, problems) VALUES ($1, $2, $3)
          ON CONFLICT (host_id) DO UPDATE SET digest = excluded.digest, problems = excluded.problems",

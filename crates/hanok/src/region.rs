@@ -75,6 +75,7 @@ impl Region {
         tokio::join!(
             self.engine().run(),
             self.identity.clone().maintain(),
+            self.network.keep_homes(compute::SILENT_AFTER),
             self.compute.clone().tidy(self.keep_deleted_days)
         );
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! a bound port here ──▶ its network ──▶ routers with a leg on it ──▶ their other networks
-//! a router at home here ──▶ its networks, its external network, its gateway and floating IPs
+//! a router at home here ──▶ its networks, its external network, its gateway and floating IPs; else the
+//!                           way to its home ([`crate::transit`])
 //! ```
 //! A port whose server is on its way here counts as bound here, for this host alone.
 //!
@@ -11,12 +12,14 @@
 //! the generation of the hosts that hold it.
 
 use crate::model::{self, Port};
-use crate::{act, plan, table};
+use crate::transit::{self, Transit};
+use crate::{act, links, plan, table};
 use base::doc::{self, PortOwner, Remote};
 use base::{AddressGroupId, Fault, HostId, NetworkId, PortId, Result, RouterId, SecurityGroupId};
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::time::Duration;
 use store::{Sql, Tx, params};
 
 /// The network part of a host's desired document.
@@ -29,7 +32,29 @@ pub struct HostNetworks {
 
 /// Gives a home to routers that wait for one. To be called when a host registers or is enabled.
 pub fn settle_homes(tx: &Tx<'_>) -> Result<()> {
-    act::router::settle_homes(tx)
+    act::home::settle(tx)
+}
+
+/// Takes over what a host says of its place in the network, where it says something else than `before`.
+pub fn reported(tx: &Tx<'_>, host: HostId, before: &doc::HostFacts, now: &doc::HostFacts) -> Result<()> {
+    links::reported(tx, host, before, now)
+}
+
+/// Sets the MTU of new overlay networks and the largest that any may have; `None` leaves it to what hosts say
+/// of their uplinks.
+pub fn configure_mtu(tx: &Tx<'_>, mtu: Option<u32>) -> Result<()> {
+    links::configure_mtu(tx, mtu)
+}
+
+/// Moves the homes of routers away from a host that is to be emptied, to others heard of within `silence`.
+/// Answers how many had to stay, because no other host reaches their external network.
+pub fn leave_homes(tx: &Tx<'_>, host: HostId, silence: Duration) -> Result<usize> {
+    act::home::leave(tx, host, silence)
+}
+
+/// Moves the homes of routers away from hosts that were silent for so long. Answers how many.
+pub fn fail_over(tx: &Tx<'_>, silence: Duration) -> Result<usize> {
+    act::home::fail_over(tx, silence)
 }
 
 /// Takes a host that goes for good out of everything; [`settle_homes`] is to follow when its row is gone.
@@ -50,11 +75,16 @@ pub fn document(tx: &Tx<'_>, host: HostId) -> Result<HostNetworks> {
     )?;
     let routers = routers_here(tx, host, &own)?;
     let legs = legs(tx, &routers)?;
-    let gateways = gateways(tx, &routers, host)?;
-    let mut ids: BTreeSet<NetworkId> = own.into_iter().collect();
+    let transits = transit::of_host(tx, host, &routers)?;
+    let mut gateways = gateways(tx, &routers)?;
+    let beyond: Vec<Port> = gateways.clone();
+    let at_home = |p: &Port| routers.iter().any(|r| r.gateway_port == Some(p.id) && r.home == Some(host));
+    gateways.retain(at_home);
+    let mut ids: BTreeSet<NetworkId> = own.iter().copied().collect();
     ids.extend(legs.iter().map(|p| p.network));
     ids.extend(gateways.iter().map(|p| p.network));
     let networks = networks(tx, &ids)?;
+    ids.extend(beyond.iter().map(|p| p.network));
     let subnets = table::subnet::of_networks(tx, &ids.into_iter().collect::<Vec<_>>())?;
     let mut ports = bound_ports(tx, &networks)?;
     expected_here(tx, host, &mut ports)?;
@@ -64,11 +94,32 @@ pub fn document(tx: &Tx<'_>, host: HostId) -> Result<HostNetworks> {
     ports.extend(gateways.iter().cloned());
     ports.sort_by_key(|p| p.id);
     ports.dedup_by_key(|p| p.id);
-    let routers =
+    let mut router_docs: Vec<doc::Router> =
         routers.iter().map(|r| router_doc(tx, r, &legs, &gateways, &subnets)).collect::<Result<_>>()?;
-    let tunnels = tunnels(tx, host)?;
-    let mut networks: Vec<_> = networks.iter().map(|n| network_doc(n, &subnets, &ports, &tunnels)).collect();
+    let mut others: BTreeSet<HostId> = ports.iter().filter_map(|p| p.host).collect();
+    others.extend(transits.iter().flat_map(Transit::others));
+    others.extend(routers.iter().filter_map(|r| r.home));
+    others.remove(&host);
+    let tunnels = links::tunnels(tx, &others)?;
+    let devices = links::devices(tx, host)?;
+    let around = Around { subnets: &subnets, ports: &ports, tunnels: &tunnels, devices: &devices };
+    let mut networks: Vec<_> = networks.iter().map(|n| network_doc(n, &around)).collect();
     act::acl::fill(tx, host, &mut networks)?;
+    for n in networks.iter_mut().filter(|n| own.contains(&n.id)) {
+        n.peers = senders(n.id, &ports, &routers).iter().filter_map(|h| tunnels.get(h).copied()).collect();
+        n.peers.sort_unstable();
+    }
+    for t in &transits {
+        let router = routers.iter().zip(&mut router_docs).find(|(r, _)| r.id == t.router);
+        let Some((router, made)) = router else { continue };
+        let gateway = beyond.iter().find(|p| Some(p.id) == router.gateway_port);
+        made.legs.push(t.leg());
+        if let Some(gateway) = gateway {
+            join_outside(made, t.routes(router, gateway, &subnets));
+        }
+        networks.push(t.network(&tunnels));
+    }
+    let routers = router_docs;
     Ok(HostNetworks { networks, groups, routers })
 }
 
@@ -95,10 +146,27 @@ fn legs(tx: &Tx<'_>, routers: &[model::Router]) -> Result<Vec<Port>> {
     if ids.is_empty() { Ok(Vec::new()) } else { table::port::find_in(tx, "t.id", ids, "") }
 }
 
-/// The gateway ports of the routers that are at home here.
-fn gateways(tx: &Tx<'_>, routers: &[model::Router], host: HostId) -> Result<Vec<Port>> {
-    let ids: Vec<PortId> =
-        routers.iter().filter(|r| r.home == Some(host)).filter_map(|r| r.gateway_port).collect();
+/// Hosts that may send into a network: those with ports on it or on one that a router joins to it, and the
+/// homes of these routers.
+fn senders(network: NetworkId, ports: &[Port], routers: &[model::Router]) -> BTreeSet<HostId> {
+    let leg_of = |p: &&Port| p.device_owner == "network:router_interface";
+    let through: BTreeSet<&str> =
+        ports.iter().filter(leg_of).filter(|p| p.network == network).map(|p| p.device_id.as_str()).collect();
+    let joined = ports.iter().filter(leg_of).filter(|p| through.contains(p.device_id.as_str()));
+    let networks: BTreeSet<NetworkId> = joined.map(|p| p.network).chain([network]).collect();
+    let homes = routers.iter().filter(|r| through.contains(r.id.to_string().as_str())).filter_map(|r| r.home);
+    ports.iter().filter(|p| networks.contains(&p.network)).filter_map(|p| p.host).chain(homes).collect()
+}
+
+/// Routes to the outside take the place of those of the router's own that only its home can follow.
+fn join_outside(router: &mut doc::Router, outside: Vec<doc::Route>) {
+    router.routes.retain(|r| !outside.iter().any(|o| o.destination == r.destination.trunc()));
+    router.routes.extend(outside);
+}
+
+/// The gateway ports of these routers.
+fn gateways(tx: &Tx<'_>, routers: &[model::Router]) -> Result<Vec<Port>> {
+    let ids: Vec<PortId> = routers.iter().filter_map(|r| r.gateway_port).collect();
     if ids.is_empty() { Ok(Vec::new()) } else { table::port::find_in(tx, "t.id", ids, "") }
 }
 
@@ -128,32 +196,37 @@ fn expected_here(tx: &Tx<'_>, host: HostId, ports: &mut [Port]) -> Result<()> {
     Ok(())
 }
 
-/// Where the other hosts are reached.
-fn tunnels(tx: &Tx<'_>, host: HostId) -> Result<HashMap<HostId, IpAddr>> {
-    let hosts = tx.rows("SELECT id, facts FROM host WHERE id <> $1", params![host], |r| {
-        let facts: serde_json::Value = model::json(r, 1)?;
-        Ok((r.get::<HostId>(0)?, facts["tunnel"].as_str().and_then(|t| t.parse::<IpAddr>().ok())))
-    })?;
-    Ok(hosts.into_iter().filter_map(|(id, tunnel)| Some((id, tunnel?))).collect())
+/// What networks are made from beside their own rows.
+struct Around<'a> {
+    subnets: &'a [model::Subnet],
+    ports: &'a [Port],
+    tunnels: &'a HashMap<HostId, IpAddr>,
+    /// NICs of the host by physical network.
+    devices: &'a HashMap<String, String>,
 }
 
-fn network_doc(
-    n: &model::Network,
-    subnets: &[model::Subnet],
-    ports: &[Port],
-    tunnels: &HashMap<HostId, IpAddr>,
-) -> doc::Network {
+fn network_doc(n: &model::Network, around: &Around<'_>) -> doc::Network {
+    let uplink = match &n.uplink {
+        None if n.external => Some(host_nat(around.subnets, n.id)),
+        Some(doc::Uplink::Nic { device: physical }) => {
+            let device = around.devices.get(physical).unwrap_or(physical).clone();
+            Some(doc::Uplink::Nic { device })
+        }
+        other => other.clone(),
+    };
     doc::Network {
         id: n.id,
         vni: n.vni,
         mtu: n.mtu,
-        subnets: subnets.iter().filter(|s| s.network == n.id).map(subnet_doc).collect(),
-        ports: ports.iter().filter(|p| p.network == n.id).map(|p| port_doc(n, p, tunnels)).collect(),
-        uplink: if n.external {
-            n.uplink.clone().or(Some(host_nat(subnets, n.id)))
-        } else {
-            n.uplink.clone()
-        },
+        subnets: around.subnets.iter().filter(|s| s.network == n.id).map(subnet_doc).collect(),
+        ports: around
+            .ports
+            .iter()
+            .filter(|p| p.network == n.id)
+            .map(|p| port_doc(n, p, around.tunnels))
+            .collect(),
+        uplink,
+        peers: Vec::new(),
         acl: Vec::new(),
     }
 }

@@ -7,6 +7,8 @@
 //! table/  SQL
 //! plan    which address next (pure)
 //! touch   which hosts have to hear of a change
+//! links   what hosts say of their place in the network
+//! transit how guests away from their router's home reach the outside
 //! ```
 //! Invariants: an address, a MAC and a VNI are rows with unique keys, so the database itself cannot give
 //! one twice; whatever changes what a host holds bumps that host's generation in the same transaction.
@@ -18,12 +20,16 @@ mod first;
 pub mod for_compute;
 pub mod for_hosts;
 pub mod for_proxies;
+mod links;
 mod model;
 mod plan;
 mod table;
 mod touch;
+mod transit;
 
 pub use first::first_start;
+
+use std::time::{Duration, Instant};
 
 /// The Network service.
 pub struct Network {
@@ -33,6 +39,31 @@ pub struct Network {
 impl Network {
     pub fn new(db: store::Db) -> Self {
         Network { db }
+    }
+
+    /// Moves the homes of routers away from hosts that were silent for so long, until dropped.
+    pub async fn keep_homes(&self, silence: Duration) {
+        const LOOK: Duration = Duration::from_secs(2);
+        // Hosts are silent to us as well while no region takes their reports or the database is away: they
+        // get their time anew whenever we have not looked for a while.
+        let mut listening = Instant::now();
+        let mut looked = Instant::now();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let lost = self.db.read(move |tx| act::home::is_any_lost(tx, silence)).await;
+            if lost.is_err() || looked.elapsed() > silence / 2 {
+                listening = Instant::now();
+            }
+            looked = Instant::now();
+            if listening.elapsed() < silence || !lost.unwrap_or(false) {
+                continue;
+            }
+            match self.db.write(move |tx| for_hosts::fail_over(tx, silence)).await {
+                Ok(0) => {}
+                Ok(routers) => tracing::warn!(routers, "homes of routers moved away from silent hosts"),
+                Err(fault) => tracing::error!(%fault, "homes of routers did not move"),
+            }
+        }
     }
 }
 

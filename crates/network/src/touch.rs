@@ -4,7 +4,7 @@
 //! network ──▶ hosts with a bound port on it, or on a network that one of its routers joins to it;
 //!             the homes of its routers, also of those that have their gateway on it
 //! router  ──▶ hosts with a bound port on any of its networks; its home
-//! gateway, floating IP ──▶ the home of the router
+//! gateway ──▶ the same, as all of them send there; floating IP ──▶ the home of the router
 //! group   ──▶ rules: hosts with a bound port in it; members: hosts with a bound port in a group that
 //!             names it as a peer
 //! address group ──▶ hosts with a bound port in a group that has a rule about it
@@ -12,6 +12,7 @@
 //! Unbound ports are in no document, so what happens to them bothers nobody. Before something goes,
 //! its hosts are asked for; after something came, they are asked for again.
 
+use crate::links;
 use crate::model::Port;
 use crate::table::fill;
 use base::{AddressGroupId, HostId, NetworkId, Result, RouterId, SecurityGroupId};
@@ -45,6 +46,28 @@ pub fn hosts_of_networks(tx: &Tx<'_>, networks: &[NetworkId]) -> Result<Vec<Host
     fill(&mut q, networks);
     q.push(")");
     q.rows(tx, |r| r.get(0))
+}
+
+/// Hosts that send by a router whose gateway is on this network: what they send depends on its subnets.
+fn hosts_behind(tx: &Tx<'_>, network: NetworkId) -> Result<Vec<HostId>> {
+    tx.rows(
+        "SELECT DISTINCT p.host_id FROM port g JOIN router_interface i ON i.router_id = g.device_id
+         JOIN port p ON p.network_id = i.network_id
+         WHERE g.network_id = $1 AND g.device_owner = 'network:router_gateway' AND p.host_id IS NOT NULL",
+        params![network],
+        |r| r.get(0),
+    )
+}
+
+/// Hosts whose documents name this host's underlay address.
+pub fn neighbours_of(tx: &Tx<'_>, host: HostId) -> Result<Vec<HostId>> {
+    let (networks, routers) = links::of_host(tx, host)?;
+    let mut hosts = hosts_of_networks(tx, &networks)?;
+    for router in routers {
+        hosts.extend(hosts_of_router(tx, router)?);
+    }
+    hosts.retain(|h| *h != host);
+    Ok(hosts)
 }
 
 /// Hosts that hold this router.
@@ -118,6 +141,12 @@ pub fn hosts_of_ports(tx: &Tx<'_>, ports: &[Port]) -> Result<Vec<HostId>> {
 
 pub fn networks(tx: &Tx<'_>, networks: &[NetworkId]) -> Result<()> {
     store::host::touch_all(tx, hosts_of_networks(tx, networks)?)
+}
+
+/// After a change of one of the network's subnets.
+pub fn subnets(tx: &Tx<'_>, network: NetworkId) -> Result<()> {
+    store::host::touch_all(tx, hosts_behind(tx, network)?)?;
+    networks(tx, &[network])
 }
 
 pub fn router(tx: &Tx<'_>, id: RouterId) -> Result<()> {

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0012_compute_placing", include_str!("../../../migrations/0012_compute_placing.sql")),
     ("0012_compute_user_quota", include_str!("../../../migrations/0012_compute_user_quota.sql")),
     ("0013_join", include_str!("../../../migrations/0013_join.sql")),
+    ("0014_network_hosts", include_str!("../../../migrations/0014_network_hosts.sql")),
     ("0016_moves", include_str!("../../../migrations/0016_moves.sql")),
     ("0018_compute_lock", include_str!("../../../migrations/0018_compute_lock.sql")),
 ];

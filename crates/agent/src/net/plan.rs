@@ -5,7 +5,9 @@ use super::filter::{self, FilterPort};
 use super::nat;
 use super::rules::{Rules, Table};
 use super::shape::{self, Rate};
-use super::space::{BRIDGE, BridgePort, Kind, Link, METADATA_V6, Mac, Route, Space, TUNNEL, UPLINK};
+use super::space::{
+    BRIDGE, BridgePort, Kind, Link, METADATA_V6, Mac, Route, Space, TUNNEL, TUNNEL_V6, UPLINK,
+};
 use super::traffic::{self, Tap};
 use base::doc::{Desired, Gateway, Network, Port, PortOwner, Problem, Router, RouterLeg, Uplink};
 use base::names::Prefix;
@@ -94,13 +96,15 @@ fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) 
         problems: vec![],
     };
     let (mut filtered, mut taps) = (Vec::new(), Vec::new());
+    let speaks_v6 = network.subnets.iter().any(|s| s.cidr.addr().is_ipv6());
     for port in &network.ports {
         let Some(mac) = Mac::parse(&port.mac) else {
             plan.problems.push(problem("port", port.id, format!("{:?} is not a MAC address", port.mac)));
             continue;
         };
-        for address in &port.addresses {
-            plan.space.neighbours.insert((BRIDGE.into(), address.address), mac);
+        let link_local = speaks_v6.then(|| IpAddr::V6(mac.link_local()));
+        for address in port.addresses.iter().map(|a| a.address).chain(link_local) {
+            plan.space.neighbours.insert((BRIDGE.into(), address), mac);
         }
         match port.owner {
             PortOwner::Guest(_) if port.host == Some(host) => {
@@ -122,8 +126,10 @@ fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) 
             }
         }
     }
-    if plan.space.forwarding.keys().any(|(dev, _)| dev == TUNNEL) {
-        plan.tunnel(network);
+    let used = plan.space.forwarding.keys().map(|(dev, _)| dev.clone());
+    let used: BTreeSet<String> = used.chain(network.peers.iter().map(|p| tunnel_to(p).to_owned())).collect();
+    for dev in [TUNNEL, TUNNEL_V6].into_iter().filter(|dev| used.contains(*dev)) {
+        plan.tunnel(dev, network);
     }
     match &network.uplink {
         Some(Uplink::HostNat { .. }) => plan.uplink(&prefix.uplink(network.id), network.mtu),
@@ -133,6 +139,11 @@ fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) 
     plan.rules = filter::rules(&filtered, &desired.groups);
     plan.rules.tables.insert(traffic::TABLE.into(), traffic::table(&taps, &network.acl));
     plan
+}
+
+/// The device that leads to a host.
+fn tunnel_to(host: &IpAddr) -> &'static str {
+    if host.is_ipv6() { TUNNEL_V6 } else { TUNNEL }
 }
 
 /// The bridge's MAC: locally administered, the same on every host and after every restart.
@@ -225,7 +236,7 @@ impl SpacePlan {
 
     fn remote(&mut self, port: &Port, mac: Mac) {
         if let Some(to) = port.tunnel {
-            self.space.forwarding.insert((TUNNEL.into(), mac), Some(to));
+            self.space.forwarding.insert((tunnel_to(&to).into(), mac), Some(to));
         }
     }
 
@@ -238,14 +249,16 @@ impl SpacePlan {
         self.space.links.insert(near, Link { bridge: Some(CLOSED), ..link(Kind::Veth, mtu) });
     }
 
-    fn tunnel(&mut self, network: &Network) {
+    fn tunnel(&mut self, dev: &str, network: &Network) {
+        // A source address of a family makes the device one of that family; the route picks the real one.
+        let family = if dev == TUNNEL_V6 { " local ::" } else { "" };
         let command = format!(
-            "link add {TUNNEL} netns {} type vxlan id {} dstport {TUNNEL_PORT} nolearning",
+            "link add {dev} netns {} type vxlan id {}{family} dstport {TUNNEL_PORT} nolearning",
             self.ns, network.vni
         );
-        self.outside.insert(TUNNEL.into(), Outside { command, far: None, other: None });
+        self.outside.insert(dev.into(), Outside { command, far: None, other: None });
         let bridge = Some(BridgePort { tunnel: true, ..CLOSED });
-        self.space.links.insert(TUNNEL.into(), Link { bridge, ..link(Kind::Vxlan, network.mtu) });
+        self.space.links.insert(dev.into(), Link { bridge, ..link(Kind::Vxlan, network.mtu) });
     }
 
     fn uplink(&mut self, far: &str, mtu: u32) {

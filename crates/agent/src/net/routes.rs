@@ -7,7 +7,7 @@
 //! those of IPv6 that lead through the router itself (RFC 4191), and where a guest agent answers, it is
 //! made to set them at once ([`crate::guest::told`]).
 
-use base::doc::{Desired, Guest, Network, Port, Router, Subnet};
+use base::doc::{Desired, Guest, Network, Port, Router, Subnet, TRANSIT_HOME_V4, TRANSIT_HOME_V6};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -77,12 +77,16 @@ fn gateways<'a>(
 
 /// What a router leads to from a subnet: its extra routes, then the subnets of its other legs.
 fn beyond(router: &Router, subnet: &Subnet, gateway: IpAddr) -> Vec<(IpNet, IpAddr)> {
-    let extra = router.routes.iter().map(|r| {
+    let ours = |a: &IpAddr| [TRANSIT_HOME_V4, TRANSIT_HOME_V6].contains(a);
+    let extra = router.routes.iter().filter(|r| !ours(&r.nexthop)).map(|r| {
         // A next hop on the guest's own link is asked without the way through the router.
         let via = if subnet.cidr.contains(&r.nexthop) { r.nexthop } else { gateway };
         (r.destination.trunc(), via)
     });
-    let others = router.legs.iter().flat_map(|l| &l.addresses).map(|a| (a.trunc(), gateway));
+    // How the router itself reaches its home is nothing that guests should know.
+    let legs = router.legs.iter().flat_map(|l| &l.addresses);
+    let legs = legs.filter(|a| ![TRANSIT_HOME_V4, TRANSIT_HOME_V6].iter().any(|t| a.contains(t)));
+    let others = legs.map(|a| (a.trunc(), gateway));
     let fits = |(to, via): &(IpNet, IpAddr)| {
         to.addr().is_ipv4() == gateway.is_ipv4()
             && via.is_ipv4() == gateway.is_ipv4()

@@ -19,6 +19,8 @@ pub const ROUTE_PROTOCOL: &str = "186";
 pub const BRIDGE: &str = "br0";
 /// The tunnel to other hosts, and a network's end of its uplink to this host.
 pub const TUNNEL: &str = "vx0";
+/// The same to hosts that are reached by IPv6: a socket of the kernel serves one family.
+pub const TUNNEL_V6: &str = "vx6";
 pub const UPLINK: &str = "up0";
 /// Link-local address of the metadata service, and the source of advertisements without a router.
 pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe);
@@ -354,7 +356,8 @@ fn link_of(v: &Value) -> Option<Link> {
 /// Whether a device inside one of our namespaces has a name that we give (see `base::names`).
 fn is_ours(name: &str) -> bool {
     let short = |rest: &str| rest.len() == 10 && rest.bytes().all(|b| b.is_ascii_hexdigit());
-    [BRIDGE, TUNNEL, UPLINK].contains(&name) || name.strip_prefix(['t', 'l', 'r', 'i']).is_some_and(short)
+    [BRIDGE, TUNNEL, TUNNEL_V6, UPLINK].contains(&name)
+        || name.strip_prefix(['t', 'l', 'r', 'i']).is_some_and(short)
 }
 
 /// Addresses that the kernel gives by itself do not count.

@@ -222,6 +222,7 @@ pub fn network(region: &Region, id: ServerId) -> (NetworkId, PortId) {
                 qos: None,
             }],
             uplink: None,
+            peers: vec![],
             acl: vec![],
         });
         let guest = d.guests.iter_mut().find(|g| g.id == id).unwrap();

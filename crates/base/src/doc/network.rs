@@ -4,7 +4,12 @@
 use crate::{HostId, NetworkId, PortId, RouterId, SecurityGroupId, ServerId, SubnetId};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A router's home as its other hosts see it: addresses in networks that nobody else has (the block that
+/// RFC 3927 keeps back, and a unique local one), so that agents know what is no tenant's.
+pub const TRANSIT_HOME_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 0, 1));
+pub const TRANSIT_HOME_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd68, 0x616e, 0x6f6b, 0, 0, 0, 0, 1));
 
 /// A virtual network that this host takes part in: a namespace with a bridge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +27,10 @@ pub struct Network {
     /// Set on an external network: how it reaches the world from this host.
     #[serde(default)]
     pub uplink: Option<Uplink>,
+    /// Underlay addresses of the other hosts that may send to this one's guests on the network: those with
+    /// ports on it, and those whose routers lead here.
+    #[serde(default)]
+    pub peers: Vec<IpAddr>,
     /// Stateless rules for what enters and leaves guests, in their order; what none matches passes.
     #[serde(default)]
     pub acl: Vec<AclRule>,

@@ -8,6 +8,7 @@ pub mod fixed;
 pub mod floating;
 pub mod forward;
 pub mod group;
+pub mod home;
 pub mod network;
 pub mod pool;
 pub mod port;

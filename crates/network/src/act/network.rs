@@ -2,13 +2,11 @@
 
 use super::{Caller, give, rbac, take};
 use crate::model::{Network, Std};
-use crate::{err, table, touch};
+use crate::{err, links, table, touch};
 use base::doc::Uplink;
 use base::{Fault, NetworkId, ProjectId, QosPolicyId, Result};
 use store::{Tx, params};
 
-/// 1500 bytes of the usual underlay without the 50 that VXLAN over IPv4 takes.
-pub const VXLAN_MTU: u32 = 1450;
 pub const FLAT_MTU: u32 = 1500;
 /// Least IPv4 MTU (RFC 791), and the largest that NICs carry.
 pub const MIN_MTU: u32 = 68;
@@ -64,8 +62,8 @@ pub fn visible(tx: &Tx<'_>, caller: &Caller, id: NetworkId) -> Result<Network> {
 }
 
 /// Checks an MTU against what the network can carry.
-pub fn check_mtu(mtu: u32, flat: bool) -> Result<()> {
-    let max = if flat { MAX_FLAT_MTU } else { VXLAN_MTU };
+pub fn check_mtu(tx: &Tx<'_>, mtu: u32, flat: bool) -> Result<()> {
+    let max = if flat { MAX_FLAT_MTU } else { links::overlay_mtu(tx)? };
     if (MIN_MTU..=max).contains(&mtu) {
         return Ok(());
     }
@@ -75,8 +73,12 @@ pub fn check_mtu(mtu: u32, flat: bool) -> Result<()> {
 pub fn create(tx: &Tx<'_>, new: New) -> Result<Network> {
     take(tx, &new.project, "network")?;
     let flat = new.uplink.is_some();
-    let mtu = new.mtu.unwrap_or(if flat || new.external { FLAT_MTU } else { VXLAN_MTU });
-    check_mtu(mtu, flat || new.external)?;
+    let mtu = match new.mtu {
+        Some(mtu) => mtu,
+        None if flat || new.external => FLAT_MTU,
+        None => links::overlay_mtu(tx)?,
+    };
+    check_mtu(tx, mtu, flat || new.external)?;
     if new.is_default {
         only_default(tx, NetworkId::nil())?;
     }

@@ -2,13 +2,13 @@
 
 use super::address::Want;
 use super::subnet::overlap;
-use super::{Caller, give, take};
-use crate::model::{Network, Port, Router, Std, Subnet, json};
-use crate::{err, table, touch};
+use super::{Caller, give, home, take};
+use crate::model::{Network, Port, Router, Std, Subnet};
+use crate::{err, table, touch, transit};
 use base::doc::Route;
-use base::{Fault, HostId, NetworkId, PortId, ProjectId, QosPolicyId, Result, RouterId, SubnetId};
+use base::{Fault, NetworkId, PortId, ProjectId, QosPolicyId, Result, RouterId, SubnetId};
 use ipnet::IpNet;
-use store::{Sql, Tx, params};
+use store::{Tx, params};
 
 pub const MAX_ROUTES: usize = 30;
 
@@ -260,9 +260,9 @@ pub fn set_gateway(tx: &Tx<'_>, caller: &Caller, r: &mut Router, want: &Outside)
     check_join(tx, r, &table::subnet::by_ids(tx, &outside)?.iter().collect::<Vec<_>>())?;
     r.gateway_port = Some(p.id);
     if r.home.is_none() {
-        r.home = least_loaded(tx, &r.az_hints)?;
+        r.home = home::choose(tx, &network, &r.az_hints, None, None)?;
     }
-    Ok(())
+    transit::provide(tx, r.id)
 }
 
 fn gateway_port(
@@ -295,39 +295,11 @@ pub fn clear_gateway(tx: &Tx<'_>, r: &mut Router) -> Result<()> {
             ),
         ));
     }
-    touch::home(tx, r.id)?;
+    touch::router(tx, r.id)?;
     r.gateway_port = None;
     r.home = None;
     table::router::update(tx, r)?;
     super::port::remove(tx, &p)
-}
-
-/// The enabled host that is home to the fewest routers; with `zones`, one of those.
-fn least_loaded(tx: &Tx<'_>, zones: &[String]) -> Result<Option<HostId>> {
-    let mut q =
-        Sql::new("SELECT h.id FROM host h LEFT JOIN router r ON r.home_host_id = h.id WHERE h.enabled = 1");
-    if !zones.is_empty() {
-        q.and_in("h.availability_zone", zones);
-    }
-    q.push(" GROUP BY h.id, h.name ORDER BY COUNT(r.id), h.name LIMIT 1");
-    q.opt(tx, |r| r.get(0))
-}
-
-/// Gives a home to routers that have a gateway and no home, because there was no host yet.
-pub fn settle_homes(tx: &Tx<'_>) -> Result<()> {
-    let homeless = tx.rows(
-        "SELECT id, az_hints FROM router WHERE gateway_port_id IS NOT NULL AND home_host_id IS NULL
-         ORDER BY created_at, id",
-        &[],
-        |r| Ok((r.get::<RouterId>(0)?, json::<Vec<String>>(r, 1)?)),
-    )?;
-    for (id, zones) in homeless {
-        let Some(host) = least_loaded(tx, &zones)? else { continue };
-        tx.exec("UPDATE router SET home_host_id = $2 WHERE id = $1", params![id, host])?;
-        // The home holds the router's networks from now on, whether it has guests on them or not.
-        touch::home(tx, id)?;
-    }
-    Ok(())
 }
 
 // ------------------------------------------------------------------------------------ routes

@@ -101,7 +101,7 @@ pub fn create(tx: &Tx<'_>, caller: &Caller, new: New) -> Result<Subnet> {
     if s.is_auto() {
         address_present_ports(tx, &s)?;
     }
-    touch::networks(tx, &[s.network])?;
+    touch::subnets(tx, s.network)?;
     Ok(s)
 }
 
@@ -329,5 +329,5 @@ pub fn delete(tx: &Tx<'_>, s: &Subnet) -> Result<()> {
     table::delete(tx, "subnet", &s.id.to_string()).map_err(err::still_used("SubnetInUse", why))?;
     table::bump(tx, "network", &s.network.to_string())?;
     give(tx, &s.std.project, "subnet", 1)?;
-    touch::networks(tx, &[s.network])
+    touch::subnets(tx, s.network)
 }

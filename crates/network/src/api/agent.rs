@@ -20,7 +20,7 @@ const KINDS: [(&str, &str, &str); 4] = [
 ];
 
 /// A host that was silent for so long counts as dead.
-const SILENCE: Duration = Duration::from_secs(75);
+pub const SILENCE: Duration = Duration::from_secs(75);
 
 /// The id of a host's agent: the host's own with another first digit for each kind, the same each time.
 fn agent_id(host: HostId, kind: usize) -> String {
@@ -28,7 +28,12 @@ fn agent_id(host: HostId, kind: usize) -> String {
     format!("{digit}{}", &host.to_string()[1..])
 }
 
-fn all(tx: &Tx<'_>) -> Result<Vec<Value>> {
+/// The id of a host's L3 agent.
+pub fn l3_id(host: HostId) -> String {
+    agent_id(host, 2)
+}
+
+pub fn all(tx: &Tx<'_>) -> Result<Vec<Value>> {
     let notes = tx.rows("SELECT id, description, admin_up FROM network_agent", &[], |r| {
         Ok((r.get::<String>(0)?, (r.get::<String>(1)?, r.get::<bool>(2)?)))
     })?;

@@ -31,6 +31,7 @@ const EXTENSIONS: &[(&str, &str)] = &[
     ("floating-ip-port-forwarding-port-ranges", "Floating IP Port Forwarding support for port ranges"),
     ("floatingip-pools", "Floating IP Pools Extension"),
     ("ip-substring-filtering", "IP address substring filtering"),
+    ("l3_agent_scheduler", "L3 Agent Scheduler"),
     ("net-mtu", "Network MTU"),
     ("net-mtu-writable", "Network MTU (writable)"),
     ("network-ip-availability", "Network IP Availability"),

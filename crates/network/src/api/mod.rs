@@ -8,6 +8,7 @@ pub mod fields;
 pub mod floating;
 pub mod forward;
 pub mod group;
+pub mod l3;
 pub mod list;
 pub mod misc;
 pub mod network;
@@ -135,6 +136,10 @@ pub fn service() -> Service<Network> {
     s.get("/v2.0/agents/{id}", Rule::ADMIN, agent::show);
     s.put("/v2.0/agents/{id}", Rule::ADMIN, agent::update);
     s.delete("/v2.0/agents/{id}", Rule::ADMIN, agent::delete);
+    s.get("/v2.0/agents/{id}/l3-routers", Rule::ADMIN, l3::routers);
+    s.post("/v2.0/agents/{id}/l3-routers", Rule::ADMIN, l3::add);
+    s.delete("/v2.0/agents/{id}/l3-routers/{router}", Rule::ADMIN, l3::remove);
+    s.get("/v2.0/routers/{id}/l3-agents", Rule::ADMIN, l3::agents);
     s.get("/v2.0/availability_zones", Rule::READER, misc::zones);
     s.get("/v2.0/service-providers", Rule::READER, misc::providers);
     s.get("/v2.0/network-ip-availabilities", Rule::ADMIN, misc::availabilities);

@@ -310,8 +310,8 @@ impl Noun for Networks {
         {
             return Err(err::policy("update_network:shared"));
         }
-        if let Some(mtu) = c.mtu {
-            act::network::check_mtu(mtu, n.uplink.is_some() || n.external)?;
+        if let Some(mtu) = c.mtu.filter(|m| *m != n.mtu) {
+            act::network::check_mtu(tx, mtu, n.uplink.is_some() || n.external)?;
             n.mtu = mtu;
         }
         check_switches(tx, &before, &n)?;

@@ -248,6 +248,9 @@ impl Noun for Routers {
         r.std.name = c.name.unwrap_or(r.std.name);
         r.std.description = c.description.unwrap_or(r.std.description);
         let (everywhere, outside) = (c.admin_up.is_some() || c.routes.is_some(), c.gateway.is_some());
+        // Other hosts know which networks the gateway leads to, and nothing else of it.
+        let led = matches!(&c.gateway, Some(Gateway::Set(o)) if o.fixed.is_some());
+        let before = r.gateway_port;
         r.admin_up = c.admin_up.unwrap_or(r.admin_up);
         if let Some(hints) = c.az_hints {
             super::zone::check(tx, &hints)?;
@@ -259,7 +262,7 @@ impl Noun for Routers {
             r.routes = routes;
         }
         table::router::update(tx, &r)?;
-        match (everywhere, outside) {
+        match (everywhere || led || before != r.gateway_port, outside) {
             (true, _) => touch::router(tx, r.id),
             (false, true) => touch::home(tx, r.id),
             (false, false) => Ok(()),

@@ -298,7 +298,7 @@ impl Noun for Subnets {
         table::subnet::update(tx, &s)?;
         table::bump(tx, "network", &s.network.to_string())?;
         if s != (Subnet { std: s.std.clone(), ..before }) {
-            touch::networks(tx, &[s.network])?;
+            touch::subnets(tx, s.network)?;
         }
         Ok(())
     }

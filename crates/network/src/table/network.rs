@@ -30,8 +30,15 @@ pub fn by_id(tx: &Tx<'_>, id: NetworkId) -> Result<Option<Network>> {
     tx.opt(&format!("SELECT {COLS} FROM network t WHERE t.id = $1"), params![id], read)
 }
 
+pub fn vni_taken(tx: &Tx<'_>, vni: u32) -> Result<bool> {
+    Ok(tx.opt("SELECT 1 FROM network WHERE vni = $1", params![vni], |_| Ok(()))?.is_some())
+}
+
 /// False when the VNI is taken.
 pub fn insert(tx: &Tx<'_>, n: &Network) -> Result<bool> {
+    if !crate::transit::is_free(tx, n.vni)? {
+        return Ok(false);
+    }
     let uplink = n.uplink.as_ref().map(serde_json::to_string).transpose()?;
     let added = tx.exec(
         "INSERT INTO network (id, project_id, name, description, revision, created_at, updated_at, admin_up, shared,

@@ -38,9 +38,10 @@ async fn a_server_behind_the_first_router() {
 
         let s2 = w.server(there).await;
         let d = w.document(there).await;
-        assert_eq!(d.networks.len(), 1, "the gateway is at home elsewhere");
+        assert_eq!(d.networks.len(), 2, "its own and the way to the gateway, which is at home elsewhere");
         let far = d.networks[0].ports.iter().find(|p| p.owner == PortOwner::Guest(s)).unwrap();
         assert_eq!(far.tunnel, Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(d.networks[0].peers, ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
         assert!(d.routers[0].gateway.is_none());
         assert_eq!(d.groups[0].members.len(), 2);
 

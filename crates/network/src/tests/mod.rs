@@ -8,6 +8,7 @@ mod documents;
 mod floating;
 mod forwards;
 mod groups;
+mod homes;
 mod lists;
 mod networks;
 mod planner;

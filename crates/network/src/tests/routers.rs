@@ -216,20 +216,3 @@ async fn gateways() {
             .await;
     }
 }
-
-#[tokio::test]
-async fn homes_are_spread_and_settled_late() {
-    for w in worlds().await {
-        let public = public(&w).await;
-        let body = json!({"router": {"external_gateway_info": {"network_id": public}}});
-        w.make("demo", "/routers", body.clone()).await;
-        assert_eq!(w.count("SELECT COUNT(*) FROM router WHERE home_host_id IS NULL").await, 2);
-        w.host("a", 1).await;
-        assert_eq!(w.count("SELECT COUNT(*) FROM router WHERE home_host_id IS NULL").await, 0);
-        let b = w.host("b", 2).await;
-        w.make("demo", "/routers", body).await;
-        let homes = "SELECT COUNT(DISTINCT home_host_id) FROM router";
-        assert_eq!(w.count(homes).await, 2);
-        assert_eq!(w.document(b).await.routers.len(), 1);
-    }
-}

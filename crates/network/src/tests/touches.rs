@@ -184,7 +184,10 @@ async fn exactly_those_concerned() {
             s.touched("PUT", &format!("{r}/remove_router_interface"), json!({"subnet_id": s3})).await,
             "home a b"
         );
-        assert_eq!(s.touched("PUT", &r, json!({"router": {"external_gateway_info": null}})).await, "home");
+        assert_eq!(
+            s.touched("PUT", &r, json!({"router": {"external_gateway_info": null}})).await,
+            "home a b"
+        );
         assert_eq!(
             s.touched("PUT", &format!("{r}/remove_router_interface"), json!({"subnet_id": s1})).await,
             "a b"

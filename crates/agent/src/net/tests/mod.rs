@@ -1,12 +1,13 @@
 //! The datapath in a real kernel: real taps, real packets.
 
+mod hosts;
 mod routes;
 mod traffic;
 mod world;
 
 use super::dhcp6;
 use super::kernel::{Kernel, Tool, act, inside};
-use super::sample::{self, document, guest, network, port, subnet};
+use super::sample::{document, guest, network, port, subnet};
 use super::space::{self, Kind, Mac, Space};
 use base::doc::*;
 use base::{HostId, NetworkId, RouterId, SecurityGroupId};
@@ -14,7 +15,7 @@ use ipnet::IpNet;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr, TcpStream, UdpSocket};
 use uuid::Uuid;
-use world::{HOST_PORT, Homes, PATIENCE, receive, reserve, waiting, world, world_at};
+use world::{HOST_PORT, PATIENCE, receive, reserve, waiting, world};
 
 fn one_network() -> (Network, Desired) {
     let ports = vec![port(1, &[(1, "10.0.0.5")]), port(2, &[(1, "10.0.0.6")])];
@@ -487,39 +488,6 @@ async fn a_nic_of_the_host_comes_home_and_tunnels_appear_when_needed() {
     left.sort();
     assert_eq!(left, [nic.clone(), far]);
     Kernel::default().batch(Tool::Ip, None, &[act(format!("link del {nic}"))]).unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_network_spans_two_hosts() {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let homes = Homes::new();
-    let hosts = [sample::HOST, HostId(Uuid::from_u128(0xf01))];
-    let mut worlds = Vec::new();
-    for (host, home) in hosts.iter().zip(&homes.0) {
-        worlds.push(world_at(*host, home).await.unwrap());
-    }
-    let (_, mut doc) = one_network();
-    doc.networks[0].mtu = 1500;
-    doc.networks[0].ports[1].host = Some(hosts[1]);
-    join(&mut doc, default_group(&["10.0.0.5", "10.0.0.6"]));
-    let mut clients = Vec::new();
-    for (n, world) in worlds.iter_mut().enumerate() {
-        // Each host learns where the other one is.
-        let mut doc = doc.clone();
-        doc.networks[0].ports[1 - n].tunnel = Some(["192.0.2.2", "192.0.2.1"][n].parse().unwrap());
-        assert_eq!(world.apply(&doc).await.ports_up, [doc.networks[0].ports[n].id]);
-        clients.push(world.client(&doc.networks[0], &doc.networks[0].ports[n]));
-        clients[n].dhcp();
-    }
-    let (a, b) = (&clients[0], &clients[1]);
-    assert!(a.pings("10.0.0.6"));
-    let (from, to) = (a.udp("10.0.0.5:4000"), b.udp("10.0.0.6:5000"));
-    let large = "x".repeat(1400);
-    from.send_to(large.as_bytes(), "10.0.0.6:5000").unwrap();
-    assert_eq!(receive(&to), Some((large, "10.0.0.5".parse().unwrap())));
-    assert_eq!(b.get("/latest/meta-data/hostname").as_deref(), Some("vm2"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,31 +56,43 @@ pub async fn world_at(host: HostId, home: &str) -> Option<World> {
     Some(world)
 }
 
-/// Namespaces for two hosts, joined by a wire, with the addresses 192.0.2.1 and 192.0.2.2.
-pub struct Homes(pub [String; 2]);
+/// Namespaces for hosts, joined by a switch in one more, with the addresses 192.0.2.1, 192.0.2.2, …
+/// and 2001:db8::1, 2001:db8::2, … on devices that carry 1500 bytes.
+pub struct Homes(pub Vec<String>, String);
 
 impl Homes {
-    pub fn new() -> Homes {
+    pub fn of(count: usize) -> Homes {
         let name = Uuid::new_v4().simple().to_string();
-        let homes = [0, 1].map(|n| format!("th{n}-{}", &name[..6]));
-        let made = homes.each_ref().map(|h| act(format!("netns add {h}")));
-        let wire =
-            format!("link add u0 mtu 1550 netns {} type veth peer u0 mtu 1550 netns {}", homes[0], homes[1]);
+        let switch = format!("ths-{}", &name[..6]);
+        let homes: Vec<String> = (0..count).map(|n| format!("th{n}-{}", &name[..6])).collect();
+        let made: Vec<_> = homes.iter().chain([&switch]).map(|h| act(format!("netns add {h}"))).collect();
         let kernel = Kernel::default();
         kernel.batch(Tool::Names, None, &made).unwrap();
-        kernel.batch(Tool::Ip, None, &[act(wire)]).unwrap();
-        for (home, address) in homes.iter().zip(["192.0.2.1", "192.0.2.2"]) {
-            let lines =
-                [act(format!("addr add {address}/24 dev u0")), act("link set u0 up"), act("link set lo up")];
+        let mut wires = vec![act(format!("link add netns {switch} sw0 type bridge"))];
+        wires.extend(homes.iter().zip(1..).map(|(home, n)| {
+            act(format!("link add u0 mtu 1500 netns {home} type veth peer s{n} mtu 1500 netns {switch}"))
+        }));
+        kernel.batch(Tool::Ip, None, &wires).unwrap();
+        let mut lines = vec![act("link set sw0 up")];
+        lines.extend((1..=count).map(|n| act(format!("link set s{n} master sw0 up"))));
+        kernel.batch(Tool::Ip, Some(&switch), &lines).unwrap();
+        for (home, n) in homes.iter().zip(1..) {
+            let lines = [
+                act(format!("addr add 192.0.2.{n}/24 dev u0")),
+                act(format!("addr add 2001:db8::{n}/64 dev u0 nodad")),
+                act("link set u0 up"),
+                act("link set lo up"),
+            ];
             kernel.batch(Tool::Ip, Some(home), &lines).unwrap();
         }
-        Homes(homes)
+        Homes(homes, switch)
     }
 }
 
 impl Drop for Homes {
     fn drop(&mut self) {
-        let lines = self.0.each_ref().map(|h| kernel::remove(format!("netns del {h}")));
+        let all = self.0.iter().chain([&self.1]);
+        let lines: Vec<_> = all.map(|h| kernel::remove(format!("netns del {h}"))).collect();
         let done = Kernel::default().batch(Tool::Names, None, &lines);
         assert!(std::thread::panicking() || done.is_ok(), "{done:?}");
     }
