@@ -40,6 +40,10 @@ impl Micros {
     pub fn plus(self, d: Duration) -> Self {
         Micros(self.0.saturating_add(i64::try_from(d.as_micros()).unwrap_or(i64::MAX)))
     }
+    #[must_use]
+    pub fn minus(self, d: Duration) -> Self {
+        Micros(self.0.saturating_sub(i64::try_from(d.as_micros()).unwrap_or(i64::MAX)))
+    }
     pub fn since(self, earlier: Micros) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }

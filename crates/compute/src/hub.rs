@@ -50,13 +50,13 @@ impl Hub {
                     Ok(Topic::Host(id)) => {
                         heard.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
                     }
-                    Ok(_) => continue,
-                    Err(RecvError::Lagged(_)) => {
+                    Ok(Topic::Missed) | Err(RecvError::Lagged(_)) => {
                         // Hints were missed: everybody looks.
                         let all = heard.lock().unwrap_or_else(PoisonError::into_inner);
                         all.values().for_each(|b| b.notify.notify_waiters());
                         continue;
                     }
+                    Ok(_) => continue,
                     Err(RecvError::Closed) => return,
                 };
                 if let Some(bell) = told {

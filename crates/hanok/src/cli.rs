@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{build, config::Config, dev, down, host_role, invite, up};
+use crate::{build, config::Config, control, dev, down, host_role, invite, up};
 use base::Result;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -26,6 +26,8 @@ enum Command {
         #[arg(long)]
         wipe: bool,
     },
+    /// Run the control plane alone, without a host. Several on one PostgreSQL are equal.
+    Region(Site),
     /// Run the control plane over simulated hosts, to try things without guests.
     Dev {
         #[command(flatten)]
@@ -153,6 +155,9 @@ pub struct Site {
     /// Address and port of the APIs.
     #[arg(long)]
     listen: Option<SocketAddr>,
+    /// `sqlite`, or a postgres:// URL.
+    #[arg(long, env = "HANOK_DATABASE", hide_env_values = true)]
+    database: Option<String>,
     /// This machine's address on the external network `public`, with its prefix length.
     #[arg(long)]
     public: Option<ipnet::Ipv4Net>,
@@ -168,6 +173,9 @@ impl Site {
         if let Some(listen) = self.listen {
             config.listen = listen;
         }
+        if let Some(database) = &self.database {
+            config.database.clone_from(database);
+        }
         if let Some(public) = self.public {
             config.public = public;
         }
@@ -180,6 +188,7 @@ impl Cli {
         match self.command {
             Command::Up(site) => up::run(site.load()?).await,
             Command::Down { site, wipe } => down::run(site.load()?, wipe).await,
+            Command::Region(site) => control::run(site.load()?).await,
             Command::Dev { site, hosts } => dev::run(site.load()?, hosts).await,
             Command::Image { command: ImageCommand::Build { name, out } } => build::run(name, out).await,
             Command::Why { id } => client::why(&id).await,

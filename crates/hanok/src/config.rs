@@ -15,6 +15,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `sqlite` (in the data directory), or a `postgres://` URL.
     pub database: String,
+    /// Where image content is kept; by default `images` in the data directory. Region processes that share a
+    /// database share it.
+    pub images: Option<PathBuf>,
     /// What clients should be told as our address, if a proxy stands before us.
     pub public_url: Option<String>,
     /// This machine's address on the external network, with its prefix length.
@@ -44,6 +47,7 @@ impl Default for Config {
             data: "/var/lib/hanok".into(),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5240),
             database: "sqlite".into(),
+            images: None,
             public_url: None,
             public: Ipv4Net::new_assert(Ipv4Addr::new(172, 24, 4, 1), 24),
             host_name: None,
@@ -70,9 +74,15 @@ impl Config {
     }
 
     pub fn print(&self) -> Result<()> {
-        let text = toml::to_string(self).map_err(Fault::internal)?;
+        let shown = Config { database: self.database_shown(), ..self.clone() };
+        let text = toml::to_string(&shown).map_err(Fault::internal)?;
         crate::say::out(text.trim_end());
         Ok(())
+    }
+
+    /// The database without the password in its address.
+    pub fn database_shown(&self) -> String {
+        without_password(&self.database)
     }
 
     /// # Errors
@@ -106,9 +116,38 @@ impl Config {
     }
 }
 
+/// `postgres://user:secret@host/name?password=secret` without the secrets.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (address, query) = rest.split_once('?').map_or((rest, None), |(a, q)| (a, Some(q)));
+    let address = match address.rsplit_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((name, _)) => format!("{name}:***@{host}"),
+            None => address.to_owned(),
+        },
+        None => address.to_owned(),
+    };
+    let hide =
+        |part: &str| if part.starts_with("password=") { "password=***".to_owned() } else { part.to_owned() };
+    let query = query.map(|q| format!("?{}", q.split('&').map(hide).collect::<Vec<_>>().join("&")));
+    format!("{scheme}://{address}{}", query.unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_password_is_shown() {
+        for (url, shown) in [
+            ("sqlite", "sqlite"),
+            ("postgres://h@db/x", "postgres://h@db/x"),
+            ("postgres://h:s3c:r@t@db:5432/x?sslmode=require", "postgres://h:***@db:5432/x?sslmode=require"),
+            ("postgres://db/x?user=h&password=s", "postgres://db/x?user=h&password=***"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
 
     #[test]
     fn the_printed_configuration_reads_back() {

@@ -1,10 +1,17 @@
 //! `hanok dev`: the same region over simulated hosts, in one process. No root, no guests.
+//!
+//! Several of them may share a PostgreSQL: one simulates the hosts, and when it dies another does.
 
 use crate::config::Config;
 use crate::region::Region;
 use crate::site::Site;
 use crate::{accept, check, first, say, up};
 use base::{HostId, Result};
+use std::time::Duration;
+use store::{Tx, params, process};
+
+/// How often a process looks whether it is the one that simulates.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Threads of progress a start prints are the same as `up`'s, so scripts need not care which it is.
 pub async fn run(config: Config, hosts: u32) -> Result<()> {
@@ -13,9 +20,9 @@ pub async fn run(config: Config, hosts: u32) -> Result<()> {
     let stop = up::stop_signal()?;
     let region = Region::open(&site).await?;
     let (secret, _) = site.secret("host-token")?;
-    let fleet = join_all(&region, hosts, &secret).await?;
+    let fleet = Fleet { region: &region, hosts, secret, url: up::local_url(&site.config) };
+    fleet.join_all().await?;
     let welcome = first::furnish(&site, &region).await?;
-    let url = up::local_url(&site.config);
     say::progress(&format!("simulating {hosts} hosts"));
     let begin = async {
         blank_mini(&site, &region).await?;
@@ -25,36 +32,94 @@ pub async fn run(config: Config, hosts: u32) -> Result<()> {
     tokio::select! {
         out = accept::serve(listener, region.router()) => out?,
         () = region.run() => {}
-        () = simulate(url, fleet) => {}
+        () = fleet.simulate() => {}
         out = begin => out?,
         () = stop => {}
     }
+    region.close().await;
     site.release();
     Ok(())
 }
 
-/// Never ends: with no host to simulate there is still a region, whose hosts run elsewhere.
-async fn simulate(url: String, fleet: Vec<sim::Host>) {
-    sim::run(url, fleet).await;
-    std::future::pending().await
+struct Fleet<'a> {
+    region: &'a Region,
+    hosts: u32,
+    secret: String,
+    url: String,
 }
 
-/// Registers hosts `sim-0001` …; ids come from the names, so that a restart finds the same hosts.
-async fn join_all(region: &Region, hosts: u32, secret: &str) -> Result<Vec<sim::Host>> {
-    let fleet: Vec<_> = (1..=hosts)
-        .map(|n| sim::Host { id: numbered(n), name: format!("sim-{n:04}"), token: format!("{secret}-{n}") })
-        .collect();
-    let rows = fleet.clone();
-    region
-        .db
-        .write(move |tx| {
-            for h in &rows {
-                compute::register_host(tx, h.id, &h.name, &h.token, "nova")?;
+impl Fleet<'_> {
+    /// Hosts `sim-0001` …; ids come from the names, so that a restart finds the same hosts.
+    fn hosts(&self) -> Vec<sim::Host> {
+        let host = |n| sim::Host {
+            id: numbered(n),
+            name: format!("sim-{n:04}"),
+            token: format!("{}-{n}", self.secret),
+        };
+        (1..=self.hosts).map(host).collect()
+    }
+
+    /// Registers the hosts with the tokens that this process knows, if it is its turn to simulate them.
+    async fn join_all(&self) -> Result<bool> {
+        let (rows, me) = (self.hosts(), self.region.process.clone());
+        self.region
+            .db
+            .write(move |tx| {
+                if rows.is_empty() || !turn(tx, &me)? {
+                    return Ok(false);
+                }
+                for h in &rows {
+                    compute::register_host(tx, h.id, &h.name, &h.token, "nova")?;
+                }
+                network::for_hosts::settle_homes(tx)?;
+                Ok(true)
+            })
+            .await
+    }
+
+    /// Never ends: with no host to simulate there is still a region, whose hosts run elsewhere.
+    async fn simulate(&self) {
+        loop {
+            match self.join_all().await {
+                Ok(true) => tokio::select! {
+                    () = sim::run(self.url.clone(), self.hosts()) => {}
+                    () = self.until_taken() => {}
+                },
+                Ok(false) => {}
+                Err(fault) => tracing::warn!(%fault, "it is not known who simulates the hosts"),
             }
-            network::for_hosts::settle_homes(tx)
-        })
-        .await?;
-    Ok(fleet)
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Another process may take this one for dead while the database was away.
+    async fn until_taken(&self) {
+        let ours = |me: String| self.region.db.read(move |tx| Ok(simulates(tx)? == Some(me)));
+        while !matches!(ours(self.region.process.clone()).await, Ok(false)) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+const WHO: &str = "dev.simulates";
+
+/// The process that simulates.
+fn simulates(tx: &Tx<'_>) -> Result<Option<String>> {
+    tx.opt("SELECT value FROM setting WHERE name = $1", params![WHO], |r| r.get(0))
+}
+
+/// Takes the turn if nobody that lives has it; true when it is ours.
+fn turn(tx: &Tx<'_>, me: &str) -> Result<bool> {
+    // Held until the end of the transaction, so that one of two takes it.
+    let keep = "INSERT INTO setting (name, value) VALUES ($1, '')
+                ON CONFLICT (name) DO UPDATE SET value = setting.value RETURNING value";
+    let by: String = tx.one(keep, params![WHO], |r| r.get(0))?;
+    let lives = process::alive(tx)?.contains(&by) && process::name_of(&by) != process::name_of(me);
+    if lives {
+        return Ok(false);
+    }
+    tx.exec("UPDATE setting SET value = $2 WHERE name = $1", params![WHO, me])?;
+    Ok(true)
 }
 
 fn numbered(n: u32) -> HostId {

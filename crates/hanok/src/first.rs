@@ -12,7 +12,12 @@ use std::path::{Path, PathBuf};
 
 /// What the person at the terminal is told.
 pub struct Welcome {
-    pub password: String,
+    /// `None` where another process made the cloud, and keeps it.
+    pub password: Option<Password>,
+}
+
+pub struct Password {
+    pub text: String,
     /// Whether this start made it.
     pub new: bool,
     pub clouds: PathBuf,
@@ -21,7 +26,7 @@ pub struct Welcome {
 /// Users, projects, flavors, networks.
 pub async fn furnish(site: &Site, region: &Region) -> Result<Welcome> {
     let (password, new) = site.secret("admin-password")?;
-    let (demo_password, _) = site.secret("demo-password")?;
+    let (demo_password, new_demo) = site.secret("demo-password")?;
     let seed = region.identity.bootstrap(&password, &demo_password).await?;
     let public = site.config.public;
     region
@@ -31,8 +36,14 @@ pub async fn furnish(site: &Site, region: &Region) -> Result<Welcome> {
             network::first_start(tx, &seed.admin, &seed.demo, public.into())
         })
         .await?;
+    if new && new_demo && !seed.first {
+        // Another process was first: what was made here opens nothing.
+        site.forget_secret("admin-password")?;
+        site.forget_secret("demo-password")?;
+        return Ok(Welcome { password: None });
+    }
     let clouds = write_clouds(site, &password, &demo_password)?;
-    Ok(Welcome { password, new, clouds })
+    Ok(Welcome { password: Some(Password { text: password, new, clouds }) })
 }
 
 /// Makes this machine a host.
@@ -101,17 +112,21 @@ fn program() -> String {
 /// The last lines of a start: where it is, how to get in, what to try.
 pub fn tell(config: &Config, welcome: &Welcome, public: Ipv4Net) {
     let say = crate::say::out;
-    let clouds = welcome.clouds.display();
     say("");
     say(&format!("Hanok answers at {}", config.url()));
-    if welcome.new {
-        say(&format!(
-            "  user admin, password {}   (kept in {})",
-            welcome.password,
-            config.data.join("admin-password").display()
-        ));
+    let Some(password) = &welcome.password else {
+        say(
+            "  one of several region processes; the passwords and clouds.yaml are where the first one started",
+        );
+        say("ready");
+        return;
+    };
+    let clouds = password.clouds.display();
+    let kept = config.data.join("admin-password");
+    if password.new {
+        say(&format!("  user admin, password {}   (kept in {})", password.text, kept.display()));
     } else {
-        say(&format!("  user admin, password in {}", config.data.join("admin-password").display()));
+        say(&format!("  user admin, password in {}", kept.display()));
     }
     say(&format!("  clouds.yaml: {clouds}   (clouds `hanok` for the admin, `demo` for a user)"));
     say(&format!("  floating IPs from {}, reachable from this machine", public.trunc()));

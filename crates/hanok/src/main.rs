@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod cli;
 mod config;
+mod control;
 mod dev;
 mod down;
 mod first;

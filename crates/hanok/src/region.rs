@@ -13,7 +13,10 @@ use network::Network;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use store::process::{self, Pulse};
 use store::{Db, work::Engine};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Every service of one region process.
 pub struct Region {
@@ -23,24 +26,39 @@ pub struct Region {
     pub network: Arc<Network>,
     pub compute: Arc<Compute>,
     public_url: Option<String>,
-    /// Names this data directory, which one process at a time works on, in the leases of its work.
-    name: String,
+    /// This process, by the name of its data directory, which one process at a time works on.
+    pub process: String,
     keep_deleted_days: u64,
 }
 
 impl Region {
     pub async fn open(site: &Site) -> Result<Region> {
         let db = database(&site.config, &site.file("hanok.db")).await?;
+        let (name, _) = site.secret("region-name")?;
+        let process = process::new_id(&name);
+        // Before anything is tidied up: the others leave alone what is ours, and we what is theirs.
+        let mut pulse = Pulse::new(db.clone(), &process, VERSION);
+        pulse.beat().await?;
+        match Region::on(site, db, process).await {
+            Ok(region) => Ok(region),
+            Err(fault) => {
+                // The others need not wait for one that never was.
+                let _ = pulse.stop().await;
+                Err(fault)
+            }
+        }
+    }
+
+    async fn on(site: &Site, db: Db, process: String) -> Result<Region> {
         let identity =
             Identity::open(db.clone(), &site.file("master-key"), site.config.identity.clone()).await?;
-        let image = Image::open(db.clone(), &site.file("images"), site.config.image.clone()).await?;
+        let image = Image::open(db.clone(), &site.images(), site.config.image.clone(), &process).await?;
         let network = Arc::new(Network::new(db.clone()));
         let blobs = Arc::new(ImageBlobs(image.clone()));
         let compute = Compute::new(db.clone(), compute::Limits::with(&site.config.compute), blobs);
         let public_url = site.config.public_url.clone();
-        let (name, _) = site.secret("region-name")?;
         let keep_deleted_days = site.config.compute.keep_deleted_days;
-        Ok(Region { db, identity, image, network, compute, public_url, name, keep_deleted_days })
+        Ok(Region { db, identity, image, network, compute, public_url, process, keep_deleted_days })
     }
 
     /// The table of contents: what answers where.
@@ -66,7 +84,7 @@ impl Region {
             .with(self.compute.life())
             .with(image::life(self.image.clone()))
             .with(image::imports(self.image.clone()))
-            .owner(&self.name)
+            .process(&self.process)
             .build()
     }
 
@@ -76,8 +94,38 @@ impl Region {
             self.engine().run(),
             self.identity.clone().maintain(),
             self.network.keep_homes(compute::SILENT_AFTER),
-            self.compute.clone().tidy(self.keep_deleted_days)
+            self.compute.clone().tidy(self.keep_deleted_days),
+            self.live()
         );
+    }
+
+    /// Tells the other processes that this one lives, and takes up what dead ones left.
+    async fn live(&self) {
+        let mut pulse = Pulse::new(self.db.clone(), &self.process, VERSION);
+        loop {
+            if let Err(fault) = self.heartbeat(&mut pulse).await {
+                tracing::warn!(%fault, "this process could not say that it lives; it tries again");
+            }
+            tokio::time::sleep(process::BEAT).await;
+        }
+    }
+
+    async fn heartbeat(&self, pulse: &mut Pulse) -> Result<()> {
+        pulse.beat().await?;
+        if !self.db.is_alone() && pulse.may_judge() {
+            let uploads = self.image.bury(self.db.read(process::alive).await?).await?;
+            if uploads > 0 {
+                tracing::warn!(uploads, "gave up uploads of a region process that is dead");
+            }
+        }
+        Ok(())
+    }
+
+    /// Says goodbye to the other processes.
+    pub async fn close(&self) {
+        if let Err(fault) = Pulse::new(self.db.clone(), &self.process, VERSION).stop().await {
+            tracing::debug!(%fault, "the others find out by themselves that this process has ended");
+        }
     }
 }
 

@@ -45,6 +45,11 @@ impl Site {
         self.config.data.join(name)
     }
 
+    /// The directory of image contents.
+    pub fn images(&self) -> PathBuf {
+        self.config.images.clone().unwrap_or_else(|| self.file("images"))
+    }
+
     /// The process that works on a data directory, if one does.
     pub fn holder(data: &Path) -> Option<i32> {
         let mut lock = File::open(data.join("lock")).ok()?;
@@ -64,6 +69,11 @@ impl Site {
         let new = random_text(32);
         write_private(&file, &format!("{new}\n"))?;
         Ok((new, true))
+    }
+
+    /// Takes back a secret that turned out to be nobody's.
+    pub fn forget_secret(&self, name: &str) -> Result<()> {
+        Ok(fs::remove_file(self.file(name))?)
     }
 
     /// This machine's id as a host.

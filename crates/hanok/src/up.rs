@@ -37,6 +37,7 @@ pub async fn run(config: Config) -> Result<()> {
         out = begin => out?,
         () = stop => {}
     }
+    region.close().await;
     say::progress("stopped; guests keep running. `make up` finds them again, `make down` stops them too.");
     site.release();
     Ok(())
@@ -69,7 +70,7 @@ fn agent_config(site: &Site, host: HostId, token: String) -> Result<agent::Confi
         token,
         data,
         prefix: site.prefix.clone(),
-        local_images: Some(site.file("images")),
+        local_images: Some(site.images()),
         listen: SocketAddr::new(site.config.own_tunnel().unwrap_or(Ipv4Addr::LOCALHOST.into()), 0),
         tunnel: site.config.own_tunnel(),
         grace_s: site.config.grace_s,

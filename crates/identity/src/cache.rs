@@ -3,15 +3,15 @@
 //! Everything is forgotten at any change in Identity. The hint about a change arrives before the
 //! transaction that made it answers, and waiting hints are read before each look, so a caller who has
 //! seen the answer to a change never meets what was true before it. What was read while a change
-//! happened is not kept either: whoever keeps something says in which generation it was read. Hints of
-//! other processes may get lost, hence [`FOR`].
+//! happened is not kept either: whoever keeps something says in which generation it was read. While the
+//! hints of other processes cannot be heard nothing is remembered; that is noticed within five seconds.
 
 use crate::session::Session;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use store::Topic;
+use store::{Hearing, Topic};
 use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 
 /// How long something is remembered at most.
@@ -23,15 +23,17 @@ pub struct Cache(Mutex<Inner>);
 
 struct Inner {
     topics: Receiver<Topic>,
+    hearing: Hearing,
     generation: u64,
     sessions: Halves<String, Arc<Session>>,
     catalogs: Halves<(String, String), Arc<str>>,
 }
 
 impl Cache {
-    pub fn new(topics: Receiver<Topic>) -> Self {
+    pub fn new(topics: Receiver<Topic>, hearing: Hearing) -> Self {
         Cache(Mutex::new(Inner {
             topics,
+            hearing,
             generation: 0,
             sessions: Halves::new(SESSIONS),
             catalogs: Halves::new(CATALOGS),
@@ -41,10 +43,10 @@ impl Cache {
     /// The memory, after taking note of what has changed.
     fn fresh(&self) -> MutexGuard<'_, Inner> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = false;
+        let mut changed = !inner.hearing.hears();
         loop {
             match inner.topics.try_recv() {
-                Ok(topic) => changed |= topic == Topic::Identity,
+                Ok(topic) => changed |= matches!(topic, Topic::Identity | Topic::Missed),
                 Err(TryRecvError::Lagged(_)) => changed = true,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
@@ -146,7 +148,7 @@ mod tests {
     #[test]
     fn nothing_is_kept_that_was_read_before_a_change() {
         let (tx, rx) = tokio::sync::broadcast::channel(4);
-        let cache = Cache::new(rx);
+        let cache = Cache::new(rx, Hearing::alone());
         let key = || ("p".to_owned(), "b".to_owned());
         let before = cache.generation();
         cache.keep_catalog(before, key(), "old".into());

@@ -40,11 +40,14 @@ pub struct Ring {
 
 impl Ring {
     pub async fn open(db: &Db, master_key_file: &Path) -> Result<Ring> {
-        let file = master_key_file.to_owned();
-        let master =
-            tokio::task::spawn_blocking(move || master_key(&file)).await.map_err(Fault::internal)??;
+        let known = db.read(|tx| tx.opt(&check_sql(), &[], |r| r.get::<String>(0))).await?;
+        let (file, first) = (master_key_file.to_owned(), known.is_none() && !sealed(db).await?);
+        let master = tokio::task::spawn_blocking(move || master_key(&file, first))
+            .await
+            .map_err(Fault::internal)??;
         let ring = Ring { master, keys: RwLock::default(), read_at: Mutex::new(None) };
         ring.reload(db).await?;
+        settle_check(db, &ring.master, known).await?;
         if ring.newest().is_none() {
             ring.rotate(db).await?;
         }
@@ -163,16 +166,51 @@ pub fn purge(tx: &Tx<'_>, now: Micros) -> Result<()> {
     Ok(())
 }
 
+/// Something sealed by the master key that belongs to the database.
+const CHECK: &str = "identity.master-key";
+
+fn check_sql() -> String {
+    format!("SELECT value FROM setting WHERE name = '{CHECK}'")
+}
+
+/// Whether a key has sealed anything, also before there was a check.
+async fn sealed(db: &Db) -> Result<bool> {
+    let one = |tx: &Tx<'_>| tx.opt("SELECT 1 FROM token_key LIMIT 1", &[], |_| Ok(()));
+    Ok(db.read(one).await?.is_some())
+}
+
+/// Makes the check if there is none, and opens it. Of two processes that start with keys of their own, one
+/// is first and the other is refused before it has sealed anything.
+async fn settle_check(db: &Db, master: &Fernet, known: Option<String>) -> Result<()> {
+    let check = match known {
+        Some(check) => check,
+        None => {
+            let own = master.encrypt(CHECK.as_bytes());
+            db.write(move |tx| {
+                let sql = format!(
+                    "INSERT INTO setting (name, value) VALUES ('{CHECK}', $1)
+                     ON CONFLICT (name) DO UPDATE SET value = setting.value RETURNING value"
+                );
+                tx.one(&sql, params![own], |r| r.get::<String>(0))
+            })
+            .await?
+        }
+    };
+    if master.decrypt(&check).is_ok() { Ok(()) } else { Err(wrong_master()) }
+}
+
 fn wrong_master() -> Fault {
     Fault::unavailable(
         "The master key file does not open what is sealed in the database. Put the file of the first start back, or copy it from another region process.",
     )
 }
 
-fn master_key(file: &Path) -> Result<Fernet> {
+/// A new one is made only for a database in which nothing is sealed yet.
+fn master_key(file: &Path, first: bool) -> Result<Fernet> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => make_master_key(file)?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && first => make_master_key(file)?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(missing(file)),
         Err(e) => return Err(unreadable(file, &e.to_string())),
     };
     let mode = std::fs::metadata(file)?.permissions().mode();
@@ -181,6 +219,14 @@ fn master_key(file: &Path) -> Result<Fernet> {
         std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))?;
     }
     Fernet::new(text.trim()).ok_or_else(|| unreadable(file, "it does not hold a key"))
+}
+
+fn missing(file: &Path) -> Fault {
+    Fault::unavailable(format!(
+        "There is no master key in {}, and the database holds secrets that only its key opens. Copy the file \
+         `master-key` from the data directory of another region process (mode 0600), or from its backup.",
+        file.display()
+    ))
 }
 
 fn unreadable(file: &Path, cause: &str) -> Fault {

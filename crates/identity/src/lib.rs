@@ -66,7 +66,7 @@ impl Identity {
     pub async fn open(db: Db, master_key_file: &Path, rules: Rules) -> Result<Arc<Identity>> {
         let rules = Arc::new(rules::Rulebook::new(rules)?);
         let keys = keys::Ring::open(&db, master_key_file).await?;
-        let cache = cache::Cache::new(db.topics());
+        let cache = cache::Cache::new(db.topics(), db.hearing());
         let identity = Identity { db, keys, secrets: secret::Secrets::new(), rules, cache };
         identity.tend().await?;
         Ok(Arc::new(identity))

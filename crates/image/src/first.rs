@@ -4,10 +4,11 @@ use crate::model::{Container, DiskFormat, Record, Shown, Status, Visibility};
 use crate::upload::{Arrival, By, upload};
 use crate::{Image, content::blocking, table};
 use api::{Auth, Level};
-use base::{Fault, ImageId, ProjectId, Result};
+use base::{Fault, ImageId, Kind, ProjectId, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use store::{Tx, log::Who, params};
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,7 @@ impl Image {
         let (limits, name, properties) = (self.limits.clone(), name.to_owned(), properties.clone());
         let ready = self.db.write(move |tx| {
             let owner = admin_project(tx)?;
+            one_at_a_time(tx)?;
             if let Some(found) = find(tx, &owner, &name)? {
                 return Ok(found);
             }
@@ -46,11 +48,20 @@ impl Image {
             limits.take_count(tx, &owner)?;
             Ok(found)
         });
-        let (id, status) = ready.await?;
-        if status == Status::Queued {
-            self.fill(id, file).await?;
+        let (id, mut status) = ready.await?;
+        loop {
+            match status {
+                Status::Queued => match self.fill(id, file).await {
+                    // Another process was faster.
+                    Err(fault) if fault.kind == Kind::Conflict => {}
+                    outcome => return outcome.map(|()| id),
+                },
+                Status::Saving => tokio::time::sleep(LOOK).await,
+                _ => return Ok(id),
+            }
+            let found = self.db.read(move |tx| table::image::find(tx, id)).await?;
+            status = found.ok_or_else(|| Fault::conflict("The image was deleted while it was made."))?.status;
         }
-        Ok(id)
     }
 
     async fn fill(self: &Arc<Self>, id: ImageId, file: &Path) -> Result<()> {
@@ -69,6 +80,24 @@ impl Image {
         let who = Who { request_id: "start".into(), user_id: String::new(), project_id: String::new() };
         upload(self.clone(), By::User(auth), who, id, arrival).await
     }
+}
+
+/// How often one looks whether another process is done with an image.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Holds off other processes that start at the same time, until the transaction ends.
+fn one_at_a_time(tx: &Tx<'_>) -> Result<()> {
+    let sql = "INSERT INTO setting (name, value) VALUES ('image.first', '')
+               ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    tx.exec(sql, &[])?;
+    Ok(())
+}
+
+/// Keeps the mark of the image directory that belongs to the database, unless one is kept already; answers it.
+pub fn mark(tx: &Tx<'_>, own: &str) -> Result<String> {
+    let sql = "INSERT INTO setting (name, value) VALUES ('image.directory', $1)
+               ON CONFLICT (name) DO UPDATE SET value = setting.value RETURNING value";
+    tx.one(sql, params![own], |r| r.get(0))
 }
 
 /// The oldest public image of that name, finished ones first.

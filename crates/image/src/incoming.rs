@@ -100,6 +100,8 @@ impl Drop for Temp {
 pub fn start(dir: &Path) -> Result<(tokio_mpsc::Sender<Piece>, oneshot::Receiver<Result<Incoming>>)> {
     let (feed, pieces) = tokio_mpsc::channel(QUEUE);
     let (tell, outcome) = oneshot::channel();
+    // Others may have taken this process for dead and tidied up.
+    fs::create_dir_all(dir)?;
     let path = dir.join(uuid_name());
     thread::Builder::new().name("image-write".into()).spawn(move || {
         // Nobody waits any more when the process is about to end; the file goes with the drop.

@@ -22,6 +22,7 @@ mod import;
 mod incoming;
 mod life;
 mod limits;
+mod lock;
 mod model;
 mod probe;
 mod stage;
@@ -44,12 +45,14 @@ use content::{Contents, blocking, is_digest};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::log::{Level, event};
-use store::{Db, work};
+use store::{Db, process, work};
 use tokio::sync::Semaphore;
 
 /// The service's state.
 pub struct Image {
     db: Db,
+    /// The id of this process.
+    me: String,
     contents: Contents,
     limits: Limits,
     imports: Imports,
@@ -60,21 +63,44 @@ pub struct Image {
 
 impl Image {
     /// Opens (and makes, if need be) the directory of contents and tidies up what an earlier process
-    /// left half-done. One process works on a directory.
-    pub async fn open(db: Db, dir: &Path, imports: Imports) -> Result<Arc<Image>> {
-        Self::with(db, dir, Limits::default(), imports).await
+    /// left half-done. `process` is this one's id. Processes that share a database share the directory.
+    ///
+    /// # Errors
+    /// `Unavailable` when the other processes have another directory.
+    pub async fn open(db: Db, dir: &Path, imports: Imports, process: &str) -> Result<Arc<Image>> {
+        Self::with(db, dir, Limits::default(), imports, process).await
     }
 
     /// Like [`Image::open`], with other limits.
-    pub async fn with(db: Db, dir: &Path, limits: Limits, imports: Imports) -> Result<Arc<Image>> {
+    pub async fn with(
+        db: Db,
+        dir: &Path,
+        limits: Limits,
+        imports: Imports,
+        process: &str,
+    ) -> Result<Arc<Image>> {
         imports.check()?;
-        let (uploads, contents) = (Semaphore::new(limits.uploads), Contents::open(dir)?);
-        let conversions = Semaphore::new(limits.conversions);
-        let image =
-            Arc::new(Image { db, contents, limits, imports, jobs: Default::default(), uploads, conversions });
+        let contents = Contents::open(dir, process)?;
+        let (uploads, conversions) = (Semaphore::new(limits.uploads), Semaphore::new(limits.conversions));
+        let (me, jobs) = (process.to_owned(), Default::default());
+        let image = Arc::new(Image { db, me, contents, limits, imports, jobs, uploads, conversions });
+        if !image.db.is_alone() {
+            let mark = image.contents.mark()?;
+            let own = mark.clone();
+            let all = image.db.write(move |tx| first::mark(tx, &own)).await?;
+            image.contents.same_for_all(&mark, &all)?;
+        }
         image.sweep().await?;
         image.db.write(api::metadefs_first_start).await?;
         Ok(image)
+    }
+
+    /// Gives up the uploads of processes that are dead, those that are not among `alive`; answers how many.
+    pub async fn bury(self: &Arc<Self>, mut alive: Vec<String>) -> Result<u64> {
+        alive.push(self.me.clone());
+        let (image, known) = (self.clone(), alive.clone());
+        blocking(move || image.contents.clear_incoming(&known)).await?;
+        self.db.write(move |tx| table::blob::give_back_but(tx, &alive)).await
     }
 
     /// Puts right what a crash can leave: uploads that nobody continues, temporary files, files without
@@ -82,20 +108,25 @@ impl Image {
     pub async fn sweep(self: &Arc<Self>) -> Result<()> {
         let image = self.clone();
         let staged = self.db.read(table::stage::files).await?.into_iter().collect();
-        let parts =
-            blocking(move || Ok(image.contents.clear_incoming()? + image.contents.unstage_all_but(&staged)?))
-                .await?;
-        let uploads = self.db.write(table::blob::give_all_back).await?;
+        let me = self.me.clone();
+        let others = self.db.read(move |tx| process::others(tx, &me)).await?;
+        let alive = others.clone();
+        let parts = blocking(move || {
+            Ok(image.contents.clear_incoming(&alive)? + image.contents.unstage_all_but(&staged, &alive)?)
+        })
+        .await?;
+        let alive = others.clone();
+        let uploads = self.db.write(move |tx| table::blob::give_back_but(tx, &alive)).await?;
         let known = self.db.read(table::blob::all).await?;
         let image = self.clone();
         let (mut rows, files) = blocking(move || {
-            let files = image.contents.all()?;
+            let files = image.contents.all(&others)?;
             Ok((known.into_iter().collect::<std::collections::BTreeSet<_>>(), files))
         })
         .await?;
         let mut orphans = 0;
-        for sha512 in files {
-            if !rows.remove(&sha512) {
+        for (sha512, fresh) in files {
+            if !rows.remove(&sha512) && !fresh {
                 let image = self.clone();
                 blocking(move || image.contents.remove(&sha512)).await?;
                 orphans += 1;

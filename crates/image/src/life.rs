@@ -42,17 +42,14 @@ impl Life for BlobLife {
                 Ok(Step::go(Blob::Removing).also(move |tx| table::blob::delete_unused(tx, &digest)))
             }
             Blob::Removing => {
-                let lock = image.contents.lock(sha512).await;
+                let lock = image.lock(sha512).await?;
                 let look = digest.clone();
                 if image.db.read(move |tx| table::blob::exists(tx, &look)).await? {
                     return Ok(Step::go(Blob::Kept));
                 }
                 let files = image.clone();
                 blocking(move || files.contents.remove(&digest)).await?;
-                Ok(Step::gone().also(move |_| {
-                    drop(lock);
-                    Ok(())
-                }))
+                Ok(Step::gone().holding(lock))
             }
         }
     }

@@ -36,7 +36,8 @@ where
 {
     let _slot = image.upload_slot()?;
     let limits = image.limits.clone();
-    let (row, max) = image.db.write(move |tx| begin(tx, &limits, &By::User(auth), id)).await?;
+    let me = image.me.clone();
+    let (row, max) = image.db.write(move |tx| begin(tx, &limits, &By::User(auth), id, &me)).await?;
     let outcome = take(&image, &row, max, arrival, who).await;
     if outcome.is_err() {
         let give_back =
@@ -48,7 +49,7 @@ where
     outcome
 }
 
-fn begin(tx: &Tx<'_>, limits: &Limits, by: &By, id: ImageId) -> Result<(Record, Limit)> {
+fn begin(tx: &Tx<'_>, limits: &Limits, by: &By, id: ImageId, me: &str) -> Result<(Record, Limit)> {
     let row = open_to(tx, by, id)?;
     if row.status != Status::Queued {
         return Err(Fault::conflict(format!(
@@ -59,7 +60,7 @@ fn begin(tx: &Tx<'_>, limits: &Limits, by: &By, id: ImageId) -> Result<(Record, 
     Limits::one_more_upload(tx, &row.owner)?;
     Limits::one_more_stage(tx, &row.owner)?;
     let max = Limit::of(tx, limits, &row.owner)?;
-    if !table::blob::shift(tx, id, Status::Queued, Status::Uploading)? {
+    if !table::blob::take(tx, id, Status::Uploading, me)? {
         return Err(Fault::conflict(format!("Another upload to image {id} has begun.")));
     }
     Ok((row, max))

@@ -110,7 +110,8 @@ where
 {
     let _slot = image.upload_slot()?;
     let limits = image.limits.clone();
-    let claim = image.db.write(move |tx| begin(tx, &limits, &by, id)).await?;
+    let me = image.me.clone();
+    let claim = image.db.write(move |tx| begin(tx, &limits, &by, id, &me)).await?;
     let outcome = take(&image, &claim, arrival, who).await;
     if outcome.is_err() {
         let (id, created_at) = (claim.id, claim.created_at);
@@ -139,7 +140,7 @@ pub fn open_to(tx: &Tx<'_>, by: &By, id: ImageId) -> Result<Record> {
     Ok(row)
 }
 
-fn begin(tx: &Tx<'_>, limits: &Limits, by: &By, id: ImageId) -> Result<Claim> {
+fn begin(tx: &Tx<'_>, limits: &Limits, by: &By, id: ImageId, me: &str) -> Result<Claim> {
     let row = open_to(tx, by, id)?;
     if row.status != Status::Queued {
         return Err(Fault::conflict(format!(
@@ -154,7 +155,7 @@ fn begin(tx: &Tx<'_>, limits: &Limits, by: &By, id: ImageId) -> Result<Claim> {
     };
     Limits::one_more_upload(tx, &row.owner)?;
     let max = Limit::of(tx, limits, &row.owner)?;
-    if !table::blob::shift(tx, id, Status::Queued, Status::Saving)? {
+    if !table::blob::take(tx, id, Status::Saving, me)? {
         return Err(Fault::conflict(format!("Another upload to image {id} has begun.")));
     }
     let format = (container == Container::Bare).then_some(format);
@@ -273,7 +274,7 @@ async fn keep(
 ) -> Result<()> {
     let content =
         Content { sha512: incoming.sha512.clone(), md5: incoming.md5.clone(), bytes: incoming.bytes };
-    let lock = image.contents.lock(&content.sha512).await;
+    let lock = image.lock(&content.sha512).await?;
     let files = image.clone();
     blocking(move || files.contents.put(incoming)).await?;
     let (limits, claim, row) = (image.limits.clone(), claim.clone(), content.clone());

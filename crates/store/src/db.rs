@@ -1,10 +1,11 @@
 //! [`Db`] and [`Tx`]: the facade over SQLite and PostgreSQL.
 
 use crate::{Row, Val, host, migrate, pg, sqlite};
-use base::{Fault, HostId, Kind, Result};
+use base::{Fault, HostId, Kind, Micros, Result};
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::broadcast;
 
 /// A hint that something changed, sent after the commit. Hints may be lost; the clock is the truth.
@@ -16,6 +17,26 @@ pub enum Topic {
     Host(HostId),
     /// Users, projects, roles or revocations changed: forget what was verified.
     Identity,
+    /// Hints of other processes may have been missed: anything may have changed.
+    Missed,
+}
+
+/// Whether this process hears the hints of the others. While it does not, nothing that hints would have made
+/// forgotten may be relied on. It takes up to five seconds to notice that a connection is dead.
+#[derive(Debug, Clone)]
+pub struct Hearing(Arc<AtomicBool>);
+
+impl Hearing {
+    /// Without other processes there is nothing to miss.
+    pub fn alone() -> Self {
+        Hearing(Arc::new(AtomicBool::new(true)))
+    }
+    pub fn hears(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+    pub(crate) fn set(&self, hears: bool) {
+        self.0.store(hears, Ordering::Release);
+    }
 }
 
 impl Topic {
@@ -29,6 +50,7 @@ impl Topic {
 pub struct Db {
     driver: Driver,
     topics: broadcast::Sender<Topic>,
+    hearing: Hearing,
 }
 
 #[derive(Clone)]
@@ -42,7 +64,8 @@ impl Db {
     pub async fn sqlite(file: &Path) -> Result<Db> {
         let file = file.to_owned();
         let pool = blocking(move || sqlite::Pool::open(&file)).await?;
-        let db = Db { driver: Driver::Sqlite(Arc::new(pool)), topics: broadcast::channel(4096).0 };
+        let topics = broadcast::channel(4096).0;
+        let db = Db { driver: Driver::Sqlite(Arc::new(pool)), topics, hearing: Hearing::alone() };
         migrate::run(&db).await?;
         Ok(db)
     }
@@ -50,9 +73,11 @@ impl Db {
     /// Connects to PostgreSQL (`postgres://user@host/database`) and brings its schema up to date.
     pub async fn postgres(url: &str) -> Result<Db> {
         let topics = broadcast::channel(4096).0;
-        let (url, hints) = (url.to_owned(), topics.clone());
-        let pool = blocking(move || pg::Pool::connect(&url, hints)).await?;
-        let db = Db { driver: Driver::Pg(pool), topics };
+        let hearing = Hearing::alone();
+        hearing.set(false);
+        let (url, hints, ear) = (url.to_owned(), topics.clone(), hearing.clone());
+        let pool = blocking(move || pg::Pool::connect(&url, hints, ear)).await?;
+        let db = Db { driver: Driver::Pg(pool), topics, hearing };
         migrate::run(&db).await?;
         Ok(db)
     }
@@ -100,6 +125,16 @@ impl Db {
         Ok(out)
     }
 
+    /// Whether no other process may work on this database.
+    pub fn is_alone(&self) -> bool {
+        matches!(self.driver, Driver::Sqlite(_))
+    }
+
+    /// Whether [`Db::topics`] tells of the other processes' changes at the moment.
+    pub fn hearing(&self) -> Hearing {
+        self.hearing.clone()
+    }
+
     /// Hints about changes, from this process and (with PostgreSQL) from the others.
     pub fn topics(&self) -> broadcast::Receiver<Topic> {
         self.topics.subscribe()
@@ -123,7 +158,7 @@ pub struct Tx<'a> {
 
 pub(crate) enum Conn<'a> {
     Sqlite(&'a rusqlite::Connection),
-    Pg(RefCell<postgres::Transaction<'a>>),
+    Pg(pg::Open<'a>),
 }
 
 impl<'a> Tx<'a> {
@@ -131,6 +166,16 @@ impl<'a> Tx<'a> {
     /// held there against others.
     pub fn writes_alone(&self) -> bool {
         matches!(self.conn, Conn::Sqlite(_))
+    }
+    /// The time by the database's clock, which is the same for all processes.
+    pub fn clock(&self) -> Result<Micros> {
+        match &self.conn {
+            Conn::Sqlite(_) => Ok(Micros::now()),
+            Conn::Pg(t) => {
+                let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+                t.rows(sql, &[], |r| r.get(0))?.pop().ok_or_else(|| Fault::internal("no time"))
+            }
+        }
     }
     pub(crate) fn new(conn: Conn<'a>) -> Self {
         Tx { conn, hints: RefCell::default() }
@@ -144,7 +189,7 @@ impl<'a> Tx<'a> {
     pub fn exec(&self, sql: &str, vals: &[Val<'_>]) -> Result<u64> {
         match &self.conn {
             Conn::Sqlite(c) => sqlite::exec(c, sql, vals),
-            Conn::Pg(t) => pg::exec(&mut t.borrow_mut(), sql, vals),
+            Conn::Pg(t) => t.exec(sql, vals),
         }
     }
 
@@ -157,7 +202,7 @@ impl<'a> Tx<'a> {
     ) -> Result<Vec<T>> {
         match &self.conn {
             Conn::Sqlite(c) => sqlite::rows(c, sql, vals, f),
-            Conn::Pg(t) => pg::rows(&mut t.borrow_mut(), sql, vals, f),
+            Conn::Pg(t) => t.rows(sql, vals, f),
         }
     }
 
@@ -188,7 +233,7 @@ impl<'a> Tx<'a> {
     pub(crate) fn batch(&self, sql: &str) -> Result<()> {
         match &self.conn {
             Conn::Sqlite(c) => c.execute_batch(sql).map_err(sqlite::fault),
-            Conn::Pg(t) => t.borrow_mut().batch_execute(sql).map_err(pg::fault),
+            Conn::Pg(t) => t.batch(sql),
         }
     }
 

@@ -5,6 +5,11 @@ use base::{Kind, Micros, ProjectId};
 
 /// An empty schema of its own in the database behind `url`.
 pub async fn fresh_postgres(url: &str) -> Db {
+    Db::postgres(&fresh_url(url).await).await.unwrap()
+}
+
+/// The address of a schema of its own, in which nothing is yet.
+pub async fn fresh_url(url: &str) -> String {
     let schema = format!("t{}", uuid::Uuid::new_v4().simple());
     let (server, name) = (url.to_owned(), schema.clone());
     tokio::task::spawn_blocking(move || {
@@ -14,7 +19,7 @@ pub async fn fresh_postgres(url: &str) -> Db {
     .await
     .unwrap();
     let sep = if url.contains('?') { '&' } else { '?' };
-    Db::postgres(&format!("{url}{sep}options=-c%20search_path%3D{schema}")).await.unwrap()
+    format!("{url}{sep}options=-c%20search_path%3D{schema}")
 }
 
 async fn databases() -> Vec<(Db, tempfile::TempDir)> {

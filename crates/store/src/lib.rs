@@ -1,6 +1,6 @@
 //! The database, and what every service does with it: transactions ([`Db`], [`Tx`]), the work engine
 //! ([`work`]), quotas ([`quota`]), audit and events ([`log`]), the generation of each host's document
-//! ([`host`]).
+//! ([`host`]), and which other processes live ([`process`]).
 //!
 //! Invariants: a transaction's closure is synchronous, so nobody can await a host while it is open;
 //! this crate is the only one that knows which database is behind; one text of SQL runs on both
@@ -13,12 +13,14 @@ pub mod host;
 pub mod log;
 mod migrate;
 mod pg;
+pub mod process;
 pub mod quota;
 mod sql;
 mod sqlite;
+pub mod transfer;
 mod val;
 pub mod work;
 
-pub use db::{Db, Topic, Tx};
+pub use db::{Db, Hearing, Topic, Tx};
 pub use sql::Sql;
 pub use val::{FromCol, Row, Val};

@@ -141,9 +141,10 @@ impl World {
     }
 
     async fn on(db: Db, dir: tempfile::TempDir, limits: Limits) -> World {
-        let images = image::Image::open(db.clone(), &dir.path().join("images"), image::Imports::default())
-            .await
-            .unwrap();
+        let images =
+            image::Image::open(db.clone(), &dir.path().join("images"), image::Imports::default(), "t/1")
+                .await
+                .unwrap();
         let compute = Compute::new(db.clone(), limits, Arc::new(Images(images)));
         let engine = Engine::builder(db.clone()).with(compute.life()).build();
         let gate = Gate { authority: Arc::new(Tokens), public_url: None };

@@ -33,6 +33,11 @@ impl Api {
         Api { token: Some(token.to_owned()), ..self.clone() }
     }
 
+    /// The same caller, asking another process.
+    pub fn at(&self, to: SocketAddr) -> Api {
+        Api { to, ..self.clone() }
+    }
+
     pub fn token(&self) -> &str {
         self.token.as_deref().unwrap_or_default()
     }

@@ -417,7 +417,7 @@ fn free_network() -> (File, Ipv4Addr) {
     panic!("every network in 172.24.0.0/16 is taken");
 }
 
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

@@ -11,7 +11,8 @@
 //! ```
 //! What takes long (a download, a conversion) is a job of this process beside the engine; a step starts
 //! it, tells how far it is, and takes its outcome. A process that dies takes its jobs along: its successor
-//! finds the step not done and begins it again. A staged file stays until the image is active, so no step
+//! finds the step not done and begins it again. With several processes, the one that began a job takes its
+//! outcome, and the others leave it to it while it lives. A staged file stays until the image is active, so no step
 //! needs what an earlier one has taken away.
 
 pub mod convert;
@@ -27,8 +28,8 @@ use base::{ImageId, ProjectId, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use store::Tx;
 use store::work::{Life, Step};
+use store::{Tx, process};
 
 /// How long a task is shown after it ended.
 const SHOWN: Duration = Duration::from_secs(48 * 3600);
@@ -64,6 +65,17 @@ struct Seen {
     /// The image, if it still waits for this import.
     target: Option<Record>,
     staged: Option<Staged>,
+    /// Whose job it is.
+    turn: Turn,
+}
+
+/// Jobs live in one process, steps run in any: the process that began is left to it while it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    Ours,
+    /// Nobody's (any more): it may be taken.
+    Free,
+    Another,
 }
 
 impl Life for ImportLife {
@@ -71,12 +83,17 @@ impl Life for ImportLife {
     type State = Import;
 
     async fn step(&self, id: &str, state: &Import) -> Result<Step<Import>> {
-        let (image, task) = (&self.0, id.to_owned());
-        let Some(seen) = image.db.read(move |tx| look(tx, &task)).await? else { return Ok(Step::gone()) };
+        let (image, task, me) = (&self.0, id.to_owned(), self.0.me.clone());
+        let Some(seen) = image.db.read(move |tx| look(tx, &task, &me)).await? else {
+            return Ok(Step::gone());
+        };
         match (state, &seen.target) {
             (Import::Ended { files }, _) => steps::ended(image, &seen.task, files).await,
             (Import::Failing { why, source }, _) => steps::fail(image, &seen, why, source.clone()).await,
             (_, None) => Ok(Import::failing("The image was deleted.")),
+            (Import::Download { .. } | Import::Convert { .. }, Some(_)) if seen.turn != Turn::Ours => {
+                Ok(steps::turn(image, &seen, state))
+            }
             (Import::Download { uri }, Some(row)) => steps::download(image, &seen.task, row, uri).await,
             (Import::Copy { from, region, project, admin }, Some(row)) => {
                 steps::copy(
@@ -102,10 +119,17 @@ impl Life for ImportLife {
     }
 }
 
-fn look(tx: &Tx<'_>, id: &str) -> Result<Option<Seen>> {
+fn look(tx: &Tx<'_>, id: &str, me: &str) -> Result<Option<Seen>> {
     let Some(task) = table::task::find(tx, id)? else { return Ok(None) };
     let target = table::image::find(tx, task.image)?
         .filter(|row| row.created_at == task.image_made && row.status == Status::Importing);
     let staged = if target.is_some() { table::stage::find(tx, task.image)? } else { None };
-    Ok(Some(Seen { task, target, staged }))
+    let by = table::task::job_by(tx, id)?;
+    let turn = match by.as_str() {
+        "" => Turn::Free,
+        by if by == me => Turn::Ours,
+        by if process::alive(tx)?.iter().any(|p| p == by) => Turn::Another,
+        _ => Turn::Free,
+    };
+    Ok(Some(Seen { task, target, staged, turn }))
 }

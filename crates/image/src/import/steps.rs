@@ -1,7 +1,7 @@
 //! The steps of an import.
 
 use super::jobs::State;
-use super::{Import, SHOWN, Seen, convert as qemu, fetch};
+use super::{Import, SHOWN, Seen, Turn, convert as qemu, fetch};
 use crate::content::blocking;
 use crate::limits::COPIED;
 use crate::model::{Container, Content, DiskFormat, Record, Status};
@@ -18,10 +18,21 @@ use store::{Tx, log};
 
 /// A job tells when it is done; this is how often one looks besides.
 const LOOK: Duration = Duration::from_secs(2);
+/// How long a job is left to another process before one looks again.
+const LEAVE: Duration = Duration::from_millis(500);
 
 /// Names of the staged files that an import makes.
 fn names(task: &Task) -> [String; 2] {
     [task.id.clone(), format!("{}.converted", task.id)]
+}
+
+/// Takes the job, or leaves it to the process that has it.
+pub fn turn(image: &Arc<Image>, seen: &Seen, state: &Import) -> Step<Import> {
+    if seen.turn == Turn::Another {
+        return Step::wait(LEAVE, "another region process is at it");
+    }
+    let (task, me) = (seen.task.id.clone(), image.me.clone());
+    Step::go(state.clone()).also(move |tx| table::task::take_job(tx, &task, &me))
 }
 
 pub async fn download(image: &Arc<Image>, task: &Task, row: &Record, uri: &str) -> Result<Step<Import>> {
@@ -89,7 +100,7 @@ pub async fn settle(
     if let Err(fault) = max.check(staged.bytes) {
         return Ok(Step::go(Import::Failing { why: fault.message, source }));
     }
-    let lock = image.contents.lock(&staged.sha512).await;
+    let lock = image.lock(&staged.sha512).await?;
     let (files, from) = (image.clone(), staged.clone());
     blocking(move || files.contents.link(&from.file, &from.sha512)).await?;
     let (limits, row, task) = (image.limits.clone(), row.clone(), seen.task.clone());
@@ -97,21 +108,22 @@ pub async fn settle(
     files.extend(names(&task));
     files.extend(source);
     let content = Content { sha512: staged.sha512, md5: staged.md5, bytes: staged.bytes };
-    Ok(Step::go(Import::Ended { files }).also(move |tx| {
-        table::image::lock(tx, row.id)?;
-        let kept = Kept {
-            id: row.id,
-            created_at: row.created_at,
-            owner: &row.owner,
-            content: &content,
-            virtual_size,
-        };
-        activate(tx, &limits, Status::Importing, &kept)?;
-        table::stage::remove(tx, row.id)?;
-        succeed(tx, &task)?;
-        drop(lock);
-        Ok(())
-    }))
+    let step = Step::go(Import::Ended { files });
+    Ok(step
+        .also(move |tx| {
+            table::image::lock(tx, row.id)?;
+            let kept = Kept {
+                id: row.id,
+                created_at: row.created_at,
+                owner: &row.owner,
+                content: &content,
+                virtual_size,
+            };
+            activate(tx, &limits, Status::Importing, &kept)?;
+            table::stage::remove(tx, row.id)?;
+            succeed(tx, &task)
+        })
+        .holding(lock))
 }
 
 /// The size of the disk in the staged file, if it is a disk.
@@ -205,7 +217,7 @@ pub async fn fail(
     if let Some(staged) = &seen.staged {
         files.push(staged.file.clone());
         files.extend(source);
-        let lock = image.contents.lock(&staged.sha512).await;
+        let lock = image.lock(&staged.sha512).await?;
         discard(image, &staged.sha512).await;
         drop(lock);
     }

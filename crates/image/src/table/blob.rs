@@ -3,7 +3,7 @@
 use crate::model::{Content, Status};
 use crate::upload::Kept;
 use base::{Fault, ImageId, Micros, Result};
-use store::{Tx, params};
+use store::{Sql, Tx, params};
 
 /// Makes the content's row, if there is none, and locks it: it cannot go until the transaction ends.
 pub fn insert(tx: &Tx<'_>, content: &Content) -> Result<()> {
@@ -92,13 +92,25 @@ pub fn give_back(tx: &Tx<'_>, id: ImageId, created_at: Micros, from: Status) -> 
     Ok(())
 }
 
-/// Uploads that ended with the process that took them.
-pub fn give_all_back(tx: &Tx<'_>) -> Result<u64> {
-    tx.exec(
-        "UPDATE image SET status = 'queued' WHERE status = 'saving'
-         OR (status = 'uploading' AND NOT EXISTS (SELECT 1 FROM image_stage s WHERE s.image_id = image.id))",
-        &[],
-    )
+/// From `queued` into an upload by the process `by`; false when the image is not queued (any more).
+pub fn take(tx: &Tx<'_>, id: ImageId, to: Status, by: &str) -> Result<bool> {
+    let n = tx.exec(
+        "UPDATE image SET status = $2, upload_by = $3, updated_at = $4 WHERE id = $1 AND status = 'queued'",
+        params![id, to.as_str(), by, Micros::now()],
+    )?;
+    Ok(n == 1)
+}
+
+/// Uploads that ended with the process that took them: of all processes but these.
+pub fn give_back_but(tx: &Tx<'_>, processes: &[String]) -> Result<u64> {
+    let mut q = Sql::new(
+        "UPDATE image SET status = 'queued' WHERE (status = 'saving'
+         OR (status = 'uploading' AND NOT EXISTS (SELECT 1 FROM image_stage s WHERE s.image_id = image.id)))",
+    );
+    if !processes.is_empty() {
+        q.push(" AND upload_by NOT IN (").list(processes.iter().map(String::as_str)).push(")");
+    }
+    q.exec(tx)
 }
 
 /// To `active` with its content; false when the image has been deleted meanwhile.

@@ -156,3 +156,13 @@ pub fn under_way(tx: &Tx<'_>, image: ImageId) -> Result<Vec<String>> {
     let sql = "SELECT id FROM image_task WHERE image_id = $1 AND status IN ('pending', 'processing')";
     tx.rows(sql, params![image], |r| r.get(0))
 }
+
+/// The process whose job the task waits for.
+pub fn job_by(tx: &Tx<'_>, id: &str) -> Result<String> {
+    tx.one("SELECT job_by FROM image_task WHERE id = $1", params![id], |r| r.get(0))
+}
+
+pub fn take_job(tx: &Tx<'_>, id: &str, process: &str) -> Result<()> {
+    tx.exec("UPDATE image_task SET job_by = $2 WHERE id = $1", params![id, process])?;
+    Ok(())
+}

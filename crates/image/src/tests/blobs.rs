@@ -137,8 +137,16 @@ async fn a_start_tidies_up_after_a_crash() {
         std::fs::write(dir.join(digest("no row")), "no row").unwrap();
         std::fs::write(dir.join("README"), "not ours").unwrap();
         std::fs::remove_file(dir.join(digest("lost"))).unwrap();
-        let again = Image::with(w.db.clone(), &dir, Limits::default(), Imports::default()).await.unwrap();
-        assert_eq!(again.contents.all().unwrap(), [digest("kept")]);
+        let again = Image::with(
+            w.db.clone(),
+            &dir,
+            Limits::default(),
+            Imports::default(),
+            &store::process::new_id("t"),
+        )
+        .await
+        .unwrap();
+        assert_eq!(again.contents.all(&[]).unwrap(), [(digest("kept"), false)]);
         assert_eq!(w.incoming(), 0);
         assert!(dir.join("README").exists());
         assert_eq!(w.show(&kept, "member:a").await["status"], "active");

@@ -170,7 +170,15 @@ impl World {
         imports: Imports,
         schema: Option<Schema>,
     ) -> World {
-        let image = Image::with(db.clone(), &dir.path().join("images"), limits, imports).await.unwrap();
+        let image = Image::with(
+            db.clone(),
+            &dir.path().join("images"),
+            limits,
+            imports,
+            &store::process::new_id("t"),
+        )
+        .await
+        .unwrap();
         let gate = Gate { authority: Arc::new(Tokens), public_url: None };
         let router = service().router(image.clone(), &gate);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -185,7 +193,8 @@ impl World {
     async fn restart(&mut self) {
         let (limits, imports) = (self.image.limits.clone(), self.image.imports.clone());
         let dir = self.dir.path().join("images");
-        self.image = Image::with(self.db.clone(), &dir, limits, imports).await.unwrap();
+        self.image =
+            Image::with(self.db.clone(), &dir, limits, imports, &store::process::new_id("t")).await.unwrap();
         self.engine = engine(&self.image);
     }
 
@@ -270,10 +279,12 @@ impl World {
 
     /// Names of the contents on disk.
     fn files(&self) -> Vec<String> {
-        self.image.contents.all().unwrap()
+        self.image.contents.all(&[]).unwrap().into_iter().map(|(name, _)| name).collect()
     }
 
     fn incoming(&self) -> usize {
-        std::fs::read_dir(self.image.contents.incoming()).unwrap().count()
+        let places =
+            std::fs::read_dir(self.dir.path().join("images/incoming")).unwrap().map(|e| e.unwrap().path());
+        places.map(|p| if p.is_dir() { std::fs::read_dir(p).unwrap().count() } else { 1 }).sum()
     }
 }

@@ -92,9 +92,15 @@ async fn what_is_cut_short_or_no_disk_can_be_sent_again() {
             .await
             .unwrap();
         assert_eq!(whole(&w, id).await.unwrap_err().kind, Kind::Unavailable);
-        Image::with(w.db.clone(), &w.dir.path().join("images"), Limits::default(), Imports::default())
-            .await
-            .unwrap();
+        Image::with(
+            w.db.clone(),
+            &w.dir.path().join("images"),
+            Limits::default(),
+            Imports::default(),
+            &store::process::new_id("t"),
+        )
+        .await
+        .unwrap();
         whole(&w, id).await.unwrap();
         assert_eq!(at(&w, id).await, Some(Delivery::Done));
     }

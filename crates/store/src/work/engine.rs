@@ -2,8 +2,9 @@
 
 use super::{Life, Next, Step, back_off, budget_micros, lost};
 use crate::log::{Level, event};
-use crate::{Db, Topic, params};
+use crate::{Db, Topic, params, process};
 use base::{Fault, Kind, Micros, Result};
+use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -42,7 +43,13 @@ pub enum Ran {
     Dropped,
 }
 
-type Commit = Box<dyn FnOnce(&crate::Tx<'_>, &Claim, &str) -> Result<()> + Send>;
+type Write = Box<dyn FnOnce(&crate::Tx<'_>, &Claim, &str) -> Result<()> + Send>;
+
+/// What to write, and what is held until it is written.
+struct Commit {
+    write: Write,
+    holding: Option<Box<dyn Any + Send>>,
+}
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A [`Life`] without its types: runs a step and answers how to commit it.
@@ -74,8 +81,8 @@ fn commit_of<L: Life>(step: Step<L::State>) -> Commit {
         Next::Wait { for_, why } => (None, Some((for_, why))),
         Next::Gone => (None, None),
     };
-    let also = step.also;
-    Box::new(move |tx, claim, me| {
+    let (also, holding) = (step.also, step.holding);
+    let write: Write = Box::new(move |tx, claim, me| {
         let now = Micros::now();
         let held = match (to, wait) {
             (Some(to), _) => {
@@ -104,7 +111,8 @@ fn commit_of<L: Life>(step: Step<L::State>) -> Commit {
         also.into_iter().try_for_each(|f| f(tx))?;
         tx.hint(Topic::Work);
         Ok(())
-    })
+    });
+    Commit { write, holding }
 }
 
 /// The worker of one process.
@@ -112,8 +120,7 @@ fn commit_of<L: Life>(step: Step<L::State>) -> Commit {
 pub struct Engine {
     db: Db,
     lives: Arc<HashMap<&'static str, Box<dyn AnyLife>>>,
-    owner: String,
-    /// The owner and what is this process's own.
+    /// The id of this process (`crate::process`).
     me: String,
 }
 
@@ -121,15 +128,15 @@ pub struct Engine {
 pub struct Builder {
     db: Db,
     lives: HashMap<&'static str, Box<dyn AnyLife>>,
-    owner: String,
+    me: String,
 }
 
 impl Builder {
-    /// Names who runs one process at a time at most (it holds a lock that says so): what a process of
-    /// this name that died had under way is taken up at once, where others wait for its leases to run out.
+    /// The process's id. Its name is used by one process at a time (which holds a lock that says so): what an
+    /// earlier process of it had under way is taken up at once, where others wait for its leases to run out.
     #[must_use]
-    pub fn owner(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.owner);
+    pub fn process(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.me);
         self
     }
     #[must_use]
@@ -138,22 +145,22 @@ impl Builder {
         self
     }
     pub fn build(self) -> Engine {
-        let me = format!("{}/{}", self.owner, uuid::Uuid::new_v4());
-        Engine { db: self.db, lives: Arc::new(self.lives), owner: self.owner, me }
+        Engine { db: self.db, lives: Arc::new(self.lives), me: self.me }
     }
 }
 
 impl Engine {
     pub fn builder(db: Db) -> Builder {
-        Builder { db, lives: HashMap::new(), owner: String::new() }
+        Builder { db, lives: HashMap::new(), me: process::new_id("") }
     }
 
-    /// Lets go of the leases that dead processes of this owner held.
+    /// Lets go of the leases that dead processes of this name held.
     pub async fn reclaim(&self) -> Result<()> {
-        if self.owner.is_empty() {
+        let name = process::name_of(&self.me);
+        if name.is_empty() {
             return Ok(());
         }
-        let (ours, me) = (format!("{}/%", self.owner), self.me.clone());
+        let (ours, me) = (format!("{name}/%"), self.me.clone());
         self.db
             .write(move |tx| {
                 let sql = "UPDATE work SET lease_until = 0
@@ -271,7 +278,9 @@ impl Engine {
         let outcome = match outcome {
             Ok(commit) => {
                 let (me, c) = (self.me.clone(), claim.clone());
-                self.db.write(move |tx| commit(tx, &c, &me)).await
+                let done = self.db.write(move |tx| (commit.write)(tx, &c, &me)).await;
+                drop(commit.holding);
+                done
             }
             Err(fault) => Err(fault),
         };
@@ -304,6 +313,22 @@ impl Engine {
         }
     }
 
+    /// The database is away. Once it is back others need not wait for the lease to run out.
+    async fn let_go_later(&self, claim: &Claim) {
+        let until = tokio::time::Instant::now() + LEASE;
+        while tokio::time::Instant::now() < until {
+            tokio::time::sleep(SWEEP).await;
+            let (me, id) = (self.me.clone(), claim.id.clone());
+            let done = self.db.write(move |tx| {
+                let sql = "UPDATE work SET lease_until = 0 WHERE id = $1 AND lease_by = $2";
+                tx.exec(sql, params![&id, &me])
+            });
+            if done.await.is_ok() {
+                return;
+            }
+        }
+    }
+
     async fn keep_error(&self, claim: &Claim, fault: Fault) {
         let unreadable = fault.kind == Kind::UnsupportedMedia;
         let pause = if unreadable { UNREADABLE } else { back_off(claim.attempt) };
@@ -323,8 +348,10 @@ impl Engine {
                 Ok(())
             })
             .await;
-        if let Err(fault) = kept {
-            error!(id = claim.id, %fault, "cannot keep a step's error");
+        match kept {
+            Ok(()) => {}
+            Err(fault) if fault.kind == Kind::Unavailable => self.let_go_later(claim).await,
+            Err(fault) => error!(id = claim.id, %fault, "cannot keep a step's error"),
         }
     }
 
@@ -347,8 +374,10 @@ impl Engine {
                 Ok(())
             })
             .await;
-        if let Err(fault) = done {
-            error!(%fault, "cannot look for overruns");
+        match done {
+            Ok(()) => {}
+            Err(fault) if fault.kind == Kind::Unavailable => debug!(%fault, "cannot look for overruns"),
+            Err(fault) => error!(%fault, "cannot look for overruns"),
         }
     }
 }
@@ -357,7 +386,7 @@ impl Engine {
 async fn work_hint(hints: &mut broadcast::Receiver<Topic>) {
     loop {
         match hints.recv().await {
-            Ok(Topic::Work) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+            Ok(Topic::Work | Topic::Missed) | Err(broadcast::error::RecvError::Lagged(_)) => return,
             Ok(_) => {}
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }

@@ -21,6 +21,7 @@ pub use engine::{Engine, Ran};
 use crate::{Topic, Tx, params};
 use base::{Fault, Micros, Result};
 use serde::{Serialize, de::DeserializeOwned};
+use std::any::Any;
 use std::future::Future;
 use std::time::Duration;
 
@@ -60,20 +61,28 @@ type Also = Box<dyn FnOnce(&Tx<'_>) -> Result<()> + Send>;
 pub struct Step<S> {
     pub next: Next<S>,
     pub also: Vec<Also>,
+    /// Dropped once the transaction is done, whatever came of it.
+    pub holding: Option<Box<dyn Any + Send>>,
 }
 
 impl<S> Step<S> {
     pub fn go(state: S) -> Self {
-        Step { next: Next::Go(state), also: Vec::new() }
+        Step { next: Next::Go(state), also: Vec::new(), holding: None }
     }
     pub fn wait(for_: Duration, why: impl Into<String>) -> Self {
-        Step { next: Next::Wait { for_, why: why.into() }, also: Vec::new() }
+        Step { next: Next::Wait { for_, why: why.into() }, also: Vec::new(), holding: None }
     }
     pub fn rest(state: S) -> Self {
-        Step { next: Next::Rest(state), also: Vec::new() }
+        Step { next: Next::Rest(state), also: Vec::new(), holding: None }
     }
     pub fn gone() -> Self {
-        Step { next: Next::Gone, also: Vec::new() }
+        Step { next: Next::Gone, also: Vec::new(), holding: None }
+    }
+    /// Holds something (a lock) until the transaction that moves the state is done.
+    #[must_use]
+    pub fn holding(mut self, what: impl Any + Send) -> Self {
+        self.holding = Some(Box::new(what));
+        self
     }
     /// Writes `f` in the transaction that moves the state. An `Err` undoes both.
     #[must_use]

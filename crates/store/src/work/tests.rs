@@ -117,7 +117,7 @@ impl Life for Dying {
 async fn the_next_process_of_the_same_owner_takes_up_at_once_what_was_under_way() {
     for (db, _dir) in databases().await {
         db.write(|tx| start::<DoorLife>(tx, "d1", &Door::Opening)).await.unwrap();
-        let dying = Engine::builder(db.clone()).with(Dying).owner("a").build();
+        let dying = Engine::builder(db.clone()).with(Dying).process("a/1").build();
         let dying = tokio::spawn(dying.run());
         let sql = "SELECT COUNT(*) FROM work WHERE lease_until > 0";
         while db.read(move |tx| tx.one(sql, &[], |r| r.get::<i64>(0))).await.unwrap() == 0 {
@@ -126,7 +126,10 @@ async fn the_next_process_of_the_same_owner_takes_up_at_once_what_was_under_way(
         dying.abort();
         let _ = dying.await;
         for (owner, ran) in [("b", Ran::Nothing), ("", Ran::Nothing), ("a", Ran::Committed)] {
-            let next = Engine::builder(db.clone()).with(DoorLife(Arc::default())).owner(owner).build();
+            let next = Engine::builder(db.clone())
+                .with(DoorLife(Arc::default()))
+                .process(&crate::process::new_id(owner))
+                .build();
             next.reclaim().await.unwrap();
             assert_eq!(next.run_one("d1", true).await.unwrap(), ran, "owner {owner:?}");
         }

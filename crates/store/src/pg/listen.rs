@@ -1,0 +1,97 @@
+//! Passes the hints of other processes on.
+//!
+//! Hints may be lost while the connection is away, which is noticed within seconds: it is asked once a second
+//! whether it lives. From then until a new one listens, [`Hearing`] says no and nobody relies on hints.
+
+use super::{Shared, link::Manager};
+use crate::db::{Hearing, Topic};
+use postgres::{Client, fallible_iterator::FallibleIterator};
+use std::sync::Weak;
+use std::time::{Duration, Instant};
+use tokio::sync::broadcast;
+
+/// How often the connection is asked whether it lives.
+const ASK: Duration = Duration::from_secs(1);
+/// How long it may take to say so.
+const ANSWER: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs for as long as the pool lives.
+pub fn run(manager: &Manager, pool: &Weak<Shared>, hints: &broadcast::Sender<Topic>, hearing: &Hearing) {
+    while pool.strong_count() > 0 {
+        if let Ok(mut client) = manager.open()
+            && client.batch_execute("LISTEN hanok").is_ok()
+        {
+            hearing.set(true);
+            // What was said until now went by.
+            let _ = hints.send(Topic::Missed);
+            while pool.upgrade().is_some_and(|p| hear(&mut client, &p.tag, hints)) {}
+            hearing.set(false);
+            let _ = hints.send(Topic::Missed);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Passes on what comes within a while; false when the connection is lost.
+fn hear(client: &mut Client, tag: &str, hints: &broadcast::Sender<Topic>) -> bool {
+    let since = Instant::now();
+    let mut notes = client.notifications();
+    let mut iter = notes.timeout_iter(ASK);
+    loop {
+        match iter.next() {
+            Ok(Some(note)) => {
+                if let Some(topic) = decode(note.payload(), tag) {
+                    let _ = hints.send(topic);
+                }
+            }
+            Ok(None) => break,
+            Err(_) => return false,
+        }
+        if since.elapsed() > ASK {
+            break;
+        }
+    }
+    drop(iter);
+    drop(notes);
+    client.is_valid(ANSWER).is_ok()
+}
+
+pub fn encode(topic: &Topic) -> String {
+    match topic {
+        Topic::Work => "work".into(),
+        Topic::Identity => "identity".into(),
+        Topic::Missed => "missed".into(),
+        Topic::Host(id) => format!("host {id}"),
+    }
+}
+
+/// `None` for our own, which was heard at home already, and for words of another release.
+fn decode(text: &str, own: &str) -> Option<Topic> {
+    let (text, from) = text.rsplit_once(' ')?;
+    if from == own {
+        return None;
+    }
+    match text {
+        "work" => Some(Topic::Work),
+        "identity" => Some(Topic::Identity),
+        "missed" => Some(Topic::Missed),
+        _ => Some(Topic::Host(text.strip_prefix("host ")?.parse().ok()?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_of_others_are_read_and_our_own_are_not() {
+        let host = base::HostId::new();
+        for topic in [Topic::Work, Topic::Identity, Topic::Missed, Topic::Host(host)] {
+            let sent = format!("{} me", encode(&topic));
+            assert_eq!(decode(&sent, "you"), Some(topic));
+            assert_eq!(decode(&sent, "me"), None);
+        }
+        assert_eq!(decode("weather fine", "me"), None);
+    }
+}
