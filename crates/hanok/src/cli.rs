@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{build, config::Config, control, dev, down, host_role, invite, up};
+use crate::{build, config::Config, control, dev, down, host_role, invite, mover, up};
 use base::Result;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -112,6 +112,14 @@ enum ImageCommand {
 enum AdminCommand {
     /// Seal new tokens with a new key; tokens already given stay good until they expire.
     RotateKeys(Site),
+    /// Bring everything from SQLite to PostgreSQL, or back. The region is stopped.
+    MoveDatabase {
+        #[command(flatten)]
+        site: Site,
+        /// An empty database, postgres://user:password@host/name; or sqlite.
+        #[arg(long)]
+        to: String,
+    },
     /// Let a computer join as a host: prints a token that is good once.
     JoinToken {
         #[command(flatten)]
@@ -209,6 +217,9 @@ impl Cli {
                 invite::run(&site.load()?, wish).await
             }
             Command::Agent(options) => host_role::run(options).await,
+            Command::Admin { command: AdminCommand::MoveDatabase { site, to } } => {
+                mover::run(site.load()?, to).await
+            }
             Command::Config(site) => site.load()?.print(),
         }
     }

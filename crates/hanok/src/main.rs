@@ -11,6 +11,7 @@ mod down;
 mod first;
 mod host_role;
 mod invite;
+mod mover;
 #[cfg(test)]
 mod reference;
 mod region;

@@ -5,7 +5,7 @@ use crate::site::Site;
 use api::{Gate, Listed};
 use axum::Router;
 use axum::response::Response;
-use base::Result;
+use base::{Fault, Result};
 use compute::Compute;
 use identity::Identity;
 use image::Image;
@@ -161,10 +161,21 @@ pub fn routes() -> Vec<Listed> {
     .concat()
 }
 
+/// The database that the configuration names.
+///
+/// # Errors
+/// `Conflict` when it was moved to another place: whoever goes on with it would go on with the past.
 pub async fn database(config: &Config, file: &std::path::Path) -> Result<Db> {
-    match config.database.as_str() {
-        "sqlite" => Db::sqlite(file).await,
-        url => Db::postgres(url).await,
+    let db = match config.database.as_str() {
+        "sqlite" => Db::sqlite(file).await?,
+        url => Db::postgres(url).await?,
+    };
+    match db.read(store::transfer::left_for).await? {
+        None => Ok(db),
+        Some(to) => Err(Fault::conflict(format!(
+            "This database was moved to {to}. Put that into `database` in the configuration. (The move back is `hanok \
+             admin move-database` too.)"
+        ))),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{Db, Tx, params, pg, process};
 use base::{Fault, Result};
 use line::Digest;
 use sides::{Postgres, Side, Sqlite, Table};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Tables that say something of one database only.
 const OWN: &[&str] = &["migration", "process", "image_lock"];
@@ -83,12 +83,13 @@ pub async fn to_postgres(
     }
     let target = Db::postgres(url).await?;
     quiet(&target).await?;
-    let (path, url) = (file.to_owned(), url.to_owned());
+    let (path, url, empty) = (file.to_owned(), url.to_owned(), empty(file).await?);
     let report = blocking(move || {
         let mut from = Sqlite::read(&path)?;
         let mut client = pg::client(&url)?;
         let mut to = Postgres::write(&mut client)?;
-        let report = carry(&mut from, &mut to, say)?;
+        let report = carry(&mut from, &mut to, &mut Sqlite::read(&empty)?, say)?;
+        sides::remove(&empty)?;
         to.commit()?;
         Ok(report)
     })
@@ -105,12 +106,13 @@ pub async fn to_sqlite(url: &str, file: &Path, say: impl FnMut(&Moved) + Send + 
     let new = file.with_extension("db.new");
     sides::remove(&new)?;
     drop(Db::sqlite(&new).await?);
-    let (url, path, fresh) = (url.to_owned(), file.to_owned(), new);
+    let (url, path, fresh, empty) = (url.to_owned(), file.to_owned(), new, empty(file).await?);
     let report = blocking(move || {
         let mut client = pg::client(&url)?;
         let mut from = Postgres::read(&mut client)?;
         let mut to = Sqlite::write(&fresh)?;
-        let report = carry(&mut from, &mut to, say)?;
+        let report = carry(&mut from, &mut to, &mut Sqlite::read(&empty)?, say)?;
+        sides::remove(&empty)?;
         to.commit()?;
         sides::replace(&fresh, &path)?;
         Ok(report)
@@ -124,25 +126,41 @@ async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'sta
     tokio::task::spawn_blocking(f).await.map_err(Fault::internal)?
 }
 
+/// A database in which nothing is but what the schema itself brings, for comparison. Removed by who asks for it.
+async fn empty(beside: &Path) -> Result<PathBuf> {
+    let file = beside.with_extension("db.empty");
+    sides::remove(&file)?;
+    drop(Db::sqlite(&file).await?);
+    Ok(file)
+}
+
 /// Carries all rows over, and compares.
-fn carry(from: &mut impl Side, to: &mut impl Side, mut say: impl FnMut(&Moved)) -> Result<Report> {
+fn carry(
+    from: &mut impl Side,
+    to: &mut impl Side,
+    empty: &mut impl Side,
+    mut say: impl FnMut(&Moved),
+) -> Result<Report> {
     let tables = same_tables(from.tables()?, to.tables()?)?;
-    let mut held = 0;
+    let mut already = false;
     for table in &tables {
-        held += digest(to, table)?.rows;
+        already |= digest(to, table)? != digest(empty, table)?;
+    }
+    for table in tables.iter().rev().filter(|_| !already) {
+        to.clear(table)?;
     }
     let mut moved = Vec::new();
     for table in &tables {
-        let sent = if held == 0 { copy(from, to, table)? } else { digest(from, table)? };
+        let sent = if already { digest(from, table)? } else { copy(from, to, table)? };
         let kept = digest(to, table)?;
         if sent != kept {
-            return Err(if held == 0 { differs(table, &sent, &kept) } else { not_empty(table, &kept) });
+            return Err(if already { not_empty(table, &kept) } else { differs(table, &sent, &kept) });
         }
         let one = Moved { table: table.name.clone(), rows: sent.rows, digest: sent.text() };
         say(&one);
         moved.push(one);
     }
-    Ok(Report { tables: moved, already: held > 0 })
+    Ok(Report { tables: moved, already })
 }
 
 fn copy(from: &mut impl Side, to: &mut impl Side, table: &Table) -> Result<Digest> {

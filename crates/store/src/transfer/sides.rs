@@ -37,6 +37,8 @@ pub trait Side {
     fn tables(&mut self) -> Result<Vec<Table>>;
     /// Every row of a table.
     fn each(&mut self, table: &Table, take: &mut Take<'_>) -> Result<()>;
+    /// Removes the rows of a table.
+    fn clear(&mut self, table: &Table) -> Result<()>;
     /// Writes the rows that `feed` hands to what it is given.
     fn load(&mut self, table: &Table, feed: &mut dyn FnMut(&mut Take<'_>) -> Result<()>) -> Result<()>;
 }
@@ -128,6 +130,10 @@ impl Side for Sqlite {
             take(&text)?;
         }
         Ok(())
+    }
+
+    fn clear(&mut self, table: &Table) -> Result<()> {
+        self.0.execute_batch(&format!("DELETE FROM \"{}\"", table.name)).map_err(Fault::internal)
     }
 
     fn load(&mut self, table: &Table, feed: &mut dyn FnMut(&mut Take<'_>) -> Result<()>) -> Result<()> {
@@ -231,6 +237,10 @@ impl Side for Postgres<'_> {
             row.clear();
         }
         Ok(())
+    }
+
+    fn clear(&mut self, table: &Table) -> Result<()> {
+        self.0.batch_execute(&format!("DELETE FROM \"{}\"", table.name)).map_err(crate::pg::fault)
     }
 
     fn load(&mut self, table: &Table, feed: &mut dyn FnMut(&mut Take<'_>) -> Result<()>) -> Result<()> {
