@@ -1,10 +1,10 @@
 //! What this computer is and has, for the region's scheduler and for people.
 
-use crate::guest::{accel::Probe, disk, qemu};
+use crate::guest::{disk, qemu};
+use crate::host::Host;
 use base::Result;
 use base::doc::HostFacts;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 
 /// What does not change while the agent runs. `token` opens the byte routes at `bytes`.
 pub async fn gather(bytes: SocketAddr, token: String, tunnel: Option<IpAddr>) -> HostFacts {
@@ -28,9 +28,10 @@ pub async fn gather(bytes: SocketAddr, token: String, tunnel: Option<IpAddr>) ->
 }
 
 /// The same with what does change.
-pub fn refresh(facts: &HostFacts, data: &Path, probe: &Probe) -> Result<HostFacts> {
-    let (disk_bytes, disk_free_bytes) = disk::space(data)?;
-    Ok(HostFacts { disk_bytes, disk_free_bytes, accel: probe.now().name().to_owned(), ..facts.clone() })
+pub fn refresh(facts: &HostFacts, host: &Host) -> Result<HostFacts> {
+    let (disk_bytes, disk_free_bytes) = disk::space(&host.data)?;
+    let (accel, cpu_models) = (host.probe.now().name().to_owned(), host.kinds.models());
+    Ok(HostFacts { disk_bytes, disk_free_bytes, accel, cpu_models, ..facts.clone() })
 }
 
 fn memory_mib(meminfo: &str) -> u64 {

@@ -4,7 +4,9 @@ use crate::board::Board;
 use crate::guest::accel::Probe;
 use crate::guest::cgroup::Groups;
 use crate::guest::images::Images;
+use crate::guest::kinds::Kinds;
 use crate::guest::moving::seat::Arrivals;
+use crate::lease::Lease;
 use crate::link::Link;
 use crate::net::{Datapath, metadata};
 use base::doc::{Desired, Guest};
@@ -28,6 +30,8 @@ pub struct Host {
     pub net: Datapath,
     pub images: Images,
     pub probe: Probe,
+    pub kinds: Kinds,
+    pub lease: Lease,
     pub groups: Groups,
     pub board: Board,
     pub starts: Semaphore,

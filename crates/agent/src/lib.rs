@@ -14,6 +14,7 @@ pub mod facts;
 pub mod guest;
 pub mod host;
 pub mod join;
+pub mod lease;
 pub mod link;
 pub mod net;
 pub mod reconcile;
@@ -22,6 +23,7 @@ use base::{Fault, HostId, Result, names::Prefix};
 use guest::accel::Probe;
 use guest::cgroup::Groups;
 use guest::images::Images;
+use guest::kinds::Kinds;
 use host::Host;
 use rustix::fs::FlockOperation;
 use std::fs::File;
@@ -75,13 +77,16 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     let bytes_token = bytes::new_token()?;
     let facts = facts::gather(listener.local_addr()?, bytes_token.clone(), config.tunnel).await;
     let (tell, told) = mpsc::channel(16);
+    let probe = Probe::start(&data);
     let host = Arc::new(Host {
         id: config.host,
         grace: Duration::from_secs(config.grace_s),
         groups: Groups::open(&config.prefix),
         net: net::Datapath::start(config.prefix, config.host, config.guests_reach).await?.telling(tell),
         images: Images::open(&data, config.local_images, link.clone())?,
-        probe: Probe::start(&data),
+        kinds: Kinds::start(probe.clone()),
+        lease: lease::Lease::open(&data),
+        probe,
         board: board::Board::default(),
         starts: Semaphore::new(host::STARTS),
         arrivals: Default::default(),
@@ -96,6 +101,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     tasks.spawn(reconcile::apply(host.clone()));
     tasks.spawn(reconcile::report(host.clone(), facts));
     tasks.spawn(guest::told::keep(host.clone()));
+    tasks.spawn(lease::keep(host.clone()));
     tasks.spawn(pass_on(told, host.link.clone()));
     tasks.spawn(reconcile::trim_logs(host));
     tokio::select! {

@@ -10,6 +10,7 @@ use crate::facts;
 use crate::guest::keeper::{Want, keep};
 use crate::guest::{Dir, logs, process, write_private};
 use crate::host::Host;
+use crate::lease::{self, Moment};
 use crate::link::Backoff;
 use base::doc::{Desired, HostFacts, Observed, Problem, VERSION};
 use base::{Fault, HostId, Micros, Result, ServerId};
@@ -57,12 +58,30 @@ pub fn remembered(data: &Path) -> Result<Option<Desired>> {
 /// Fetches each new document, keeps it on disk, and hands it on.
 pub async fn follow(host: Arc<Host>) {
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(15));
+    let mut fence = host.lease.watch();
     loop {
         let since = host.desired.borrow().as_ref().map_or(0, |d| d.generation);
-        let got = host.link.desired(since, POLL).await.and_then(|new| match new {
+        let held = host.desired.borrow().clone();
+        // A host that is fenced wants to know at once whether its guests are still its own.
+        let wait = if host.lease.fenced(held.as_ref()) { Duration::ZERO } else { POLL };
+        let begun = Moment::now();
+        let got = tokio::select! {
+            got = host.link.desired(since, wait) => got,
+            () = fence.changed() => continue,
+        };
+        let got = got.and_then(|new| match new {
             Some(new) => accept(&host, since, new),
             None => Ok(()),
         });
+        if got.is_ok() {
+            let held = host.desired.borrow().clone();
+            host.lease.polled(begun, held.as_ref());
+            host.lease.note(held.as_ref());
+            if wait.is_zero() && host.lease.fenced(held.as_ref()) {
+                // Its report is still on the way.
+                tokio::time::sleep(lease::TICK).await;
+            }
+        }
         match got {
             Ok(()) => backoff.reset(),
             Err(fault) => {
@@ -194,10 +213,15 @@ pub async fn report(host: Arc<Host>, facts: HostFacts) {
     let mut board = host.board.watch();
     loop {
         let state = board.borrow_and_update().clone();
+        let begun = Moment::now();
         let sent = match observed(&host, &facts, state) {
             Ok(observed) => host.link.observe(&observed).await,
             Err(e) => Err(e),
         };
+        if sent.is_ok() {
+            let held = host.desired.borrow().clone();
+            host.lease.taken(begun, held.as_ref());
+        }
         match sent {
             Ok(()) => {
                 backoff.reset();
@@ -220,7 +244,7 @@ fn observed(host: &Host, facts: &HostFacts, board: State) -> Result<Observed> {
         host: host.id,
         applied: board.applied,
         at: Micros::now(),
-        facts: facts::refresh(facts, &host.data, &host.probe)?,
+        facts: facts::refresh(facts, host)?,
         guests: board.guests.into_values().collect(),
         ports_up: board.ports_up,
         problems: board.problems,

@@ -103,13 +103,19 @@ impl Trip {
         self.begin_with(number, live, "the token").await;
     }
     async fn begin_with(&self, number: u64, live: bool, token: &str) {
+        self.begin_by(number, live, token, self.to.url().await).await;
+    }
+    async fn begin_by(&self, number: u64, live: bool, token: &str, url: String) {
         let mut guest = self.guest();
         guest.boots += u64::from(!live);
         let here = guest.clone();
         guest.ownership += 1;
         guest.arrival = Some(Arrival { number, live, token: "the token".into() });
         self.to.region.change(|d| d.guests.push(guest));
-        let url = self.to.url().await;
+        if url != self.to.url().await {
+            // By a line whose connections are counted: none is for asking whether it is time.
+            self.to.until_moving(self.id, number, MoveStage::Listening).await;
+        }
         self.from.region.change_guest(self.id, |g| {
             *g = here;
             g.departure = Some(Departure { number, live, url, token: token.into() });
@@ -151,6 +157,68 @@ impl Trip {
     async fn end(self) {
         self.from.agent.end().await;
         self.to.agent.end().await;
+    }
+}
+
+fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+async fn until<T>(f: impl Fn() -> Option<T>) -> T {
+    let seen = async {
+        loop {
+            match f() {
+                Some(seen) => return seen,
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    tokio::time::timeout(parts::PATIENCE, seen).await.expect("it never came")
+}
+
+/// Whether the guest's processors run at both sides.
+async fn both_run(trip: &Trip, id: ServerId) -> bool {
+    async fn runs(agent: &Agent, id: ServerId) -> bool {
+        let dir = agent::guest::Dir::of(&agent.config.data, id);
+        let Ok(mut qmp) = agent::guest::qmp::Qmp::looking(&dir).await else { return false };
+        qmp.status().await.is_ok_and(|s| s == "running")
+    }
+    runs(&trip.from.agent, id).await && runs(&trip.to.agent, id).await
+}
+
+/// A cable between the two that can be cut.
+struct Line {
+    url: String,
+    made: tokio::sync::watch::Receiver<usize>,
+    relays: tokio::task::JoinHandle<()>,
+}
+
+impl Line {
+    async fn to(url: &str) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (tell, made) = tokio::sync::watch::channel(0);
+        let far = url.strip_prefix("http://").unwrap().to_owned();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let relays = tokio::spawn(async move {
+            let mut all = tokio::task::JoinSet::new();
+            while let Ok((mut near, _)) = listener.accept().await {
+                let far = far.clone();
+                all.spawn(async move {
+                    let mut far = tokio::net::TcpStream::connect(far).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                });
+                tell.send_modify(|n| *n += 1);
+            }
+        });
+        Line { url, made, relays }
+    }
+    /// Waits for so many connections.
+    async fn until(&self, count: usize) {
+        self.made.clone().wait_for(|n| *n >= count).await.unwrap();
+    }
+    fn cut(self) {
+        self.relays.abort();
     }
 }
 
@@ -250,5 +318,114 @@ async fn a_running_guest_goes_on_at_the_other_host() {
     trip.to.region.change_guest(id, |g| g.boots += 1);
     trip.to.agent.until_serial(id, "a reboot", |s| s.matches(GREETING).count() == 2).await;
     trip.to.answers(id, "d", "<M>").await;
+    trip.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_move_that_breaks_leaves_the_guest_running() {
+    let mut trip = Trip::new(|_| {}).await;
+    let id = trip.id;
+    trip.from.answers(id, "wB", "<B>").await;
+    trip.from.answers(id, "n", "<1>").await;
+    let pid = trip.from.agent.pid(id);
+
+    // The destination's QEMU dies once it is there.
+    let number = 1;
+    trip.begin(number, true).await;
+    let there = until(|| trip.to.agent.pid(id)).await;
+    kill(there);
+    let failed = trip.from.until_moving(id, number, MoveStage::Failed).await;
+    assert_eq!(failed.state, GuestState::Running, "{failed:?}");
+    assert_eq!(trip.from.agent.pid(id), pid);
+    trip.give_up().await;
+    trip.from.answers(id, "n", "<2>").await;
+
+    // The destination's agent, and with it the lines.
+    let number = 2;
+    trip.begin(number, true).await;
+    until(|| trip.to.agent.pid(id)).await;
+    trip.to.agent.kill().await;
+    trip.to.agent.again();
+    trip.from.until_moving(id, number, MoveStage::Failed).await;
+    trip.give_up().await;
+    trip.from.answers(id, "n", "<3>").await;
+
+    // The source's agent.
+    let number = 3;
+    trip.begin(number, true).await;
+    until(|| trip.to.agent.pid(id)).await;
+    trip.from.agent.kill().await;
+    trip.from.agent.again();
+    trip.from.until_moving(id, number, MoveStage::Failed).await;
+    trip.give_up().await;
+    assert_eq!(trip.from.agent.pid(id), pid, "it was started anew");
+    trip.from.answers(id, "n", "<4>").await;
+
+    // The line itself, at any time.
+    let mut number = 3;
+    // (parcel, log, start, disk, memory, end of the disk, rest of the log: a connection each.)
+    for cut_after in 2..=7 {
+        number += 1;
+        let line = Line::to(&trip.to.url().await).await;
+        trip.begin_by(number, true, "the token", line.url.clone()).await;
+        line.until(cut_after).await;
+        line.cut();
+        let ended = |g: &GuestStatus| {
+            let at = g.moving.as_ref().filter(|m| m.number == number).map(|m| m.stage);
+            matches!(at, Some(MoveStage::Failed))
+        };
+        trip.from.region.until_guest(id, "the end of it", ended).await;
+        trip.give_up().await;
+        trip.from.answers(id, "d", "<B>").await;
+    }
+    assert_eq!(trip.from.agent.pid(id), pid, "it was started anew");
+
+    // And then it works.
+    number += 1;
+    trip.begin(number, true).await;
+    trip.commit(number).await;
+    trip.to.answers(id, "n", "<5>").await;
+    trip.to.answers(id, "d", "<B>").await;
+    assert_eq!(trip.to.agent.serial(id).matches(GREETING).count(), 1, "it booted again");
+    trip.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_guest_runs_once_whichever_agent_is_killed_when() {
+    let mut trip = Trip::new(|_| {}).await;
+    let id = trip.id;
+    trip.from.answers(id, "n", "<1>").await;
+    let mut moved = false;
+    // Each kill strikes later than the one before, until one comes too late.
+    for number in 1..=60 {
+        let ms = number * 80;
+        trip.begin(number, true).await;
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        let side = if number % 2 == 0 { &mut trip.from } else { &mut trip.to };
+        side.agent.kill().await;
+        let twice = both_run(&trip, id).await;
+        assert!(!twice, "two run");
+        let side = if number % 2 == 0 { &mut trip.from } else { &mut trip.to };
+        side.agent.again();
+        trip.to.region.forget();
+        let url = trip.to.url().await;
+        let ended = |g: &GuestStatus| {
+            let at = g.moving.as_ref().filter(|m| m.number == number).map(|m| m.stage);
+            matches!(at, Some(MoveStage::Failed | MoveStage::Sent))
+        };
+        // A destination's agent that was killed has another address; the region says so.
+        trip.from.region.change_guest(id, |g| g.departure.as_mut().unwrap().url = url);
+        let end = trip.from.region.until_guest(id, "the end of it", ended).await;
+        assert!(!both_run(&trip, id).await, "two run");
+        if end.moving.unwrap().stage == MoveStage::Sent {
+            trip.commit(number).await;
+            moved = true;
+            break;
+        }
+        trip.give_up().await;
+    }
+    assert!(moved, "it never came there");
+    trip.to.answers(id, "n", "<2>").await;
+    assert_eq!(trip.to.agent.serial(id).matches(GREETING).count(), 1, "it booted again");
     trip.end().await;
 }

@@ -26,19 +26,40 @@ pub fn has_ports(h: &Hardware) -> bool {
     h.machine != "pc"
 }
 
+/// The plain name of the machine that the document asks for.
+pub fn family(h: &Hardware) -> Result<&'static str> {
+    match h.machine.as_str() {
+        "" | "q35" => Ok("q35"),
+        "pc" => Ok("pc"),
+        other => Err(unknown("machine type", other)),
+    }
+}
+
+/// What `-cpu` says of a guest that boots. A model that is named must be had whole: a guest that misses a part
+/// of it could go nowhere else.
+pub fn cpu(guest: &Guest, accel: Accel) -> Result<String> {
+    let sane = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    if !guest.cpu.bytes().all(sane) {
+        return Err(unknown("processor model", &guest.cpu));
+    }
+    let model = match (guest.cpu.as_str(), accel) {
+        ("", Accel::Kvm) => "host".to_owned(),
+        ("", Accel::Tcg) => "max".to_owned(),
+        (model, _) => format!("{model},enforce"),
+    };
+    let hyperv = guest.hardware.hyperv && accel == Accel::Kvm;
+    Ok(model + if hyperv { ",hv_relaxed,hv_vapic,hv_spinlocks=0x1fff,hv_time" } else { "" })
+}
+
 /// `-machine`, `-cpu` and `-smp`.
 pub fn machine(guest: &Guest, accel: Accel, record: &Record) -> Result<Vec<String>> {
     let h = &guest.hardware;
-    let family = match h.machine.as_str() {
-        "" | "q35" => "q35",
-        "pc" => "pc",
-        other => return Err(unknown("machine type", other)),
-    };
-    let machine = format!("{},usb=off,vmport=off", record.machine.as_deref().unwrap_or(family));
-    let hyperv = if h.hyperv { ",hv_relaxed,hv_vapic,hv_spinlocks=0x1fff,hv_time" } else { "" };
-    let (accel, cpu) = match accel {
-        Accel::Kvm => ("kvm", format!("host{hyperv}")),
-        Accel::Tcg => ("tcg,thread=multi,tb-size=256", "max".to_owned()),
+    let machine = record.machine.as_deref().unwrap_or(family(h)?);
+    let machine = format!("{machine},usb=off,vmport=off");
+    let cpu = record.cpu.clone().map_or_else(|| cpu(guest, accel), Ok)?;
+    let accel = match accel {
+        Accel::Kvm => "kvm",
+        Accel::Tcg => "tcg,thread=multi,tb-size=256",
     };
     let mut smp = guest.vcpus.max(1).to_string();
     if h.sockets * h.cores * h.threads == guest.vcpus {

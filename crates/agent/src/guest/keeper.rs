@@ -78,6 +78,7 @@ pub async fn keep(host: Arc<Host>, id: ServerId, mut want: watch::Receiver<Want>
         lost: None,
         started: None,
     };
+    let mut fence = keeper.host.lease.watch();
     loop {
         let now = want.borrow_and_update().clone();
         let outcome = match &now.guest {
@@ -86,9 +87,14 @@ pub async fn keep(host: Arc<Host>, id: ServerId, mut want: watch::Receiver<Want>
                 Ok(()) => return keeper.host.board.forget(id),
                 Err(e) => Err(e),
             },
+            Some(guest) if keeper.fenced(guest) => Ok(Next::Rest(None)),
             Some(guest) => tokio::select! {
                 biased;
                 () = superseded(&mut want, guest) => {
+                    keeper.monitor = None;
+                    Ok(Next::Again)
+                }
+                () = fence.changed(), if guest.ha => {
                     keeper.monitor = None;
                     Ok(Next::Again)
                 }
@@ -102,6 +108,7 @@ pub async fn keep(host: Arc<Host>, id: ServerId, mut want: watch::Receiver<Want>
             Ok(Next::Again) => {}
             Ok(Next::Rest(process)) => tokio::select! {
                 _ = want.changed() => {}
+                () = fence.changed() => {}
                 () = keeper.rest(process) => {}
             },
             Err(fault) => {
@@ -138,6 +145,19 @@ fn aim(g: &Guest) -> impl PartialEq {
 }
 
 impl Keeper {
+    /// Whether the guest may be running elsewhere: then it must not here ([`crate::lease`] ends its process).
+    fn fenced(&mut self, guest: &Guest) -> bool {
+        let desired = self.host.desired.borrow().clone();
+        let fenced = guest.ha && self.host.lease.fenced(desired.as_ref());
+        if fenced {
+            (self.monitor, self.lost) = (None, None);
+            let record = self.dir.load().ok().flatten().unwrap_or_else(|| Record::new(guest.ownership));
+            let reason = "the region was silent for so long that the guest may run elsewhere";
+            self.say(guest, &record, GuestState::Preparing, reason);
+        }
+        fenced
+    }
+
     async fn pass(&mut self, guest: &Guest, generation: u64) -> Result<Next> {
         self.moving = None;
         if let Some(arrival) = &guest.arrival {
@@ -436,6 +456,9 @@ impl Keeper {
         record.started_at = Some(Micros::now());
         if memory.is_none() {
             record.nmi = guest.nmi;
+            let family = hardware::family(&guest.hardware)?;
+            record.machine = host.kinds.known().await.machine(family, record.machine.take());
+            record.cpu = Some(hardware::cpu(guest, accel)?);
         }
         record.seat(&guest.nics);
         let incoming = memory.map_or(Incoming::Nothing, Incoming::Memory);

@@ -20,6 +20,7 @@ pub mod drive;
 pub mod hardware;
 pub mod images;
 pub mod keeper;
+pub mod kinds;
 pub mod logs;
 pub mod look;
 pub mod memory;
@@ -163,6 +164,9 @@ pub struct Record {
     /// QEMU's versioned name of the machine, which stays the guest's wherever it runs.
     #[serde(default)]
     pub machine: Option<String>,
+    /// The processor as QEMU's command line had it when the guest last booted.
+    #[serde(default)]
+    pub cpu: Option<String>,
 }
 
 /// A copy of the disk as it was before a resize.
@@ -202,6 +206,7 @@ impl Record {
             nmi: 0,
             slots: BTreeMap::new(),
             machine: None,
+            cpu: None,
         }
     }
 }

@@ -15,7 +15,7 @@ use base::{HostId, ImageId, NetworkId, PortId, ServerId, SubnetId};
 use futures_util::StreamExt;
 use sha2::{Digest, Sha512};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -62,6 +62,8 @@ pub struct Region {
     /// Reports that said less than an earlier one.
     pub conflicts: AtomicUsize,
     pub downloads: AtomicUsize,
+    /// Reports are not taken while this is true.
+    pub deaf: AtomicBool,
     pub url: String,
 }
 
@@ -87,6 +89,7 @@ impl Region {
             gate: watch::Sender::new(true),
             conflicts: AtomicUsize::new(0),
             downloads: AtomicUsize::new(0),
+            deaf: AtomicBool::new(false),
             url: format!("http://{}", listener.local_addr().unwrap()),
         });
         let app = Router::new()
@@ -258,6 +261,9 @@ async fn observed_route(State(region): State<Arc<Region>>, headers: HeaderMap, b
     if !allowed(&headers) {
         return StatusCode::UNAUTHORIZED;
     }
+    if region.deaf.load(Ordering::Relaxed) {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
     let new: Observed = serde_json::from_slice(&body).unwrap();
     if region.observed.borrow().as_ref().is_some_and(|old| old.applied > new.applied) {
         region.conflicts.fetch_add(1, Ordering::Relaxed);
@@ -354,6 +360,16 @@ impl Agent {
     pub fn pid(&self, id: ServerId) -> Option<i32> {
         let dir = agent::guest::Dir::of(&self.config.data, id);
         agent::guest::process::Process::find(&dir).map(|p| p.pid)
+    }
+    /// Waits until the agent has taken a document, whether or not its reports arrive.
+    pub async fn until_applied(&self, generation: u64) {
+        let held = || std::fs::read(self.config.data.join("desired.json")).unwrap_or_default();
+        let taken = async {
+            while serde_json::from_slice::<Desired>(&held()).map_or(0, |d| d.generation) < generation {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, taken).await.expect("the document was not taken");
     }
     /// What the guest wrote to its serial port.
     pub fn serial(&self, id: ServerId) -> String {

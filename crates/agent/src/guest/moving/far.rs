@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 type AnyBody = UnsyncBoxBody<Bytes, Fault>;
 
+const AWAY: &str = "The other host cannot be reached.";
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long the other side may be silent over what it does at once.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -53,19 +54,24 @@ impl Far {
         Ok(Far { host: host.to_owned(), path, bearer, sent: Arc::default() })
     }
 
-    /// Says what comes; tries until the destination waits for it, at most `patience`.
+    /// Says what comes; tries until the destination waits for it, at most `patience`, and less when it cannot
+    /// be reached at all.
     pub async fn parcel(&self, parcel: &Parcel, patience: Duration) -> Result<()> {
         let body = Bytes::from(serde_json::to_vec(parcel)?);
         let until = Instant::now() + patience;
+        let mut heard = Instant::now();
         loop {
-            match self.call(Method::PUT, "parcel", full(body.clone()), ANSWER).await {
-                Err(fault)
-                    if matches!(fault.kind, Kind::NotFound | Kind::Unavailable) && Instant::now() < until =>
-                {
-                    tokio::time::sleep(AGAIN).await;
-                }
+            let fault = match self.call(Method::PUT, "parcel", full(body.clone()), ANSWER).await {
+                Err(fault) if matches!(fault.kind, Kind::NotFound | Kind::Unavailable) => fault,
                 other => return other,
+            };
+            if fault.message != AWAY {
+                heard = Instant::now();
             }
+            if Instant::now() > until || heard.elapsed() > STALL {
+                return Err(fault);
+            }
+            tokio::time::sleep(AGAIN).await;
         }
     }
 
@@ -205,5 +211,5 @@ fn full(bytes: Bytes) -> AnyBody {
 }
 
 fn away(cause: impl std::fmt::Display) -> Fault {
-    Fault::unavailable("The other host cannot be reached.").because(cause)
+    Fault::unavailable(AWAY).because(cause)
 }

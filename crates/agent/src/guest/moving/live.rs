@@ -100,9 +100,9 @@ pub async fn send(
     log: u64,
     progress: &Progress,
 ) -> Result<()> {
-    let mut lines = open(dir, far)?;
+    let lines = open(dir, far)?;
     mirror(qmp, parcel, progress).await?;
-    memory(qmp, far, &mut lines).await?;
+    let mut line = memory(qmp, far, &lines.stop).await?;
     until_still(qmp, progress).await?;
     finish_mirrors(qmp, parcel).await?;
     far.step("disks", GIVE_UP).await?;
@@ -112,11 +112,15 @@ pub async fn send(
     qmp.ask("migrate-continue", json!({ "state": "pre-switchover" })).await?;
     loop {
         match migration(qmp, progress).await?.as_str() {
-            "completed" => return Ok(()),
+            "completed" => break,
             "active" | "device" | "setup" | "pre-switchover" => tokio::time::sleep(POLL / 5).await,
             _ => return Err(failed(qmp).await),
         }
     }
+    // QEMU has handed everything to the relay: it has come over when the relay has ended.
+    let _ = tokio::time::timeout(GIVE_UP, line.join_next()).await;
+    drop(lines);
+    Ok(())
 }
 
 /// The guest's directory by its descriptor: the address of a UNIX socket is short.
@@ -205,7 +209,8 @@ impl Watch {
     }
 }
 
-async fn memory(qmp: &mut Qmp, far: &Far, lines: &mut Lines) -> Result<()> {
+/// Begins to send memory; the task that is answered is the line that it takes.
+async fn memory(qmp: &mut Qmp, far: &Far, stop: &CancellationToken) -> Result<JoinSet<()>> {
     let wanted = ["events", "auto-converge", "pause-before-switchover"]
         .map(|c| json!({ "capability": c, "state": true }));
     qmp.ask("migrate-set-capabilities", json!({ "capabilities": wanted })).await?;
@@ -215,13 +220,14 @@ async fn memory(qmp: &mut Qmp, far: &Far, lines: &mut Lines) -> Result<()> {
     ours.set_nonblocking(true)?;
     let ours = UnixStream::from_std(ours)?;
     qmp.give("move-memory", OwnedFd::from(theirs)).await?;
-    let (far, stop) = (far.clone(), lines.stop.clone());
-    lines.tasks.spawn(async move {
+    let (far, stop, mut line) = (far.clone(), stop.clone(), JoinSet::new());
+    line.spawn(async move {
         if let Err(fault) = far.relay("memory", ours, stop).await {
             tracing::debug!("the memory's line ended: {fault}");
         }
     });
-    qmp.ask("migrate", json!({ "uri": "fd:move-memory" })).await.map(drop)
+    qmp.ask("migrate", json!({ "uri": "fd:move-memory" })).await?;
+    Ok(line)
 }
 
 /// Waits until QEMU has stopped the guest for the last of its memory.
