@@ -11,12 +11,19 @@ pub struct Server {
     bin: PathBuf,
     dir: tempfile::TempDir,
     port: u16,
+    /// Where it listens, if not in the namespace of the tests.
+    netns: Option<String>,
     child: Option<Child>,
 }
 
 impl Server {
     /// A fresh server that runs. `None`, said aloud, where there is no PostgreSQL.
     pub fn start() -> Option<Server> {
+        Server::start_in(None)
+    }
+
+    /// The same in a network namespace.
+    pub fn start_in(netns: Option<String>) -> Option<Server> {
         let Some(bin) = programs() else {
             eprintln!("no PostgreSQL here (apt-get install postgresql): nothing to try");
             return None;
@@ -27,7 +34,7 @@ impl Server {
             assert!(given.success());
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Server { bin, dir, port, child: None };
+        let mut server = Server { bin, dir, port, netns, child: None };
         let made = server
             .command("initdb")
             .args(["-U", "hanok", "-A", "trust", "-E", "UTF8", "--locale", "C", "--no-sync", "-D"])
@@ -47,7 +54,7 @@ impl Server {
     fn command(&self, program: &str) -> Command {
         let path = self.bin.join(program);
         let mut command = if rustix::process::geteuid().is_root() {
-            let mut c = Command::new("setpriv");
+            let mut c = self.inside("setpriv");
             c.args(["--reuid", "postgres", "--regid", "postgres", "--init-groups", "--pdeathsig", "KILL"])
                 .arg(path);
             c
@@ -55,6 +62,14 @@ impl Server {
             Command::new(path)
         };
         command.current_dir(self.dir.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// A command where it listens.
+    fn inside(&self, program: &str) -> Command {
+        let Some(netns) = &self.netns else { return Command::new(program) };
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{netns}")).arg(program);
         command
     }
 
@@ -99,7 +114,7 @@ impl Server {
     /// The lines that a query answers, columns separated by `|`.
     pub fn try_sql(&self, text: &str) -> Option<Vec<String>> {
         let psql =
-            Command::new("psql").args(["-q", "-X", "-A", "-t", &self.url(), "-c", text]).output().unwrap();
+            self.inside("psql").args(["-q", "-X", "-A", "-t", &self.url(), "-c", text]).output().unwrap();
         let lines = String::from_utf8_lossy(&psql.stdout).lines().map(str::to_owned).collect();
         psql.status.success().then_some(lines)
     }

@@ -11,6 +11,7 @@
 //! gets its number.
 
 use crate::leaks;
+use crate::postgres::Server;
 use crate::wait::until_true;
 use crate::world::{World, both, lines_of};
 use rustix::fs::{FlockOperation, flock};
@@ -32,6 +33,8 @@ pub struct Room {
     world: Option<World>,
     /// The hosts beside the first one; the host with index 1 is the first of them.
     agents: Vec<Agent>,
+    /// In the namespace of the first host, where the region uses it.
+    pub database: Option<Server>,
     lan: Lan,
 }
 
@@ -56,24 +59,40 @@ impl Room {
         Room::with(n, "")
     }
 
+    /// As `new`, on a PostgreSQL where there is one.
+    pub fn on_postgres(n: usize) -> Room {
+        let lan = Lan::new(n);
+        let database = Server::start_in(Some(lan.host(0)));
+        let line = database.as_ref().map(|d| format!("database = {:?}", d.url())).unwrap_or_default();
+        Room::start_in(lan, &line, database).filled()
+    }
+
     /// As `new`, with more lines in the configuration file that all of them read.
     pub fn with(n: usize, configuration: &str) -> Room {
-        let mut room = Room::region(n, configuration);
+        Room::region(n, configuration).filled()
+    }
+
+    fn filled(mut self) -> Room {
+        let room = &mut self;
+        let n = room.lan.hosts;
         for i in 1..n {
             let token = room.token(&[]);
             room.join(i, &token);
         }
         room.wait_for_hosts();
-        room
+        self
     }
 
     /// The region with its own host; the others have not joined.
     pub fn region(n: usize, configuration: &str) -> Room {
-        let lan = Lan::new(n);
+        Room::start_in(Lan::new(n), configuration, None)
+    }
+
+    fn start_in(lan: Lan, configuration: &str, database: Option<Server>) -> Room {
         let to = SocketAddr::from((lan.address(0), PORT));
         let configuration = format!("host_name = \"host-0\"\n{configuration}");
         let world = World::up_in(&lan.host(0), to, &configuration);
-        Room { world: Some(world), agents: Vec::new(), lan }
+        Room { world: Some(world), agents: Vec::new(), database, lan }
     }
 
     pub fn world(&self) -> &World {
@@ -83,6 +102,11 @@ impl Room {
     /// The region and the first host, to kill and start again.
     pub fn world_mut(&mut self) -> &mut World {
         self.world.as_mut().unwrap()
+    }
+
+    /// The first column of what a query of the database answers, as text.
+    pub fn rows(&self, sql: &str) -> Vec<String> {
+        self.database.as_ref().map_or_else(|| self.world().rows(sql), |d| d.sql(sql))
     }
 
     /// How a host is called.
@@ -137,7 +161,9 @@ impl Room {
         let data = self.world().data();
         let to = self.region_address();
         let asked = ["admin", "join-token", "--listen", &to, "--data", data.to_str().unwrap()];
-        let made = self.world().hanok(&[&asked[..], more].concat());
+        // Where the region runs, or its database may be out of reach.
+        let mut command = self.world().role_command(Some(&self.netns(0)));
+        let made = command.args(asked).args(more).stdin(Stdio::null()).output().unwrap();
         assert!(made.status.success(), "join-token: {}", both(&made));
         String::from_utf8(made.stdout).unwrap().trim().to_owned()
     }

@@ -44,7 +44,7 @@ fn limits_lists_forwarding_and_routes() {
     for id in [&a, &b] {
         demo.delete_server(id);
     }
-    crate::dev_crash::assert_counters(&w);
+    crate::dev_crash::assert_counters(|sql| w.rows(sql));
     w.finish();
 }
 

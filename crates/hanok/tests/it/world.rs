@@ -287,6 +287,14 @@ impl World {
         rusqlite::Connection::open_with_flags(self.data().join("hanok.db"), flags).unwrap()
     }
 
+    /// The first column of what a query of the database answers, as text.
+    pub fn rows(&self, sql: &str) -> Vec<String> {
+        let db = self.database();
+        let mut query = db.prepare(sql).unwrap();
+        let rows = query.query_map([], |r| r.get::<_, String>(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
     /// The prefix of this installation's names in the kernel.
     pub fn prefix(&self) -> String {
         fs::read_to_string(self.data().join("prefix")).unwrap().trim().to_owned()
