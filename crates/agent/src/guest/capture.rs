@@ -7,7 +7,8 @@
 //! ```
 //! What was done is seen in QEMU's list of jobs and by the file, so an agent that starts anew goes on, or
 //! begins again; the region takes the same image twice. The guest runs meanwhile: the job keeps what is
-//! overwritten. Its agent, where it has one, brings its file systems to rest for the moment of the start.
+//! overwritten. Its agent, where it has one, brings its file systems to rest for the moment of the start. A file
+//! says that they rest, so that whoever comes next wakes them when that moment was cut short.
 
 use super::qga::Qga;
 use super::qmp::Qmp;
@@ -25,6 +26,8 @@ use tokio::task::JoinSet;
 const TRIES: u32 = 4;
 /// How long busy file systems may take to come to rest.
 const AGENT_LIMIT: Duration = Duration::from_secs(15);
+/// There while the guest's file systems may be at rest.
+const RESTING: &str = "resting";
 /// QEMU's name of the copy while it is written; one at a time.
 const NODE: &str = "capture";
 
@@ -120,6 +123,7 @@ impl Captures {
         }
         let wanted: Vec<ImageId> = guest.captures.iter().map(|c: &Capture| c.image).collect();
         let mut monitor = monitor;
+        wake(dir, monitor.as_deref_mut()).await;
         self.forget(dir, &wanted, monitor.as_deref_mut()).await?;
         let next =
             wanted.iter().copied().find(|i| !self.failed.contains_key(i) && !self.delivered.contains(i));
@@ -285,7 +289,7 @@ async fn begin(dir: &Dir, guest: &Guest, qmp: &mut Qmp, image: ImageId) -> Resul
         Ok(frozen) => {
             let begun = qmp.ask("blockdev-backup", backup).await.map(drop);
             if frozen {
-                thaw(dir).await;
+                wake(dir, Some(&mut *qmp)).await;
             }
             begun
         }
@@ -319,15 +323,14 @@ async fn freeze(dir: &Dir, guest: &Guest, qmp: &mut Qmp) -> Result<bool> {
         if !agent_is_there(qmp).await {
             return Err(Fault::unavailable("no agent runs in the guest"));
         }
+        std::fs::write(dir.path(RESTING), "")?;
         tell_agent(dir, "guest-fsfreeze-freeze").await
     };
     match tried.await {
         Ok(_) => Ok(true),
         Err(fault) => {
             // It may be half-way there.
-            if agent_is_there(qmp).await {
-                thaw(dir).await;
-            }
+            wake(dir, Some(&mut *qmp)).await;
             if !guest.hardware.require_quiesce {
                 return Ok(false);
             }
@@ -338,8 +341,21 @@ async fn freeze(dir: &Dir, guest: &Guest, qmp: &mut Qmp) -> Result<bool> {
     }
 }
 
-async fn thaw(dir: &Dir) {
-    if let Err(fault) = tell_agent(dir, "guest-fsfreeze-thaw").await {
-        tracing::warn!("a guest could not be woken from its rest: {fault}");
+/// Wakes file systems that may be at rest. One that cannot be reached just now is tried again with the next look;
+/// with the guest's process its rest has ended.
+async fn wake(dir: &Dir, monitor: Option<&mut Qmp>) {
+    let mark = dir.path(RESTING);
+    if !mark.exists() {
+        return;
     }
+    if let Some(qmp) = monitor {
+        if !agent_is_there(qmp).await {
+            return;
+        }
+        if let Err(fault) = tell_agent(dir, "guest-fsfreeze-thaw").await {
+            tracing::warn!(guest = %dir.id, "the guest's file systems could not be woken yet: {fault}");
+            return;
+        }
+    }
+    let _ = std::fs::remove_file(mark);
 }

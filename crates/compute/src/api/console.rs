@@ -43,12 +43,24 @@ fn not_ready(id: ServerId) -> Fault {
 pub async fn output(c: &Compute, req: &Req, body: &Obj, id: ServerId) -> Result<Reply> {
     let o = body.inner("os-getConsoleOutput")?;
     o.only(&["length"])?;
-    let lines = o.opt_int("length", -1, i64::MAX)?.filter(|n| *n >= 0).unwrap_or(LINES_MAX).min(LINES_MAX);
+    let length = o.opt_int("length", -1, i64::MAX)?.filter(|n| *n >= 0);
+    let lines = length.unwrap_or(LINES_MAX).min(LINES_MAX);
     let auth = req.auth.clone();
     let (s, host) = c.db.read(move |tx| with_host(tx, &auth, id)).await?;
     let Some(host) = host.filter(|_| s.vm_state != VmState::Building) else { return Err(not_ready(id)) };
     let output = c.wire.text(&host, &format!("/v1/guests/{id}/log?lines={lines}")).await?;
+    let output = if length.is_some() { last_parts(&output, lines) } else { &output };
     Ok(Reply::json(200, &json!({"output": output})))
+}
+
+/// The last `n` of what newlines part. Clients that ask for ten count ten: the nothing after a last newline too.
+fn last_parts(text: &str, n: i64) -> &str {
+    let parts = text.split('\n').count();
+    let spare = parts.saturating_sub(usize::try_from(n).unwrap_or(usize::MAX));
+    match spare {
+        0 => text,
+        _ => text.splitn(spare + 1, '\n').nth(spare).unwrap_or_default(),
+    }
 }
 
 // ---------------------------------------------------------------------------------------- tickets
@@ -254,4 +266,19 @@ async fn pass(here: WebSocket, there: Socket) {
     }
     let _ = to_here.send(Here::Close(None)).await;
     let _ = to_there.send(There::Close(None)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_parts;
+
+    #[test]
+    fn parts_are_counted_as_clients_do() {
+        assert_eq!(last_parts("a\nb\nc\n", 3), "b\nc\n");
+        assert_eq!(last_parts("a\nb\nc", 3), "a\nb\nc");
+        assert_eq!(last_parts("a\nb\nc", 1), "c");
+        assert_eq!(last_parts("a\n", 1), "");
+        assert_eq!(last_parts("a", 0), "");
+        assert_eq!(last_parts("", 9), "");
+    }
 }

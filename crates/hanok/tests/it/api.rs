@@ -161,10 +161,23 @@ impl Api {
         said["ports"].as_array().expect("ports").clone()
     }
 
-    /// The server's address on its first network.
+    /// The server's IPv4 address on its first network.
     #[track_caller]
     pub fn address_of(&self, server: &str) -> String {
+        self.address_with(server, '.')
+    }
+
+    /// The server's IPv6 address on its first network.
+    #[track_caller]
+    pub fn address6_of(&self, server: &str) -> String {
+        self.address_with(server, ':')
+    }
+
+    #[track_caller]
+    fn address_with(&self, server: &str, mark: char) -> String {
         let ports = self.ports_of(server);
-        ports[0]["fixed_ips"][0]["ip_address"].as_str().expect("an address").to_owned()
+        let all = ports[0]["fixed_ips"].as_array().expect("addresses").iter();
+        let mut all = all.filter_map(|f| f["ip_address"].as_str()).filter(|a| a.contains(mark));
+        all.next().expect("an address").to_owned()
     }
 }

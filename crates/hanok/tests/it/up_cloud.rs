@@ -27,6 +27,9 @@ fn a_cloud_of_ones_own() {
     let router = routers["routers"][0]["name"].as_str().unwrap().to_owned();
     w.osc_do(&format!("router add subnet {router} second4"));
 
+    // Both families on the first.
+    w.osc("subnet create --network private --ip-version 6 --ipv6-ra-mode slaac --ipv6-address-mode slaac --subnet-range fd42::/64 private6");
+
     // User data that leaves its mark, by the client; the others in the meantime.
     let script = w.file("user-data");
     std::fs::write(&script, "#!/bin/sh\necho \"user-data ran as $(id -un) on $(hostname)\"\n").unwrap();
@@ -53,6 +56,7 @@ fn a_cloud_of_ones_own() {
     let into_a = Guest::at(&outside, "mini", &key);
     security_groups(&w, &demo, &into_a, &outside);
     let (into_b, into_c) = from_inside(&w, &demo, &into_a, [&b, &c]);
+    six(&w, &demo, &into_a, [&a, &b]);
     metadata(&demo, &into_a, &into_b, &into_c, [&a, &b]);
     floating_moves(&demo, &outside, [&a, &b], &key);
     spoofing(&demo, &into_a, [&a, &b]);
@@ -77,7 +81,7 @@ fn console_of(w: &World, demo: &Api, a: &str) {
     let shown = w.openstack("demo", "console log show a");
     assert!(String::from_utf8_lossy(&shown.stdout).contains("user-data ran as root on a"), "{shown:?}");
     let last = demo.action(a, &json!({"os-getConsoleOutput": {"length": 2}})).expect(200);
-    assert_eq!(last["output"].as_str().unwrap().trim_end().lines().count(), 2, "{last}");
+    assert_eq!(last["output"].as_str().unwrap().split('\n').count(), 2, "{last}");
 }
 
 pub fn console(demo: &Api, id: &str) -> String {
@@ -116,6 +120,33 @@ fn address_group(w: &World, demo: &Api, outside: &str) {
     w.osc_do("address group delete friends");
     let left = demo.get("/network/v2.0/address-groups").expect(200);
     assert_eq!(left["address_groups"], json!([]));
+}
+
+/// Groups hold for IPv6 as they do for IPv4: what passes between two guests is what the group of the one says.
+fn six(w: &World, demo: &Api, into_a: &Guest, [a, b]: [&str; 2]) {
+    let (from, to) = (demo.address6_of(a), demo.address6_of(b));
+    let ping = || into_a.says_yes(&format!("ping -6 -c 1 -W 2 {to}"));
+    until_true(60, "guests of one group reach each other", ping);
+    let group = w.osc("security group create six");
+    let group = group["id"].as_str().unwrap();
+    let port = format!("/network/v2.0/ports/{}", demo.ports_of(b)[0]["id"].as_str().unwrap());
+    let before = demo.ports_of(b)[0]["security_groups"].clone();
+    let set = |groups: &Value| demo.put(&port, &json!({"port": {"security_groups": groups}})).expect(200);
+    set(&json!([group]));
+    until_true(30, "an empty group lets nobody in", || !ping());
+    w.osc("address group create --address fd00:dead::/64 six");
+    w.osc(&format!(
+        "security group rule create --ethertype IPv6 --protocol ipv6-icmp --remote-address-group six {group}"
+    ));
+    assert!(!ping(), "others are in the group");
+    w.osc_do(&format!("address group set --address {from}/128 six"));
+    until_true(30, "the group's address is let in", ping);
+    w.osc_do(&format!("address group unset --address {from}/128 six"));
+    until_true(30, "and shut out when it is not in it any more", || !ping());
+    set(&before);
+    until_true(30, "as it was", ping);
+    w.osc_do(&format!("security group delete {group}"));
+    w.osc_do("address group delete six");
 }
 
 /// From one guest to the others by their fixed addresses, on its own network and through the router.

@@ -1,11 +1,12 @@
-//! An ordinary day of one real server: pause, suspend, rescue, rebuild, resize there and back.
+//! An ordinary day of one real server: pause, suspend, rescue, rebuild, resize there and back, an interrupt, a
+//! lock, deleted and taken back.
 
 use crate::api::Api;
 use crate::guest::Guest;
 use crate::leaks;
 use crate::up_cloud::BOOT;
 use crate::up_life::reachable;
-use crate::wait::until;
+use crate::wait::{until, until_true};
 use crate::world::World;
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ const BOOT_ID: &str = "cat /proc/sys/kernel/random/boot_id";
 
 #[test]
 fn a_day_of_one_server() {
-    let mut w = World::up();
+    let mut w = World::up_with("[compute]\nreclaim_instance_interval = 3600");
     let demo = w.api("demo");
     let (id, guest) = reachable(&w, "daily");
     guest.run("echo mine | sudo tee /root/kept && sync");
@@ -87,8 +88,56 @@ fn a_day_of_one_server() {
     assert!(!guest.says_yes("sudo test -e /root/kept"), "the disk was not made anew");
     assert_eq!(demo.address_of(&id), address);
     measured(&w, &id);
-    demo.delete_server(&id);
+    interrupted(&demo, &id, &guest);
+    locked(&w, &demo, &id);
+    taken_back(&w, &demo, &id, &guest);
     w.finish();
+}
+
+/// A crash dump is asked for by an interrupt that the kernel cannot mask, and tells in its log.
+fn interrupted(demo: &Api, id: &str, guest: &Guest) {
+    let told = || guest.run("sudo dmesg | grep -c 'NMI received' || true").parse::<u32>().unwrap();
+    let before = told();
+    let version = [("Content-Type", "application/json"), ("OpenStack-API-Version", "compute 2.17")];
+    let ask = json!({"trigger_crash_dump": null}).to_string();
+    let path = format!("/compute/v2.1/servers/{id}/action");
+    demo.raw("POST", &path, &version, ask.as_bytes()).unwrap().expect(202);
+    until(60, "the guest's kernel tells of the interrupt", || (told() > before).then_some(()));
+}
+
+/// Locked by an administrator: its owner changes nothing, and cannot unlock it.
+fn locked(w: &World, demo: &Api, id: &str) {
+    let admin = w.api("hanok");
+    admin.action(id, &json!({"lock": null})).expect(202);
+    let boots = leaks::qemus(&w.data());
+    for what in ["os-stop", "suspend"] {
+        demo.action(id, &json!({what: null})).expect(409);
+    }
+    demo.action(id, &json!({"unlock": null})).expect(403);
+    admin.action(id, &json!({"unlock": null})).expect(202);
+    assert_eq!(leaks::qemus(&w.data()), boots, "it ran on");
+    demo.action(id, &json!({"lock": null})).expect(202);
+    demo.action(id, &json!({"unlock": null})).expect(202);
+}
+
+/// Deleted it stops, and while the reclaim interval lasts it comes back with all that it had.
+fn taken_back(w: &World, demo: &Api, id: &str, guest: &Guest) {
+    guest.run("echo again | sudo tee /root/kept && sync");
+    let address = demo.address_of(id);
+    demo.delete(&format!("/compute/v2.1/servers/{id}")).expect(204);
+    let admin = w.api("hanok");
+    admin.wait_for(id, "SOFT_DELETED");
+    until_true(60, "nothing runs", || leaks::qemus(&w.data()).is_empty());
+    demo.action(id, &json!({"restore": null})).expect(202);
+    demo.wait_for(id, "ACTIVE");
+    guest.wait(BOOT);
+    assert_eq!(guest.run("sudo cat /root/kept"), "again");
+    assert_eq!(demo.address_of(id), address);
+    demo.delete(&format!("/compute/v2.1/servers/{id}")).expect(204);
+    admin.wait_for(id, "SOFT_DELETED");
+    demo.action(id, &json!({"forceDelete": null})).expect(202);
+    demo.wait_until_gone(id);
+    assert_eq!(std::fs::read_dir(w.data().join("host/guests")).unwrap().count(), 0, "nothing on the host");
 }
 
 /// Paused: nothing comes from it any more, until it goes on as if nothing had been.

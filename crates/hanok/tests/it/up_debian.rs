@@ -1,9 +1,13 @@
 //! A real cloud image with real cloud-init, made from Debian packages once and kept in the cache.
 
+use crate::api::Api;
 use crate::guest::{Guest, make_key};
 use crate::up_cloud::console;
-use crate::wait::until;
+use crate::wait::{until, until_true};
 use crate::world::{World, both, cache};
+use serde_json::json;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,13 +17,13 @@ const BOOT: u64 = 600;
 #[test]
 fn debian_with_cloud_init() {
     let image = debian();
-    let w = World::up();
+    let mut w = World::up();
     let demo = w.api("demo");
     let key = w.file("key");
     make_key(&key);
     w.osc(&format!("keypair create --public-key {}.pub mine", key.display()));
     w.osc(&format!(
-        "image create --disk-format qcow2 --container-format bare --file {} debian-12",
+        "image create --disk-format qcow2 --container-format bare --property os_require_quiesce=yes --file {} debian-12",
         image.display()
     ));
     w.osc("security group rule create --protocol tcp --dst-port 22 default");
@@ -51,6 +55,8 @@ fn debian_with_cloud_init() {
         flavor["flavors"].as_array().unwrap().iter().find(|f| f["name"] == "small").unwrap()["disk"].as_u64();
     assert!(gib + 2 >= disk.unwrap(), "{gib} GiB of {disk:?}");
     routes_at_once(&w, &guest);
+    another_password(&w, &guest);
+    at_rest(&mut w, &demo, &id, &guest);
     demo.delete_server(&id);
     w.finish();
 }
@@ -77,6 +83,48 @@ fn routes_at_once(w: &World, guest: &Guest) {
     assert!(told().contains("203.0.113.0/24"), "the other one stays");
     assert!(guest.run("ip route").contains("192.0.2.0/24"), "what its owner set stays");
     assert_eq!(guest.run("ip route show default"), before);
+}
+
+/// A new password is set by the agent inside.
+fn another_password(w: &World, guest: &Guest) {
+    let fits = |password: &str| {
+        let check = format!(
+            "import crypt, spwd; h = spwd.getspnam('root').sp_pwdp; print(crypt.crypt('{password}', h) == h)"
+        );
+        guest.run(&format!("sudo python3 -W ignore -c \"{check}\"")) == "True"
+    };
+    assert!(!fits("another-one"));
+    w.osc_do("server set --password another-one deb");
+    until_true(60, "the password is another", || fits("another-one"));
+}
+
+/// What demands it is copied while its file systems rest. They wake up afterwards, also when whoever put them to
+/// rest died over it.
+fn at_rest(w: &mut World, demo: &Api, id: &str, guest: &Guest) {
+    let rested =
+        || guest.run("sudo journalctl -t qemu-ga | grep -c fsfreeze || true").parse::<u32>().unwrap();
+    let writes = || guest.attempt("timeout 5 sudo sh -c 'date > /root/written && sync'").status.success();
+    let before = rested();
+    let made = demo.action(id, &json!({"createImage": {"name": "rested"}}));
+    made.expect(202);
+    until_true(120, "the file systems came to rest", || rested() > before);
+    until_true(60, "and woke up", writes);
+    let image = demo.image("rested");
+    demo.delete(&format!("/image/v2/images/{image}")).expect(204);
+    until_true(120, "nothing is under way", || demo.server(id)["OS-EXT-STS:task_state"].is_null());
+
+    w.kill();
+    let dir = w.data().join("host/guests").join(id);
+    std::fs::write(dir.join("resting"), "").unwrap();
+    let mut agent = UnixStream::connect(dir.join("qga.sock")).unwrap();
+    agent.write_all(b"{\"execute\": \"guest-fsfreeze-freeze\"}\n").unwrap();
+    let mut answer = String::new();
+    BufReader::new(&agent).read_line(&mut answer).unwrap();
+    assert!(answer.contains("return"), "{answer}");
+    drop(agent);
+    w.start();
+    until_true(120, "they are woken by the next", writes);
+    assert!(!dir.join("resting").exists());
 }
 
 /// The built image, named after its recipe.

@@ -1,4 +1,5 @@
-//! What comes to a server and goes from it while it lives: NICs, images of its disk, its place on a host.
+//! What comes to a server and goes from it while it lives: NICs, images of its disk, its place on a host. And
+//! what it may begin with: other firmware, limits, a network that nobody made before.
 
 use crate::api::Api;
 use crate::guest::Guest;
@@ -26,9 +27,10 @@ fn parts_of_a_server_come_and_go() {
         (active && demo.server(&id)["OS-EXT-STS:task_state"].is_null()).then_some(())
     });
     assert_eq!(guest.run("sudo cat /root/kept"), "kept", "it ran on");
-    from_the_image(&w, &demo);
+    from_the_image(&w, &demo, guest.address());
     away_and_back(&w, &demo, &id, &guest);
     bounded(&w, &demo, &guest);
+    network_by_itself(&w);
     demo.delete_server(&id);
     until_true(30, "nothing runs", || leaks::qemus(&w.data()).is_empty());
     crate::dev_crash::assert_counters(|sql| w.rows(sql));
@@ -81,10 +83,14 @@ fn a_password_is_told_once(demo: &Api, id: &str, guest: &Guest) {
     assert_eq!(demo.get(&at).expect(200)["password"], "");
 }
 
-/// The image starts as a new server, with what was written before it was made.
-fn from_the_image(w: &World, demo: &Api) {
+/// The image starts as a new server, with what was written before it was made, and by UEFI when it says so.
+fn from_the_image(w: &World, demo: &Api, original: &str) {
+    let flavor = json!({"flavor": {"name": "roomy", "vcpus": 1, "ram": 256, "disk": 1}});
+    let flavor = w.api("hanok").post("/compute/v2.1/flavors", &flavor).expect(200)["flavor"]["id"].clone();
+    w.osc_do("image set --property hw_firmware_type=uefi as-it-was");
     let mut body = demo.server_body("copy", &[&demo.network("private")]);
     body["server"]["key_name"] = "mine".into();
+    body["server"]["flavorRef"] = flavor;
     body["server"]["imageRef"] = demo.image("as-it-was").into();
     let id = demo.create_server(&body);
     demo.wait_for(&id, "ACTIVE");
@@ -96,6 +102,8 @@ fn from_the_image(w: &World, demo: &Api) {
     copy.wait(BOOT);
     assert_eq!(copy.run("sudo cat /root/kept"), "kept");
     assert_eq!(copy.run("hostname"), "copy");
+    let firmware = |guest: &Guest| guest.says_yes("test -d /sys/firmware/efi");
+    assert!(firmware(&copy) && !firmware(&Guest::at(original, "mini", &w.file("key"))), "which firmware");
     demo.delete_server(&id);
 }
 
@@ -140,4 +148,40 @@ fn bounded(w: &World, demo: &Api, via: &Guest) {
     slow.run("sudo sh -c 'dd if=/dev/zero of=/root/six bs=1M count=6 && sync'");
     assert!(before.elapsed().as_secs() >= 4, "6 MiB at 1 MiB/s in {:?}", before.elapsed());
     demo.delete_server(&id);
+}
+
+/// In a project without any network, a server that asks for one gets one with a way out.
+fn network_by_itself(w: &World) {
+    let admin = w.api("hanok");
+    w.osc_admin("project create newcomers");
+    w.osc_do_as("hanok", "role add --project newcomers --user admin admin");
+    let password = std::fs::read_to_string(w.data().join("admin-password")).unwrap();
+    let fresh = Api::login(admin.to, "admin", password.trim(), "newcomers");
+    let pair = json!({"keypair": {"name": "new", "public_key": std::fs::read_to_string(w.file("key.pub")).unwrap()}});
+    fresh.post("/compute/v2.1/os-keypairs", &pair).expect(200);
+    let groups =
+        fresh.get(&format!("/network/v2.0/security-groups?project_id={}", fresh.project)).expect(200);
+    let rule = json!({"security_group_rule": {"direction": "ingress", "protocol": "tcp",
+        "security_group_id": groups["security_groups"][0]["id"]}});
+    fresh.post("/network/v2.0/security-group-rules", &rule).expect(201);
+    let mut body = fresh.server_body("first", &[]);
+    body["server"]["networks"] = "auto".into();
+    body["server"]["key_name"] = "new".into();
+    let version = [("Content-Type", "application/json"), ("OpenStack-API-Version", "compute 2.37")];
+    let made = fresh.raw("POST", "/compute/v2.1/servers", &version, body.to_string().as_bytes()).unwrap();
+    let id = made.expect(202)["server"]["id"].as_str().unwrap().to_owned();
+    fresh.wait_for(&id, "ACTIVE");
+    let port = fresh.ports_of(&id)[0]["id"].clone();
+    let ask = json!({"floatingip": {"floating_network_id": fresh.network("public"), "port_id": port}});
+    let fip = fresh.post("/network/v2.0/floatingips", &ask).expect(201);
+    let guest = Guest::at(fip["floatingip"]["floating_ip_address"].as_str().unwrap(), "mini", &w.file("key"));
+    guest.wait(BOOT);
+    assert!(guest.pings(&w.public.to_string()), "the way out");
+    fresh.delete_server(&id);
+    let fip = fip["floatingip"]["id"].as_str().unwrap();
+    fresh.delete(&format!("/network/v2.0/floatingips/{fip}")).expect(204);
+    let topology = format!("/network/v2.0/auto-allocated-topology/{}", fresh.project);
+    fresh.delete(&topology).expect(204);
+    w.osc_do_as("hanok", "keypair delete new");
+    w.osc_do_as("hanok", "project delete newcomers");
 }

@@ -55,7 +55,12 @@ impl World {
 
     /// The whole cloud on this machine, with real guests.
     pub fn up() -> World {
-        World::new(&["up"], "", Some(turn()), None)
+        World::up_with("")
+    }
+
+    /// As `up`, with more lines in the configuration file.
+    pub fn up_with(configuration: &str) -> World {
+        World::new(&["up"], configuration, Some(turn()), None)
     }
 
     /// As `up`, in a network namespace of its own, listening on an address there that the tests reach.
