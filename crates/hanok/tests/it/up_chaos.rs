@@ -21,7 +21,7 @@ use std::time::Duration;
 const HOSTS: usize = 3;
 const CLIENTS: u64 = 3;
 const FAULTS: u64 = 20;
-const SEED: u64 = 0x4348_414f_53;
+const SEED: u64 = 0x43_4841_4f53;
 /// Servers at a time: QEMU's emulation shares two cores with everything else.
 const ALIVE: usize = 6;
 /// How long healing may take at the end, on a busy machine.
