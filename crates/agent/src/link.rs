@@ -15,8 +15,8 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::hash::{BuildHasher, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::io::ReaderStream;
 
@@ -37,6 +37,13 @@ pub struct Link {
     bearer: header::HeaderValue,
     /// The status that was last complained about for each [`Call`], 0 when all is well.
     said: Arc<[AtomicU16; 3]>,
+    /// The last report that the region took.
+    taken: Arc<Mutex<Option<Taken>>>,
+}
+
+struct Taken {
+    gist: Observed,
+    tag: header::HeaderValue,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -65,13 +72,13 @@ impl Link {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .build(connector());
-        Ok(Link { client, base, bearer, said: Arc::default() })
+        Ok(Link { client, base, bearer, said: Arc::default(), taken: Arc::default() })
     }
 
     /// The document when it is newer than `since`, else `None` after at most `wait`.
     pub async fn desired(&self, since: u64, wait: Duration) -> Result<Option<Desired>> {
         let path = format!("/agent/v1/desired?since={since}&wait={}", wait.as_secs());
-        let answer = self.call(Call::Desired, &path, Bytes::new(), wait + PATIENCE).await?;
+        let answer = self.call(Call::Desired, &path, Bytes::new(), None, wait + PATIENCE).await?;
         if answer.status() == StatusCode::NO_CONTENT {
             return Ok(None);
         }
@@ -82,13 +89,38 @@ impl Link {
         Ok(Some(serde_json::from_slice(&body.to_bytes())?))
     }
 
-    /// Brings back what was found.
+    /// Brings back what was found. What the region has taken already is not sent a second time: that it is
+    /// still so is said by the tag that the region gave it.
     pub async fn observe(&self, observed: &Observed) -> Result<()> {
-        let body = Bytes::from(serde_json::to_vec(observed)?);
-        let answer = self.call(Call::Observe, "/agent/v1/observed", body, PATIENCE).await?;
+        let gist = observed.gist();
+        let taken = self.taken().as_ref().filter(|t| t.gist == gist).map(|t| t.tag.clone());
+        if let Some(tag) = taken {
+            match self.put_observed(Bytes::new(), Some(&tag)).await {
+                Err(fault) if fault.kind == Kind::PreconditionFailed => {}
+                other => return other.map(drop),
+            }
+        }
+        *self.taken() = None;
+        let tag = self.put_observed(Bytes::from(serde_json::to_vec(observed)?), None).await?;
+        *self.taken() = tag.map(|tag| Taken { gist, tag });
+        Ok(())
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Option<Taken>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers the tag of a report that was taken; a region of an older release gives none.
+    async fn put_observed(
+        &self,
+        body: Bytes,
+        tag: Option<&header::HeaderValue>,
+    ) -> Result<Option<header::HeaderValue>> {
+        let answer = self.call(Call::Observe, "/agent/v1/observed", body, tag, PATIENCE).await?;
+        let tag = answer.headers().get(header::ETAG).cloned();
         // Read to the end, or the connection cannot be used again.
         let _ = Limited::new(answer.into_body(), 1 << 16).collect().await;
-        Ok(())
+        Ok(tag)
     }
 
     /// Brings the region the content of an image that its document asks for.
@@ -150,17 +182,26 @@ impl Link {
     /// The stored bytes of the image with this content.
     pub async fn image(&self, sha512: &str) -> Result<ImageBody> {
         let path = format!("/agent/v1/images/{sha512}");
-        Ok(ImageBody(self.call(Call::Image, &path, Bytes::new(), STALL).await?.into_body()))
+        Ok(ImageBody(self.call(Call::Image, &path, Bytes::new(), None, STALL).await?.into_body()))
     }
 
-    async fn call(&self, call: Call, path: &str, body: Bytes, limit: Duration) -> Result<Response<Incoming>> {
-        let request = Request::builder()
+    async fn call(
+        &self,
+        call: Call,
+        path: &str,
+        body: Bytes,
+        tag: Option<&header::HeaderValue>,
+        limit: Duration,
+    ) -> Result<Response<Incoming>> {
+        let mut request = Request::builder()
             .method(if matches!(call, Call::Observe) { Method::PUT } else { Method::GET })
             .uri(format!("{}{path}", self.base))
             .header(header::AUTHORIZATION, self.bearer.clone())
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(Fault::internal)?;
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(tag) = tag {
+            request = request.header(header::IF_MATCH, tag.clone());
+        }
+        let request = request.body(Full::new(body)).map_err(Fault::internal)?;
         let answer = tokio::time::timeout(limit, self.client.request(request))
             .await
             .map_err(|_| away(format!("no answer within {} s", limit.as_secs())))?
@@ -207,6 +248,7 @@ fn kind_of(status: StatusCode) -> Kind {
         StatusCode::FORBIDDEN => Kind::Forbidden,
         StatusCode::NOT_FOUND => Kind::NotFound,
         StatusCode::CONFLICT => Kind::Conflict,
+        StatusCode::PRECONDITION_FAILED => Kind::PreconditionFailed,
         _ => Kind::Unavailable,
     }
 }

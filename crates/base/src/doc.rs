@@ -249,6 +249,22 @@ pub struct Observed {
     pub problems: Vec<Problem>,
 }
 
+impl Observed {
+    /// What tells a report from another: without its time, and with the free disk space and the progress of
+    /// moves in coarse steps.
+    #[must_use]
+    pub fn gist(&self) -> Observed {
+        let step = (self.facts.disk_bytes / 64).max(1);
+        let facts =
+            HostFacts { disk_free_bytes: self.facts.disk_free_bytes / step * step, ..self.facts.clone() };
+        let mut gist = Observed { at: Micros(0), facts, ..self.clone() };
+        for moving in gist.guests.iter_mut().filter_map(|g| g.moving.as_mut()) {
+            moving.sent_bytes -= moving.sent_bytes % (moving.total_bytes / 16).max(1);
+        }
+        gist
+    }
+}
+
 /// What a host is and has.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct HostFacts {

@@ -8,6 +8,8 @@ use store::{Tx, params};
 
 /// A host that has not reported for this long is taken as down. Agents report every ten seconds.
 pub const SILENT_AFTER: Duration = Duration::from_secs(60);
+/// When a host was last seen is known at least so well: what the database says may be this much too old.
+pub const SEEN_LAG: Duration = Duration::from_millis(SILENT_AFTER.as_millis() as u64 / 4);
 
 /// Makes a host known, or gives a known one a new name, token and zone. The token itself is not kept.
 ///

@@ -23,6 +23,7 @@ mod placement;
 mod placing;
 mod planner;
 mod proxy;
+mod pulse;
 mod routes;
 mod status;
 mod table;
@@ -49,6 +50,7 @@ pub struct Compute {
     db: Db,
     limits: Limits,
     hub: hub::Hub,
+    pulse: pulse::Pulse,
     wire: wire::Wire,
     blobs: Arc<dyn Blobs>,
 }
@@ -56,8 +58,8 @@ pub struct Compute {
 impl Compute {
     /// Must be called inside a tokio runtime: it listens for changed documents from now on.
     pub fn new(db: Db, limits: Limits, blobs: Arc<dyn Blobs>) -> Arc<Self> {
-        let hub = hub::Hub::start(&db);
-        Arc::new(Compute { db, limits, hub, wire: wire::Wire::new(), blobs })
+        let (hub, pulse) = (hub::Hub::start(&db), pulse::Pulse::start(&db));
+        Arc::new(Compute { db, limits, hub, pulse, wire: wire::Wire::new(), blobs })
     }
     /// Forgets servers that have been gone for so many days, every hour, until dropped. 0: never.
     pub async fn tidy(self: Arc<Self>, keep_days: u64) {

@@ -1,53 +1,30 @@
 //! Taking over what an agent reports: the host's facts, its guests, its ports.
 //!
 //! Reports come often and mostly say the same again, so a digest tells a repetition from news, and only
-//! news is written (or a repetition once in [`FRESH`], which keeps `seen_at` true). A server's life-cycle
-//! is woken only when something about its guest changed.
+//! news is taken over; that a host was heard is [`crate::pulse`]'s. A server's life-cycle is woken only when
+//! something about its guest changed.
 
 use crate::table::guest::Seen;
 use crate::table::host::Host;
 use crate::table::{guest, server};
-use base::doc::{GuestState, GuestStatus, HostFacts, Observed};
+use base::doc::{GuestState, GuestStatus, Observed};
 use base::{Fault, Micros, Result, ServerId};
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use store::{Tx, params, work};
 
-/// How old `seen_at` may get while reports come in.
-const FRESH: Duration = Duration::from_secs(5);
 const GIB: u64 = 1 << 30;
 
-/// What tells two reports apart. Free disk space moves all the time and is not news.
+/// What tells two reports apart.
 pub fn digest(o: &Observed) -> Result<String> {
-    let facts = HostFacts { disk_free_bytes: 0, ..o.facts.clone() };
-    let mut guests = Cow::Borrowed(&o.guests);
-    if guests.iter().any(|g| g.moving.is_some()) {
-        guests = Cow::Owned(guests.iter().map(without_progress).collect());
-    }
-    let text = serde_json::to_vec(&(o.applied, guests, &o.ports_up, &o.problems, facts))?;
-    Ok(hex::encode(Sha256::digest(text)))
+    Ok(hex::encode(Sha256::digest(serde_json::to_vec(&o.gist())?)))
 }
 
-/// How much of a guest has gone over is no news either.
-fn without_progress(g: &GuestStatus) -> GuestStatus {
-    let mut g = g.clone();
-    if let Some(m) = &mut g.moving {
-        (m.sent_bytes, m.total_bytes) = (0, 0);
-    }
-    g
-}
-
-/// Whether there is anything to write.
-///
-/// # Errors
-/// `Conflict` when the host has reported a newer document already.
-pub fn is_news(tx: &Tx<'_>, host: &Host, o: &Observed, digest: &str) -> Result<bool> {
-    refuse_old(host, o)?;
-    let known = tx
-        .opt("SELECT digest FROM host_report WHERE host_id = $1", params![host.id], |r| r.get::<String>(0))?;
-    Ok(known.as_deref() != Some(digest) || Micros::now().since(host.seen_at) > FRESH)
+/// Whether a report says what the host's last one said.
+pub fn is_last(tx: &Tx<'_>, host: &Host, digest: &str) -> Result<bool> {
+    let sql = "SELECT digest FROM host_report WHERE host_id = $1";
+    let known = tx.opt(sql, params![host.id], |r| r.get::<String>(0))?;
+    Ok(known.as_deref() == Some(digest))
 }
 
 fn refuse_old(host: &Host, o: &Observed) -> Result<()> {
@@ -66,7 +43,9 @@ pub fn take_over(tx: &Tx<'_>, host: &Host, o: &Observed, digest: &str) -> Result
     let before = guest::of_host(tx, host.id)?;
     let mut news = compare(&before, o);
     if o.applied > host.applied {
-        news.wake.extend(server::leaving(tx, host.id)?);
+        // Those that the host still has are woken when it has them no more.
+        let there: HashSet<ServerId> = o.guests.iter().map(|g| g.id).collect();
+        news.wake.extend(server::leaving(tx, host.id)?.into_iter().filter(|id| !there.contains(id)));
     }
     // In the order of a life-cycle's step, or the two would wait for each other on PostgreSQL: the work, what
     // belongs to it, the host last.
@@ -109,6 +88,15 @@ fn keep_host(tx: &Tx<'_>, host: &Host, o: &Observed) -> Result<()> {
         store::host::touch(tx, host.id)?;
     }
     Ok(())
+}
+
+/// How much of a guest has gone over wakes nobody.
+fn without_progress(g: &GuestStatus) -> GuestStatus {
+    let mut g = g.clone();
+    if let Some(m) = &mut g.moving {
+        (m.sent_bytes, m.total_bytes) = (0, 0);
+    }
+    g
 }
 
 /// What a report says that was not known.

@@ -5,7 +5,7 @@
 
 use crate::life::resize;
 use crate::model::{Hints, Server};
-use crate::planner::{self, Ask, Policy, Room, Rule};
+use crate::planner::{self, Ask, Plan, Policy, Room, Rule};
 use crate::table::moving::{Kind, Move};
 use crate::table::{aggregate, group, host};
 use base::doc::HostFacts;
@@ -16,13 +16,33 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use store::{Sql, Tx};
 
-/// What a server asks for where it is to be placed anew. `rooms` are the hosts that the plan is made over.
-pub fn ask(tx: &Tx<'_>, s: &Server, rooms: &[Room]) -> Result<Ask> {
-    let mut ask = Ask {
+/// Hosts that are looked at first. Where one of them takes the server, it is the best of all.
+const FIRST: usize = 64;
+
+/// What a server asks for where it is to be placed anew, and the hosts to plan over: those with the most free
+/// memory, as long as one of them will do; all of them where none does, or where others may be preferred.
+pub fn choices(tx: &Tx<'_>, s: &Server) -> Result<(Ask, Vec<Room>)> {
+    let first = host::best_rooms(tx, &room(s), FIRST)?;
+    let wish = ask(tx, s, &first)?;
+    if wish.prefer.is_empty() && matches!(planner::plan(&first, &wish), Plan::Try(_)) {
+        return Ok((wish, first));
+    }
+    let all = host::rooms(tx)?;
+    Ok((ask(tx, s, &all)?, all))
+}
+
+/// What a server asks for but for the rules.
+fn room(s: &Server) -> Ask {
+    Ask {
         zone: Some(s.availability_zone.clone()).filter(|z| !z.is_empty()),
         host: s.hints.host.clone(),
         ..Ask::room(s.vcpus.into(), s.ram, s.disk)
-    };
+    }
+}
+
+/// What a server asks for. `rooms` are the hosts that the plan is made over.
+pub fn ask(tx: &Tx<'_>, s: &Server, rooms: &[Room]) -> Result<Ask> {
+    let mut ask = room(s);
     ask.rules = flavor_rules(tx, &s.flavor.extra_specs, rooms)?;
     for (hint, value) in &s.hints.hints {
         ask.rules.extend(hint_rule(tx, s, hint, value, rooms)?);

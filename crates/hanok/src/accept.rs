@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
 
-/// Connections at the same time; one more waits in the kernel's queue.
-const CONNECTIONS: usize = 16_384;
+/// Connections at the same time; one more waits in the kernel's queue. Each host has up to two.
+const CONNECTIONS: usize = 32_768;
 /// A client must send its request's head within this time.
 const HEAD: Duration = Duration::from_secs(60);
 

@@ -35,6 +35,12 @@ enum Command {
         /// How many hosts to simulate.
         #[arg(long, default_value_t = 3)]
         hosts: u32,
+        /// Only make the hosts known: another process simulates them, with --fleet-of.
+        #[arg(long, hide = true)]
+        apart: bool,
+        /// Only simulate the hosts that the region at this URL, which has the same --data, was started over.
+        #[arg(long, hide = true, value_name = "URL", conflicts_with = "apart")]
+        fleet_of: Option<String>,
     },
     /// Be a host of a region that runs elsewhere, in the foreground. Ctrl-C leaves the guests running.
     Agent(host_role::Options),
@@ -197,7 +203,10 @@ impl Cli {
             Command::Up(site) => up::run(site.load()?).await,
             Command::Down { site, wipe } => down::run(site.load()?, wipe).await,
             Command::Region(site) => control::run(site.load()?).await,
-            Command::Dev { site, hosts } => dev::run(site.load()?, hosts).await,
+            Command::Dev { site, hosts, fleet_of: Some(url), .. } => {
+                dev::fleet(&site.load()?, hosts, url).await
+            }
+            Command::Dev { site, hosts, apart, .. } => dev::run(site.load()?, hosts, apart).await,
             Command::Image { command: ImageCommand::Build { name, out } } => build::run(name, out).await,
             Command::Why { id } => client::why(&id).await,
             Command::Audit { page, user, project, action } => {

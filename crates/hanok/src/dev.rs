@@ -1,11 +1,12 @@
 //! `hanok dev`: the same region over simulated hosts, in one process. No root, no guests.
 //!
-//! Several of them may share a PostgreSQL: one simulates the hosts, and when it dies another does.
+//! Several of them may share a PostgreSQL: one simulates the hosts, and when it dies another does. For
+//! measuring, the hosts can be simulated by a process of their own.
 
 use crate::config::Config;
 use crate::region::Region;
 use crate::site::Site;
-use crate::{accept, check, first, say, up};
+use crate::{accept, check, files, first, say, up};
 use base::{HostId, Result};
 use std::time::Duration;
 use store::{Tx, params, process};
@@ -14,16 +15,18 @@ use store::{Tx, params, process};
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Threads of progress a start prints are the same as `up`'s, so scripts need not care which it is.
-pub async fn run(config: Config, hosts: u32) -> Result<()> {
+pub async fn run(config: Config, hosts: u32, apart: bool) -> Result<()> {
+    // A connection has two ends, and here are both.
+    files::enough_for(u64::from(hosts) * if apart { 1 } else { 2 })?;
     let listener = check::listen(&config).await?;
     let site = Site::take(config)?;
     let stop = up::stop_signal()?;
     let region = Region::open(&site).await?;
     let (secret, _) = site.secret("host-token")?;
-    let fleet = Fleet { region: &region, hosts, secret, url: up::local_url(&site.config) };
+    let fleet = Fleet { region: &region, hosts, apart, secret, url: up::local_url(&site.config) };
     fleet.join_all().await?;
     let welcome = first::furnish(&site, &region).await?;
-    say::progress(&format!("simulating {hosts} hosts"));
+    say::progress(&format!("simulating {} hosts", if apart { 0 } else { hosts }));
     let begin = async {
         blank_mini(&site, &region).await?;
         first::tell(&site.config, &welcome, site.config.public);
@@ -44,24 +47,16 @@ pub async fn run(config: Config, hosts: u32) -> Result<()> {
 struct Fleet<'a> {
     region: &'a Region,
     hosts: u32,
+    /// Another process simulates them.
+    apart: bool,
     secret: String,
     url: String,
 }
 
 impl Fleet<'_> {
-    /// Hosts `sim-0001` …; ids come from the names, so that a restart finds the same hosts.
-    fn hosts(&self) -> Vec<sim::Host> {
-        let host = |n| sim::Host {
-            id: numbered(n),
-            name: format!("sim-{n:04}"),
-            token: format!("{}-{n}", self.secret),
-        };
-        (1..=self.hosts).map(host).collect()
-    }
-
     /// Registers the hosts with the tokens that this process knows, if it is its turn to simulate them.
     async fn join_all(&self) -> Result<bool> {
-        let (rows, me) = (self.hosts(), self.region.process.clone());
+        let (rows, me) = (numbered_hosts(self.hosts, &self.secret), self.region.process.clone());
         self.region
             .db
             .write(move |tx| {
@@ -81,8 +76,9 @@ impl Fleet<'_> {
     async fn simulate(&self) {
         loop {
             match self.join_all().await {
+                Ok(true) if self.apart => return std::future::pending().await,
                 Ok(true) => tokio::select! {
-                    () = sim::run(self.url.clone(), self.hosts()) => {}
+                    () = sim::run(self.url.clone(), numbered_hosts(self.hosts, &self.secret)) => {}
                     () = self.until_taken() => {}
                 },
                 Ok(false) => {}
@@ -120,6 +116,25 @@ fn turn(tx: &Tx<'_>, me: &str) -> Result<bool> {
     }
     tx.exec("UPDATE setting SET value = $2 WHERE name = $1", params![WHO, me])?;
     Ok(true)
+}
+
+/// Simulates the hosts of a region that runs elsewhere, until stopped.
+pub async fn fleet(config: &Config, hosts: u32, url: String) -> Result<()> {
+    files::enough_for(hosts.into())?;
+    let secret = std::fs::read_to_string(config.data.join("host-token"))?;
+    let stop = up::stop_signal()?;
+    say::progress(&format!("simulating {hosts} hosts of {url}"));
+    tokio::select! {
+        () = sim::run(url, numbered_hosts(hosts, secret.trim())) => {}
+        () = stop => {}
+    }
+    Ok(())
+}
+
+/// Hosts `sim-0001` …; ids come from the names, so that a restart finds the same hosts.
+fn numbered_hosts(hosts: u32, secret: &str) -> Vec<sim::Host> {
+    let host = |n| sim::Host { id: numbered(n), name: format!("sim-{n:04}"), token: format!("{secret}-{n}") };
+    (1..=hosts).map(host).collect()
 }
 
 fn numbered(n: u32) -> HostId {

@@ -8,6 +8,7 @@ mod config;
 mod control;
 mod dev;
 mod down;
+mod files;
 mod first;
 mod host_role;
 mod invite;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     say::start_log();
+    files::most();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return say::failed(&base::Fault::internal(e)),

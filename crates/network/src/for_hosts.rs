@@ -13,7 +13,7 @@
 
 use crate::model::{self, Port};
 use crate::transit::{self, Transit};
-use crate::{act, links, plan, table};
+use crate::{act, links, plan, table, touch};
 use base::doc::{self, PortOwner, Remote};
 use base::{AddressGroupId, Fault, HostId, NetworkId, PortId, Result, RouterId, SecurityGroupId};
 use ipnet::IpNet;
@@ -182,10 +182,8 @@ fn networks(tx: &Tx<'_>, ids: &BTreeSet<NetworkId>) -> Result<Vec<model::Network
 
 /// Ports that some host holds.
 fn bound_ports(tx: &Tx<'_>, networks: &[model::Network]) -> Result<Vec<Port>> {
-    if networks.is_empty() {
-        return Ok(Vec::new());
-    }
-    table::port::find_in(tx, "t.network_id", networks.iter().map(|n| n.id), " AND t.host_id IS NOT NULL")
+    let ids: Vec<NetworkId> = networks.iter().map(|n| n.id).collect();
+    if ids.is_empty() { Ok(Vec::new()) } else { table::port::bound(tx, &ids) }
 }
 
 /// Ports on their way to this host are its own already.
@@ -411,20 +409,25 @@ fn members(
     if groups.is_empty() {
         return Ok(out);
     }
-    let mut q = Sql::new(
-        // CROSS JOIN keeps SQLite to this order: of a group's many members only the bound ones count.
-        "SELECT m.group_id, a.address FROM port p CROSS JOIN port_security_group m CROSS JOIN port_address a
-         WHERE p.host_id IS NOT NULL AND m.port_id = p.id AND a.port_id = p.id AND m.group_id IN (",
-    );
+    // CROSS JOIN keeps SQLite to the order: of a group's many members mostly only the bound ones count.
+    let from = if touch::few_members(tx, groups)? {
+        "FROM port_security_group m CROSS JOIN port p"
+    } else {
+        "FROM port p CROSS JOIN port_security_group m"
+    };
+    let mut q = Sql::new(&format!(
+        "SELECT m.group_id, a.address {from} CROSS JOIN port_address a
+         WHERE p.host_id IS NOT NULL AND m.port_id = p.id AND a.port_id = p.id AND m.group_id IN ("
+    ));
     table::fill(&mut q, groups);
     q.push(")");
     for (g, a) in q.rows(tx, |r| Ok((r.get(0)?, r.get(1)?)))? {
         out.entry(g).or_default().insert(a);
     }
-    let mut q = Sql::new(
-        "SELECT m.group_id, p.allowed_pairs FROM port p CROSS JOIN port_security_group m
-         WHERE p.host_id IS NOT NULL AND m.port_id = p.id AND p.allowed_pairs <> '[]' AND m.group_id IN (",
-    );
+    let mut q = Sql::new(&format!(
+        "SELECT m.group_id, p.allowed_pairs {from}
+         WHERE p.host_id IS NOT NULL AND m.port_id = p.id AND p.allowed_pairs <> '[]' AND m.group_id IN ("
+    ));
     table::fill(&mut q, groups);
     q.push(")");
     for (g, pairs) in q.rows(tx, |r| Ok((r.get(0)?, model::json::<Vec<model::Pair>>(r, 1)?)))? {

@@ -16,7 +16,10 @@ use crate::links;
 use crate::model::Port;
 use crate::table::fill;
 use base::{AddressGroupId, HostId, NetworkId, Result, RouterId, SecurityGroupId};
-use store::{Sql, Tx, params};
+use store::{Sql, Tx, Val, params};
+
+/// Members of groups that are gone through one by one.
+const FEW: usize = 1000;
 
 /// Hosts that hold something of these networks.
 pub fn hosts_of_networks(tx: &Tx<'_>, networks: &[NetworkId]) -> Result<Vec<HostId>> {
@@ -87,16 +90,23 @@ pub fn home_of(tx: &Tx<'_>, router: RouterId) -> Result<Vec<HostId>> {
     tx.rows(sql, params![router], |r| r.get(0))
 }
 
-/// Hosts that filter by the rules of these groups. Asked host by host, so that one look at its ports
-/// mostly answers, however many members the groups have.
+/// Hosts that filter by the rules of these groups. Of groups with few members, those are asked where they
+/// are; else it is asked host by host, so that one look at its ports mostly answers.
 pub fn hosts_of_groups(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<HostId>> {
     if groups.is_empty() {
         return Ok(Vec::new());
     }
-    let mut q = Sql::new(
-        "SELECT h.id FROM host h WHERE EXISTS (SELECT 1 FROM port p CROSS JOIN port_security_group g
-         WHERE p.host_id = h.id AND g.port_id = p.id AND g.group_id IN (",
-    );
+    let mut q = if few_members(tx, groups)? {
+        Sql::new(
+            "SELECT DISTINCT p.host_id FROM port_security_group g CROSS JOIN port p
+             WHERE p.id = g.port_id AND p.host_id IS NOT NULL AND (g.group_id IN (",
+        )
+    } else {
+        Sql::new(
+            "SELECT h.id FROM host h WHERE EXISTS (SELECT 1 FROM port p CROSS JOIN port_security_group g
+             WHERE p.host_id = h.id AND g.port_id = p.id AND g.group_id IN (",
+        )
+    };
     fill(&mut q, groups);
     q.push(
         ")) UNION SELECT p.next_host_id FROM port p JOIN port_security_group g ON g.port_id = p.id
@@ -105,6 +115,16 @@ pub fn hosts_of_groups(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<Ho
     fill(&mut q, groups);
     q.push(")");
     q.rows(tx, |r| r.get(0))
+}
+
+/// Whether it costs little to go through the members of these groups, bound or not.
+pub fn few_members<'a, V: Into<Val<'a>>>(tx: &Tx<'_>, groups: impl IntoIterator<Item = V>) -> Result<bool> {
+    let mut q =
+        Sql::new("SELECT COUNT(*) FROM (SELECT 1 AS one FROM port_security_group WHERE group_id IN (");
+    fill(&mut q, groups);
+    q.push(")").limit(FEW).push(") members");
+    let found = q.opt(tx, |r| r.get::<i64>(0))?.unwrap_or(0);
+    Ok(usize::try_from(found).is_ok_and(|n| n < FEW))
 }
 
 /// Hosts whose rules name these groups as peers, so that they hold the members' addresses.

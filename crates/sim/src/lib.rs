@@ -11,7 +11,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// A heartbeat comes at least this often.
-const HEARTBEAT: Duration = Duration::from_secs(20);
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// So many hosts start in a second, or they would crowd each other out.
+const STARTS: u32 = 4000;
 
 /// Who a simulated host is.
 #[derive(Debug, Clone)]
@@ -25,8 +27,12 @@ pub struct Host {
 /// Runs the hosts against the region at `url`, until dropped.
 pub async fn run(url: String, hosts: Vec<Host>) {
     let mut all = JoinSet::new();
-    for host in hosts {
-        all.spawn(live(url.clone(), host));
+    for (host, n) in hosts.into_iter().zip(0..) {
+        let url = url.clone();
+        all.spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1) * n / STARTS).await;
+            live(url, host).await;
+        });
     }
     while all.join_next().await.is_some() {}
 }

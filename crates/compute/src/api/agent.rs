@@ -4,6 +4,7 @@
 
 use crate::Compute;
 use crate::hosts::token_hash;
+use crate::pulse::Again;
 use crate::table::host::{self, Host};
 use crate::table::{capture, password, server};
 use crate::wire::Content;
@@ -11,7 +12,7 @@ use crate::{document, observed};
 use api::{Reply, Req};
 use axum::body::Body;
 use base::doc::Observed;
-use base::{Fault, ImageId, Result, ServerId};
+use base::{Fault, HostId, ImageId, Kind, Micros, Result, ServerId};
 use http::header;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,11 +52,7 @@ pub async fn desired(c: Arc<Compute>, req: Req) -> Result<Reply> {
     };
     let (since, wait) = (number("since")?, number("wait")?.min(WAIT_MAX));
     let until = Instant::now() + Duration::from_secs(wait);
-    let who = {
-        let proof = proof.clone();
-        c.db.read(move |tx| known(tx, &proof)).await?
-    };
-    let newer = c.hub.of(who.id);
+    let newer = c.hub.of(who(&c, &proof).await?);
     loop {
         // Registered before looking, so that a change in between is not missed.
         let mut told = std::pin::pin!(newer.changed());
@@ -78,27 +75,64 @@ pub async fn desired(c: Arc<Compute>, req: Req) -> Result<Reply> {
     }
 }
 
-/// `PUT /agent/v1/observed`.
+/// The host that a proof is of, from memory where it was asked a moment ago.
+async fn who(c: &Compute, proof: &str) -> Result<HostId> {
+    if let Some(id) = c.pulse.who(proof) {
+        return Ok(id);
+    }
+    let check = proof.to_owned();
+    let id = c.db.read(move |tx| Ok(known(tx, &check)?.id)).await?;
+    c.pulse.proved(proof, id);
+    Ok(id)
+}
+
+/// `PUT /agent/v1/observed`: a whole report, which is answered with its ETag; or, with that in If-Match and no
+/// body, that it is still so: 412 when it is not the last one that was taken.
 pub async fn observe(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let proof = proof(&req)?;
     // Who asks is checked before the body is read.
-    let check = proof.clone();
-    let who = c.db.read(move |tx| known(tx, &check)).await?;
+    let who = who(&c, &proof).await?;
+    if let Some(tag) = req.header("if-match") {
+        return again(&c, who, &proof, tag.trim().trim_matches('"')).await;
+    }
     let bytes = req.bytes(REPORT_MAX).await?;
     let report: Observed = serde_json::from_slice(&bytes)
         .map_err(|e| Fault::bad_request(format!("This is no observed document: {e}.")))?;
-    if report.host != who.id {
+    if report.host != who {
         return Err(Fault::forbidden("A host reports of itself only."));
     }
     if report.applied > GENERATION_MAX {
         return Err(Fault::bad_request("There is no such generation."));
     }
     let digest = observed::digest(&report)?;
-    let (report, digest, check) = (Arc::new(report), Arc::new(digest), Arc::new(proof));
-    let (r, d, p) = (report.clone(), digest.clone(), check.clone());
-    if c.db.read(move |tx| observed::is_news(tx, &known(tx, &p)?, &r, &d)).await? {
-        c.db.write(move |tx| observed::take_over(tx, &known(tx, &check)?, &report, &digest)).await?;
+    let answer = Reply::empty(204).header("etag", &format!("\"{digest}\""));
+    // Whether it is the last one only the database knows: another process may have taken one in between.
+    let (check, tag) = (proof.clone(), digest.clone());
+    let last = c.db.read(move |tx| observed::is_last(tx, &known(tx, &check)?, &tag)).await?;
+    if last && c.pulse.again(who, &digest) == Again::Yes {
+        return Ok(answer);
     }
+    let (now, tag) = (Micros::now(), digest.clone());
+    c.db.write(move |tx| observed::take_over(tx, &known(tx, &proof)?, &report, &digest)).await?;
+    c.pulse.took(who, now, &tag);
+    Ok(answer)
+}
+
+/// The host says that its last report is still true.
+async fn again(c: &Compute, who: HostId, proof: &str, tag: &str) -> Result<Reply> {
+    let whole = || Fault::new(Kind::PreconditionFailed, "Please report the whole of it.");
+    match c.pulse.again(who, tag) {
+        Again::Yes => return Ok(Reply::empty(204)),
+        Again::Whole => return Err(whole()),
+        // Another process took it, or this one before it was started anew.
+        Again::Unknown => {}
+    }
+    let (proof, digest) = (proof.to_owned(), tag.to_owned());
+    let last = c.db.read(move |tx| {
+        let host = known(tx, &proof)?;
+        Ok(observed::is_last(tx, &host, &digest)?.then_some(host.seen_at))
+    });
+    c.pulse.took(who, last.await?.ok_or_else(whole)?, tag);
     Ok(Reply::empty(204))
 }
 

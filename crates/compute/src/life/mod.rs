@@ -212,8 +212,8 @@ fn look(tx: &Tx<'_>, id: ServerId, state: &State) -> Result<Option<Seen>> {
     let resize = server.intent.resize.as_ref().filter(|r| r.stage == Stage::Asked && moving.is_none());
     match (state, moving.as_ref().filter(|m| m.to.is_none()), resize) {
         (State::Scheduling, ..) => {
-            hosts = host::rooms(tx)?;
-            ask = Some(placing::ask(tx, &server, &hosts)?);
+            let (wish, rooms) = placing::choices(tx, &server)?;
+            (ask, hosts) = (Some(wish), rooms);
         }
         (State::Building, ..) if guest.is_some() => {
             ports_down = network::for_compute::interfaces(tx, id)?.iter().any(|i| !i.active);

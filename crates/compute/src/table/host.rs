@@ -1,7 +1,7 @@
 //! Hosts: who they are, what they have, what is taken of it.
 
 use crate::hosts::SILENT_AFTER;
-use crate::planner::{CPU_RATIO, MEMORY_RESERVE_MIB, Room};
+use crate::planner::{Ask, CPU_RATIO, MEMORY_RESERVE_MIB, Room};
 use base::doc::HostFacts;
 use base::{HostId, Micros, Result};
 use std::collections::{BTreeSet, HashMap};
@@ -99,11 +99,35 @@ pub fn zone_exists(tx: &Tx<'_>, zone: &str) -> Result<bool> {
     Ok(tx.opt(sql, params![zone], |_| Ok(()))?.is_some())
 }
 
-/// What the planner looks at, of every host: asked often, so without the facts.
+const ROOM: &str = "SELECT id, name, availability_zone, enabled, seen_at, vcpus, memory_mib, disk_gib,
+    vcpus_used, memory_mib_used, disk_gib_used, forced_down FROM host";
+
+/// What the planner looks at, of every host, without the facts.
 pub fn rooms(tx: &Tx<'_>) -> Result<Vec<Room>> {
-    let sql = "SELECT id, name, availability_zone, enabled, seen_at, vcpus, memory_mib, disk_gib, vcpus_used,
-               memory_mib_used, disk_gib_used, forced_down FROM host";
-    tx.rows(sql, &[], |r| {
+    rooms_of(tx, &Sql::new(ROOM))
+}
+
+/// The same of the `n` hosts with the most free memory among those with room for what is asked. The rules
+/// of the ask are not looked at.
+pub fn best_rooms(tx: &Tx<'_>, ask: &Ask, n: usize) -> Result<Vec<Room>> {
+    let heard = Micros(Micros::now().0 - i64::try_from(SILENT_AFTER.as_micros()).unwrap_or(i64::MAX));
+    let mut q = Sql::new(ROOM);
+    q.push(" WHERE enabled = 1 AND forced_down = 0").and("seen_at >=", heard);
+    q.and(&format!("vcpus * {CPU_RATIO} - vcpus_used >="), ask.vcpus);
+    q.and("memory_mib - memory_mib_used >=", ask.memory_mib + MEMORY_RESERVE_MIB);
+    q.and("disk_gib - disk_gib_used >=", ask.disk_gib);
+    if let Some(zone) = &ask.zone {
+        q.and("availability_zone =", zone);
+    }
+    if let Some(name) = &ask.host {
+        q.and("name =", name);
+    }
+    q.push(" ORDER BY memory_mib - memory_mib_used DESC, id DESC").limit(n);
+    rooms_of(tx, &q)
+}
+
+fn rooms_of(tx: &Tx<'_>, q: &Sql) -> Result<Vec<Room>> {
+    q.rows(tx, |r| {
         Ok(Room {
             id: r.get(0)?,
             name: r.get(1)?,
@@ -143,6 +167,11 @@ pub fn briefs(tx: &Tx<'_>, ids: impl IntoIterator<Item = HostId>) -> Result<Hash
         Ok((r.get(0)?, brief))
     })?;
     Ok(found.into_iter().collect())
+}
+
+/// Writes when a host was last heard.
+pub fn seen(tx: &Tx<'_>, id: HostId, at: Micros) -> Result<()> {
+    tx.exec("UPDATE host SET seen_at = $2 WHERE id = $1 AND seen_at < $2", params![id, at]).map(drop)
 }
 
 /// Claims room on a host, if there still is some. One conditional update, so that two cannot get the

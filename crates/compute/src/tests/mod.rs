@@ -17,6 +17,7 @@ mod placement;
 mod placing;
 mod plans;
 mod proxy;
+mod scale;
 mod shelves;
 mod walk;
 mod world;

@@ -25,7 +25,7 @@ use store::{Db, params};
 use tower::ServiceExt;
 
 /// Tokens are `role:project`, such as `member:a`.
-struct Tokens;
+pub struct Tokens;
 
 impl Authority for Tokens {
     fn verify<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Result<Arc<Auth>>> + Send + 'a>> {

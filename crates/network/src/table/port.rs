@@ -3,6 +3,7 @@
 use crate::model::{Port, Std, json};
 use base::doc::PortAddress;
 use base::{NetworkId, PortId, Result, SecurityGroupId, SubnetId};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use store::{Row, Sql, Tx, Val, params};
 
@@ -89,6 +90,49 @@ pub fn find_in<'a, V: Into<Val<'a>>>(
     let mut ports = q.rows(tx, read)?;
     join(tx, &mut ports)?;
     Ok(ports)
+}
+
+/// The ports of these networks that some host holds. There may be many, so what belongs to them is joined by
+/// the database, not by a list of their ids.
+pub fn bound(tx: &Tx<'_>, networks: &[NetworkId]) -> Result<Vec<Port>> {
+    let held = "p.host_id IS NOT NULL AND p.network_id";
+    let ports = format!("SELECT {COLS} FROM port t WHERE t.host_id IS NOT NULL AND t.network_id");
+    let mut ports = of_networks(tx, &ports, networks, "t.position, t.created_at, t.id", read)?;
+    let sql = format!(
+        "SELECT p.id, a.subnet_id, a.address FROM port p CROSS JOIN port_address a WHERE a.port_id = p.id AND {held}"
+    );
+    let mut addresses: HashMap<PortId, Vec<PortAddress>> = HashMap::new();
+    let row = |r: &Row<'_>| Ok((r.get(0)?, PortAddress { subnet: r.get(1)?, address: r.get(2)? }));
+    for (port, address) in of_networks(tx, &sql, networks, "p.id, a.seq, a.key", row)? {
+        addresses.entry(port).or_default().push(address);
+    }
+    let sql = format!(
+        "SELECT p.id, m.group_id FROM port p CROSS JOIN port_security_group m WHERE m.port_id = p.id AND {held}"
+    );
+    let mut groups: HashMap<PortId, Vec<SecurityGroupId>> = HashMap::new();
+    let row = |r: &Row<'_>| Ok((r.get(0)?, r.get(1)?));
+    for (port, group) in of_networks(tx, &sql, networks, "p.id, m.group_id", row)? {
+        groups.entry(port).or_default().push(group);
+    }
+    for p in &mut ports {
+        p.addresses = addresses.remove(&p.id).unwrap_or_default();
+        p.groups = groups.remove(&p.id).unwrap_or_default();
+    }
+    Ok(ports)
+}
+
+/// The rows of `sql`, which ends with the column of the network, for any of these.
+fn of_networks<T>(
+    tx: &Tx<'_>,
+    sql: &str,
+    networks: &[NetworkId],
+    order: &str,
+    row: impl FnMut(&Row<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut q = Sql::new(sql);
+    q.push(" IN (");
+    super::fill(&mut q, networks);
+    q.push(&format!(") ORDER BY {order}")).rows(tx, row)
 }
 
 /// False when the MAC is taken on the network. Addresses and groups are not written here.
