@@ -1,13 +1,17 @@
 //! How long this host may run guests that are started elsewhere when it is silent.
 //!
 //! ```text
-//!  report taken ─▶ held ──(fence_s since that report was sent)──▶ fenced: guests with `ha` are killed
+//!  report taken ─▶ held ──(fence_s since that report was sent)──▶ fenced: guests that are bound are killed
 //!                   ▲                                               │
 //!                   └── a report is taken, then a poll for the document answered ◀──┘
 //! ```
 //! The region counts from when it took a report, this host from before it sent it, so this host is always
 //! first. After a fence a report alone is not enough: the region may have started the guests elsewhere
 //! meanwhile, and only a document fetched after that report says whether they are still ours.
+//!
+//! A guest that is arriving live is bound too, whatever the document says of fences: until the region has heard
+//! that it is here and has said so, it may give the move up and let the source go on, once this host has been
+//! silent for two minutes.
 //!
 //! Time is `CLOCK_BOOTTIME` (by `/proc/uptime`): it goes on while a machine sleeps and no clock step changes
 //! it. What is left open: when a whole host was frozen and wakes, its guests' processors run again at once,
@@ -20,7 +24,7 @@
 use crate::guest::process::Process;
 use crate::guest::{Dir, write_private};
 use crate::host::Host;
-use base::doc::Desired;
+use base::doc::{Desired, Guest};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +33,8 @@ use tokio::sync::watch;
 
 /// Between two looks at the clock.
 pub const TICK: Duration = Duration::from_millis(500);
+/// Seconds of silence after which a live guest that has not wholly arrived is ended.
+const ARRIVING_S: u64 = 60;
 const FILE: &str = "lease.json";
 
 #[derive(Debug)]
@@ -58,6 +64,18 @@ fn now() -> f64 {
     let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
     // A clock that cannot be read has run out.
     text.split_whitespace().next().and_then(|t| t.parse().ok()).unwrap_or(f64::INFINITY)
+}
+
+/// Whether the guest ends with the lease.
+pub fn bound(guest: &Guest) -> bool {
+    guest.ha || guest.arrival.as_ref().is_some_and(|a| a.live)
+}
+
+/// Seconds of silence that the document allows, if it says anything of that.
+fn allowed(desired: &Desired) -> Option<u64> {
+    let live = |g: &Guest| g.arrival.as_ref().is_some_and(|a| a.live);
+    let arriving = desired.guests.iter().any(live).then_some(ARRIVING_S);
+    desired.fence_s.into_iter().chain(arriving).min()
 }
 
 /// A moment, to be taken before something is asked of the region.
@@ -123,7 +141,7 @@ impl Lease {
     /// Keeps the time of the last report, where it matters.
     pub fn note(&self, desired: Option<&Arc<Desired>>) {
         let last = self.state.borrow().last;
-        if let Some(at) = last.filter(|_| desired.is_some_and(|d| d.fence_s.is_some())) {
+        if let Some(at) = last.filter(|_| desired.is_some_and(|d| allowed(d).is_some())) {
             let noted = serde_json::to_vec(&Noted { boot: self.boot.clone(), at });
             if let Err(e) = noted.map_err(base::Fault::from).and_then(|b| write_private(&self.file, &b)) {
                 tracing::warn!("the time of the last report could not be kept: {e}");
@@ -138,7 +156,7 @@ impl Lease {
     }
 
     fn change(&self, desired: Option<&Arc<Desired>>, f: impl FnOnce(&mut State, Option<u64>, f64)) {
-        let (fence_s, now) = (desired.and_then(|d| d.fence_s), now());
+        let (fence_s, now) = (desired.and_then(|d| allowed(d)), now());
         self.state.send_if_modified(|state| {
             let old = *state;
             state.look(fence_s, now);
@@ -182,7 +200,7 @@ pub async fn keep(host: Arc<Host>) {
             }
         }
         let all = desired.iter().flat_map(|d| &d.guests);
-        for guest in all.filter(|g| fenced && g.ha) {
+        for guest in all.filter(|g| fenced && bound(g)) {
             if let Some(process) = Process::find(&Dir::of(&host.data, guest.id)) {
                 tracing::warn!(guest = %guest.id, "fenced");
                 if let Err(fault) = process.kill().await {

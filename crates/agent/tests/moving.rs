@@ -108,6 +108,21 @@ impl Trip {
     async fn begin_by(&self, number: u64, live: bool, token: &str, url: String) {
         let mut guest = self.guest();
         guest.boots += u64::from(!live);
+        self.begin_all(number, live, token, url, guest, |_| {}).await;
+    }
+    /// A guest whose boots stay, and whose document at the source is `f`'s in the end.
+    async fn begin_as(&self, number: u64, live: bool, f: impl FnOnce(&mut Guest)) {
+        self.begin_all(number, live, "the token", self.to.url().await, self.guest(), f).await;
+    }
+    async fn begin_all(
+        &self,
+        number: u64,
+        live: bool,
+        token: &str,
+        url: String,
+        mut guest: Guest,
+        f: impl FnOnce(&mut Guest),
+    ) {
         let here = guest.clone();
         guest.ownership += 1;
         guest.arrival = Some(Arrival { number, live, token: "the token".into() });
@@ -122,6 +137,7 @@ impl Trip {
             if !live {
                 g.power = Power::Off;
             }
+            f(g);
         });
     }
 
@@ -427,5 +443,54 @@ async fn a_running_guest_runs_once_whichever_agent_is_killed_when() {
     assert!(moved, "it never came there");
     trip.to.answers(id, "n", "<2>").await;
     assert_eq!(trip.to.agent.serial(id).matches(GREETING).count(), 1, "it booted again");
+    trip.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_is_pressed_to_leave_goes_on_at_the_other_host() {
+    let trip = Trip::new(|g| g.memory_mib = 64).await;
+    let id = trip.id;
+    trip.from.answers(id, "n", "<1>").await;
+    trip.begin(1, true).await;
+    trip.from.region.change_guest(id, |g| g.paused = true);
+    trip.commit(1).await;
+    trip.to.answers(id, "n", "<2>").await;
+    trip.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_guest_comes_with_its_memory_and_a_paused_one_stands_still() {
+    let trip = Trip::new(|_| {}).await;
+    let id = trip.id;
+    trip.from.answers(id, "n", "<1>").await;
+    trip.from.region.change_guest(id, |g| g.suspended = true);
+    trip.from.region.until_state(id, GuestState::Suspended).await;
+    // Its document says that it is on: its memory waits in a file.
+    trip.begin_as(1, false, |g| g.power = Power::On).await;
+    let arrived = trip.to.until_moving(id, 1, MoveStage::Arrived).await;
+    assert_eq!(arrived.state, GuestState::Suspended);
+    trip.from.until_moving(id, 1, MoveStage::Sent).await;
+    trip.from.region.change(|d| d.guests.clear());
+    trip.to.region.change_guest(id, |g| {
+        g.arrival = None;
+        g.suspended = false;
+    });
+    trip.to.region.until_state(id, GuestState::Running).await;
+    trip.to.answers(id, "n", "<2>").await;
+    trip.end().await;
+
+    let trip = Trip::new(|_| {}).await;
+    let id = trip.id;
+    trip.from.region.change_guest(id, |g| g.paused = true);
+    trip.from.region.until_state(id, GuestState::Paused).await;
+    trip.begin(1, true).await;
+    let arrived = trip.to.until_moving(id, 1, MoveStage::Arrived).await;
+    assert_eq!(arrived.state, GuestState::Paused);
+    trip.from.until_moving(id, 1, MoveStage::Sent).await;
+    trip.to.region.change_guest(id, |g| {
+        g.arrival = None;
+        g.paused = false;
+    });
+    trip.to.answers(id, "n", "<1>").await;
     trip.end().await;
 }

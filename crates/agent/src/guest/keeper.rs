@@ -17,6 +17,7 @@ use super::{
     Dir, Kept, Record, disk, drive, hardware, logs, memory, moving, nics, process, qemu, qga, throttle,
 };
 use crate::host::Host;
+use crate::lease::bound;
 use crate::link::Backoff;
 use base::doc::{BootKind, Guest, GuestState, GuestStatus, MoveStatus, Nic, Power};
 use base::{Fault, Kind, Micros, Result, ServerId};
@@ -61,7 +62,7 @@ pub(in crate::guest) struct Keeper {
     /// How far its way from or to this host is.
     pub(in crate::guest) moving: Option<MoveStatus>,
     /// Why the last process is gone, when it went unasked.
-    lost: Option<String>,
+    pub(in crate::guest) lost: Option<String>,
     started: Option<Instant>,
 }
 
@@ -94,7 +95,7 @@ pub async fn keep(host: Arc<Host>, id: ServerId, mut want: watch::Receiver<Want>
                     keeper.monitor = None;
                     Ok(Next::Again)
                 }
-                () = fence.changed(), if guest.ha => {
+                () = fence.changed(), if bound(guest) => {
                     keeper.monitor = None;
                     Ok(Next::Again)
                 }
@@ -139,25 +140,13 @@ async fn superseded(want: &mut watch::Receiver<Want>, guest: &Guest) {
 /// What a pass works towards.
 fn aim(g: &Guest) -> impl PartialEq {
     let disk = (g.disk.epoch, g.disk.keep, g.disk.revert);
-    let still = (g.paused, g.suspended, g.rescue.is_some());
+    // A guest that is pressed to leave is paused for it: that is part of the same departure.
+    let still = (g.paused && g.departure.is_none(), g.suspended, g.rescue.is_some());
     let moving = (g.arrival.clone(), g.departure.clone());
     (g.power, g.boots, g.boot_kind, g.ownership, disk, still, moving)
 }
 
 impl Keeper {
-    /// Whether the guest may be running elsewhere: then it must not here ([`crate::lease`] ends its process).
-    fn fenced(&mut self, guest: &Guest) -> bool {
-        let desired = self.host.desired.borrow().clone();
-        let fenced = guest.ha && self.host.lease.fenced(desired.as_ref());
-        if fenced {
-            (self.monitor, self.lost) = (None, None);
-            let record = self.dir.load().ok().flatten().unwrap_or_else(|| Record::new(guest.ownership));
-            let reason = "the region was silent for so long that the guest may run elsewhere";
-            self.say(guest, &record, GuestState::Preparing, reason);
-        }
-        fenced
-    }
-
     async fn pass(&mut self, guest: &Guest, generation: u64) -> Result<Next> {
         self.moving = None;
         if let Some(arrival) = &guest.arrival {

@@ -17,6 +17,7 @@ pub mod cgroup;
 pub mod console;
 pub mod disk;
 pub mod drive;
+pub mod fence;
 pub mod hardware;
 pub mod images;
 pub mod keeper;

@@ -108,6 +108,10 @@ fn ingress(port: &FilterPort, mark: u32) -> String {
         let v4: Vec<_> = nets.iter().filter(|n| n.addr().is_ipv4()).collect();
         let v6 = sources(*mac, &nets);
         let _ = writeln!(text, "ether saddr {mac} arp saddr ether {mac} arp saddr ip 0.0.0.0 accept");
+        // What QEMU sends for a guest that has moved here, so that switches learn of it (RARP, RFC 903): it tells
+        // of the sender's hardware address alone.
+        let hardware = mac.to_string().replace(':', "");
+        let _ = writeln!(text, "ether saddr {mac} ether type 0x8035 @nh,64,48 0x{hardware} accept");
         if !v4.is_empty() {
             let v4 = join(v4.iter());
             let _ = writeln!(text, "ether saddr {mac} arp saddr ether {mac} arp saddr ip {{ {v4} }} accept");

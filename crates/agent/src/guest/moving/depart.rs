@@ -97,6 +97,12 @@ impl Keeper {
         Ok(Next::Again)
     }
 
+    /// Whether the document wants the guest to stand still by now, so that its move comes to an end.
+    fn pressed(&self, guest: &Guest) -> bool {
+        let desired = self.host.desired.borrow().clone();
+        desired.iter().flat_map(|d| &d.guests).any(|g| g.id == guest.id && g.paused)
+    }
+
     fn leaving(&mut self, guest: &Guest, record: &Record, state: GuestState, moving: MoveStatus) {
         self.moving = Some(moving);
         self.say(guest, record, state, "");
@@ -160,7 +166,7 @@ impl Keeper {
         self.monitor(&process).await?;
         let Some(mut qmp) = self.monitor.take() else { return Ok(Next::Again) };
         let running = qmp.status().await?;
-        let state = match running.as_str() {
+        let mut state = match running.as_str() {
             "running" => GuestState::Running,
             "paused" => GuestState::Paused,
             other => {
@@ -188,6 +194,15 @@ impl Keeper {
             tokio::select! {
                 outcome = &mut task => break outcome,
                 () = tokio::time::sleep(TELL) => {}
+            }
+            if state == GuestState::Running && self.pressed(guest) {
+                // Its memory does not change any more, so that the rest of it goes over. By the other monitor:
+                // the move has this one.
+                match Qmp::looking(&self.dir).await {
+                    Ok(mut other) => drop(other.run("stop").await),
+                    Err(fault) => tracing::warn!(guest = %guest.id, "it cannot be pressed: {fault}"),
+                }
+                state = GuestState::Paused;
             }
         };
         self.monitor = Some(qmp);
