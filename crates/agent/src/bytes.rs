@@ -9,7 +9,8 @@
 //! …   /v1/guests/{id}/arrival/…      for another host that sends a guest: see [`moving`]
 //! ```
 //! The caller proves itself with the secret that the agent chose at its start and told the region in its
-//! facts (the region keeps only a hash of the host's own token). Errors are a sentence as text/plain:
+//! facts (the region keeps only a hash of the host's own token); where the region speaks TLS, with a
+//! certificate of its authority besides. Errors are a sentence as text/plain:
 //! 404 no such guest here, 409 it does not run, 503 too many viewers.
 
 use crate::guest::console::{Consoles, connect, pump};
@@ -51,7 +52,12 @@ pub fn new_token() -> Result<String> {
 }
 
 /// Serves until dropped; viewers are let go then.
-pub async fn serve(host: Arc<Host>, listener: TcpListener, token: String) {
+pub async fn serve(
+    host: Arc<Host>,
+    listener: TcpListener,
+    secure: Option<Arc<tls::ServerConfig>>,
+    token: String,
+) {
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
     let token = Sha512::digest(format!("Bearer {token}")).into();
@@ -65,9 +71,7 @@ pub async fn serve(host: Arc<Host>, listener: TcpListener, token: String) {
         .layer(middleware::from_fn_with_state(state.clone(), only_the_region))
         .with_state(state.clone())
         .merge(moving::routes::routes(state.host.clone()));
-    if let Err(e) = axum::serve(listener, app).await {
-        tracing::error!("consoles and logs cannot be read any more: {e}");
-    }
+    crate::accept::serve(listener, app, secure).await;
 }
 
 async fn only_the_region(State(bytes): State<Arc<Bytes>>, request: Request, next: Next) -> Response {

@@ -6,8 +6,9 @@ use base::Result;
 use base::doc::HostFacts;
 use std::net::{IpAddr, SocketAddr};
 
-/// What does not change while the agent runs. `token` opens the byte routes at `bytes`.
-pub async fn gather(bytes: SocketAddr, token: String, tunnel: Option<IpAddr>) -> HostFacts {
+/// What does not change while the agent runs. `token` opens the byte routes at `bytes`, which
+/// speak TLS if `secure`.
+pub async fn gather(bytes: SocketAddr, secure: bool, token: String, tunnel: Option<IpAddr>) -> HostFacts {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     HostFacts {
@@ -20,7 +21,7 @@ pub async fn gather(bytes: SocketAddr, token: String, tunnel: Option<IpAddr>) ->
         cpu_model: cpu_model(&cpuinfo),
         qemu_version: qemu::version().await,
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        bytes_url: format!("http://{bytes}"),
+        bytes_url: format!("{}://{bytes}", if secure { "https" } else { "http" }),
         bytes_token: token,
         tunnel,
         ..HostFacts::default()

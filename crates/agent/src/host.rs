@@ -27,6 +27,8 @@ pub struct Host {
     /// How long a guest may take to power down by itself.
     pub grace: Duration,
     pub link: Link,
+    /// The way to other hosts.
+    pub dialer: tls::Dialer,
     pub net: Datapath,
     pub images: Images,
     pub probe: Probe,

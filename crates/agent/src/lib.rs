@@ -8,12 +8,14 @@
 //!
 //! Debian packages that a host needs: `qemu-system-x86 qemu-utils seabios genisoimage`.
 
+mod accept;
 pub mod board;
 pub mod bytes;
 pub mod facts;
 pub mod guest;
 pub mod host;
 pub mod join;
+pub mod keys;
 pub mod lease;
 pub mod link;
 pub mod net;
@@ -43,8 +45,10 @@ pub struct Config {
     pub host: HostId,
     /// Base URL of the region, such as `http://127.0.0.1:5240`.
     pub region: String,
-    /// The host's secret for `Authorization: Bearer`.
+    /// The host's secret for `Authorization: Bearer`; not looked at where it has keys.
     pub token: String,
+    /// What the host shows of itself where the region speaks TLS.
+    pub keys: Option<keys::Keys>,
     /// Where guests, the image cache and the last document live.
     pub data: PathBuf,
     pub prefix: Prefix,
@@ -69,13 +73,22 @@ pub struct Config {
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     let (data, _alone) = claim(&config.data).await?;
     guest::open_all(&data)?;
-    let link = link::Link::new(&config.region, &config.token)?;
+    let shown = config.keys.as_ref().map(keys::Keys::open).transpose()?;
+    let (link, dialer) = match &shown {
+        Some(keys) => {
+            let link = link::Link::over(&config.region, tls::Dialer::to(keys.client()?, tls::REGION)?)?;
+            (link, tls::Dialer::to(keys.client()?, tls::HOST)?)
+        }
+        None => (link::Link::new(&config.region, &config.token)?, tls::Dialer::plain()),
+    };
+    let secure = shown.as_ref().map(|k| k.server()).transpose()?;
     let remembered = reconcile::remembered(&data)?.filter(|d| d.host == config.host);
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|e| {
         Fault::unavailable(format!("{} cannot be listened on for consoles.", config.listen)).because(e)
     })?;
     let bytes_token = bytes::new_token()?;
-    let facts = facts::gather(listener.local_addr()?, bytes_token.clone(), config.tunnel).await;
+    let facts =
+        facts::gather(listener.local_addr()?, secure.is_some(), bytes_token.clone(), config.tunnel).await;
     let (tell, told) = mpsc::channel(16);
     let probe = Probe::start(&data);
     let host = Arc::new(Host {
@@ -90,13 +103,17 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
         board: board::Board::default(),
         starts: Semaphore::new(host::STARTS),
         arrivals: Default::default(),
+        dialer,
         desired: watch::Sender::new(remembered.map(Arc::new)),
         applied: watch::Sender::new(0),
         link,
         data,
     });
     let mut tasks = JoinSet::new();
-    tasks.spawn(bytes::serve(host.clone(), listener, bytes_token));
+    if let (Some(keys), Some(shown)) = (config.keys, shown) {
+        tasks.spawn(keys::renew(keys, shown, host.link.clone()));
+    }
+    tasks.spawn(bytes::serve(host.clone(), listener, secure, bytes_token));
     tasks.spawn(reconcile::follow(host.clone()));
     tasks.spawn(reconcile::apply(host.clone()));
     tasks.spawn(reconcile::report(host.clone(), facts));

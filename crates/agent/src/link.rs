@@ -1,23 +1,24 @@
 //! The wire to the region: fetches the desired document, brings back the observed one, streams images.
 //!
-//! HTTP/1.1 with kept-alive connections and the host's bearer token; paths are those of [`base::doc`].
+//! HTTP/1.1 with kept-alive connections, over TLS with the host's certificate or with its bearer token; paths are those of [`base::doc`].
 //! It knows nothing of guests or networks, so that simulated hosts use it as they are. Every call has
 //! a time limit. Trouble that only a person can mend (401, 409) is said once in the log, with what
 //! to do, and again only after it had been well in between.
 
-use base::doc::{Desired, Observed};
+use base::doc::{Certificate, Desired, Observed, Renew};
 use base::{Fault, ImageId, Kind, Result, ServerId};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Body, Frame, Incoming};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tls::Dialer;
 use tokio_util::io::ReaderStream;
 
 /// How long a call may take beyond the wait that it asked for.
@@ -32,9 +33,11 @@ const DOCUMENT_MAX: usize = 64 << 20;
 /// One host's connection to its region. Cheap to clone.
 #[derive(Clone)]
 pub struct Link {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<Dialer, Full<Bytes>>,
+    dialer: Dialer,
     base: Arc<str>,
-    bearer: header::HeaderValue,
+    /// `None` where a certificate is the proof.
+    bearer: Option<header::HeaderValue>,
     /// The status that was last complained about for each [`Call`], 0 when all is well.
     said: Arc<[AtomicU16; 3]>,
     /// The last report that the region took.
@@ -59,20 +62,62 @@ impl Link {
     /// # Errors
     /// `BadRequest` when the URL is not `http://…` or the token cannot stand in a header.
     pub fn new(region: &str, token: &str) -> Result<Self> {
-        let base: Arc<str> = region.trim_end_matches('/').into();
-        if !base.starts_with("http://") {
-            return Err(Fault::bad_request(format!(
-                "The region's address {region:?} must begin with http://, such as http://127.0.0.1:5240."
-            )));
-        }
         let mut bearer = header::HeaderValue::try_from(format!("Bearer {token}"))
             .map_err(|_| Fault::bad_request("The host token holds characters that no token has."))?;
         bearer.set_sensitive(true);
+        Self::with(region, "http://", Dialer::plain(), Some(bearer))
+    }
+
+    /// Over TLS, with the dialer's certificate as the proof.
+    ///
+    /// # Errors
+    /// `BadRequest` when the URL is not `https://…`.
+    pub fn over(region: &str, dialer: Dialer) -> Result<Self> {
+        Self::with(region, "https://", dialer, None)
+    }
+
+    fn with(region: &str, scheme: &str, dialer: Dialer, bearer: Option<header::HeaderValue>) -> Result<Self> {
+        let base: Arc<str> = region.trim_end_matches('/').into();
+        if !base.starts_with(scheme) {
+            return Err(Fault::bad_request(format!(
+                "The region's address {region:?} must begin with {scheme}, such as {scheme}127.0.0.1:5240."
+            )));
+        }
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
-            .build(connector());
-        Ok(Link { client, base, bearer, said: Arc::default(), taken: Arc::default() })
+            .build(dialer.clone());
+        Ok(Link { client, dialer, base, bearer, said: Arc::default(), taken: Arc::default() })
+    }
+
+    /// A request with the host's proof.
+    fn request(&self, method: Method, path: &str) -> http::request::Builder {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        match &self.bearer {
+            Some(bearer) => request.header(header::AUTHORIZATION, bearer.clone()),
+            None => request,
+        }
+    }
+
+    /// A new certificate for the key that the host has.
+    pub async fn renew(&self, public_key: &str) -> Result<Certificate> {
+        let wish = Renew { public_key: public_key.to_owned() };
+        let request = self
+            .request(Method::POST, "/agent/v1/renew")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(serde_json::to_vec(&wish)?)))
+            .map_err(Fault::internal)?;
+        let answer = tokio::time::timeout(PATIENCE, self.client.request(request))
+            .await
+            .map_err(|_| away("no answer in time"))?
+            .map_err(away)?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), 1 << 20).collect().await.map_err(away)?.to_bytes();
+        if status.is_success() {
+            return Ok(serde_json::from_slice(&body)?);
+        }
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Err(Fault::new(kind_of(status), format!("The region answered {status}.")).because(text))
     }
 
     /// The document when it is newer than `since`, else `None` after at most `wait`.
@@ -152,13 +197,13 @@ impl Link {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let request = Request::put(format!("{}/agent/v1/{path}", self.base))
-            .header(header::AUTHORIZATION, self.bearer.clone())
+        let request = self
+            .request(Method::PUT, &format!("/agent/v1/{path}"))
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .header(header::CONTENT_LENGTH, bytes)
             .body(body)
             .map_err(Fault::internal)?;
-        let client = Client::builder(TokioExecutor::new()).build(connector());
+        let client = Client::builder(TokioExecutor::new()).build(self.dialer.clone());
         let limit = PATIENCE + Duration::from_secs(bytes / SLOWEST);
         let answer = tokio::time::timeout(limit, client.request(request))
             .await
@@ -193,11 +238,8 @@ impl Link {
         tag: Option<&header::HeaderValue>,
         limit: Duration,
     ) -> Result<Response<Incoming>> {
-        let mut request = Request::builder()
-            .method(if matches!(call, Call::Observe) { Method::PUT } else { Method::GET })
-            .uri(format!("{}{path}", self.base))
-            .header(header::AUTHORIZATION, self.bearer.clone())
-            .header(header::CONTENT_TYPE, "application/json");
+        let method = if matches!(call, Call::Observe) { Method::PUT } else { Method::GET };
+        let mut request = self.request(method, path).header(header::CONTENT_TYPE, "application/json");
         if let Some(tag) = tag {
             request = request.header(header::IF_MATCH, tag.clone());
         }
@@ -233,13 +275,6 @@ impl Link {
             tracing::error!(status = status.as_u16(), "{advice}");
         }
     }
-}
-
-pub(crate) fn connector() -> HttpConnector {
-    let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(Duration::from_secs(5)));
-    connector.set_nodelay(true);
-    connector
 }
 
 fn kind_of(status: StatusCode) -> Kind {

@@ -22,6 +22,6 @@ pub use micro::{Microversions, Version};
 pub use page::{Page, Sort};
 pub use policy::{Level, Reach, Rule};
 pub use reply::Reply;
-pub use req::{Query, Req};
+pub use req::{Channel, Query, Req};
 pub use service::{Gate, Listed, Route, Service};
 pub use style::Style;

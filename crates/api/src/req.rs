@@ -11,6 +11,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Longest JSON body, in bytes.
 pub const JSON_LIMIT: usize = 1 << 20;
 
+/// What is known of the connection that a request came over: put into its extensions by who accepts it.
+#[derive(Debug, Clone, Default)]
+pub struct Channel {
+    /// Whether it is TLS.
+    pub secure: bool,
+    /// The hash of the key of the certificate that the other side has shown.
+    pub peer: Option<String>,
+}
+
 /// A request that its route's rule has let through.
 pub struct Req {
     pub method: Method,
@@ -23,6 +32,8 @@ pub struct Req {
     pub request_id: String,
     /// Scheme and authority that links are made from, such as `http://192.0.2.1:5240`.
     pub base: String,
+    /// The hash of the key of the certificate that the other side has shown, if it has.
+    pub peer: Option<String>,
     /// The microversion; 0.0 for APIs that have none.
     pub version: Version,
     pub(crate) params: Vec<(String, String)>,

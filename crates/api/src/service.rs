@@ -1,14 +1,14 @@
 //! A service's route table, and the one place where a request becomes a [`Req`] and a `Fault` an answer.
 
 use crate::linger::lingering;
-use crate::{Auth, Authority, Microversions, Query, Reply, Req, Rule, Style, Version};
+use crate::{Auth, Authority, Channel, Microversions, Query, Reply, Req, Rule, Style, Version};
 use axum::Router;
 use axum::extract::{FromRequestParts, RawPathParams, Request, ws::WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use base::{Fault, Kind, Result};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -216,7 +216,7 @@ impl Front {
         let body = lingering(body);
         let micro = self.micro.map_or(Ok(Version::default()), |m| m.of(&parts.headers));
         let version = *micro.as_ref().unwrap_or(&Version::default());
-        let base = self.base(&parts.headers);
+        let base = self.base(&parts.headers, &parts.extensions);
         let place = format!("{} {}", parts.method, parts.uri.path());
         let outcome = async {
             let auth = self.admit(route.rule, &parts).await?;
@@ -252,19 +252,21 @@ impl Front {
         Ok(auth)
     }
 
-    fn base(&self, headers: &HeaderMap) -> String {
+    fn base(&self, headers: &HeaderMap, extensions: &Extensions) -> String {
         if let Some(url) = &self.gate.public_url {
             return url.clone();
         }
         let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("localhost");
         // A Host goes into links, so it may hold nothing but an authority.
         let sane = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
-        format!("http://{}", if sane { host } else { "localhost" })
+        let secure = extensions.get::<Channel>().is_some_and(|c| c.secure);
+        let scheme = if secure { "https" } else { "http" };
+        format!("{scheme}://{}", if sane { host } else { "localhost" })
     }
 
     fn refuse(&self, request: Request, fault: Fault) -> Response {
         let id = new_request_id();
-        let base = self.base(request.headers());
+        let base = self.base(request.headers(), request.extensions());
         let mut response = self.error(&fault, &base, &id, request.uri().path());
         self.stamp(&mut response, &id, self.micro.map(|m| m.min).unwrap_or_default());
         response
@@ -343,6 +345,7 @@ async fn make_req(
         None
     };
     Req {
+        peer: parts.extensions.get::<Channel>().and_then(|c| c.peer.clone()),
         query: Query::parse(parts.uri.query()),
         method: parts.method,
         uri: parts.uri,

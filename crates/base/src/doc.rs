@@ -11,8 +11,9 @@
 //! PUT /agent/v1/images/{id}/content       204; the bytes of an image that `Guest::captures` asks for
 //! PUT /agent/v1/guests/{id}/password      204; what the guest told of its password, 409 when it has
 //! POST /agent/v1/join                     200 Joined; see [`Join`]
+//! POST /agent/v1/renew                    200 Certificate; see [`Renew`]
 //! ```
-//! The host proves itself with `Authorization: Bearer <host token>`.
+//! The host proves itself with its certificate, or with `Authorization: Bearer <host token>`.
 
 mod capture;
 mod join;
@@ -21,7 +22,7 @@ mod moving;
 mod network;
 
 pub use capture::{Capture, CaptureStage, CaptureStatus};
-pub use join::{Join, Joined};
+pub use join::{Certificate, Join, Joined, Renew};
 pub use machine::{Hardware, Limits, LocalDisk};
 pub use moving::{Arrival, Departure, MoveStage, MoveStatus};
 pub use network::*;

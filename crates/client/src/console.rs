@@ -20,9 +20,9 @@ pub async fn console(server: &str) -> Result<()> {
     let ticket = session.ask("POST", &format!("/hanok/v1/servers/{id}/console"), Some(body)).await?;
     let token = ticket["token"].as_str().ok_or_else(|| Fault::internal("the ticket has no token"))?;
     let url = session.socket_url(&format!("/hanok/v1/console/serial?token={token}"));
-    let (socket, _) = tokio_tungstenite::connect_async(url)
-        .await
-        .map_err(|e| Fault::unavailable(format!("The console of {server} cannot be reached: {e}")))?;
+    let away = |e: String| Fault::unavailable(format!("The console of {server} cannot be reached: {e}"));
+    let stream = session.connect().await.map_err(|e| away(e.to_string()))?;
+    let (socket, _) = tokio_tungstenite::client_async(url, stream).await.map_err(|e| away(e.to_string()))?;
     let _ = writeln!(std::io::stderr(), "Connected to {server}. Ctrl-] leaves; Enter shows the prompt.\r");
     let raw = RawTerminal::enter();
     let ended = pass(socket).await;
@@ -31,7 +31,7 @@ pub async fn console(server: &str) -> Result<()> {
     ended
 }
 
-type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+type Socket = tokio_tungstenite::WebSocketStream<tls::Stream>;
 
 async fn pass(socket: Socket) -> Result<()> {
     let (mut to_guest, mut from_guest) = socket.split();

@@ -4,9 +4,10 @@ use base::{Fault, Result};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use std::path::Path;
 use std::time::Duration;
 
 /// A call that takes longer is given up.
@@ -15,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ANSWER: usize = 64 << 20;
 
 pub struct Http {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<tls::Dialer, Full<Bytes>>,
+    dialer: tls::Dialer,
     base: String,
 }
 
@@ -27,14 +29,23 @@ pub struct Reply {
 }
 
 impl Http {
-    /// `base` is scheme and authority, such as `http://127.0.0.1:5240`.
-    pub fn new(base: &str) -> Result<Http> {
+    /// `base` is scheme and authority, such as `http://127.0.0.1:5240`; `authority` the file with whom to trust,
+    /// if it is not the system's.
+    pub fn new(base: &str, authority: Option<&Path>) -> Result<Http> {
         let uri: Uri =
             base.parse().map_err(|_| Fault::bad_request(format!("{base:?} is no address of a cloud.")))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(Fault::bad_request(format!("{base:?}: only http:// addresses are spoken so far.")));
-        }
-        Ok(Http { client: Client::builder(TokioExecutor::new()).build_http(), base: base.to_owned() })
+        let dialer = match uri.scheme_str() {
+            Some("http") => tls::Dialer::plain(),
+            Some("https") => tls::Dialer::to_named(tls::client_config(authority)?),
+            _ => return Err(Fault::bad_request(format!("{base:?} is neither http:// nor https://."))),
+        };
+        let client = Client::builder(TokioExecutor::new()).build(dialer.clone());
+        Ok(Http { client, dialer, base: base.to_owned() })
+    }
+
+    /// A connection for a WebSocket.
+    pub async fn connect(&self) -> std::io::Result<tls::Stream> {
+        self.dialer.dial(&self.base.parse().map_err(std::io::Error::other)?).await
     }
 
     pub async fn send(
@@ -58,8 +69,16 @@ impl Http {
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Reply> {
         let response = self.client.request(request).await.map_err(|e| {
-            Fault::unavailable(format!("{} does not answer. Is Hanok running there? (`make up`)", self.base))
-                .because(e)
+            let mut cause: &dyn std::error::Error = &e;
+            while let Some(deeper) = cause.source() {
+                cause = deeper;
+            }
+            let doubt = if cause.to_string().contains("certificate") {
+                "Set OS_CACERT, or cacert in clouds.yaml, to the region's ca.pem."
+            } else {
+                "Is Hanok running there? (`make up`)"
+            };
+            Fault::unavailable(format!("{} does not answer ({cause}). {doubt}", self.base)).because(&e)
         })?;
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, ANSWER).collect().await.map_err(Fault::internal)?.to_bytes();

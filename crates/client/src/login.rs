@@ -18,6 +18,9 @@ struct Clouds {
 #[derive(Debug, Clone, Deserialize)]
 struct Cloud {
     auth: Account,
+    /// Whom to trust, if it is not the system's.
+    #[serde(default)]
+    cacert: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -48,10 +51,10 @@ impl Session {
     /// # Errors
     /// With what to set when no cloud is found, and what the cloud said when it refuses.
     pub async fn open() -> Result<Session> {
-        let account = account()?;
-        let http = Http::new(
-            account.auth_url.trim_end_matches('/').trim_end_matches("/v3").trim_end_matches("/identity"),
-        )?;
+        let Cloud { auth: account, cacert } = cloud()?;
+        let base =
+            account.auth_url.trim_end_matches('/').trim_end_matches("/v3").trim_end_matches("/identity");
+        let http = Http::new(base, cacert.as_deref())?;
         let body = json!({"auth": {
             "identity": {"methods": ["password"], "password": {"user": {
                 "name": account.username, "domain": {"name": account.user_domain_name}, "password": account.password}}},
@@ -102,6 +105,11 @@ impl Session {
         }
     }
 
+    /// A connection for a WebSocket to the same cloud.
+    pub async fn connect(&self) -> std::io::Result<tls::Stream> {
+        self.http.connect().await
+    }
+
     /// Address of a WebSocket on the same cloud.
     pub fn socket_url(&self, path: &str) -> String {
         self.http.socket_url(path)
@@ -121,19 +129,21 @@ pub fn path_part(text: &str) -> String {
         .collect()
 }
 
-fn account() -> Result<Account> {
+fn cloud() -> Result<Cloud> {
     let var = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+    let cacert = var("OS_CACERT").map(PathBuf::from);
     if let (Some(auth_url), Some(username), Some(password)) =
         (var("OS_AUTH_URL"), var("OS_USERNAME"), var("OS_PASSWORD"))
     {
-        return Ok(Account {
+        let auth = Account {
             auth_url,
             username,
             password,
             project_name: var("OS_PROJECT_NAME").unwrap_or_else(|| "admin".into()),
             user_domain_name: var("OS_USER_DOMAIN_NAME").unwrap_or_else(default_domain),
             project_domain_name: var("OS_PROJECT_DOMAIN_NAME").unwrap_or_else(default_domain),
-        });
+        };
+        return Ok(Cloud { auth, cacert });
     }
     let name = var("OS_CLOUD").unwrap_or_else(|| "hanok".into());
     let home = var("HOME").map(|h| format!("{h}/.config/openstack/clouds.yaml"));
@@ -151,7 +161,11 @@ fn account() -> Result<Account> {
         .map_err(|e| Fault::bad_request(format!("{} cannot be read: {e}", found.display())))?;
     let clouds: Clouds = serde_yaml_ng::from_str(&text)
         .map_err(|e| Fault::bad_request(format!("{} is not understood: {e}", found.display())))?;
-    clouds.clouds.get(&name).map(|c| c.auth.clone()).ok_or_else(|| {
+    let mut found_cloud = clouds.clouds.get(&name).cloned();
+    if let (Some(cloud), Some(cacert)) = (&mut found_cloud, cacert) {
+        cloud.cacert = Some(cacert);
+    }
+    found_cloud.ok_or_else(|| {
         let names: Vec<_> = clouds.clouds.keys().map(String::as_str).collect();
         Fault::bad_request(format!("{} has no cloud {name:?}; it has {}.", found.display(), names.join(", ")))
     })

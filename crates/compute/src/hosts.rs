@@ -19,7 +19,7 @@ pub fn register_host(tx: &Tx<'_>, id: HostId, name: &str, token: &str, zone: &st
     admit(tx, id, name, &token_hash(token), zone)
 }
 
-/// As [`register_host`], of a host that has only told the hash of what it proves itself with.
+/// As [`register_host`], of a host of which only the hash is known of what it proves itself with.
 pub fn admit(tx: &Tx<'_>, id: HostId, name: &str, proof: &str, zone: &str) -> Result<()> {
     tx.exec_unique(
         "INSERT INTO host (id, name, token_hash, availability_zone, home_zone, created_at)

@@ -7,11 +7,12 @@
 use crate::hosts::{admit, token_hash};
 use crate::table::host;
 use crate::table::join_token::{self, JoinToken};
-use base::doc::{Join, Joined};
+use base::doc::{Certificate, Join, Joined};
 use base::{Fault, HostId, Micros, Result, ServerId};
 use rand::distr::{Alphanumeric, SampleString};
 use std::time::Duration;
 use store::{Tx, params};
+use tls::Authority;
 
 /// How long an invitation may be good at most.
 pub const LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -70,15 +71,18 @@ pub fn invite(tx: &Tx<'_>, wish: &Invitation) -> Result<Invited> {
 /// # Errors
 /// `Unauthorized` for an invitation that is unknown, expired or used; `Conflict` for a name that another
 /// host has, and for a host whose servers' disks are not on it; `BadRequest` when clocks differ.
-pub fn join(tx: &Tx<'_>, secret: &str, wish: &Join) -> Result<Joined> {
+pub fn join(tx: &Tx<'_>, secret: &str, wish: &Join, authority: Option<&Authority>) -> Result<Joined> {
     let token = join_token::by_secret_hash(tx, &token_hash(secret))?.ok_or_else(|| {
         refused("This join token is not known here. Make a new one: hanok admin join-token")
     })?;
     if wish.proof.len() != 64 || !wish.proof.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(Fault::bad_request("The proof is no SHA-256 in hexadecimal."));
     }
+    if !wish.public_key.is_empty() && tls::proof_of(&wish.public_key)? != wish.proof {
+        return Err(Fault::bad_request("The proof is not that of the public key."));
+    }
     if token.used_at.is_some() && token.proof == wish.proof {
-        return again(tx, &token);
+        return answer(tx, token.host, wish, authority);
     }
     let now = Micros::now();
     if token.expires_at <= now {
@@ -95,7 +99,7 @@ pub fn join(tx: &Tx<'_>, secret: &str, wish: &Join) -> Result<Joined> {
     }
     let host = take_in(tx, &token, wish)?;
     join_token::used_by(tx, &token.id, host)?;
-    again(tx, &JoinToken { host: Some(host), ..token })
+    answer(tx, Some(host), wish, authority)
 }
 
 fn refused(words: &str) -> Fault {
@@ -103,10 +107,38 @@ fn refused(words: &str) -> Fault {
 }
 
 /// The answer to who has joined.
-fn again(tx: &Tx<'_>, token: &JoinToken) -> Result<Joined> {
-    let host = token.host.map(|h| host::by_id(tx, h)).transpose()?.flatten();
+fn answer(tx: &Tx<'_>, host: Option<HostId>, wish: &Join, authority: Option<&Authority>) -> Result<Joined> {
+    let host = host.map(|h| host::by_id(tx, h)).transpose()?.flatten();
     let host = host.ok_or_else(|| refused("The host that joined with this token was removed since."))?;
-    Ok(Joined { host: host.id, name: host.name, zone: host.zone, at: Micros::now() })
+    let certificate = match wish.public_key.as_str() {
+        "" => None,
+        key => Some(certificate(authority, host.id, key)?),
+    };
+    Ok(Joined { host: host.id, name: host.name, zone: host.zone, at: Micros::now(), certificate })
+}
+
+/// A certificate for a host's key.
+///
+/// # Errors
+/// `BadRequest` where the region speaks no TLS and so has nothing to sign with.
+pub fn certificate(authority: Option<&Authority>, host: HostId, public_key: &str) -> Result<Certificate> {
+    let authority = authority.ok_or_else(|| {
+        Fault::bad_request(
+            "This region speaks no TLS itself, and gives hosts a token in place of a certificate.",
+        )
+    })?;
+    let now = Micros::now();
+    Ok(Certificate {
+        certificate: authority.host_certificate(host, public_key)?,
+        authority: authority.pem().to_owned(),
+        renew_at: now.plus(authority.life() * 2 / 3),
+        expires_at: now.plus(authority.life()),
+    })
+}
+
+/// A join token as people hand it on: with the fingerprint of the authority that the host is to trust.
+pub fn with_fingerprint(secret: &str, fingerprint: Option<String>) -> String {
+    fingerprint.map_or_else(|| secret.to_owned(), |f| format!("{secret}.{f}"))
 }
 
 fn clocks_agree(theirs: Micros, ours: Micros) -> Result<()> {

@@ -32,8 +32,8 @@ mod tests;
 mod view;
 mod wire;
 
-pub use hosts::{SILENT_AFTER, register_host};
-pub use join::{Invitation, Invited, invite};
+pub use hosts::{SILENT_AFTER, admit as admit_host, register_host, token_hash};
+pub use join::{Invitation, Invited, certificate, invite, with_fingerprint};
 pub use life::{ServerLife, State};
 pub use limits::{Limits, Settings};
 pub use placement::service as placement_service;
@@ -45,6 +45,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::Db;
 
+/// How hosts elsewhere are spoken to.
+pub struct Channel {
+    pub authority: Arc<tls::Authority>,
+    /// Shows the region's own certificate.
+    pub client: Arc<tls::ClientConfig>,
+}
+
 /// The service's state, one per process.
 pub struct Compute {
     db: Db,
@@ -52,14 +59,21 @@ pub struct Compute {
     hub: hub::Hub,
     pulse: pulse::Pulse,
     wire: wire::Wire,
+    /// Signs certificates of hosts, where the region speaks TLS.
+    authority: Option<Arc<tls::Authority>>,
     blobs: Arc<dyn Blobs>,
 }
 
 impl Compute {
     /// Must be called inside a tokio runtime: it listens for changed documents from now on.
     pub fn new(db: Db, limits: Limits, blobs: Arc<dyn Blobs>) -> Arc<Self> {
+        Self::over(db, limits, blobs, None)
+    }
+    /// As `new`; with a channel, hosts are spoken to over TLS and get certificates.
+    pub fn over(db: Db, limits: Limits, blobs: Arc<dyn Blobs>, channel: Option<Channel>) -> Arc<Self> {
+        let (authority, client) = channel.map(|c| (c.authority, c.client)).unzip();
         let (hub, pulse) = (hub::Hub::start(&db), pulse::Pulse::start(&db));
-        Arc::new(Compute { db, limits, hub, pulse, wire: wire::Wire::new(), blobs })
+        Arc::new(Compute { db, limits, hub, pulse, wire: wire::Wire::new(client), authority, blobs })
     }
     /// Forgets servers that have been gone for so many days, every hour, until dropped. 0: never.
     pub async fn tidy(self: Arc<Self>, keep_days: u64) {

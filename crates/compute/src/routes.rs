@@ -185,6 +185,7 @@ fn old_routes(s: &mut Service<Compute>) {
 pub fn agent_service() -> Service<Compute> {
     let mut s = Service::new("/agent", Style::Hanok);
     s.post("/v1/join", Rule::Open, join::join);
+    s.post("/v1/renew", Rule::Open, join::renew);
     s.get("/v1/desired", Rule::Open, agent::desired);
     s.put("/v1/observed", Rule::Open, agent::observe);
     s.get("/v1/images/{sha512}", Rule::Open, agent::image);

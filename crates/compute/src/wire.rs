@@ -6,14 +6,13 @@ use base::{Fault, ImageId, Kind, Result};
 use bytes::Bytes;
 use http::{HeaderValue, Request, header};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioIo;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{WebSocketStream, client_async};
 use tokio_util::sync::CancellationToken;
 
 /// How long an agent has for the bytes of a console.
@@ -65,18 +64,27 @@ impl Blobs for NoBlobs {
 }
 
 /// A WebSocket to an agent.
-pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub type Socket = WebSocketStream<tls::Stream>;
 
 /// The client side of agents' byte routes.
 pub struct Wire {
-    client: Client<HttpConnector, Empty<Bytes>>,
+    /// For hosts that speak TLS.
+    tls: Option<Arc<tls::ClientConfig>>,
 }
 
 impl Wire {
-    pub fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(PATIENCE));
-        Wire { client: Client::builder(TokioExecutor::new()).build(connector) }
+    pub fn new(tls: Option<Arc<tls::ClientConfig>>) -> Self {
+        Wire { tls }
+    }
+
+    /// A connection to a host, which has proved to be that one where it speaks TLS.
+    async fn dial(&self, host: &Host) -> Result<tls::Stream> {
+        let url = host.facts.bytes_url.parse().map_err(|e| away(host, e))?;
+        let dialer = match &self.tls {
+            Some(config) => tls::Dialer::to(config.clone(), &tls::host_name(host.id))?,
+            None => tls::Dialer::plain(),
+        };
+        dialer.dial(&url).await.map_err(|e| away(host, e))
     }
 
     /// Text from an agent, such as `/v1/guests/{id}/log?lines=50`.
@@ -89,12 +97,17 @@ impl Wire {
 
     async fn within(&self, patience: Duration, host: &Host, path: &str) -> Result<String> {
         let request = Request::builder()
-            .uri(format!("{}{path}", host.facts.bytes_url))
+            .uri(path)
+            .header(header::HOST, authority(host))
             .header(header::AUTHORIZATION, bearer(host)?)
-            .body(Empty::new())
+            .body(Empty::<Bytes>::new())
             .map_err(Fault::internal)?;
         let fetch = async {
-            let answer = self.client.request(request).await.map_err(|e| away(host, e))?;
+            let stream = TokioIo::new(self.dial(host).await?);
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(stream).await.map_err(|e| away(host, e))?;
+            tokio::spawn(connection);
+            let answer = sender.send_request(request).await.map_err(|e| away(host, e))?;
             if !answer.status().is_success() {
                 return Err(away(host, format!("it answered {}", answer.status())));
             }
@@ -116,10 +129,18 @@ impl Wire {
         let url = format!("{}{path}", host.facts.bytes_url.replacen("http", "ws", 1));
         let mut request = url.into_client_request().map_err(|e| away(host, e))?;
         request.headers_mut().insert(header::AUTHORIZATION, bearer(host)?);
-        let connect = tokio::time::timeout(PATIENCE, connect_async(request)).await;
-        let (socket, _) = connect.map_err(|_| away(host, "no answer in time"))?.map_err(|e| away(host, e))?;
+        let connect = async {
+            let stream = self.dial(host).await?;
+            client_async(request, stream).await.map_err(|e| away(host, e))
+        };
+        let (socket, _) =
+            tokio::time::timeout(PATIENCE, connect).await.map_err(|_| away(host, "no answer in time"))??;
         Ok(socket)
     }
+}
+
+fn authority(host: &Host) -> &str {
+    host.facts.bytes_url.split("//").last().unwrap_or_default()
 }
 
 fn bearer(host: &Host) -> Result<HeaderValue> {

@@ -1,11 +1,13 @@
 //! The one port: takes connections and hands requests to the router, within limits.
 
+use api::Channel;
 use axum::Router;
 use base::Result;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::sync::Arc;
 use std::time::Duration;
+use tls::{Front, Stream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
@@ -15,14 +17,14 @@ const CONNECTIONS: usize = 32_768;
 /// A client must send its request's head within this time.
 const HEAD: Duration = Duration::from_secs(60);
 
-/// Serves until the future is dropped.
-pub async fn serve(listener: TcpListener, router: Router) -> Result<()> {
+/// Serves until the future is dropped; over TLS if there is something to show.
+pub async fn serve(listener: TcpListener, router: Router, front: Option<Arc<Front>>) -> Result<()> {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else { return Ok(()) };
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(connection(stream, router.clone(), slot));
+                tokio::spawn(connection(stream, router.clone(), front.clone(), slot));
             }
             Err(error) => {
                 // Out of file descriptors, most likely: it passes when clients go.
@@ -33,10 +35,24 @@ pub async fn serve(listener: TcpListener, router: Router) -> Result<()> {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, slot: OwnedSemaphorePermit) {
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    front: Option<Arc<Front>>,
+    slot: OwnedSemaphorePermit,
+) {
     let _ = stream.set_nodelay(true);
+    let (stream, channel) = match front {
+        None => (Stream::Plain(stream), Channel::default()),
+        Some(front) => match front.accept(stream).await {
+            Ok((stream, peer)) => (stream, Channel { secure: true, peer: peer.proof }),
+            Err(error) => return tracing::debug!(%error, "no handshake"),
+        },
+    };
     let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
-        router.clone().oneshot(without_slash(request).map(axum::body::Body::new))
+        let mut request = without_slash(request).map(axum::body::Body::new);
+        request.extensions_mut().insert(channel.clone());
+        router.clone().oneshot(request)
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -13,6 +13,14 @@ pub struct Config {
     pub data: PathBuf,
     /// Address and port of the APIs.
     pub listen: SocketAddr,
+    /// Whether the APIs speak TLS: `auto` (unless they listen on loopback), `on` or `off`.
+    pub tls: Tls,
+    /// A certificate from elsewhere for the APIs, with its chain, in PEM; read again when it changes.
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, in PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Seconds for which the region's own certificates are good, and those of its hosts.
+    pub certificate_s: u64,
     /// `sqlite` (in the data directory), or a `postgres://` URL.
     pub database: String,
     /// Where image content is kept; by default `images` in the data directory. Region processes that share a
@@ -41,11 +49,26 @@ pub struct Config {
     pub identity: identity::Rules,
 }
 
+/// Whether the APIs speak TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tls {
+    /// Unless they listen on loopback.
+    Auto,
+    On,
+    /// A proxy before us does.
+    Off,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
             data: "/var/lib/hanok".into(),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5240),
+            tls: Tls::Auto,
+            tls_cert: None,
+            tls_key: None,
+            certificate_s: 30 * 24 * 3600,
             database: "sqlite".into(),
             images: None,
             public_url: None,
@@ -85,6 +108,15 @@ impl Config {
         without_password(&self.database)
     }
 
+    /// Whether the APIs speak TLS.
+    pub fn secure(&self) -> bool {
+        match self.tls {
+            Tls::Auto => !self.listen.ip().is_loopback(),
+            Tls::On => true,
+            Tls::Off => false,
+        }
+    }
+
     /// # Errors
     /// `BadRequest` for what is no port.
     pub fn guests_reach(&self) -> Result<Vec<agent::net::HostPort>> {
@@ -112,7 +144,8 @@ impl Config {
             ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             ip => ip,
         };
-        format!("http://{}", SocketAddr::new(ip, self.listen.port()))
+        let scheme = if self.secure() { "https" } else { "http" };
+        format!("{scheme}://{}", SocketAddr::new(ip, self.listen.port()))
     }
 }
 

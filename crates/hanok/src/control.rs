@@ -15,7 +15,7 @@ pub async fn run(config: Config) -> Result<()> {
     let welcome = first::furnish(&site, &region).await?;
     tell(&site.config, &welcome);
     tokio::select! {
-        out = accept::serve(listener, region.router()) => out?,
+        out = accept::serve(listener, region.router(), region.front()) => out?,
         () = region.run() => return Err(Fault::internal("the region has ended")),
         () = stop => {}
     }

@@ -23,7 +23,10 @@ pub async fn run(config: Config, hosts: u32, apart: bool) -> Result<()> {
     let stop = up::stop_signal()?;
     let region = Region::open(&site).await?;
     let (secret, _) = site.secret("host-token")?;
-    let fleet = Fleet { region: &region, hosts, apart, secret, url: up::local_url(&site.config) };
+    // Simulated hosts have no keys, and speak to us over loopback.
+    let inner = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    let url = format!("http://{}", inner.local_addr()?);
+    let fleet = Fleet { region: &region, hosts, apart, secret, url };
     fleet.join_all().await?;
     let welcome = first::furnish(&site, &region).await?;
     say::progress(&format!("simulating {} hosts", if apart { 0 } else { hosts }));
@@ -33,7 +36,8 @@ pub async fn run(config: Config, hosts: u32, apart: bool) -> Result<()> {
         std::future::pending::<Result<()>>().await
     };
     tokio::select! {
-        out = accept::serve(listener, region.router()) => out?,
+        out = accept::serve(listener, region.router(), region.front()) => out?,
+        out = accept::serve(inner, region.router(), None) => out?,
         () = region.run() => {}
         () = fleet.simulate() => {}
         out = begin => out?,

@@ -46,12 +46,12 @@ pub async fn furnish(site: &Site, region: &Region) -> Result<Welcome> {
     Ok(Welcome { password: Some(Password { text: password, new, clouds }) })
 }
 
-/// Makes this machine a host.
-pub async fn join(region: &Region, id: HostId, name: String, token: String) -> Result<()> {
+/// Makes this machine a host. `proof` is the hash of what it proves itself with.
+pub async fn join(region: &Region, id: HostId, name: String, proof: String) -> Result<()> {
     region
         .db
         .write(move |tx| {
-            compute::register_host(tx, id, &name, &token, "nova")?;
+            compute::admit_host(tx, id, &name, &proof, "nova")?;
             network::for_hosts::settle_homes(tx)
         })
         .await
@@ -70,11 +70,13 @@ pub async fn mini(config: &Config, region: &Region) -> Result<ImageId> {
 /// `clouds.yaml` with the clouds `hanok` (admin) and `demo`.
 fn write_clouds(site: &Site, admin: &str, demo: &str) -> Result<PathBuf> {
     let url = site.config.url();
+    let own = site.config.secure() && site.config.tls_cert.is_none();
+    let trust = if own { format!("    cacert: {}\n", site.file("ca.pem").display()) } else { String::new() };
     let cloud = |name: &str, user: &str, project: &str, password: &str| {
         format!(
             "  {name}:\n    auth:\n      auth_url: {url}/identity/v3\n      username: {user}\n      password: {password}\n      \
              project_name: {project}\n      user_domain_name: Default\n      project_domain_name: Default\n    \
-             region_name: RegionOne\n    interface: public\n    identity_api_version: 3\n"
+             region_name: RegionOne\n    interface: public\n    identity_api_version: 3\n{trust}"
         )
     };
     let text = format!(
@@ -129,6 +131,7 @@ pub fn tell(config: &Config, welcome: &Welcome, public: Ipv4Net) {
         say(&format!("  user admin, password in {}", kept.display()));
     }
     say(&format!("  clouds.yaml: {clouds}   (clouds `hanok` for the admin, `demo` for a user)"));
+    crate::channel::tell(config);
     say(&format!("  floating IPs from {}, reachable from this machine", public.trunc()));
     say("Three things to try in another terminal:");
     say(&format!("  export OS_CLIENT_CONFIG_FILE={clouds} OS_CLOUD=demo"));

@@ -82,7 +82,7 @@ async fn identity(site: &Site, invitation: Option<&Invitation>) -> Result<Identi
     let known = Identity::load(&site.config.data)?;
     match (known, invitation) {
         (Some(known), None) => Ok(known),
-        (Some(known), Some(asked)) if known.region.ends_with(&format!("//{}", asked.region)) => {
+        (Some(known), Some(asked)) if known.region == asked.url() => {
             say::progress(&format!("this host has joined {} already; the token was not used", known.region));
             Ok(known)
         }
@@ -115,6 +115,7 @@ async fn agent_config(site: &Site, identity: &Identity) -> Result<agent::Config>
         host: identity.host,
         region: identity.region.clone(),
         token: identity.secret.clone(),
+        keys: identity.keys(&site.config.data),
         data,
         prefix: site.prefix.clone(),
         local_images: None,

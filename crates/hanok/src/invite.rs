@@ -1,7 +1,7 @@
 //! `hanok admin join-token`: works beside a running region, by the database.
 
 use crate::config::Config;
-use crate::{region, say};
+use crate::{channel, region, say};
 use base::{Fault, Result};
 use clap::Args;
 use compute::Invitation;
@@ -31,14 +31,15 @@ pub async fn run(config: &Config, wish: Options) -> Result<()> {
     let db = region::database(config, &config.data.join("hanok.db")).await?;
     let invitation = Invitation { name: wish.name, zone: wish.zone, life: wish.ttl };
     let made = db.write(move |tx| compute::invite(tx, &invitation)).await?;
+    let token = compute::with_fingerprint(&made.secret, channel::fingerprint(config, &db).await?);
     say::progress(&format!("good once, until {}. On the new host, as root:", made.expires_at.seconds_z()));
-    say::progress(&format!("  hanok agent --join {}@{}", made.secret, address(config)));
+    say::progress(&format!("  hanok agent --join {}@{}", token, address(config)));
     if config.listen.ip().is_loopback() && config.public_url.is_none() {
         say::progress(
             "this region listens on loopback only: start it with --listen ADDRESS:PORT, or no other host reaches it.",
         );
     }
-    say::out(&made.secret);
+    say::out(&token);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod accept;
 mod build;
+mod channel;
 mod check;
 mod cli;
 mod config;

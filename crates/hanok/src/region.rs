@@ -1,5 +1,6 @@
 //! The control plane: opens the database, puts the services on one router, runs the work engine.
 
+use crate::channel;
 use crate::config::Config;
 use crate::site::Site;
 use api::{Gate, Listed};
@@ -25,6 +26,8 @@ pub struct Region {
     pub image: Arc<Image>,
     pub network: Arc<Network>,
     pub compute: Arc<Compute>,
+    /// What it shows where it speaks TLS.
+    pub channel: Option<channel::Channel>,
     public_url: Option<String>,
     /// This process, by the name of its data directory, which one process at a time works on.
     pub process: String,
@@ -55,10 +58,20 @@ impl Region {
         let image = Image::open(db.clone(), &site.images(), site.config.image.clone(), &process).await?;
         let network = Arc::new(Network::new(db.clone()));
         let blobs = Arc::new(ImageBlobs(image.clone()));
-        let compute = Compute::new(db.clone(), compute::Limits::with(&site.config.compute), blobs);
+        let channel = channel::open(&site.config, &db, &identity).await?;
+        let hosts = channel.as_ref().map(|c| {
+            let (authority, client) = (c.authority.clone(), c.front.client()?);
+            Ok::<_, base::Fault>(compute::Channel { authority, client })
+        });
+        let compute =
+            Compute::over(db.clone(), compute::Limits::with(&site.config.compute), blobs, hosts.transpose()?);
         let public_url = site.config.public_url.clone();
         let keep_deleted_days = site.config.compute.keep_deleted_days;
-        Ok(Region { db, identity, image, network, compute, public_url, process, keep_deleted_days })
+        Ok(Region { db, identity, image, network, compute, channel, public_url, process, keep_deleted_days })
+    }
+
+    pub fn front(&self) -> Option<Arc<tls::Front>> {
+        self.channel.as_ref().map(|c| c.front.clone())
     }
 
     /// The table of contents: what answers where.

@@ -4,7 +4,8 @@
 use crate::config::Config;
 use crate::region::Region;
 use crate::site::Site;
-use crate::{accept, check, first, say};
+use crate::{accept, channel, check, first, say};
+use agent::keys::Keys;
 use base::{Fault, HostId, Result};
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,18 +21,20 @@ pub async fn run(config: Config) -> Result<()> {
     let region = Region::open(&site).await?;
     let host = site.host_id()?;
     let (token, _) = site.secret("host-token")?;
-    let name = host_name(&site.config);
-    first::join(&region, host, name, token.clone()).await?;
+    let keys = region.channel.as_ref().map(|c| channel::own_keys(c, host, &site.config.data)).transpose()?;
+    let (keys, proof) = keys.unzip();
+    let proof = proof.unwrap_or_else(|| compute::token_hash(&token));
+    first::join(&region, host, host_name(&site.config), proof).await?;
     let welcome = first::furnish(&site, &region).await?;
 
-    let agent = agent::run(agent_config(&site, host, token)?, std::future::pending());
+    let agent = agent::run(agent_config(&site, host, token, keys)?, std::future::pending());
     let begin = async {
         first::mini(&site.config, &region).await?;
         first::tell(&site.config, &welcome, site.config.public);
         std::future::pending::<Result<()>>().await
     };
     tokio::select! {
-        out = accept::serve(listener, region.router()) => out?,
+        out = accept::serve(listener, region.router(), region.front()) => out?,
         () = region.run() => {}
         out = agent => out?,
         out = begin => out?,
@@ -61,13 +64,14 @@ pub fn host_name(config: &Config) -> String {
     config.host_name.clone().unwrap_or_else(own)
 }
 
-fn agent_config(site: &Site, host: HostId, token: String) -> Result<agent::Config> {
+fn agent_config(site: &Site, host: HostId, token: String, keys: Option<Keys>) -> Result<agent::Config> {
     let data = site.file("host");
     std::fs::create_dir_all(&data).map_err(Fault::from)?;
     Ok(agent::Config {
         host,
         region: local_url(&site.config),
         token,
+        keys,
         data,
         prefix: site.prefix.clone(),
         local_images: Some(site.images()),

@@ -84,6 +84,19 @@ impl Identity {
         self.keys.rotate(&self.db).await
     }
 
+    /// Seals a secret for the database with the master key.
+    pub fn seal(&self, secret: &str) -> String {
+        self.keys.keep(secret)
+    }
+
+    /// Opens what [`Identity::seal`] has sealed.
+    ///
+    /// # Errors
+    /// `Kind::Unavailable` when the master key is another.
+    pub fn unseal(&self, sealed: &str) -> Result<String> {
+        self.keys.open_kept(sealed)
+    }
+
     /// Does hourly what is due: key rotation, and forgetting revocations of tokens that have expired.
     /// Runs until dropped.
     pub async fn maintain(self: Arc<Self>) {

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0011_compute_parts_less", include_str!("../../../migrations/0011_compute_parts_less.sql")),
     ("0012_compute_placing", include_str!("../../../migrations/0012_compute_placing.sql")),
     ("0012_compute_user_quota", include_str!("../../../migrations/0012_compute_user_quota.sql")),
+    ("0013_authority", include_str!("../../../migrations/0013_authority.sql")),
     ("0013_join", include_str!("../../../migrations/0013_join.sql")),
     ("0014_network_hosts", include_str!("../../../migrations/0014_network_hosts.sql")),
     ("0015_regions", include_str!("../../../migrations/0015_regions.sql")),

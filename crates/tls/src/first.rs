@@ -25,7 +25,8 @@ pub fn first_contact(fingerprint: &str) -> Result<Arc<ClientConfig>> {
         algorithms: provider().signature_verification_algorithms,
     };
     let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-    let config = config.map_err(Fault::internal)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    let config =
+        config.map_err(Fault::internal)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
     Ok(Arc::new(config.with_no_client_auth()))
 }
 
@@ -54,10 +55,18 @@ impl ServerCertVerifier for Pinned {
         roots.add(authority.clone().into_owned())?;
         let parsed = ParsedCertificate::try_from(end_entity)?;
         let at = |now| {
-            verify_server_cert_signed_by_trust_anchor(&parsed, &roots, intermediates, now, self.algorithms.all)
+            verify_server_cert_signed_by_trust_anchor(
+                &parsed,
+                &roots,
+                intermediates,
+                now,
+                self.algorithms.all,
+            )
         };
         match at(now) {
-            Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => at(not_after)?,
+            Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+                at(not_after)?
+            }
             Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })) => {
                 at(not_before)?;
             }

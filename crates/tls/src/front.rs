@@ -66,7 +66,7 @@ impl Front {
         let config = config.map_err(Fault::internal)?.with_client_cert_verifier(verifier);
         let hosts = Arc::new(config.with_cert_resolver(Arc::new(OwnFor(own.clone(), None))));
         let front = Front { own, hosts, files, read: Mutex::default(), people: Mutex::default() };
-        front.from_files()?;
+        front.configured()?;
         Ok(front)
     }
 
@@ -104,7 +104,7 @@ impl Front {
     }
 
     fn for_people(&self, address: IpAddr) -> Result<Arc<ServerConfig>> {
-        if let Some(config) = self.from_files()? {
+        if let Some(config) = self.configured()? {
             return Ok(config);
         }
         let mut kept = self.people.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,7 +119,7 @@ impl Front {
     }
 
     /// The configured certificate. One that went bad while we run is said once, and the last good one stays.
-    fn from_files(&self) -> Result<Option<Arc<ServerConfig>>> {
+    fn configured(&self) -> Result<Option<Arc<ServerConfig>>> {
         let Some(files) = &self.files else { return Ok(None) };
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let written = files.written();
@@ -181,11 +181,14 @@ fn server(shown: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>> {
     Ok(Arc::new(config.map_err(Fault::internal)?.with_no_client_auth().with_cert_resolver(shown)))
 }
 
+/// A certificate of our own, and when the next is due.
+type Made = (Micros, Arc<CertifiedKey>);
+
 /// Our own certificates, made anew at two thirds of their life.
 struct Own {
     authority: Arc<Authority>,
     names: Vec<String>,
-    made: Mutex<HashMap<Option<IpAddr>, (Micros, Arc<CertifiedKey>)>>,
+    made: Mutex<HashMap<Option<IpAddr>, Made>>,
 }
 
 impl Own {

@@ -1,6 +1,6 @@
 //! A host's own key and certificate. The certificate is replaced while everything runs.
 
-use crate::authority::{proof, proof_of_raw, roots_of};
+use crate::authority::{proof_of_raw, roots_of};
 use crate::provider;
 use base::{Fault, Result};
 use rcgen::KeyPair;
@@ -124,6 +124,5 @@ pub(crate) fn proof_of_certificate(certificate: &CertificateDer<'_>) -> Option<S
 /// A key pair's proof, for the test that both ways agree.
 #[cfg(test)]
 pub(crate) fn proof_of_key(key: &str) -> String {
-    proof(&KeyPair::from_pem(key).unwrap())
+    crate::authority::proof(&KeyPair::from_pem(key).unwrap())
 }
-

@@ -24,7 +24,9 @@ pub use clients::client_config;
 pub use first::first_contact;
 pub use front::{Files, Front, Peer};
 pub use keys::{HostKeys, new_key, proof_of, public_key};
-pub use stream::{Dialer, Stream};
+pub use stream::{Dialer, Stream, accept};
+
+pub use rustls::{ClientConfig, ClientConnection, ServerConfig, StreamOwned};
 
 use base::HostId;
 use rustls::crypto::CryptoProvider;

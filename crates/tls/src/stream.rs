@@ -77,6 +77,12 @@ impl Dialer {
     }
 }
 
+/// The other half of [`Dialer::wrap`]: whoever connects must show a certificate that `tls` accepts.
+pub async fn accept(tls: Arc<rustls::ServerConfig>, stream: TcpStream) -> io::Result<Stream> {
+    let shaken = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
+    Ok(Stream::Tls(Box::new(within(shaken).await?.into())))
+}
+
 async fn within<T>(f: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     tokio::time::timeout(CONNECT, f).await.map_err(|_| {
         io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} s", CONNECT.as_secs()))

@@ -326,6 +326,7 @@ impl Agent {
             host: region.desired.borrow().host,
             region: region.url.clone(),
             token: TOKEN.into(),
+            keys: None,
             data: dir.path().canonicalize().unwrap(),
             prefix: prefix.try_into().unwrap(),
             local_images: None,

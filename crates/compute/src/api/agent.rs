@@ -33,13 +33,16 @@ const PASSWORD_MAX: usize = 1020;
 /// Beyond this a generation is no generation: it must leave room to count on.
 const GENERATION_MAX: u64 = 1 << 60;
 
-/// The hash of the host's token in the request.
-fn proof(req: &Req) -> Result<String> {
+/// What the host proves itself with, as its hash: the key of its certificate, or its token.
+pub fn proof(req: &Req) -> Result<String> {
+    if let Some(key) = &req.peer {
+        return Ok(key.clone());
+    }
     let bearer = req.header("authorization").and_then(|v| v.strip_prefix("Bearer "));
     Ok(token_hash(bearer.ok_or_else(Fault::unauthorized)?.trim()))
 }
 
-fn known(tx: &Tx<'_>, proof: &str) -> Result<Host> {
+pub fn known(tx: &Tx<'_>, proof: &str) -> Result<Host> {
     host::by_token_hash(tx, proof)?.ok_or_else(Fault::unauthorized)
 }
 

@@ -138,7 +138,7 @@ pub async fn connection(c: Arc<Compute>, req: Req) -> Result<Reply> {
         Ok(host.map(|h| (s.id, h)))
     });
     let (id, host) = found.await?.ok_or_else(|| Fault::not_found("Token not found"))?;
-    let address = host.facts.bytes_url.trim_start_matches("http://").trim_end_matches('/');
+    let address = host.facts.bytes_url.split("//").last().unwrap_or_default().trim_end_matches('/');
     let (name, port) = address.rsplit_once(':').unwrap_or((address, ""));
     let mut console = json!({
         "instance_uuid": id, "host": name, "port": port.parse::<u16>().ok(), "internal_access_path": null,

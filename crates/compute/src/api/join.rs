@@ -1,9 +1,11 @@
 //! Invitations of hosts, and the call by which a host uses one.
 
+use super::agent;
 use crate::Compute;
 use crate::join::{self, Invitation};
 use crate::table::join_token::{self, JoinToken};
 use api::{Reply, Req};
+use base::doc::Renew;
 use base::{Fault, Micros, Result};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -21,14 +23,28 @@ pub async fn join(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let secret = secret.filter(|s| !s.is_empty()).ok_or_else(Fault::unauthorized)?.to_owned();
     let wish = serde_json::from_slice(&req.bytes(REQUEST_MAX).await?)
         .map_err(|e| Fault::bad_request(format!("This is no request to join: {e}.")))?;
-    let request_id = req.request_id.clone();
+    let (request_id, authority) = (req.request_id.clone(), c.authority.clone());
     let joined = c.db.write(move |tx| {
-        let joined = join::join(tx, &secret, &wish)?;
+        let joined = join::join(tx, &secret, &wish, authority.as_deref())?;
         let who = Who { request_id, user_id: String::new(), project_id: String::new() };
         log::audit(tx, &who, "host.join", &joined.host.to_string())?;
         Ok(joined)
     });
     Reply::json_of(200, &joined.await?)
+}
+
+/// `POST /agent/v1/renew`: another certificate for the key that the host has.
+pub async fn renew(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
+    let proof = agent::proof(&req)?;
+    let check = proof.clone();
+    let host = c.db.read(move |tx| agent::known(tx, &check)).await?;
+    let wish: Renew = serde_json::from_slice(&req.bytes(REQUEST_MAX).await?)
+        .map_err(|e| Fault::bad_request(format!("This is no request for a certificate: {e}.")))?;
+    if tls::proof_of(&wish.public_key)? != proof {
+        return Err(Fault::forbidden("A certificate is renewed for the key that the host has joined with."));
+    }
+    let certificate = join::certificate(c.authority.as_deref(), host.id, &wish.public_key)?;
+    Reply::json_of(200, &certificate)
 }
 
 /// `POST /hanok/v1/join-tokens`: `{"join_token": {"ttl": seconds, "name": …, "zone": …}}`.
@@ -49,11 +65,12 @@ pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         Ok(made)
     });
     let made = made.await?;
+    let token = join::with_fingerprint(&made.secret, c.authority.as_deref().map(tls::Authority::fingerprint));
     Ok(Reply::json(
         201,
         &json!({"join_token": {
             "id": made.id,
-            "token": made.secret,
+            "token": token,
             "name": asked.name,
             "zone": asked.zone,
             "expires_at": made.expires_at.seconds_z(),

@@ -1,9 +1,11 @@
 //! Hosts that join: what a token is good for, and for how long.
 
-use super::world::{World, worlds};
+use super::world::{Answer, World, worlds};
 use crate::join::{self, Invitation};
-use base::doc::Join;
+use axum::body::Body;
+use base::doc::{Certificate, Desired, Join, Joined, Renew};
 use base::{Fault, HostId, Kind, Micros, ServerId};
+use http::Request;
 use serde_json::json;
 use std::time::Duration;
 use store::params;
@@ -16,8 +18,24 @@ impl World {
         self.db.write(move |tx| join::invite(tx, &wish)).await.unwrap().secret
     }
     async fn join(&self, secret: &str, wish: Join) -> Result<HostId, Fault> {
-        let secret = secret.to_owned();
-        self.db.write(move |tx| join::join(tx, &secret, &wish)).await.map(|j| j.host)
+        self.joined(secret, wish).await.map(|j| j.host)
+    }
+    async fn joined(&self, secret: &str, wish: Join) -> Result<Joined, Fault> {
+        let (secret, authority) = (secret.to_owned(), self.compute.authority.clone());
+        self.db.write(move |tx| join::join(tx, &secret, &wish, authority.as_deref())).await
+    }
+    /// As a host that has shown a certificate for this key.
+    async fn shown(
+        &self,
+        public_key: &str,
+        method: &str,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header("host", "hanok.test");
+        let peer = Some(tls::proof_of(public_key).unwrap());
+        request = request.extension(api::Channel { secure: true, peer });
+        self.ask(request.body(Body::from(serde_json::to_vec(body).unwrap())).unwrap()).await
     }
     async fn proof_of(&self, host: HostId) -> String {
         let sql = "SELECT token_hash FROM host WHERE id = $1";
@@ -29,6 +47,7 @@ fn wish(name: &str, proof: u8) -> Join {
     Join {
         name: name.into(),
         proof: hex::encode([proof; 32]),
+        public_key: String::new(),
         at: Micros::now(),
         agent_version: String::new(),
         guests: Vec::new(),
@@ -119,7 +138,8 @@ async fn administrators_hand_out_tokens_and_take_them_back() {
     let list = ask("GET", tokens.clone(), None).await.expect(200);
     assert_eq!(list["join_tokens"][0]["state"], "open");
     assert!(list["join_tokens"][0].get("token").is_none(), "told once");
-    let secret = made["token"].as_str().unwrap();
+    let (secret, fingerprint) = made["token"].as_str().unwrap().split_once('.').unwrap();
+    assert_eq!(fingerprint, w.compute.authority.as_ref().unwrap().fingerprint());
     let host = w.join(secret, wish("a", 1)).await.unwrap();
     let list = ask("GET", tokens.clone(), None).await.expect(200);
     assert_eq!(list["join_tokens"][0]["state"], "used");
@@ -130,4 +150,48 @@ async fn administrators_hand_out_tokens_and_take_them_back() {
     let gone = format!("{tokens}/{}", made["id"].as_str().unwrap());
     ask("DELETE", gone.clone(), None).await.expect(204);
     ask("DELETE", gone, None).await.expect(404);
+}
+
+fn keyed(name: &str) -> (Join, String) {
+    let public = tls::public_key(&tls::new_key().unwrap()).unwrap();
+    (Join { public_key: public.clone(), proof: tls::proof_of(&public).unwrap(), ..wish(name, 0) }, public)
+}
+
+#[tokio::test]
+async fn a_certificate_opens_its_own_document_and_is_renewed() {
+    for w in worlds().await {
+        let (a, key_a) = keyed("a");
+        let (b, key_b) = keyed("b");
+        let a = w.joined(&w.invite(None).await, a).await.unwrap();
+        let b = w.joined(&w.invite(None).await, b).await.unwrap();
+        let certificate = a.certificate.unwrap();
+        assert!(certificate.renew_at < certificate.expires_at && certificate.renew_at > Micros::now());
+        for (host, key) in [(a.host, &key_a), (b.host, &key_b)] {
+            let said = w.shown(key, "GET", "/agent/v1/desired", &()).await;
+            assert_eq!(serde_json::from_value::<Desired>(said.expect(200)).unwrap().host, host);
+        }
+        let renew = |of: &str| Renew { public_key: of.to_owned() };
+        let new = w.shown(&key_a, "POST", "/agent/v1/renew", &renew(&key_a)).await.expect(200);
+        let new: Certificate = serde_json::from_value(new).unwrap();
+        assert_ne!(new.certificate, certificate.certificate);
+        // Nobody gets a certificate for another key, and who was given a new identity nothing at all.
+        w.shown(&key_a, "POST", "/agent/v1/renew", &renew(&key_b)).await.expect(403);
+        let (anew, key_new) = keyed("a");
+        assert_eq!(w.join(&w.invite(Some("a")).await, anew).await.unwrap(), a.host);
+        w.shown(&key_a, "POST", "/agent/v1/renew", &renew(&key_a)).await.expect(401);
+        w.shown(&key_a, "GET", "/agent/v1/desired", &()).await.expect(401);
+        w.shown(&key_new, "GET", "/agent/v1/desired", &()).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_proof_that_is_not_the_keys_is_refused() {
+    let w = World::new().await;
+    let secret = w.invite(None).await;
+    let (good, _) = keyed("a");
+    let refused = w.joined(&secret, Join { proof: hex::encode([1; 32]), ..good.clone() }).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::BadRequest);
+    let refused = w.joined(&secret, Join { public_key: "04ff".into(), ..good.clone() }).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::BadRequest);
+    w.joined(&secret, good).await.unwrap();
 }

@@ -145,7 +145,12 @@ impl World {
             image::Image::open(db.clone(), &dir.path().join("images"), image::Imports::default(), "t/1")
                 .await
                 .unwrap();
-        let compute = Compute::new(db.clone(), limits, Arc::new(Images(images)));
+        let (certificate, key) = tls::Authority::make().unwrap();
+        let authority = tls::Authority::open(&certificate, &key, Duration::from_secs(3600)).unwrap();
+        let authority = Arc::new(authority);
+        let client = tls::Front::new(authority.clone(), vec![], None).unwrap().client().unwrap();
+        let channel = Some(crate::Channel { authority, client });
+        let compute = Compute::over(db.clone(), limits, Arc::new(Images(images)), channel);
         let engine = Engine::builder(db.clone()).with(compute.life()).build();
         let gate = Gate { authority: Arc::new(Tokens), public_url: None };
         let router = service()

@@ -5,6 +5,8 @@ use crate::wait::until;
 use crate::world::password_login;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 
 /// Who calls. Cheap to clone, and it may go to other threads.
 #[derive(Debug, Clone)]
@@ -12,21 +14,35 @@ pub struct Api {
     pub to: SocketAddr,
     token: Option<String>,
     pub project: String,
+    /// Set where the region speaks TLS: what its certificate authority has signed is trusted.
+    tls: Option<Arc<tls::ClientConfig>>,
 }
 
 impl Api {
     pub fn anonymous(to: SocketAddr) -> Api {
-        Api { to, token: None, project: String::new() }
+        Api { to, token: None, project: String::new(), tls: None }
+    }
+
+    /// Over TLS, trusting what is in the file.
+    #[must_use]
+    pub fn trusting(self, authority: &Path) -> Api {
+        Api { tls: Some(tls::client_config(Some(authority)).unwrap()), ..self }
     }
 
     #[track_caller]
     pub fn login(to: SocketAddr, user: &str, password: &str, project: &str) -> Api {
+        Api::anonymous(to).log_in(user, password, project)
+    }
+
+    /// By the same way as this one.
+    #[track_caller]
+    pub fn log_in(self, user: &str, password: &str, project: &str) -> Api {
         let body = password_login(user, password, project);
-        let answer = Api::anonymous(to).send("POST", "/identity/v3/auth/tokens", &body);
+        let answer = self.send("POST", "/identity/v3/auth/tokens", &body);
         let said = answer.expect(201);
         let token = answer.header("x-subject-token").expect("a token").to_owned();
         let project = said["token"]["project"]["id"].as_str().expect("a project").to_owned();
-        Api { to, token: Some(token), project }
+        Api { token: Some(token), project, ..self }
     }
 
     pub fn with_token(&self, token: &str) -> Api {
@@ -82,7 +98,17 @@ impl Api {
         if let Some(token) = &self.token {
             headers.push(("X-Auth-Token", token));
         }
-        http::send(self.to, method, path, &headers, body)
+        let stream = http::connect(self.to)?;
+        match &self.tls {
+            None => http::send(stream, self.to, method, path, &headers, body),
+            Some(config) => {
+                let name = self.to.ip().into();
+                let client =
+                    tls::ClientConnection::new(config.clone(), name).map_err(std::io::Error::other)?;
+                let stream = tls::StreamOwned::new(client, stream);
+                http::send(stream, self.to, method, path, &headers, body)
+            }
+        }
     }
 
     /// The id of the only thing with this name in a collection such as `/network/v2.0/networks`.

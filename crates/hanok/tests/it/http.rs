@@ -40,18 +40,18 @@ impl Answer {
     }
 }
 
-/// Sends one request and reads the answer to its end.
+/// Sends one request over a fresh connection and reads the answer to its end.
 ///
 /// # Errors
 /// When the connection fails or ends early; a cut-off answer is an error too.
 pub fn send(
+    mut stream: impl Read + Write,
     to: SocketAddr,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> std::io::Result<Answer> {
-    let mut stream = connect(to)?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
         head.push_str("Connection: close\r\n");
@@ -74,7 +74,7 @@ pub fn connect(to: SocketAddr) -> std::io::Result<TcpStream> {
 }
 
 /// Reads one answer, to the length that it says or to the end of the connection.
-pub fn read(mut stream: TcpStream) -> std::io::Result<Answer> {
+pub fn read(mut stream: impl Read) -> std::io::Result<Answer> {
     let early = || std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the answer was cut off");
     let mut all = Vec::new();
     let mut buffer = [0; 64 << 10];

@@ -23,6 +23,21 @@ fn three_hosts_join_and_take_guests() {
         assert!(addresses.contains(&json!(room.address(i).to_string())), "{hypervisors}");
     }
 
+    // Nobody speaks in clear, and nobody without a certificate of the region gets to the byte routes.
+    assert!(w.file("data/ca.pem").exists());
+    let database = w.database();
+    let mut facts = database.prepare("SELECT facts FROM host").unwrap();
+    let urls = facts.query_map([], |r| r.get::<_, String>(0)).unwrap().map(|f| {
+        let facts: serde_json::Value = serde_json::from_str(&f.unwrap()).unwrap();
+        facts["bytes_url"].as_str().unwrap().to_owned()
+    });
+    for url in urls {
+        assert!(url.starts_with("https://10.216."), "{url}");
+        let stranger =
+            room.inside(1, "curl").args(["-sSk", "-m5", &format!("{url}/v1/guests")]).output().unwrap();
+        assert!(!stranger.status.success(), "{url}: {stranger:?}");
+    }
+
     // One guest on each host.
     let (admin, demo) = (w.api("hanok"), w.api("demo"));
     let private = demo.network("private");

@@ -55,7 +55,7 @@ impl Keeper {
                 Ok(Some(Next::Rest(None)))
             }
             Some(Left { stage: Leaving::HandingOver, .. }) => {
-                let far = Far::new(guest.id, departure)?;
+                let far = Far::new(guest.id, departure, &self.host.dialer)?;
                 self.hand_over(guest, departure, record, &far).await.map(Some)
             }
             Some(Left { stage: Leaving::Begun, .. }) if departure.live => {
@@ -126,7 +126,7 @@ impl Keeper {
         self.dir.make()?;
         self.dir.save(record)?;
         let state = if record.suspended { GuestState::Suspended } else { GuestState::Stopped };
-        let far = Far::new(guest.id, departure)?;
+        let far = Far::new(guest.id, departure, &self.host.dialer)?;
         let files = files(&self.dir, guest, false)?;
         let total: u64 = files.iter().filter_map(|f| sparse::held(&self.dir.path(&f.name)).ok()).sum();
         let parcel = Parcel { record: record.clone(), files, disks: vec![], accel: String::new() };
@@ -175,7 +175,7 @@ impl Keeper {
             }
         };
         write(&self.dir, LEFT, &Left { number, stage: Leaving::Begun, reason: String::new() })?;
-        let far = Far::new(guest.id, departure)?;
+        let far = Far::new(guest.id, departure, &self.host.dialer)?;
         let progress = Arc::new(Progress::default());
         let accel = self.host.probe.accel().await.name().to_owned();
         let task = {

@@ -35,6 +35,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub struct Far {
     host: String,
     path: String,
+    /// For a host that speaks TLS.
+    dialer: Option<tls::Dialer>,
     bearer: header::HeaderValue,
     /// Bytes of data that went over.
     pub sent: Arc<AtomicU64>,
@@ -43,15 +45,17 @@ pub struct Far {
 impl Far {
     /// # Errors
     /// `BadRequest` when the departure's address or token cannot be used.
-    pub fn new(id: ServerId, departure: &Departure) -> Result<Self> {
+    pub fn new(id: ServerId, departure: &Departure, dialer: &tls::Dialer) -> Result<Self> {
         let url = departure.url.trim_end_matches('/');
-        let host = url.strip_prefix("http://").filter(|h| !h.is_empty() && !h.contains('/'));
+        let secure = url.strip_prefix("https://");
+        let host = secure.or(url.strip_prefix("http://")).filter(|h| !h.is_empty() && !h.contains('/'));
+        let dialer = secure.map(|_| dialer.clone());
         let host = host.ok_or_else(|| Fault::bad_request(format!("{url:?} is no address of a host.")))?;
         let mut bearer = header::HeaderValue::try_from(format!("Bearer {}", departure.token))
             .map_err(|_| Fault::bad_request("The token holds characters that no token has."))?;
         bearer.set_sensitive(true);
         let path = format!("/v1/guests/{id}/arrival/{}", departure.number);
-        Ok(Far { host: host.to_owned(), path, bearer, sent: Arc::default() })
+        Ok(Far { host: host.to_owned(), path, dialer, bearer, sent: Arc::default() })
     }
 
     /// Says what comes; tries until the destination waits for it, at most `patience`, and less when it cannot
@@ -179,7 +183,12 @@ impl Far {
             request = request.header(header::CONNECTION, "upgrade").header(header::UPGRADE, protocol);
         }
         let request = request.body(body).map_err(Fault::internal)?;
-        let stream = TokioIo::new(dial(&self.host).await?);
+        let stream = dial(&self.host).await?;
+        let stream = match &self.dialer {
+            Some(dialer) => dialer.wrap(stream, &self.host).await.map_err(away)?,
+            None => tls::Stream::Plain(stream),
+        };
+        let stream = TokioIo::new(stream);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.map_err(away)?;
         tokio::spawn(connection.with_upgrades());
         let answer = tokio::time::timeout(limit, sender.send_request(request));
