@@ -69,7 +69,7 @@ impl Side {
     fn odd_files(&self, id: ServerId) -> Vec<String> {
         let all = std::fs::read_dir(self.agent.guest_file(id, "")).unwrap().flatten();
         let names = all.map(|e| e.file_name().to_string_lossy().into_owned());
-        let odd = ["tmp", "move.sock", "arriv", "depart"];
+        let odd = ["tmp", "move.sock", "nbd.sock", "memory.sock", "arriv", "depart"];
         names.filter(|n| odd.iter().any(|o| n.contains(o))).collect()
     }
 }

@@ -154,7 +154,9 @@ impl Keeper {
                 return Ok(next);
             }
         } else {
-            moving::settle(&self.dir)?;
+            if !moving::settle(&self.dir)? {
+                self.clear().await?;
+            }
         }
         let mut record = self.record(guest).await?;
         if let Some(departure) = &guest.departure {

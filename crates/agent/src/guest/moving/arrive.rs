@@ -1,10 +1,10 @@
 //! The destination's side: makes room, takes what comes, and owns the guest once it is whole.
 
 use super::seat::{Call, Step, Waiting};
-use super::{CAME, Came, Coming, Parcel, check, forget, incoming, read, sparse, status, write};
+use super::{CAME, Came, Coming, Parcel, check, forget, incoming, read, routes, sparse, status, write};
 use crate::guest::keeper::{Keeper, Next};
 use crate::guest::process::Process;
-use crate::guest::{Record, disk};
+use crate::guest::{Dir, Record, disk};
 use base::doc::{Arrival, Guest, GuestState, MoveStage};
 use base::{Fault, Kind, Result};
 use std::time::Duration;
@@ -222,9 +222,9 @@ impl Keeper {
     /// From here on the guest is this host's.
     fn owned(&mut self, guest: &Guest, record: Record, number: u64) -> Result<()> {
         self.dir.save(&Record { ownership: guest.ownership, ..record })?;
-        forget(&self.dir, ARRIVING)?;
         let stage = Coming::Arrived;
-        write(&self.dir, CAME, &Came { number, stage, reason: String::new() })
+        write(&self.dir, CAME, &Came { number, stage, reason: String::new() })?;
+        tidy(&self.dir)
     }
 
     async fn connected(&mut self) -> Result<&mut crate::guest::qmp::Qmp> {
@@ -280,14 +280,29 @@ fn unannounced() -> Fault {
     Fault::bad_request("Nothing was announced.")
 }
 
-/// What a document without `arrival` finds: a guest that has come whole is like any other.
-///
-/// # Errors
-/// `Conflict` when it has not.
-pub(in crate::guest) fn settle(dir: &crate::guest::Dir) -> Result<()> {
-    let Some(came) = read::<Came>(dir, CAME)? else { return Ok(()) };
-    if came.stage != Coming::Arrived {
-        return Err(Fault::conflict("The guest has not come whole from its other host."));
+/// What a document without `arrival` finds: a guest that has come whole is like any other. False when it has
+/// not: the region hands over only what has arrived, so it gave that try up while this host could not be told,
+/// and wants the guest made here anew.
+pub(in crate::guest) fn settle(dir: &Dir) -> Result<bool> {
+    let Some(came) = read::<Came>(dir, CAME)? else { return Ok(true) };
+    if came.stage == Coming::Arrived {
+        tidy(dir)?;
+        forget(dir, CAME)?;
+        return Ok(true);
     }
-    forget(dir, CAME)
+    tracing::warn!(guest = %dir.id, number = came.number, "what had come of the guest is not wanted any more");
+    Ok(false)
+}
+
+/// Clears what was only for the way; an agent that was killed left some of it.
+fn tidy(dir: &Dir) -> Result<()> {
+    for name in [ARRIVING, routes::NBD, routes::MEMORY] {
+        forget(dir, name)?;
+    }
+    for entry in std::fs::read_dir(dir.root())?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(routes::COMING) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }

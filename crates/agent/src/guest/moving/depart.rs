@@ -82,6 +82,7 @@ impl Keeper {
             }
         }
         tracing::info!(guest = %guest.id, number = left.number, "the guest stays");
+        live::tidy(&self.dir);
         forget(&self.dir, LEFT)
     }
 
@@ -93,6 +94,7 @@ impl Keeper {
                 back(qmp, guest).await?;
             }
         }
+        live::tidy(&self.dir);
         write(&self.dir, LEFT, &Left { number, stage: Leaving::Failed, reason: why.to_owned() })?;
         Ok(Next::Again)
     }

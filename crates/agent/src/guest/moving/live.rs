@@ -86,7 +86,7 @@ struct Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(self.dir.path(SOCKET));
+        tidy(&self.dir);
     }
 }
 
@@ -313,6 +313,11 @@ async fn failed(qmp: &mut Qmp) -> Fault {
     let state = qmp.run("query-migrate").await.unwrap_or_default();
     let said = state["error-desc"].as_str().unwrap_or("the line to the other host was cut");
     Fault::unavailable(format!("the memory did not go over: {said}"))
+}
+
+/// Removes what an agent that was killed left of a move.
+pub fn tidy(dir: &Dir) {
+    let _ = std::fs::remove_file(dir.path(SOCKET));
 }
 
 /// Takes back whatever is under way: afterwards QEMU is as it was before. The guest stands still if the

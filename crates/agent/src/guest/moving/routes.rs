@@ -31,6 +31,8 @@ const LOG_MORE: u64 = 16 << 20;
 /// Sockets of QEMU that streams lead to.
 pub const NBD: &str = "nbd.sock";
 pub const MEMORY: &str = "memory.sock";
+/// Begins the names of files that have not wholly come.
+pub const COMING: &str = "arriving-";
 
 pub fn routes(host: Arc<Host>) -> Router {
     Router::new()
@@ -104,7 +106,7 @@ async fn file(
         Some(bytes) if !more => bytes,
         _ => return Err(Fault::bad_request(format!("{name:?} was not announced.")).into()),
     };
-    let temporary = seat.dir.path(&format!("arriving-{number}-{name}.tmp"));
+    let temporary = seat.dir.path(&format!("{COMING}{number}-{name}.tmp"));
     let hear = sparse::hear(body.into_data_stream(), &temporary, most);
     let heard = tokio::select! {
         heard = hear => heard,
