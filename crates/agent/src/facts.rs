@@ -24,8 +24,26 @@ pub async fn gather(bytes: SocketAddr, secure: bool, token: String, tunnel: Opti
         bytes_url: format!("{}://{bytes}", if secure { "https" } else { "http" }),
         bytes_token: token,
         tunnel,
+        tunnel_mtu: match tunnel {
+            Some(address) => mtu_at(address).await.unwrap_or(0),
+            None => 0,
+        },
         ..HostFacts::default()
     }
+}
+
+/// MTU of the device that has the address.
+async fn mtu_at(address: IpAddr) -> Option<u32> {
+    let out = tokio::process::Command::new("ip").args(["-j", "addr", "show"]).output().await.ok()?;
+    mtu_of(&serde_json::from_slice(&out.stdout).ok()?, address)
+}
+
+fn mtu_of(links: &serde_json::Value, address: IpAddr) -> Option<u32> {
+    let text = address.to_string();
+    let has = |link: &&serde_json::Value| {
+        link["addr_info"].as_array().is_some_and(|a| a.iter().any(|a| a["local"] == text.as_str()))
+    };
+    links.as_array()?.iter().find(has)?["mtu"].as_u64()?.try_into().ok()
 }
 
 /// The same with what does change.
@@ -53,5 +71,15 @@ mod tests {
         assert_eq!(super::memory_mib("MemTotal:       25165824 kB\nMemFree: 1 kB\n"), 24576);
         assert_eq!(super::cpu_model("processor\t: 0\nmodel name\t: AMD EPYC\n"), "AMD EPYC");
         assert_eq!(super::cpu_model(""), "");
+    }
+
+    #[test]
+    fn finds_the_device_of_an_address() {
+        let links = serde_json::json!([
+            {"ifname": "lo", "mtu": 65536, "addr_info": [{"local": "127.0.0.1"}]},
+            {"ifname": "eth0", "mtu": 1400, "addr_info": [{"local": "192.0.2.1"}, {"local": "2001:db8::1"}]},
+        ]);
+        let of = |a: &str| super::mtu_of(&links, a.parse().unwrap());
+        assert_eq!((of("192.0.2.1"), of("2001:db8::1"), of("192.0.2.2")), (Some(1400), Some(1400), None));
     }
 }

@@ -58,6 +58,8 @@ pub struct Config {
     pub listen: std::net::SocketAddr,
     /// Underlay address for tunnels to other hosts.
     pub tunnel: Option<std::net::IpAddr>,
+    /// Physical networks that this host reaches, with the NIC by which it does.
+    pub physical_networks: std::collections::BTreeMap<String, String>,
     /// Seconds that a guest has to power down by itself before it is pulled.
     pub grace_s: u64,
     /// Ports of this machine that guests reach at its addresses on external networks.
@@ -87,15 +89,17 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
         Fault::unavailable(format!("{} cannot be listened on for consoles.", config.listen)).because(e)
     })?;
     let bytes_token = bytes::new_token()?;
-    let facts =
+    let mut facts =
         facts::gather(listener.local_addr()?, secure.is_some(), bytes_token.clone(), config.tunnel).await;
+    let datapath = net::Datapath::start(config.prefix.clone(), config.host, config.guests_reach).await?;
+    facts.physical_networks = datapath.physical(config.physical_networks);
     let (tell, told) = mpsc::channel(16);
     let probe = Probe::start(&data);
     let host = Arc::new(Host {
         id: config.host,
         grace: Duration::from_secs(config.grace_s),
         groups: Groups::open(&config.prefix),
-        net: net::Datapath::start(config.prefix, config.host, config.guests_reach).await?.telling(tell),
+        net: datapath.telling(tell),
         images: Images::open(&data, config.local_images, link.clone())?,
         kinds: Kinds::start(probe.clone()),
         lease: lease::Lease::open(&data),

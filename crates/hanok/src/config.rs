@@ -3,6 +3,7 @@
 use base::{Fault, Result};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub host_name: Option<String>,
     /// This host's address for tunnels to other hosts; by default the one that reaches the region.
     pub tunnel: Option<IpAddr>,
+    /// Largest packet of guests between hosts, in bytes; by default what fits through the narrowest host.
+    pub overlay_mtu: Option<u32>,
     /// Where built images are kept for the next installation.
     pub cache: PathBuf,
     /// Seconds that a guest has to power down by itself.
@@ -41,6 +44,8 @@ pub struct Config {
     /// Ports of this machine that guests reach at its addresses on external networks, such as `tcp/3128`;
     /// `api` is the port of the APIs.
     pub guests_reach: Vec<String>,
+    /// Physical networks that this host reaches, with the NIC by which it does: `office = "eth1"`.
+    pub physical_networks: BTreeMap<String, String>,
     /// How images are imported.
     pub image: image::Imports,
     /// How servers are deleted.
@@ -75,9 +80,11 @@ impl Default for Config {
             public: Ipv4Net::new_assert(Ipv4Addr::new(172, 24, 4, 1), 24),
             host_name: None,
             tunnel: None,
+            overlay_mtu: None,
             cache: "/var/cache/hanok".into(),
             grace_s: 60,
             guests_reach: vec!["api".into()],
+            physical_networks: BTreeMap::new(),
             image: image::Imports::default(),
             compute: compute::Settings::default(),
             identity: identity::Rules::default(),

@@ -121,6 +121,7 @@ async fn agent_config(site: &Site, identity: &Identity) -> Result<agent::Config>
         local_images: None,
         listen: SocketAddr::from((tunnel, 0)),
         tunnel: Some(tunnel).filter(|ip| !ip.is_loopback()),
+        physical_networks: site.config.physical_networks.clone(),
         grace_s: site.config.grace_s,
         guests_reach: site.config.guests_reach_host()?,
     })

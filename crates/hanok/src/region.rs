@@ -57,6 +57,8 @@ impl Region {
             Identity::open(db.clone(), &site.file("master-key"), site.config.identity.clone()).await?;
         let image = Image::open(db.clone(), &site.images(), site.config.image.clone(), &process).await?;
         let network = Arc::new(Network::new(db.clone()));
+        let mtu = site.config.overlay_mtu;
+        db.write(move |tx| network::for_hosts::configure_mtu(tx, mtu)).await?;
         let blobs = Arc::new(ImageBlobs(image.clone()));
         let channel = channel::open(&site.config, &db, &identity).await?;
         let hosts = channel.as_ref().map(|c| {

@@ -4,9 +4,9 @@ pub use crate::act::fixed::{add_fixed, remove_fixed};
 
 use crate::act::{self, Caller, address::Want};
 use crate::model::{Network, Port};
-use crate::{err, table, touch};
+use crate::{err, links, table, touch};
 use base::{Fault, HostId, Kind, NetworkId, PortId, ProjectId, Result, SecurityGroupId, ServerId, doc};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use store::{Sql, Tx, params};
 
@@ -269,6 +269,22 @@ pub fn expect(tx: &Tx<'_>, server: ServerId, host: Option<HostId>) -> Result<()>
     }
     hosts.extend(host);
     store::host::touch_all(tx, hosts)
+}
+
+/// What a server's NICs ask of its host: physical networks, each with the hosts that reach it.
+pub fn reachable(tx: &Tx<'_>, server: ServerId) -> Result<Vec<(String, BTreeSet<HostId>)>> {
+    let uplinks = tx.rows(
+        "SELECT DISTINCT n.uplink FROM port p JOIN network n ON n.id = p.network_id
+         WHERE p.device_id = $1 AND p.device_owner LIKE 'compute:%' AND n.uplink IS NOT NULL",
+        params![server],
+        |r| crate::model::json::<doc::Uplink>(r, 0),
+    )?;
+    let mut out = Vec::new();
+    for uplink in uplinks {
+        let doc::Uplink::Nic { device } = uplink else { continue };
+        out.extend(links::hosts_of(tx, &device)?.map(|hosts| (device, hosts)));
+    }
+    Ok(out)
 }
 
 /// Binds a server's ports to a host, or (with `None`) to no host; touches the documents concerned.

@@ -105,7 +105,9 @@ pub fn document(tx: &Tx<'_>, host: HostId) -> Result<HostNetworks> {
     let around = Around { subnets: &subnets, ports: &ports, tunnels: &tunnels, devices: &devices };
     let mut networks: Vec<_> = networks.iter().map(|n| network_doc(n, &around)).collect();
     act::acl::fill(tx, host, &mut networks)?;
-    for n in networks.iter_mut().filter(|n| own.contains(&n.id)) {
+    let over =
+        |n: &&mut doc::Network| own.contains(&n.id) && !matches!(n.uplink, Some(doc::Uplink::Nic { .. }));
+    for n in networks.iter_mut().filter(over) {
         n.peers = senders(n.id, &ports, &routers).iter().filter_map(|h| tunnels.get(h).copied()).collect();
         n.peers.sort_unstable();
     }
@@ -281,7 +283,8 @@ fn port_doc(n: &model::Network, p: &Port, tunnels: &HashMap<HostId, IpAddr>) -> 
         addresses: p.addresses.clone(),
         owner,
         host: p.host,
-        tunnel: p.host.and_then(|h| tunnels.get(&h).copied()),
+        // A provider network has a wire of its own between hosts.
+        tunnel: p.host.filter(|_| !n.is_flat()).and_then(|h| tunnels.get(&h).copied()),
         admin_up: p.admin_up && n.admin_up,
         security: p.port_security,
         groups: p.groups.clone(),

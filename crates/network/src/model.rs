@@ -71,6 +71,13 @@ pub struct Network {
     pub az_hints: Vec<String>,
 }
 
+impl Network {
+    /// Whether it lies on a physical network.
+    pub fn is_flat(&self) -> bool {
+        matches!(self.uplink, Some(Uplink::Nic { .. }))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subnet {
     pub id: SubnetId,

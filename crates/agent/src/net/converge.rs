@@ -10,7 +10,7 @@ use super::plan::{Plan, SpacePlan};
 use super::reason;
 use super::rules::{Rules, Table};
 use super::sockets;
-use super::space::{Space, UPLINK};
+use super::space::{Kind, Space, UPLINK};
 use base::doc::Problem;
 use base::names::Prefix;
 use base::{PortId, Result};
@@ -41,6 +41,8 @@ pub struct Outcome {
     pub problems: Vec<Problem>,
     /// Namespaces that were made in this round: servers inside must start anew.
     pub fresh: BTreeSet<String>,
+    /// Namespaces that hold nothing, because a NIC is not to be had.
+    pub bare: BTreeSet<String>,
 }
 
 pub struct Converge<'a> {
@@ -57,12 +59,18 @@ impl Converge<'_> {
             outcome.problems.extend(plan.spaces.iter().map(problem));
             return outcome;
         }
-        self.devices(plan, known);
+        let refused = self.devices(plan, known);
         if let Err(e) = self.host(plan, known) {
             outcome.problems.push(Problem { kind: "host".into(), id: String::new(), reason: reason(&e) });
         }
         for one in &plan.spaces {
             outcome.problems.extend(one.problems.iter().cloned());
+            if let Some(reason) = refused.get(&one.ns) {
+                let (kind, id, reason) = (one.kind.into(), one.id.clone(), reason.clone());
+                outcome.problems.push(Problem { kind, id, reason });
+                outcome.bare.insert(one.ns.clone());
+                continue;
+            }
             let mut done = self.space(one, known);
             if done.is_err() {
                 // What is remembered was wrong, or something was in the way: look, and try once more.
@@ -154,13 +162,31 @@ impl Converge<'_> {
 
     fn clear(&self, ns: &str) -> Result<()> {
         let inside = Space::look(self.kernel, Some(ns), |_| true)?;
-        let going = inside.changes(&Space::fresh(), std::process::id());
+        let going = inside.changes(&Space::fresh(), &self.kernel.home());
         self.kernel.batch(Tool::Ip, Some(ns), &going.devices)
     }
 
-    /// Settings that devices inherit, then the devices that are made from the host's namespace.
-    fn devices(&self, plan: &Plan, known: &mut Known) {
-        let mut lines = Vec::new();
+    /// Why a NIC of the host cannot be lent to a network; `None` when it can.
+    fn refusal(&self, device: &str) -> Option<String> {
+        let found = self.kernel.look(Tool::Ip, None, &["addr", "show", "dev", device]).unwrap_or_default();
+        let Some(link) = found.iter().find(|l| l["ifname"] == device) else {
+            return Some(format!(
+                "this host has no NIC {device}; see physical_networks in its configuration"
+            ));
+        };
+        let own = |a: &&serde_json::Value| a["scope"] == "global";
+        let address = link["addr_info"].as_array().into_iter().flatten().find(own)?;
+        Some(format!(
+            "{device} has this host's own address {}, which would be lost: give the provider network a NIC of \
+             its own",
+            address["local"].as_str().unwrap_or_default()
+        ))
+    }
+
+    /// Settings that devices inherit, then the devices that are made from the host's namespace. Answers what
+    /// networks cannot be made, by their namespaces, and why.
+    fn devices(&self, plan: &Plan, known: &mut Known) -> BTreeMap<String, String> {
+        let (mut lines, mut refused) = (Vec::new(), BTreeMap::new());
         for one in &plan.spaces {
             // What fails here fails again, with its reason, where it is needed.
             if self.prepare(one, known).is_err() {
@@ -168,7 +194,13 @@ impl Converge<'_> {
             }
             let have = known.spaces.get(&one.ns);
             let has = |device: &str| have.is_some_and(|a| a.space.links.contains_key(device));
-            for (_, outside) in one.outside.iter().filter(|(device, _)| !has(device)) {
+            for (device, outside) in one.outside.iter().filter(|(device, _)| !has(device)) {
+                if one.space.links.get(device).is_some_and(|l| l.kind == Kind::Nic)
+                    && let Some(reason) = self.refusal(device)
+                {
+                    refused.insert(one.ns.clone(), reason);
+                    continue;
+                }
                 if let (Some(far), None) = (&outside.far, &outside.other) {
                     lines.push(kernel::remove(format!("link del dev {far}")));
                 }
@@ -178,6 +210,7 @@ impl Converge<'_> {
         if let Err(e) = self.kernel.batch(Tool::Ip, None, &lines) {
             tracing::warn!(error = %e, "devices between namespaces could not be made");
         }
+        refused
     }
 
     fn prepare(&self, one: &SpacePlan, known: &mut Known) -> Result<()> {
@@ -201,7 +234,7 @@ impl Converge<'_> {
         let ns = Some(one.ns.as_str());
         let moved = have.rules.as_ref().map(|had| nat::moved(had, &one.rules)).unwrap_or_default();
         if have.space != one.space {
-            let changes = have.space.changes(&one.space, std::process::id());
+            let changes = have.space.changes(&one.space, &self.kernel.home());
             self.kernel.batch(Tool::Ip, ns, &changes.devices)?;
             self.kernel.batch(Tool::Tc, ns, &changes.shapes)?;
             self.load(ns, have, &one.rules)?;
@@ -254,7 +287,7 @@ impl Converge<'_> {
             },
         };
         // Devices that were made in this round are not in what is remembered; that is how new looks.
-        let changes = have.space.changes(&plan.host, std::process::id());
+        let changes = have.space.changes(&plan.host, &self.kernel.home());
         if have.space.settings != plan.host.settings {
             self.kernel.sysctls(None, &plan.host.settings)?;
         }

@@ -11,10 +11,11 @@
 //! original pass. So a connection ends with the rule (or the membership) that allowed it, without
 //! searching the connection table, and other connections never notice.
 
+use super::plan::{METADATA_V4, bridge_mac};
 use super::rules::{Rules, Set, Table, join};
-use super::space::Mac;
+use super::space::{METADATA_V6, Mac};
 use base::SecurityGroupId;
-use base::doc::{Direction, Remote, SecurityGroup, SecurityRule};
+use base::doc::{Direction, Network, Remote, SecurityGroup, SecurityRule};
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -68,6 +69,35 @@ pub fn rules(ports: &[FilterPort], groups: &[SecurityGroup]) -> Rules {
     inet.chains += &dispatch("to_guest", "forward", "0", TO_GUEST, 'i', ports);
     let named = [("netdev hanok", netdev), ("bridge hanok", bridge), ("inet hanok", inet)];
     Rules { tables: named.into_iter().map(|(n, t)| (n.to_owned(), t)).collect() }
+}
+
+/// What does not pass a NIC that takes the network to a physical one: the bridge itself, which every host has
+/// with the same MAC, the metadata service, and requests for leases where the servers are ours.
+pub fn at_nic(rules: &mut Rules, device: &str, network: &Network) {
+    let Some(table) = rules.tables.get_mut("netdev hanok") else { return };
+    let bridge = bridge_mac(network.id);
+    let _ = write!(
+        table.chains,
+        "chain nic_in {{\ntype filter hook ingress device \"{device}\" priority 0; policy accept;\n\
+         ether saddr {bridge} drop\nether daddr {bridge} drop\n\
+         arp daddr ip {METADATA_V4} drop\nip daddr {METADATA_V4} drop\nip6 daddr {METADATA_V6} drop\n\
+         icmpv6 type 135 @th,64,128 {} drop\n}}\n\
+         chain nic_out {{\ntype filter hook egress device \"{device}\" priority 0; policy accept;\n\
+         ether saddr {bridge} drop\narp daddr ip {METADATA_V4} drop\nip daddr {METADATA_V4} drop\n\
+         ip6 daddr {METADATA_V6} drop\n",
+        hex(METADATA_V6)
+    );
+    let ours = |v4: bool| network.subnets.iter().any(|s| s.dhcp && s.cidr.addr().is_ipv4() == v4);
+    for (v4, lease) in [(true, "udp sport 68 udp dport 67"), (false, "udp sport 546 udp dport 547")] {
+        if ours(v4) {
+            let _ = writeln!(table.chains, "{lease} drop");
+        }
+    }
+    table.chains += "}\n";
+}
+
+fn hex(a: std::net::Ipv6Addr) -> String {
+    format!("0x{:032x}", u128::from(a))
 }
 
 /// Chains jump to chains that stand before them, so the base chains come last.

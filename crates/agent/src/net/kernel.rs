@@ -74,6 +74,11 @@ impl Kernel {
         ns.or(self.home.as_deref())
     }
 
+    /// The host's own namespace, as `ip link set … netns` takes it.
+    pub fn home(&self) -> String {
+        self.home.clone().unwrap_or_else(|| std::process::id().to_string())
+    }
+
     /// How many processes have been started so far.
     pub fn starts(&self) -> u64 {
         self.starts.load(Ordering::Relaxed)

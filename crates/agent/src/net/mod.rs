@@ -160,6 +160,9 @@ impl Datapath {
         let mut old = std::mem::take(&mut state.networks);
         for (network, view) in &views {
             let ns = self.prefix.network_ns(network.id);
+            if outcome.bare.contains(&ns) {
+                continue;
+            }
             let running = old.remove(&ns).filter(|_| !outcome.fresh.contains(&ns));
             let done = match running {
                 Some(mut servers) => servers.update(&ns, view.clone()).map(|()| servers),
@@ -187,6 +190,20 @@ impl Datapath {
             }
         }
         outcome.problems.extend(problems);
+    }
+
+    /// Those of the physical networks whose NIC is here: with the host, or lent to a network already.
+    pub fn physical(&self, wanted: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let spaces = kernel::namespaces(&format!("{}-net-", self.prefix)).unwrap_or_default();
+        let has = |device: &str| {
+            let mut places = std::iter::once(None).chain(spaces.iter().map(|ns| Some(ns.as_str())));
+            places.any(|ns| self.kernel.look(kernel::Tool::Ip, ns, &["link", "show", "dev", device]).is_ok())
+        };
+        let (here, gone): (BTreeMap<_, _>, BTreeMap<_, _>) = wanted.into_iter().partition(|(_, d)| has(d));
+        for (network, device) in gone {
+            tracing::warn!(%network, %device, "this host has no such NIC, so it is not on that physical network");
+        }
+        here
     }
 
     /// Opens the tap of a guest's port (already made by [`Datapath::apply`]) for QEMU.

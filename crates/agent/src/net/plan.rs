@@ -137,6 +137,9 @@ fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) 
         None => {}
     }
     plan.rules = filter::rules(&filtered, &desired.groups);
+    if let Some((device, _)) = plan.space.links.iter().find(|(_, l)| l.kind == Kind::Nic) {
+        filter::at_nic(&mut plan.rules, device, network);
+    }
     plan.rules.tables.insert(traffic::TABLE.into(), traffic::table(&taps, &network.acl));
     plan
 }

@@ -137,8 +137,8 @@ impl Space {
     }
 
     /// What must be done to come from `self` to `want`. Veths, tunnels and NICs are expected to be
-    /// there already; `home` is a process in the namespace to which NICs go back.
-    pub fn changes(&self, want: &Space, home: u32) -> Changes {
+    /// there already; `home` names the namespace to which NICs go back, or a process in it.
+    pub fn changes(&self, want: &Space, home: &str) -> Changes {
         let mut out = Changes::default();
         self.drop_old(want, home, &mut out);
         let stays = |dev: &str| want.links.contains_key(dev) && self.links.contains_key(dev);
@@ -174,7 +174,7 @@ impl Space {
     }
 
     /// Entries of a device that goes, go with it; so they are not removed one by one.
-    fn drop_old(&self, want: &Space, home: u32, out: &mut Changes) {
+    fn drop_old(&self, want: &Space, home: &str, out: &mut Changes) {
         let stays = |dev: &String| want.links.contains_key(dev) && self.links.contains_key(dev);
         for ((dev, mac), to) in self.forwarding.iter().filter(|((dev, _), _)| stays(dev)) {
             if !want.forwarding.contains_key(&(dev.clone(), *mac)) {
@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn equal_states_need_nothing() {
         let space = Space { links: [("t1".into(), tap(true))].into(), ..Space::fresh() };
-        assert_eq!(space.changes(&space, 1), Changes::default());
+        assert_eq!(space.changes(&space, "1"), Changes::default());
     }
 
     #[test]
@@ -406,7 +406,7 @@ mod tests {
         let mut want = Space { links: [("t1".into(), tap(true))].into(), ..Space::default() };
         want.forwarding.insert(("t1".into(), mac), None);
         want.neighbours.insert((BRIDGE.into(), ip), mac);
-        let changes = Space::default().changes(&want, 1);
+        let changes = Space::default().changes(&want, "1");
         assert_eq!(texts(&changes.devices), ["tuntap add dev t1 mode tap vnet_hdr"]);
         assert_eq!(
             texts(&changes.set),
@@ -418,7 +418,7 @@ mod tests {
             ]
         );
         assert_eq!(texts(&changes.forwarding), ["fdb replace fa:16:3e:00:00:01 dev t1 master static"]);
-        let back = want.changes(&Space::default(), 1);
+        let back = want.changes(&Space::default(), "1");
         assert_eq!(texts(&back.devices), ["link del dev t1"]);
         assert!(back.forwarding.is_empty());
     }

@@ -33,6 +33,7 @@ mod up_chaos;
 mod up_cloud;
 mod up_day;
 mod up_debian;
+mod up_lay;
 mod up_life;
 mod up_parts;
 mod up_restart;

@@ -95,6 +95,18 @@ fn check_join(tx: &Tx<'_>, r: &Router, new: &[&Subnet]) -> Result<()> {
     Ok(())
 }
 
+/// An interface is on every host with the same address and MAC, which no physical network could bear.
+fn not_physical(n: &Network) -> Result<()> {
+    if !n.is_flat() {
+        return Ok(());
+    }
+    Err(bad(format!(
+        "Network {} lies on a physical network, which a router joins by its gateway only: make it external and \
+         set it as the router's external gateway, or plug servers into it.",
+        n.id
+    )))
+}
+
 /// Joins a subnet by its gateway address; answers the port that does it.
 pub fn add_subnet(tx: &Tx<'_>, caller: &Caller, r: &Router, id: SubnetId) -> Result<Port> {
     let s = super::subnet::visible(tx, caller, id)?;
@@ -107,6 +119,7 @@ pub fn add_subnet(tx: &Tx<'_>, caller: &Caller, r: &Router, id: SubnetId) -> Res
     }
     check_join(tx, r, &[&s])?;
     let network = table::network::by_id(tx, s.network)?.ok_or_else(|| err::no_network(s.network))?;
+    not_physical(&network)?;
     let new = super::port::New {
         device_owner: "network:router_interface".into(),
         device_id: r.id.to_string(),
@@ -141,6 +154,7 @@ pub fn add_port(tx: &Tx<'_>, caller: &Caller, r: &Router, id: PortId) -> Result<
     let ids: Vec<SubnetId> = p.addresses.iter().map(|a| a.subnet).collect();
     let subnets = table::subnet::by_ids(tx, &ids)?;
     check_join(tx, r, &subnets.iter().collect::<Vec<_>>())?;
+    not_physical(&table::network::by_id(tx, p.network)?.ok_or_else(|| err::no_network(p.network))?)?;
     p.device_id = r.id.to_string();
     p.device_owner = "network:router_interface".into();
     p.active = true;

@@ -137,17 +137,20 @@ fn provider(o: &Obj) -> Result<(Option<u32>, Option<Uplink>)> {
         }
         (Some("flat"), Some(p), None) if p == HOST_NAT => Ok((None, None)),
         (Some("flat"), Some(device), None) => {
-            let sane = (1..=15).contains(&device.len())
+            let sane = (1..=64).contains(&device.len())
                 && device.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.@".contains(&b));
             if !sane {
                 return Err(err::invalid(format!(
-                    "provider:physical_network is the name of a host's NIC here, such as eth1; '{device}' cannot be one."
+                    "provider:physical_network is a name from the hosts' physical_networks, such as office; '{device}' cannot be one."
                 )));
             }
             Ok((None, Some(Uplink::Nic { device })))
         }
         (Some("flat"), None, None) => Err(err::invalid(
-            "provider:physical_network is required for a flat network: the name of the hosts' NIC.",
+            "provider:physical_network is required for a flat network: a name from the hosts' physical_networks.",
+        )),
+        (Some("vlan"), ..) => Err(err::invalid(
+            "provider:network_type vlan is not made here. Make a device for the VLAN on the hosts, name it in their physical_networks, and make a flat network of it.",
         )),
         (Some(other), ..) => {
             Err(err::invalid(format!("Unknown provider:network_type '{other}'. Here are: vxlan, flat.")))

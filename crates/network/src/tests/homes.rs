@@ -1,8 +1,8 @@
 //! Homes of routers, and the hidden networks that lead there.
 
-use super::world::{World, worlds};
+use super::world::{DEMO, World, worlds};
 use base::doc::{HostFacts, PortOwner, TRANSIT_HOME_V4};
-use base::{HostId, Micros};
+use base::{HostId, Micros, NetworkId, ProjectId, ServerId};
 use serde_json::json;
 use std::time::Duration;
 use store::params;
@@ -120,6 +120,28 @@ async fn provider_networks_spread_routers_over_the_hosts_that_have_them() {
         let over = |tx: &store::Tx<'_>| crate::for_hosts::fail_over(tx, SILENCE);
         assert_eq!(w.db.write(over).await.unwrap(), 2);
         assert_eq!(homes(&w).await, [Some(c); 4]);
+        // Each host is told its own NIC, no tunnels, and where guests can go is known.
+        let d = w.document(c).await;
+        let nic = d.networks.iter().find_map(|n| n.uplink.clone());
+        assert_eq!(nic, Some(base::doc::Uplink::Nic { device: "eth1".into() }));
+        let s = ServerId::new();
+        let office: NetworkId = office.parse().unwrap();
+        let reachable = w.db.write(move |tx| {
+            let nic = crate::for_compute::Nic { network: Some(office), ..Default::default() };
+            let (p, nics) = (ProjectId::from(DEMO), crate::for_compute::Nics::These(vec![nic]));
+            crate::for_compute::allocate(tx, &p, true, s, "web", &nics, &[])?;
+            crate::for_compute::reachable(tx, s)
+        });
+        assert_eq!(reachable.await.unwrap(), [("office".to_owned(), [b, c].into())]);
+        // An interface would be on every host alike; vlan is not made.
+        let flat = json!({"name": "x", "provider:network_type": "flat", "provider:physical_network": "lab"});
+        let lab = external(&w, flat, "10.9.0.0/24").await;
+        let subnet = w.get("admin", &format!("/subnets?network_id={lab}")).await["subnets"][0]["id"].clone();
+        let r = w.make("admin", "/routers", json!({"router": {}})).await["id"].as_str().unwrap().to_owned();
+        let path = format!("/routers/{r}/add_router_interface");
+        w.refused("admin", "PUT", &path, json!({"subnet_id": subnet}), 400, "BadRequest").await;
+        let vlan = json!({"network": {"provider:network_type": "vlan", "provider:physical_network": "lab"}});
+        w.refused("admin", "POST", "/networks", vlan, 400, "InvalidInput").await;
         assert_eq!(w.document(a).await, Default::default());
     }
 }

@@ -219,6 +219,87 @@ async fn spans(v6: bool) {
     }
 }
 
+/// One more wire, which knows nothing of us: a NIC `e1` of every host, and a computer with an address.
+fn office(room: &Room, address: &str) -> Client {
+    let (switch, kernel) = (&room.homes.1, std::sync::Arc::new(Kernel::default()));
+    let ns = switch.replace("ths", "thx");
+    kernel.batch(Tool::Names, None, &[act(format!("netns add {ns}"))]).unwrap();
+    let mut lines = vec![
+        act(format!("link add netns {switch} of0 type bridge")),
+        act(format!("link add eth0 netns {ns} type veth peer name of9 netns {switch}")),
+    ];
+    lines.extend(
+        room.homes.0.iter().zip(1..).map(|(home, n)| {
+            act(format!("link add e1 netns {home} type veth peer name of{n} netns {switch}"))
+        }),
+    );
+    kernel.batch(Tool::Ip, None, &lines).unwrap();
+    let ports = (1..=room.homes.0.len()).chain([9]).map(|n| act(format!("link set of{n} master of0 up")));
+    kernel.batch(Tool::Ip, Some(switch), &ports.chain([act("link set of0 up")]).collect::<Vec<_>>()).unwrap();
+    let computer = Client { ns, kernel };
+    computer.ip(&[&format!("addr add {address} dev eth0"), "link set eth0 up"]);
+    computer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_network_reaches_what_knows_nothing_of_us() {
+    let Some(mut room) = Room::new(2, false).await else { return };
+    let old = office(&room, "10.0.0.200/24");
+    let (_, mut doc) = one_network();
+    doc.networks[0].mtu = 1500;
+    doc.networks[0].uplink = Some(Uplink::Nic { device: "e1".into() });
+    let ids = room.ids.clone();
+    spread(&mut doc, &ids);
+    join(&mut doc, default_group(&["10.0.0.5", "10.0.0.6"]));
+    for host in 0..2 {
+        // The wire is its own way between hosts: no tunnels are told.
+        let doc = Desired { host: ids[host], ..doc.clone() };
+        room.worlds[host].apply(&doc).await;
+    }
+    let net = doc.networks[0].clone();
+    let (a, b) = (room.worlds[0].client(&net, &net.ports[0]), room.worlds[1].client(&net, &net.ports[1]));
+    assert!(a.dhcp().contains("ip='10.0.0.5'") && b.dhcp().contains("ip='10.0.0.6'"));
+    for (client, name) in [(&a, "vm1"), (&b, "vm2")] {
+        assert_eq!(client.get("/latest/meta-data/hostname").as_deref(), Some(name), "from its own host");
+    }
+    assert!(a.pings("10.0.0.6") && fits(&a, "10.0.0.6", 1500), "from host to host");
+    let listener = inside(&old.ns, || std::net::TcpListener::bind("10.0.0.200:5432")).unwrap().unwrap();
+    for client in [&a, &b] {
+        let mut stream = inside(&client.ns, || TcpStream::connect("10.0.0.200:5432")).unwrap().unwrap();
+        stream.write_all(b"select").unwrap();
+        drop(stream);
+        let mut said = String::new();
+        listener.accept().unwrap().0.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "select");
+    }
+    // Nobody out there reaches a guest without a rule, nor is reached with an address that is not its own.
+    let to = a.udp("10.0.0.5:5000");
+    old.udp("10.0.0.200:4000").send_to(b"denied", "10.0.0.5:5000").unwrap();
+    b.udp("10.0.0.6:4000").send_to(b"member", "10.0.0.5:5000").unwrap();
+    assert_eq!(receive(&to).map(|r| r.0), Some("member".into()));
+    assert_eq!(waiting(&to), None);
+    a.ip(&["addr add 10.0.0.66/32 dev eth0"]);
+    let there = old.udp("10.0.0.200:5001");
+    a.udp("10.0.0.66:4000").send_to(b"spoofed", "10.0.0.200:5001").unwrap();
+    a.udp("10.0.0.5:4001").send_to(b"own", "10.0.0.200:5001").unwrap();
+    assert_eq!(receive(&there).map(|r| r.0), Some("own".into()));
+    assert_eq!(waiting(&there), None);
+    // What is every host's own stays there.
+    assert!(old.get("/latest/meta-data/hostname").is_none());
+    // A NIC that comes home, and is the host's only one: it keeps its address.
+    room.worlds[1].apply(&document(vec![], vec![])).await;
+    let line = act("addr add 198.51.100.7/24 dev e1");
+    Kernel::default().batch(Tool::Ip, Some(&room.homes.0[1]), &[line]).unwrap();
+    let report = room.worlds[1].path.apply(&Desired { host: ids[1], ..doc.clone() }).await;
+    assert!(report.ports_up.is_empty());
+    let words = &report.problems[0].reason;
+    assert!(words.contains("e1 has this host's own address 198.51.100.7"), "{words}");
+    doc.networks[0].uplink = Some(Uplink::Nic { device: "e2".into() });
+    let report = room.worlds[1].path.apply(&Desired { host: ids[1], ..doc.clone() }).await;
+    assert!(report.problems[0].reason.contains("no NIC e2"), "{report:?}");
+    Kernel::default().batch(Tool::Names, None, &[act(format!("netns del {}", old.ns))]).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_spans_hosts() {
     spans(false).await;

@@ -58,7 +58,7 @@ pub async fn world_at(host: HostId, home: &str) -> Option<World> {
 
 /// Namespaces for hosts, joined by a switch in one more, with the addresses 192.0.2.1, 192.0.2.2, …
 /// and 2001:db8::1, 2001:db8::2, … on devices that carry 1500 bytes.
-pub struct Homes(pub Vec<String>, String);
+pub struct Homes(pub Vec<String>, pub String);
 
 impl Homes {
     pub fn of(count: usize) -> Homes {
@@ -202,7 +202,7 @@ fn cable(mut from: std::fs::File, mut to: std::fs::File) {
 
 pub struct Client {
     pub ns: String,
-    kernel: Arc<Kernel>,
+    pub kernel: Arc<Kernel>,
 }
 
 impl Client {

@@ -1,0 +1,170 @@
+//! Networks across hosts, seen from inside guests: one network over two hosts, another behind the same router,
+//! the outside by way of the router's home, a physical network, and what happens when the home is lost.
+
+use crate::guest::{Guest, make_key};
+use crate::room::Room;
+use crate::up_cloud::BOOT;
+use crate::wait::{until, until_true};
+use serde_json::json;
+use std::process::{Child, Command, Stdio};
+
+#[track_caller]
+fn ip(line: &str) {
+    let done = Command::new("ip").args(line.split_whitespace()).output().unwrap();
+    assert!(done.status.success(), "ip {line}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// A second wire: `eth1` of two hosts, and a computer `old` that knows nothing of the cloud.
+struct Office {
+    old: String,
+    server: Option<Child>,
+}
+
+impl Office {
+    fn new(room: &Room) -> Office {
+        let (lan, number) = room.lan();
+        let old = format!("room{number}-old");
+        ip(&format!("netns add {old}"));
+        ip(&format!("-n {lan} link add office type bridge"));
+        ip(&format!("-n {lan} link set office up"));
+        let (one, two) = (room.netns(1), room.netns(2));
+        for (port, device, ns) in [("of1", "eth1", &one), ("of2", "eth1", &two), ("of9", "eth0", &old)] {
+            ip(&format!("-n {lan} link add {port} type veth peer name {device} netns {ns}"));
+            ip(&format!("-n {lan} link set {port} master office up"));
+        }
+        ip(&format!("-n {old} address add 10.77.0.200/24 dev eth0"));
+        ip(&format!("-n {old} link set eth0 up"));
+        let server = ["netns", "exec", &old, "busybox", "nc", "-lk", "-p", "5432", "-e", "echo", "ledger"];
+        let server = Command::new("ip").args(server).stdin(Stdio::null()).spawn().unwrap();
+        Office { old, server: Some(server) }
+    }
+
+    fn pings(&self, address: &str) -> bool {
+        let line = ["netns", "exec", &self.old, "ping", "-c1", "-W2", address];
+        Command::new("ip").args(line).output().unwrap().status.success()
+    }
+}
+
+impl Drop for Office {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        // The namespace is the room's to remove.
+    }
+}
+
+/// A server of the administrator's on a host.
+fn server(room: &Room, name: &str, host: usize, networks: &[&str]) -> String {
+    let admin = room.world().api("hanok");
+    let mut body = admin.server_body(name, networks);
+    body["server"]["key_name"] = "mine".into();
+    body["server"]["availability_zone"] = json!(format!("nova:{}", room.name(host)));
+    admin.create_server(&body)
+}
+
+/// Bytes that have come to a host from the others.
+fn received(room: &Room, host: usize) -> u64 {
+    let table = room.inside(host, "cat").arg("/proc/net/dev").output().unwrap();
+    let table = String::from_utf8(table.stdout).unwrap();
+    let line = table.lines().find_map(|l| l.trim().strip_prefix("eth0:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+fn make_networks(room: &Room) -> (String, String) {
+    let w = room.world();
+    w.osc_admin("network create two");
+    w.osc_admin("subnet create --network two --subnet-range 10.20.31.0/24 two");
+    w.osc_do_as("hanok", "router add subnet router1 two");
+    w.osc_admin("network create office --provider-network-type flat --provider-physical-network office");
+    w.osc_admin("subnet create --network office --gateway none --subnet-range 10.77.0.0/24 office");
+    let project = w.osc_admin("project show admin")["id"].as_str().unwrap().to_owned();
+    let groups = w.osc_admin(&format!("security group list --project {project}"));
+    let group = groups[0]["ID"].as_str().unwrap();
+    for rule in ["tcp --dst-port 22", "icmp"] {
+        w.osc_admin(&format!("security group rule create --protocol {rule} {group}"));
+    }
+    (w.api("hanok").network("two"), w.api("hanok").network("office"))
+}
+
+#[test]
+fn networks_span_hosts() {
+    let mut room = Room::region(3, "physical_networks = { office = \"eth1\" }");
+    let office = Office::new(&room);
+    for host in [1, 2] {
+        let token = room.token(&[]);
+        room.join(host, &token);
+    }
+    room.wait_for_hosts();
+    let w = room.world();
+    let key = w.file("key");
+    make_key(&key);
+    w.osc_admin(&format!("keypair create --public-key {}.pub mine", key.display()));
+    let (two, flat) = make_networks(&room);
+    let (admin, private) = (w.api("hanok"), w.api("demo").network("private"));
+    assert_eq!(admin.get("/network/v2.0/networks?name=two").expect(200)["networks"][0]["mtu"], 1450);
+    let ids = [
+        server(&room, "a", 1, &[&private]),
+        server(&room, "b", 2, &[&private, &flat]),
+        server(&room, "c", 2, &[&two]),
+    ];
+    for (id, name) in ids.iter().zip(["a", "b", "c"]) {
+        admin.wait_for(id, "ACTIVE");
+        assert!(!admin.ports_of(id).is_empty(), "{name} has its ports");
+    }
+    // The outside is a network of the first host; this machine goes there by it.
+    let public = w.public.octets();
+    let outside = format!("{}.{}.{}.0/24", public[0], public[1], public[2]);
+    ip(&format!("route add {outside} via {}", room.address(0)));
+    let floating =
+        w.osc_admin("floating ip create public")["floating_ip_address"].as_str().unwrap().to_owned();
+    w.osc_do_as("hanok", &format!("server add floating ip a {floating}"));
+    let a = Guest::at(&floating, "mini", &key);
+    a.wait(BOOT);
+
+    // The home is host 0, which has no guest; a answers by it, from host 1.
+    let [b4, c4] = [&ids[1], &ids[2]].map(|id| admin.address_of(id));
+    until_true(BOOT, "b answers on the same network", || a.pings(&b4));
+    until_true(BOOT, "c answers behind the router", || a.pings(&c4));
+    for address in [&b4, &c4] {
+        assert!(a.says_yes(&format!("ping -c 1 -W 5 -s 1422 {address}")), "what is as large as it may be");
+    }
+    assert_eq!(a.run("cat /sys/class/net/eth0/mtu"), "1450");
+    let (b, c) = (a.beyond(&b4), a.beyond(&c4));
+    b.wait(BOOT);
+    c.wait(BOOT);
+    // Between networks nothing passes the home, but for what agents and the region say.
+    let before = (received(&room, 0), received(&room, 2));
+    a.run(&format!("ping -c 200 -i 0.01 -s 1400 -q {c4} || ping -c 60 -s 1400 -q {c4}"));
+    let passed = (received(&room, 0) - before.0, received(&room, 2) - before.1);
+    assert!(passed.1 > 80_000 && passed.0 < passed.1, "{passed:?} bytes came to the home and to c's host");
+    assert!(c.pings(&room.address(0).to_string()), "translated at the home");
+    assert_eq!(c.run("wget -q -O - http://169.254.169.254/latest/meta-data/hostname"), "c");
+
+    // Groups hold: what no rule lets in stays out, whichever host it comes from.
+    assert!(!a.says_yes(&format!("nc -w 3 {b4} 4444 < /dev/null")));
+    // The physical network: a computer that knows nothing of us.
+    assert_eq!(b.run("nc -w 5 10.77.0.200 5432 < /dev/null"), "ledger");
+    let b_office = admin.ports_of(&ids[1]);
+    let b_office = b_office.iter().find(|p| p["network_id"] == flat.as_str()).unwrap();
+    assert!(office.pings(b_office["fixed_ips"][0]["ip_address"].as_str().unwrap()), "a rule lets pings in");
+    // The first host is empty and has no NIC there: it gets no guest of that network.
+    let anywhere = admin.create_server(&admin.server_body("anywhere", &[&flat]));
+    assert_ne!(admin.wait_for(&anywhere, "ACTIVE")["OS-EXT-SRV-ATTR:host"], "host-0");
+    admin.delete_server(&anywhere);
+
+    // An administrator moves the home: the floating address is on the second host now.
+    let agents = w.osc_admin("network agent list --agent-type l3 --host host-1");
+    let agent = agents[0]["ID"].as_str().unwrap();
+    w.osc_do_as("hanok", &format!("network agent add router --l3 {agent} router1"));
+    ip(&format!("route replace {outside} via {}", room.address(1)));
+    until(60, "the new home answers", || a.attempt("true").status.success().then_some(()));
+    assert!(c.pings(&room.address(1).to_string()), "and translates");
+    for id in &ids {
+        admin.delete_server(id);
+    }
+    ip(&format!("route del {outside}"));
+    drop(office);
+    room.finish();
+}
