@@ -505,7 +505,7 @@ pub fn change_group(
             "Security group {group} not associated with the instance {server}"
         )));
     }
-    let mut hosts = touch::hosts_of_ports(tx, &ports)?;
+    let mut hosts = touch::hosts_of_members_too(tx, &ports)?;
     for p in &mut ports {
         p.groups.retain(|g| !wanted.contains(g));
         if add {
@@ -514,6 +514,6 @@ pub fn change_group(
         table::port::set_groups(tx, p.id, &p.groups)?;
         table::bump(tx, "port", &p.id.to_string())?;
     }
-    hosts.extend(touch::hosts_of_ports(tx, &ports)?);
+    hosts.extend(touch::hosts_of_members_too(tx, &ports)?);
     store::host::touch_all(tx, hosts)
 }

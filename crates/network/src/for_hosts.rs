@@ -102,7 +102,7 @@ pub fn document(tx: &Tx<'_>, host: HostId) -> Result<HostNetworks> {
     others.remove(&host);
     let tunnels = links::tunnels(tx, &others)?;
     let devices = links::devices(tx, host)?;
-    let around = Around { subnets: &subnets, ports: &ports, tunnels: &tunnels, devices: &devices };
+    let around = Around { host, subnets: &subnets, ports: &ports, tunnels: &tunnels, devices: &devices };
     let mut networks: Vec<_> = networks.iter().map(|n| network_doc(n, &around)).collect();
     act::acl::fill(tx, host, &mut networks)?;
     let over =
@@ -198,6 +198,7 @@ fn expected_here(tx: &Tx<'_>, host: HostId, ports: &mut [Port]) -> Result<()> {
 
 /// What networks are made from beside their own rows.
 struct Around<'a> {
+    host: HostId,
     subnets: &'a [model::Subnet],
     ports: &'a [Port],
     tunnels: &'a HashMap<HostId, IpAddr>,
@@ -223,7 +224,7 @@ fn network_doc(n: &model::Network, around: &Around<'_>) -> doc::Network {
             .ports
             .iter()
             .filter(|p| p.network == n.id)
-            .map(|p| port_doc(n, p, around.tunnels))
+            .map(|p| if is_far(p, around.host) { far_port(n, p, around.tunnels) } else { port_doc(n, p) })
             .collect(),
         uplink,
         peers: Vec::new(),
@@ -260,14 +261,43 @@ fn subnet_doc(s: &model::Subnet) -> doc::Subnet {
     }
 }
 
-fn port_doc(n: &model::Network, p: &Port, tunnels: &HashMap<HostId, IpAddr>) -> doc::Port {
-    let owner = if p.device_owner.starts_with("compute:") {
+/// Of a port that another host has, most is that host's business.
+fn is_far(p: &Port, here: HostId) -> bool {
+    p.host.is_some_and(|h| h != here) && !p.device_owner.starts_with("network:router")
+}
+
+/// What other hosts know of a port ([`crate::touch::far_side`]): a network of thousands is in the documents of
+/// all its hosts.
+fn far_port(n: &model::Network, p: &Port, tunnels: &HashMap<HostId, IpAddr>) -> doc::Port {
+    doc::Port {
+        id: p.id,
+        mac: p.mac.clone(),
+        addresses: p.addresses.clone(),
+        owner: owner(p),
+        host: p.host,
+        // A provider network has a wire of its own between hosts.
+        tunnel: p.host.filter(|_| !n.is_flat()).and_then(|h| tunnels.get(&h).copied()),
+        admin_up: p.admin_up && n.admin_up,
+        security: p.port_security,
+        groups: Vec::new(),
+        allowed_pairs: Vec::new(),
+        hostname: String::new(),
+        dhcp_options: Vec::new(),
+        qos: None,
+    }
+}
+
+fn owner(p: &Port) -> PortOwner {
+    if p.device_owner.starts_with("compute:") {
         p.device_id.parse().map_or(PortOwner::Other, PortOwner::Guest)
     } else if p.device_owner.starts_with("network:router") {
         p.device_id.parse().map_or(PortOwner::Other, PortOwner::Router)
     } else {
         PortOwner::Other
-    };
+    }
+}
+
+fn port_doc(n: &model::Network, p: &Port) -> doc::Port {
     let pair = |x: &model::Pair| {
         let mac = Some(x.mac_address.clone()).filter(|m| !m.is_empty() && *m != p.mac);
         Some(doc::AddressPair { address: model::parse_net(&x.ip_address)?, mac })
@@ -281,10 +311,9 @@ fn port_doc(n: &model::Network, p: &Port, tunnels: &HashMap<HostId, IpAddr>) -> 
         id: p.id,
         mac: p.mac.clone(),
         addresses: p.addresses.clone(),
-        owner,
+        owner: owner(p),
         host: p.host,
-        // A provider network has a wire of its own between hosts.
-        tunnel: p.host.filter(|_| !n.is_flat()).and_then(|h| tunnels.get(&h).copied()),
+        tunnel: None,
         admin_up: p.admin_up && n.admin_up,
         security: p.port_security,
         groups: p.groups.clone(),

@@ -5,6 +5,7 @@
 //!             the homes of its routers, also of those that have their gateway on it
 //! router  ──▶ hosts with a bound port on any of its networks; its home
 //! gateway ──▶ the same, as all of them send there; floating IP ──▶ the home of the router
+//! port    ──▶ its network's, if it changes what others know of it ([`far_side`]); else its own host's
 //! group   ──▶ rules: hosts with a bound port in it; members: hosts with a bound port in a group that
 //!             names it as a peer
 //! address group ──▶ hosts with a bound port in a group that has a rule about it
@@ -16,6 +17,7 @@ use crate::links;
 use crate::model::Port;
 use crate::table::fill;
 use base::{AddressGroupId, HostId, NetworkId, Result, RouterId, SecurityGroupId};
+use std::collections::BTreeSet;
 use store::{Sql, Tx, Val, params};
 
 /// Members of groups that are gone through one by one.
@@ -137,6 +139,27 @@ pub fn hosts_of_members(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<H
     q.push(")");
     let naming: Vec<SecurityGroupId> = q.rows(tx, |r| r.get(0))?;
     hosts_of_groups(tx, &naming)
+}
+
+/// What hosts know of a port that another host has.
+pub fn far_side(p: &Port) -> impl PartialEq + use<'_> {
+    (p.network, &p.mac, &p.addresses, &p.device_id, &p.device_owner, p.host, p.admin_up, p.port_security)
+}
+
+/// The hosts that ports are bound to.
+pub fn own_hosts(tx: &Tx<'_>, ports: &[Port]) -> Result<Vec<HostId>> {
+    if ports.iter().any(|p| p.host.is_none()) {
+        return hosts_of_ports(tx, ports);
+    }
+    Ok(ports.iter().filter_map(|p| p.host).collect())
+}
+
+/// The same, and those that have them as members of their groups.
+pub fn hosts_of_members_too(tx: &Tx<'_>, ports: &[Port]) -> Result<Vec<HostId>> {
+    let groups: BTreeSet<SecurityGroupId> = ports.iter().flat_map(|p| p.groups.iter().copied()).collect();
+    let mut hosts = hosts_of_members(tx, &groups.into_iter().collect::<Vec<_>>())?;
+    hosts.extend(own_hosts(tx, ports)?);
+    Ok(hosts)
 }
 
 /// Hosts that hold something of these ports, as they are in the database now. Only bound ports and

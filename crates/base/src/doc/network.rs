@@ -69,36 +69,37 @@ pub struct Route {
     pub nexthop: IpAddr,
 }
 
-/// A port of a network: a guest's NIC, or a router's leg.
+/// A port of a network: a guest's NIC, or a router's leg. Of one that another host has, only where it is and
+/// what it answers to is told; what is empty is left out, which every release reads as such.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Port {
     pub id: PortId,
     pub mac: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<PortAddress>,
     pub owner: PortOwner,
     /// The host that holds it; `None` while nobody does.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostId>,
     /// Underlay address of that host, when it is not this one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<IpAddr>,
     pub admin_up: bool,
     /// False switches anti-spoofing and security groups off for this port.
     pub security: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<SecurityGroupId>,
     /// Addresses (and MACs) that the port may use beside its own.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_pairs: Vec<AddressPair>,
     /// Name for DHCP option 12 and DNS.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hostname: String,
     /// Extra DHCP options, by their names or numbers.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dhcp_options: Vec<DhcpOption>,
     /// Limits and marks of the port's traffic.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qos: Option<Qos>,
 }
 

@@ -482,8 +482,12 @@ fn change(tx: &Tx<'_>, caller: &Caller, mut p: Port, c: Change) -> Result<()> {
         p.addresses = new;
     }
     let held = |p: &Port| p.host.is_some() || p.device_owner.starts_with("network:router");
-    let hosts =
-        if held(&before) { touch::hosts_of_ports(tx, std::slice::from_ref(&before))? } else { Vec::new() };
+    let concerned = match () {
+        () if touch::far_side(&before) != touch::far_side(&p) => touch::hosts_of_ports,
+        () if (&before.groups, &before.pairs) != (&p.groups, &p.pairs) => touch::hosts_of_members_too,
+        () => touch::own_hosts,
+    };
+    let hosts = if held(&before) { concerned(tx, std::slice::from_ref(&before))? } else { Vec::new() };
     table::port::update(tx, &p)?;
     if p.groups != before.groups {
         table::port::set_groups(tx, p.id, &p.groups)?;
@@ -493,7 +497,7 @@ fn change(tx: &Tx<'_>, caller: &Caller, mut p: Port, c: Change) -> Result<()> {
     }
     store::host::touch_all(tx, hosts)?;
     if held(&p) {
-        touch::ports(tx, std::slice::from_ref(&p))?;
+        store::host::touch_all(tx, concerned(tx, std::slice::from_ref(&p))?)?;
     }
     Ok(())
 }

@@ -73,3 +73,28 @@ async fn binding_touches_those_concerned_and_nobody_else() {
         assert_eq!(all, BTreeSet::from([false]));
     }
 }
+
+/// 2,000 ports on 50 hosts, on one network behind a router: bytes of one host's document, and how long it takes.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn what_a_large_network_costs() {
+    for w in worlds().await {
+        w.first_start().await;
+        let mut hosts = Vec::new();
+        for n in 1..=50 {
+            hosts.push(w.host(&format!("host-{n}"), n).await);
+        }
+        w.db.write(|tx| tx.exec("UPDATE subnet SET cidr = '10.20.0.0/16', pools = '[[\"10.20.32.0\",\"10.20.60.0\"]]' WHERE name = 'private-subnet'", &[])).await.unwrap();
+        let body = serde_json::json!({"quota": {"port": -1}});
+        w.put("admin", &format!("/quotas/{DEMO}"), body).await;
+        for n in 0..2000 {
+            w.server(hosts[n % hosts.len()]).await;
+        }
+        let start = std::time::Instant::now();
+        let d = w.document(hosts[7]).await;
+        let made = start.elapsed();
+        let networks = serde_json::to_vec(&d.networks).unwrap().len();
+        let groups = serde_json::to_vec(&d.groups).unwrap().len();
+        println!("{networks} bytes of networks, {groups} of groups, made in {} ms", made.as_millis());
+    }
+}

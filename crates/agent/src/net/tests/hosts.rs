@@ -5,16 +5,16 @@ use super::*;
 use crate::net::kernel::counters;
 
 /// Hosts with their worlds, and where they are reached.
-struct Room {
+pub struct Room {
     // Worlds are dropped before the namespaces that stand for their hosts.
-    worlds: Vec<World>,
-    ids: Vec<HostId>,
+    pub worlds: Vec<World>,
+    pub ids: Vec<HostId>,
     tunnels: Vec<IpAddr>,
-    homes: Homes,
+    pub homes: Homes,
 }
 
 impl Room {
-    async fn new(count: usize, v6: bool) -> Option<Room> {
+    pub async fn new(count: usize, v6: bool) -> Option<Room> {
         if !rustix::process::geteuid().is_root() {
             return None;
         }
@@ -31,7 +31,7 @@ impl Room {
 
     /// Tells every host the document as it is for that host: the others' ports lie behind tunnels; the
     /// gateway is at `home`, and all others send there.
-    async fn apply(&self, doc: &Desired, home: usize) {
+    pub async fn apply(&self, doc: &Desired, home: usize) {
         for (host, world) in self.worlds.iter().enumerate() {
             let plugged = world.apply(&self.document(doc, host, home)).await.ports_up;
             let own = doc.networks.iter().flat_map(|n| &n.ports).filter(|p| p.host == Some(self.ids[host]));
@@ -94,7 +94,7 @@ impl Room {
     }
 
     /// Plugs a guest in at its host, with its addresses.
-    fn guest(&mut self, doc: &Desired, network: usize, port: usize) -> Client {
+    pub fn guest(&mut self, doc: &Desired, network: usize, port: usize) -> Client {
         let (net, port) = (&doc.networks[network], &doc.networks[network].ports[port]);
         let at = self.ids.iter().position(|id| port.host == Some(*id)).unwrap();
         let client = self.worlds[at].client(net, port);
@@ -134,7 +134,7 @@ fn fits(client: &Client, to: &str, bytes: usize) -> bool {
     client.run("ping", &args).status.success()
 }
 
-fn open_group() -> SecurityGroup {
+pub fn open_group() -> SecurityGroup {
     let mut open = default_group(&[]);
     open.rules.push(OPEN_V4);
     open.rules.push(SecurityRule { ip_version: 6, ..OPEN_V4 });
@@ -142,7 +142,7 @@ fn open_group() -> SecurityGroup {
 }
 
 /// Only one tunnel per identifier and kernel namespace; random ones keep tests apart all the same.
-fn spread(doc: &mut Desired, hosts: &[HostId]) {
+pub fn spread(doc: &mut Desired, hosts: &[HostId]) {
     let ports = doc.networks.iter_mut().flat_map(|n| &mut n.ports);
     ports.zip(hosts).for_each(|(p, h)| p.host = Some(*h));
 }
@@ -251,10 +251,9 @@ async fn a_provider_network_reaches_what_knows_nothing_of_us() {
     let ids = room.ids.clone();
     spread(&mut doc, &ids);
     join(&mut doc, default_group(&["10.0.0.5", "10.0.0.6"]));
-    for host in 0..2 {
+    for (world, host) in room.worlds.iter().zip(&ids) {
         // The wire is its own way between hosts: no tunnels are told.
-        let doc = Desired { host: ids[host], ..doc.clone() };
-        room.worlds[host].apply(&doc).await;
+        world.apply(&Desired { host: *host, ..doc.clone() }).await;
     }
     let net = doc.networks[0].clone();
     let (a, b) = (room.worlds[0].client(&net, &net.ports[0]), room.worlds[1].client(&net, &net.ports[1]));

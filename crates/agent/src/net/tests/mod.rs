@@ -2,6 +2,7 @@
 
 mod hosts;
 mod routes;
+mod throughput;
 mod traffic;
 mod world;
 
