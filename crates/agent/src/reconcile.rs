@@ -211,6 +211,7 @@ pub async fn report(host: Arc<Host>, facts: HostFacts) {
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
     let _ = tokio::time::timeout(FIRST_REPORT, host.board.applied()).await;
     let mut board = host.board.watch();
+    let mut models = false;
     loop {
         let state = board.borrow_and_update().clone();
         let begun = Moment::now();
@@ -225,7 +226,11 @@ pub async fn report(host: Arc<Host>, facts: HostFacts) {
         match sent {
             Ok(()) => {
                 backoff.reset();
-                let _ = tokio::time::timeout(REPORT, board.changed()).await;
+                tokio::select! {
+                    _ = board.changed() => {}
+                    () = host.kinds.heard(&mut models) => {}
+                    () = tokio::time::sleep(REPORT) => {}
+                }
                 tokio::time::sleep(GATHER).await;
             }
             Err(fault) => {

@@ -77,6 +77,14 @@ impl Kinds {
         let known = answer.wait_for(Option::is_some).await;
         known.ok().and_then(|k| k.clone()).unwrap_or_default()
     }
+    /// Returns, once, when there is an answer; `heard` is where that is kept. Cancel-safe.
+    pub async fn heard(&self, heard: &mut bool) {
+        if *heard {
+            std::future::pending::<()>().await;
+        }
+        self.known().await;
+        *heard = true;
+    }
     /// Processor models as far as they are known.
     pub fn models(&self) -> Vec<String> {
         self.0.borrow().as_ref().map(|k| k.models.clone()).unwrap_or_default()
