@@ -113,6 +113,11 @@ impl Fault {
         self.cause = Some(cause.to_string());
         self
     }
+    /// Other words for what does not exist. Whatever else went wrong (a database that is away) stays as it is.
+    #[must_use]
+    pub fn or_missing(self, words: impl FnOnce() -> Fault) -> Self {
+        if self.kind == Kind::NotFound { words() } else { self }
+    }
     pub fn is_not_found(&self) -> bool {
         self.kind == Kind::NotFound
     }

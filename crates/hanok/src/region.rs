@@ -116,6 +116,9 @@ impl Region {
 
     /// Tells the other processes that this one lives, and takes up what dead ones left.
     async fn live(&self) {
+        if self.db.is_alone() {
+            return;
+        }
         let mut pulse = Pulse::new(self.db.clone(), &self.process, VERSION);
         loop {
             if let Err(fault) = self.heartbeat(&mut pulse).await {
@@ -127,7 +130,7 @@ impl Region {
 
     async fn heartbeat(&self, pulse: &mut Pulse) -> Result<()> {
         pulse.beat().await?;
-        if !self.db.is_alone() && pulse.may_judge() {
+        if pulse.may_judge() {
             let uploads = self.image.bury(self.db.read(process::alive).await?).await?;
             if uploads > 0 {
                 tracing::warn!(uploads, "gave up uploads of a region process that is dead");

@@ -182,7 +182,7 @@ fn new_port(
 ) -> Result<PortId> {
     let id = nic.network.ok_or_else(|| Fault::bad_request("A NIC needs a network or a port."))?;
     let network = act::network::visible(tx, caller, id)
-        .map_err(|_| Fault::bad_reference(format!("Network {id} could not be found.")))?;
+        .map_err(|f| f.or_missing(|| Fault::bad_reference(format!("Network {id} could not be found."))))?;
     check_usable(tx, caller, &network)?;
     let new = act::port::New {
         fixed: nic.fixed_ip.map(|a| vec![Want { subnet: None, address: Some(a) }]),

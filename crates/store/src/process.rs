@@ -19,6 +19,7 @@ pub struct Pulse {
     id: String,
     version: &'static str,
     well_since: Option<Instant>,
+    begun: bool,
 }
 
 /// The id of a process that alone uses the name (it holds a lock that says so).
@@ -33,16 +34,23 @@ pub fn name_of(id: &str) -> &str {
 
 impl Pulse {
     pub fn new(db: Db, id: &str, version: &'static str) -> Self {
-        Pulse { db, id: id.to_owned(), version, well_since: None }
+        Pulse { db, id: id.to_owned(), version, well_since: None, begun: false }
     }
 
     /// One sign of life.
     pub async fn beat(&mut self) -> Result<()> {
-        let (id, version) = (self.id.clone(), self.version);
+        let (id, version, begun) = (self.id.clone(), self.version, self.begun);
         let done = self
             .db
             .write(move |tx| {
                 let now = tx.clock()?;
+                let known = tx.opt("SELECT 1 FROM process WHERE id = $1", params![&id], |_| Ok(()))?.is_some();
+                if begun && !known {
+                    tracing::warn!(
+                        "another region process says that it is this one: was a data directory copied whole? Stop one \
+                         of the two and remove the file `region-name` in its data directory"
+                    );
+                }
                 tx.exec(
                     "INSERT INTO process (id, version, started_at, seen_at) VALUES ($1, $2, $3, $3)
                      ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at",
@@ -55,7 +63,10 @@ impl Pulse {
             })
             .await;
         match done {
-            Ok(_) => self.well_since.get_or_insert_with(Instant::now),
+            Ok(_) => {
+                self.begun = true;
+                self.well_since.get_or_insert_with(Instant::now)
+            }
             Err(fault) => {
                 self.well_since = None;
                 return Err(fault);

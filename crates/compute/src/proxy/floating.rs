@@ -45,7 +45,8 @@ fn missing(id: &str) -> Fault {
 pub async fn show(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let (auth, id) = (req.auth.clone(), req.text_param("id").to_owned());
     let v = c.db.read(move |tx| {
-        let f = for_proxies::show(tx, &auth, Kind::FloatingIp, &id).map_err(|_| missing(&id))?;
+        let f =
+            for_proxies::show(tx, &auth, Kind::FloatingIp, &id).map_err(|f| f.or_missing(|| missing(&id)))?;
         view(tx, &auth, &f)
     });
     Ok(Reply::json(200, &json!({"floating_ip": v.await?})))

@@ -333,7 +333,7 @@ fn old_style(query: &Query) -> Result<Vec<(String, String)>> {
 fn after(tx: &Tx<'_>, q: &mut Sql, auth: &Auth, marker: &str, sorts: &[Sort]) -> Result<()> {
     let unknown = || Fault::bad_request(format!("Invalid marker. Image {marker} could not be found."));
     let id: ImageId = marker.parse().map_err(|_| unknown())?;
-    crate::table::image::visible(tx, auth, id).map_err(|_| unknown())?;
+    crate::table::image::visible(tx, auth, id).map_err(|f| f.or_missing(unknown))?;
     let columns: Vec<_> = sorts.iter().map(|s| s.key.sql()).collect();
     let mut at = Sql::new(&format!("SELECT {} FROM {FROM} WHERE 1 = 1", columns.join(", ")));
     at.and("i.id =", id);

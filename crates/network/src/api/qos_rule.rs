@@ -107,7 +107,7 @@ fn find<W: Words>(tx: &Tx<'_>, caller: &Caller, path: &Path) -> Result<Rule> {
     let rule = table::qos::rule(tx, path.rule.parse().map_err(|_| missing())?)?;
     let fits = |r: &Rule| r.what.kind() == W::KIND && given.is_none_or(|p| p == r.policy.to_string());
     let rule = rule.filter(fits).ok_or_else(missing)?;
-    act::qos::visible(tx, caller, rule.policy).map_err(|_| missing())?;
+    act::qos::visible(tx, caller, rule.policy).map_err(|f| f.or_missing(missing))?;
     Ok(rule)
 }
 

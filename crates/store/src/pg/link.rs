@@ -1,9 +1,10 @@
 //! One connection: how it is made, what it may take, whether it is still good.
 
 use super::Prepared;
+use super::tls::{self, Tls};
 use base::{Fault, Kind, Result};
 use postgres::config::TargetSessionAttrs;
-use postgres::{Client, Config, NoTls};
+use postgres::{Client, Config};
 use std::time::Duration;
 
 /// How long a server may take to answer that it is there.
@@ -37,10 +38,12 @@ pub struct Link {
 #[derive(Clone)]
 pub struct Manager {
     config: Config,
+    tls: Tls,
 }
 
 impl Manager {
     pub fn new(url: &str) -> Result<Manager> {
+        let (url, tls) = tls::of(url)?;
         let mut config: Config = url.parse().map_err(|e: postgres::Error| {
             Fault::bad_request(format!(
                 "`database` is no PostgreSQL address: {}. It looks like postgres://user:password@host:5432/name.",
@@ -61,12 +64,12 @@ impl Manager {
         if config.get_application_name().is_none() {
             config.application_name("hanok");
         }
-        Ok(Manager { config })
+        Ok(Manager { config, tls })
     }
 
     /// A connection without limits of the pool's.
     pub fn open(&self) -> Result<Client, postgres::Error> {
-        self.config.connect(NoTls)
+        self.config.connect(self.tls.clone())
     }
 }
 

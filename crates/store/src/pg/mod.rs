@@ -7,6 +7,9 @@
 
 mod link;
 mod listen;
+#[cfg(test)]
+mod tests;
+mod tls;
 mod unsure;
 
 use crate::db::{Conn, Hearing, Topic, Tx};
@@ -76,6 +79,10 @@ impl Pool {
     }
 
     pub fn read<T>(&self, f: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<T> {
+        self.look(f).map_err(about_reading)
+    }
+
+    fn look<T>(&self, f: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<T> {
         let mut client = self.client()?;
         let link::Link { client, prepared, .. } = &mut *client;
         let tx = client
@@ -99,11 +106,19 @@ impl Pool {
         match (inner.tx.into_inner().commit(), number) {
             (Ok(()), _) => {}
             // Without a number nothing was written, so nothing can have been lost.
-            (Err(e), Some(number)) if e.code().is_none() => unsure::settle(self, &place, &number, &e)?,
+            (Err(e), Some(number)) if unsure::may_be_done(&e) => unsure::settle(self, &place, &number, &e)?,
             (Err(e), _) => return Err(fault(e)),
         }
         Ok((out, hints))
     }
+}
+
+/// Whoever reads promises nothing about what was written before.
+fn about_reading(mut fault: Fault) -> Fault {
+    if fault.kind == Kind::Unavailable {
+        fault.message = fault.message.replace(" Nothing was changed; try", " Try");
+    }
+    fault
 }
 
 /// Gives the hints to the other processes, once the transaction is committed; answers the transaction's
@@ -209,7 +224,7 @@ const READ_ONLY: &str = "read-only database";
 
 pub fn fault(e: postgres::Error) -> Fault {
     use postgres::error::SqlState;
-    let Some(code) = e.code() else { return away(e.to_string()) };
+    let Some(code) = e.code() else { return away(link::whole(&e)) };
     match code {
         &SqlState::UNIQUE_VIOLATION => Fault::conflict("This already exists.").because(e),
         &SqlState::FOREIGN_KEY_VIOLATION => Fault::new(
@@ -229,9 +244,11 @@ pub fn fault(e: postgres::Error) -> Fault {
             Fault::unavailable("The disk that holds the database is full. Free some space and try again.")
                 .because(e)
         }
-        &SqlState::READ_ONLY_SQL_TRANSACTION => away(e.to_string()).tag(READ_ONLY),
+        &SqlState::READ_ONLY_SQL_TRANSACTION => away(link::whole(&e)).tag(READ_ONLY),
         // The server stops, starts, has no room for another connection, or lost the one it had.
-        code if ["57P", "53", "08"].iter().any(|class| code.code().starts_with(class)) => away(e.to_string()),
+        code if ["57P", "53", "08"].iter().any(|class| code.code().starts_with(class)) => {
+            away(link::whole(&e))
+        }
         _ => Fault::internal(format!("{e}: {:?}", e.as_db_error())),
     }
 }

@@ -14,6 +14,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long a transaction may look alive before it is ended: nobody is there to commit it.
 const ALIVE: Duration = Duration::from_secs(1);
 
+/// Whether a commit that failed so may have been made all the same: unless a rule of the data or another
+/// transaction was against it. A server that dies or stops says so also after it has kept the commit.
+pub fn may_be_done(e: &Error) -> bool {
+    e.code().is_none_or(|c| !["23", "40"].iter().any(|class| c.code().starts_with(class)))
+}
+
 /// `Ok` when it was committed after all.
 ///
 /// # Errors
@@ -23,7 +29,7 @@ pub fn settle(pool: &Pool, place: &Place, number: &str, error: &Error) -> Result
     while since.elapsed() < PATIENCE {
         match ask(pool, place, number, since.elapsed() > ALIVE) {
             Ok(Some(status)) if status == "committed" => return Ok(()),
-            Ok(Some(status)) if status == "aborted" => return Err(super::away(error.to_string())),
+            Ok(Some(status)) if status == "aborted" => return Err(super::away(super::link::whole(error))),
             Ok(Some(_)) | Err(_) => std::thread::sleep(PAUSE),
             Ok(None) => break,
         }
