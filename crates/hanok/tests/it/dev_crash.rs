@@ -144,7 +144,7 @@ fn disturb(demo: &Api, body: &Value, told: &Mutex<Told>, random: &mut Random) ->
 }
 
 /// Every server and its status, once none of them is on the way any more.
-fn settled(demo: &Api) -> Option<BTreeMap<String, String>> {
+pub fn settled(demo: &Api) -> Option<BTreeMap<String, String>> {
     let mut all = BTreeMap::new();
     let mut path = "/compute/v2.1/servers/detail?limit=1000".to_owned();
     loop {
@@ -163,7 +163,8 @@ fn settled(demo: &Api) -> Option<BTreeMap<String, String>> {
     }
 }
 
-/// Counters say what the rows say: nothing is counted twice, and nothing that is gone is counted.
+/// Counters say what the rows say: nothing is counted twice, and nothing that is gone is counted. `rows` answers
+/// the first column of a query.
 #[track_caller]
 pub fn assert_counters(rows: impl Fn(&str) -> Vec<String>) {
     let wrong_hosts = rows(

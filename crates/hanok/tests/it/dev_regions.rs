@@ -10,18 +10,15 @@ use serde_json::json;
 use std::fs;
 use std::io::Write;
 
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBxxpOMqhPjNQ8ZZxQ2ZQ3dXj8nQW1rYFq0vYx6Jw3hT test";
+pub const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBxxpOMqhPjNQ8ZZxQ2ZQ3dXj8nQW1rYFq0vYx6Jw3hT test";
 
-fn world(server: &Server, hosts: u32) -> World {
-    let images = tempfile::Builder::new().prefix("hanok-images.").tempdir().unwrap().keep();
-    let configuration = format!("database = {:?}\nimages = {:?}", server.url(), images);
-    World::dev_with(hosts, &configuration)
+pub fn world(server: &Server, hosts: u32) -> World {
+    // In the world's directory, where all of its programs start.
+    World::dev_with(hosts, &format!("database = {:?}\nimages = \"shared\"", server.url()))
 }
 
 fn images_of(w: &World) -> std::path::PathBuf {
-    let text = fs::read_to_string(w.file("hanok.toml")).unwrap();
-    let line = text.lines().find_map(|l| l.strip_prefix("images = ")).unwrap();
-    line.trim_matches('"').into()
+    w.file("shared")
 }
 
 #[test]
@@ -43,9 +40,50 @@ fn what_one_process_does_the_other_knows() {
     there.delete_server(&id);
     b.interrupt();
     assert_eq!(server.sql("SELECT COUNT(*) FROM process"), ["1"], "one that ends in good order says goodbye");
-    let images = images_of(&w);
     w.finish();
-    fs::remove_dir_all(images).unwrap();
+}
+
+/// One process simulates the hosts, and when it ends another does.
+#[test]
+fn simulated_hosts_outlive_their_process() {
+    let Some(server) = Server::start() else { return };
+    let mut w = world(&server, 2);
+    let mut b = Peer::of(&w, "b", &["dev", "--hosts", "2"]);
+    b.start(&w);
+    let demo = w.api("demo");
+    let body = demo.server_body("moved", &[&demo.network("private")]);
+    let id = demo.create_server(&body);
+    demo.wait_for(&id, "ACTIVE");
+    assert_eq!(server.sql("SELECT COUNT(*) FROM host"), ["2"], "the same hosts, whoever simulates them");
+    assert_eq!(server.sql("SELECT COUNT(*) FROM image WHERE name = 'mini'"), ["1"], "made once");
+    w.interrupt();
+    let demo = b.api(&demo);
+    let id = demo.create_server(&body);
+    demo.wait_for(&id, "ACTIVE");
+    w.start();
+    b.interrupt();
+    w.finish();
+}
+
+#[test]
+fn the_server_proves_who_it_is() {
+    let Some(server) = Server::start() else { return };
+    let w = world(&server, 0);
+    let roots = w.file("roots.pem");
+    server.certificate(&roots);
+    let verified = format!("{}?sslmode=verify-full&sslrootcert={}", server.url(), roots.display());
+    let mut good = Peer::of(&w, "good", &["region", "--database", &verified]);
+    good.start(&w);
+    let encrypted = "SELECT COUNT(*) > 0 AND BOOL_AND(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+                     WHERE application_name = 'hanok'";
+    assert_eq!(server.sql(encrypted), ["t"]);
+    good.interrupt();
+    // The system's authorities know nothing of this server.
+    let stranger =
+        Peer::of(&w, "bad", &["region", "--database", &format!("{}?sslmode=verify-full", server.url())]);
+    let said = stranger.refused(&w);
+    assert!(said.contains("The database cannot be used") && said.contains("certificate"), "{said}");
+    w.finish();
 }
 
 /// Without the master key, with another, with another image directory: each is told what to do, and leaves no trace.
@@ -61,8 +99,7 @@ fn strangers_are_refused(w: &World) {
     assert!(said.contains("does not open what is sealed"), "{said}");
     fs::copy(w.data().join("master-key"), &key).unwrap();
     let configuration = fs::read_to_string(w.file("hanok.toml")).unwrap();
-    let elsewhere =
-        configuration.replace(&images_of(w).display().to_string(), &w.file("empty").display().to_string());
+    let elsewhere = configuration.replace("\"shared\"", "\"empty\"");
     fs::write(w.file("hanok.toml"), elsewhere).unwrap();
     let said = stranger.refused(w);
     assert!(said.contains("every region process needs the same"), "{said}");

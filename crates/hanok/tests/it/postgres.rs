@@ -28,13 +28,7 @@ impl Server {
             eprintln!("no PostgreSQL here (apt-get install postgresql): nothing to try");
             return None;
         };
-        let dir = tempfile::Builder::new().prefix("hanok-pg.").tempdir().unwrap();
-        if rustix::process::geteuid().is_root() {
-            let given = Command::new("chown").arg("postgres:").arg(dir.path()).status().unwrap();
-            assert!(given.success());
-        }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Server { bin, dir, port, netns, child: None };
+        let mut server = Server::place(bin, netns);
         let made = server
             .command("initdb")
             .args(["-U", "hanok", "-A", "trust", "-E", "UTF8", "--locale", "C", "--no-sync", "-D"])
@@ -42,8 +36,41 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {}", both(&made));
+        server.certify();
         server.up();
         Some(server)
+    }
+
+    /// A standby that follows this one, which from now on answers no commit that the standby has not.
+    pub fn standby(&self) -> Server {
+        let mut standby = Server::place(self.bin.clone(), self.netns.clone());
+        let copied = standby
+            .command("pg_basebackup")
+            .args(["-R", "-c", "fast", "--no-sync", "-X", "stream", "-d"])
+            .arg(self.url())
+            .arg("-D")
+            .arg(standby.data())
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "pg_basebackup: {}", both(&copied));
+        standby.up();
+        self.sql("ALTER SYSTEM SET synchronous_standby_names = '*'");
+        self.sql("SELECT pg_reload_conf()");
+        until_true(60, "the standby follows", || {
+            self.sql("SELECT sync_state FROM pg_stat_replication") == ["sync"]
+        });
+        standby
+    }
+
+    /// A directory and a port.
+    fn place(bin: PathBuf, netns: Option<String>) -> Server {
+        let dir = tempfile::Builder::new().prefix("hanok-pg.").tempdir().unwrap();
+        if rustix::process::geteuid().is_root() {
+            let given = Command::new("chown").arg("postgres:").arg(dir.path()).status().unwrap();
+            assert!(given.success());
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Server { bin, dir, port, netns, child: None }
     }
 
     fn data(&self) -> PathBuf {
@@ -52,7 +79,10 @@ impl Server {
 
     /// One of its programs, as a user that it lets run it; it ends with the test.
     fn command(&self, program: &str) -> Command {
-        let path = self.bin.join(program);
+        self.own(self.bin.join(program))
+    }
+
+    fn own(&self, path: PathBuf) -> Command {
         let mut command = if rustix::process::geteuid().is_root() {
             let mut c = self.inside("setpriv");
             c.args(["--reuid", "postgres", "--regid", "postgres", "--init-groups", "--pdeathsig", "KILL"])
@@ -86,6 +116,23 @@ impl Server {
         });
     }
 
+    /// A certificate of its own, so that everything runs over TLS.
+    fn certify(&self) {
+        let made = self
+            .own("openssl".into())
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-out", "data/server.crt", "-keyout", "data/server.key"])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "openssl: {}", both(&made));
+    }
+
+    /// A copy of the certificate, for clients.
+    pub fn certificate(&self, to: &Path) {
+        std::fs::copy(self.data().join("server.crt"), to).unwrap();
+    }
+
     fn spawn(&self) -> Child {
         let file = self.dir.path().join("server.log");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
@@ -93,7 +140,16 @@ impl Server {
             .arg("-D")
             .arg(self.data())
             .args(["-p", &self.port.to_string(), "-h", "127.0.0.1", "-k", ""])
-            .args(["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=100"])
+            .args([
+                "-c",
+                "fsync=off",
+                "-c",
+                "full_page_writes=off",
+                "-c",
+                "max_connections=100",
+                "-c",
+                "ssl=on",
+            ])
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
@@ -109,6 +165,11 @@ impl Server {
 
     pub fn url(&self) -> String {
         format!("postgres://hanok@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// The address of whichever of the two can be written.
+    pub fn url_with(&self, other: &Server) -> String {
+        format!("postgres://hanok@127.0.0.1:{},127.0.0.1:{}/postgres", self.port, other.port)
     }
 
     /// The lines that a query answers, columns separated by `|`.

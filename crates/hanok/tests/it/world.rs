@@ -460,7 +460,7 @@ pub fn lines_of(out: impl Read + Send + 'static) -> mpsc::Receiver<String> {
 }
 
 /// Log lines that mean that somebody should look.
-fn is_worrying(line: &str) -> bool {
+pub fn is_worrying(line: &str) -> bool {
     line.contains(" ERROR ") || line.contains("panicked at")
 }
 
