@@ -5,6 +5,7 @@
 
 use crate::guest::{process, write_private};
 use crate::keys::Keys;
+use crate::link::Link;
 use base::doc::{Certificate, Join, Joined};
 use base::{Fault, HostId, Kind, Micros, Result};
 use bytes::Bytes;
@@ -120,6 +121,14 @@ impl Identity {
     pub fn keys(&self, data: &Path) -> Option<Keys> {
         let certificate = self.certificate.clone()?;
         Some(Keys { key: self.secret.clone(), certificate, file: Some(data.join(IDENTITY)) })
+    }
+
+    /// The wire to the region, as this host.
+    pub fn link(&self, data: &Path) -> Result<Link> {
+        match self.keys(data) {
+            Some(keys) => Link::over(&self.region, Dialer::to(keys.open()?.client()?, tls::REGION)?),
+            None => Link::new(&self.region, &self.secret),
+        }
     }
 
     fn save(&self, data: &Path) -> Result<()> {

@@ -102,10 +102,23 @@ impl Link {
     /// A new certificate for the key that the host has.
     pub async fn renew(&self, public_key: &str) -> Result<Certificate> {
         let wish = Renew { public_key: public_key.to_owned() };
+        let body = self.post("renew", serde_json::to_vec(&wish)?).await?;
+        Ok(serde_json::from_slice(&body)?)
+    }
+
+    /// Takes the host out of its region.
+    ///
+    /// # Errors
+    /// `Conflict` while it has servers; `Unauthorized` when the region does not know it any more.
+    pub async fn leave(&self) -> Result<()> {
+        self.post("leave", Vec::new()).await.map(drop)
+    }
+
+    async fn post(&self, what: &str, body: Vec<u8>) -> Result<Bytes> {
         let request = self
-            .request(Method::POST, "/agent/v1/renew")
+            .request(Method::POST, &format!("/agent/v1/{what}"))
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(serde_json::to_vec(&wish)?)))
+            .body(Full::new(Bytes::from(body)))
             .map_err(Fault::internal)?;
         let answer = tokio::time::timeout(PATIENCE, self.client.request(request))
             .await
@@ -114,10 +127,12 @@ impl Link {
         let status = answer.status();
         let body = Limited::new(answer.into_body(), 1 << 20).collect().await.map_err(away)?.to_bytes();
         if status.is_success() {
-            return Ok(serde_json::from_slice(&body)?);
+            return Ok(body);
         }
-        let text = String::from_utf8_lossy(&body).into_owned();
-        Err(Fault::new(kind_of(status), format!("The region answered {status}.")).because(text))
+        let said = serde_json::from_slice::<serde_json::Value>(&body).ok();
+        let words = said.as_ref().and_then(|v| v["error"]["message"].as_str());
+        let words = words.map_or_else(|| format!("The region answered {status}."), str::to_owned);
+        Err(Fault::new(kind_of(status), words))
     }
 
     /// The document when it is newer than `since`, else `None` after at most `wait`.

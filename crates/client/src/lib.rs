@@ -6,6 +6,7 @@
 
 mod acl;
 mod console;
+pub mod hosts;
 mod http_client;
 mod log;
 mod login;

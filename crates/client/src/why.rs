@@ -20,7 +20,7 @@ pub async fn why(id: &str) -> Result<()> {
 }
 
 /// One row a value; nested names are joined by dots.
-fn rows(table: &mut Table, name: &str, value: &Value) {
+pub(crate) fn rows(table: &mut Table, name: &str, value: &Value) {
     let join = |k: &str| if name.is_empty() { k.to_owned() } else { format!("{name}.{k}") };
     match value {
         Value::Null => {}

@@ -186,6 +186,7 @@ pub fn agent_service() -> Service<Compute> {
     let mut s = Service::new("/agent", Style::Hanok);
     s.post("/v1/join", Rule::Open, join::join);
     s.post("/v1/renew", Rule::Open, join::renew);
+    s.post("/v1/leave", Rule::Open, join::leave);
     s.get("/v1/desired", Rule::Open, agent::desired);
     s.put("/v1/observed", Rule::Open, agent::observe);
     s.get("/v1/images/{sha512}", Rule::Open, agent::image);
@@ -205,5 +206,6 @@ pub fn console_service() -> Service<Compute> {
     s.post("/join-tokens", Rule::ADMIN, join::create);
     s.get("/join-tokens", Rule::ADMIN, join::list);
     s.delete("/join-tokens/{id}", Rule::ADMIN, join::delete);
+    s.patch("/hosts/{name}", Rule::ADMIN, join::change);
     s
 }

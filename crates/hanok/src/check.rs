@@ -5,7 +5,7 @@ use base::{Fault, Kind, Result};
 use std::path::Path;
 
 /// Programs that guests and networks need, and the Debian package that holds each.
-const TOOLS: &[(&str, &str)] = &[
+pub const TOOLS: &[(&str, &str)] = &[
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("qemu-img", "qemu-utils"),
     ("ip", "iproute2"),
@@ -14,7 +14,7 @@ const TOOLS: &[(&str, &str)] = &[
 ];
 
 /// Bytes that an empty cloud with its first guests needs.
-const SPACE: u64 = 2 << 30;
+pub const SPACE: u64 = 2 << 30;
 
 /// # Errors
 /// One fault that names everything that is missing and how to get it.
@@ -38,7 +38,7 @@ pub fn machine(config: &Config) -> Result<()> {
     space(&config.data)
 }
 
-fn installed(tool: &str) -> bool {
+pub fn installed(tool: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let sbin = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
     std::env::split_paths(&path).chain(sbin).any(|dir| dir.join(tool).is_file())

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{build, config::Config, control, dev, down, host_role, invite, mover, up};
+use crate::{build, config::Config, control, dev, down, host_cli, host_role, invite, mover, up};
 use base::Result;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -91,6 +91,11 @@ enum Command {
         /// Put the rules of this JSON file (- is standard input) in the place of those that there are.
         #[arg(long, value_name = "FILE")]
         set: Option<PathBuf>,
+    },
+    /// Look after the hosts.
+    Host {
+        #[command(subcommand)]
+        command: host_cli::HostCommand,
     },
     /// Work on the installation itself.
     Admin {
@@ -226,6 +231,7 @@ impl Cli {
                 invite::run(&site.load()?, wish).await
             }
             Command::Agent(options) => host_role::run(options).await,
+            Command::Host { command } => host_cli::run(command).await,
             Command::Admin { command: AdminCommand::MoveDatabase { site, to } } => {
                 mover::run(site.load()?, to).await
             }

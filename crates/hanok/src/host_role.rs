@@ -5,17 +5,22 @@
 
 use crate::config::Config;
 use crate::site::Site;
-use crate::{check, say, up};
+use crate::{check, down, machine, say, up};
 use agent::join::{Identity, Invitation};
-use base::{Fault, Result};
-use clap::Args;
-use std::future::Future;
+use base::{Fault, Kind, Result};
+use clap::{Args, Subcommand};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How often it is looked whether the address is still the same.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A host's own settings; the rest is in the configuration file.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// Configuration file.
     #[arg(long, env = "HANOK_CONFIG", default_value = "/etc/hanok/hanok.toml")]
     config: PathBuf,
@@ -31,6 +36,14 @@ pub struct Options {
     /// This host's address for tunnels to other hosts; by default the one that reaches the region.
     #[arg(long)]
     tunnel: Option<IpAddr>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Verb {
+    /// Say whether this computer is fit to be a host, and what to do about it.
+    Check,
+    /// Take this host out of its region, and everything of it off this computer. It must have no servers.
+    Leave,
 }
 
 impl Options {
@@ -51,6 +64,11 @@ impl Options {
 
 pub async fn run(options: Options) -> Result<()> {
     let config = options.config()?;
+    match options.verb {
+        Some(Verb::Check) => return machine::report(&config).await,
+        Some(Verb::Leave) => return leave(config).await,
+        None => {}
+    }
     check::machine(&config)?;
     let site = Site::take(config)?;
     let stop = up::stop_signal()?;
@@ -59,10 +77,20 @@ pub async fn run(options: Options) -> Result<()> {
         identity = identity(&site, options.join.as_ref()) => identity?,
         () = &mut stop => return Ok(()),
     };
-    let agent = agent::run(agent_config(&site, &identity).await?, std::future::pending());
     say::progress(&format!("host {} of the region at {}", identity.name, identity.region));
-    say::out("ready");
-    serve(agent, stop).await?;
+    let mut told = false;
+    loop {
+        let config = agent_config(&site, &identity).await?;
+        if !std::mem::replace(&mut told, true) {
+            say::out("ready");
+        }
+        let moved = moved(&site, &identity, config.listen.ip());
+        tokio::select! {
+            out = agent::run(config, moved) => out?,
+            () = &mut stop => break,
+        }
+        say::progress("this host has another address now; going on with it");
+    }
     say::progress(
         "stopped; guests keep running. `hanok agent` finds them again, `hanok down` stops them too.",
     );
@@ -70,10 +98,35 @@ pub async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
-async fn serve(agent: impl Future<Output = Result<()>>, stop: impl Future<Output = ()>) -> Result<()> {
-    tokio::select! {
-        out = agent => out,
-        () = stop => Ok(()),
+/// Tells the region first: it refuses while there are servers. One that knows this host no more is as good.
+async fn leave(config: Config) -> Result<()> {
+    let Some(identity) = Identity::load(&config.data)? else {
+        return Err(Fault::bad_request(format!("No host of a region is in {}.", config.data.display())));
+    };
+    match identity.link(&config.data)?.leave().await {
+        Ok(()) => say::progress(&format!("{} has left the region at {}", identity.name, identity.region)),
+        Err(fault) if fault.kind == Kind::Unauthorized => {
+            say::progress(&format!("the region at {} does not know this host any more", identity.region));
+        }
+        Err(fault) => return Err(fault),
+    }
+    down::run(config, true).await
+}
+
+/// Ends when the address that reaches the region is another one, and stays so: DHCP gives what it likes.
+async fn moved(site: &Site, identity: &Identity, was: IpAddr) {
+    let mut other = None;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if site.config.tunnel.is_some() {
+            continue;
+        }
+        match own_address(&identity.region).await {
+            Ok(now) if now != was && other == Some(now) => return,
+            Ok(now) if now != was => other = Some(now),
+            // A cable that is out is no new address.
+            _ => other = None,
+        }
     }
 }
 
@@ -91,6 +144,7 @@ async fn identity(site: &Site, invitation: Option<&Invitation>) -> Result<Identi
             known.region, asked.region
         ))),
         (None, Some(invitation)) => {
+            machine::fit(&site.config).await?;
             let (name, data) = (up::host_name(&site.config), &site.config.data);
             let identity = agent::join::join(invitation, &name, data, &site.file("host")).await?;
             say::progress(&format!("joined as {}", identity.name));

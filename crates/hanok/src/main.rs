@@ -11,8 +11,10 @@ mod dev;
 mod down;
 mod files;
 mod first;
+mod host_cli;
 mod host_role;
 mod invite;
+mod machine;
 mod mover;
 #[cfg(test)]
 mod reference;

@@ -1,9 +1,10 @@
 //! Invitations of hosts, and the call by which a host uses one.
 
-use super::agent;
+use super::{agent, services};
 use crate::Compute;
 use crate::join::{self, Invitation};
 use crate::table::join_token::{self, JoinToken};
+use crate::table::{aggregate, host};
 use api::{Reply, Req};
 use base::doc::Renew;
 use base::{Fault, Micros, Result};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use store::log::{self, Who};
+use store::params;
 
 /// How long an invitation is good when nobody says.
 const LIFE_S: i64 = 3600;
@@ -45,6 +47,49 @@ pub async fn renew(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     }
     let certificate = join::certificate(c.authority.as_deref(), host.id, &wish.public_key)?;
     Reply::json_of(200, &certificate)
+}
+
+/// `POST /agent/v1/leave`: the host is forgotten, and its proof opens nothing any more.
+pub async fn leave(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    let (proof, request_id) = (agent::proof(&req)?, req.request_id.clone());
+    c.db.write(move |tx| {
+        let host = agent::known(tx, &proof)?;
+        services::may_go(tx, &host)?;
+        host::forget(tx, host.id)?;
+        let who = Who { request_id, user_id: String::new(), project_id: String::new() };
+        log::audit(tx, &who, "host.leave", &host.id.to_string())
+    })
+    .await?;
+    Ok(Reply::empty(204))
+}
+
+/// `PATCH /hanok/v1/hosts/{name}`: `{"host": {"name": …, "zone": …}}`. The zone is the host's own; an aggregate
+/// that is a zone goes before it.
+pub async fn change(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
+    let body = req.json().await?.inner("host")?;
+    body.only(&["name", "zone"])?;
+    let (new, zone) = (body.opt_str("name", 253)?, body.opt_str("zone", 255)?);
+    new.as_deref().map_or(Ok(()), join::good_name)?;
+    zone.as_deref().map_or(Ok(()), join::good_zone)?;
+    let (name, who) = (req.text_param("name").to_owned(), req.who());
+    let host = c.db.write(move |tx| {
+        let missing = || Fault::not_found(format!("Host {name} could not be found."));
+        let host = host::by_name(tx, &name)?.ok_or_else(missing)?;
+        if let Some(new) = new {
+            let taken = || Fault::conflict(format!("Another host is named {new:?} already."));
+            tx.exec_unique("UPDATE host SET name = $2 WHERE id = $1", params![host.id, &new], taken)?;
+            log::audit(tx, &who, "host.rename", &host.id.to_string())?;
+        }
+        if let Some(zone) = zone {
+            tx.exec("UPDATE host SET home_zone = $2 WHERE id = $1", params![host.id, zone])?;
+            aggregate::settle_zone(tx, host.id)?;
+            log::audit(tx, &who, "host.zone", &host.id.to_string())?;
+        }
+        host::by_id(tx, host.id)?.ok_or_else(missing)
+    });
+    let host = host.await?;
+    let view = json!({"id": host.id.to_string(), "name": host.name, "zone": host.zone});
+    Ok(Reply::json(200, &json!({"host": view})))
 }
 
 /// `POST /hanok/v1/join-tokens`: `{"join_token": {"ttl": seconds, "name": …, "zone": …}}`.

@@ -191,6 +191,12 @@ pub async fn delete(c: Arc<Compute>, req: Req) -> Result<Reply> {
             |h: &Host| if by_uuid { h.id.to_string() == text } else { number(h.id).to_string() == text };
         let h = host::all(tx)?.into_iter().find(wanted).ok_or_else(|| missing(&text))?;
         may_go(tx, &h)?;
+        if !h.silent() {
+            return Err(Fault::conflict(format!(
+                "The host {} still reports. Stop its agent (or force it down), then delete it.",
+                h.name
+            )));
+        }
         host::forget(tx, h.id)?;
         log::audit(tx, &who, "host.delete", &h.id.to_string())
     })
@@ -198,7 +204,9 @@ pub async fn delete(c: Arc<Compute>, req: Req) -> Result<Reply> {
     Ok(Reply::empty(204))
 }
 
-fn may_go(tx: &Tx<'_>, h: &Host) -> Result<()> {
+/// # Errors
+/// `Conflict` while something is on the host.
+pub fn may_go(tx: &Tx<'_>, h: &Host) -> Result<()> {
     let count = |sql: &str| tx.one(sql, params![h.id], |r| r.get::<i64>(0));
     if count("SELECT COUNT(*) FROM server WHERE host_id = $1 AND deleted_at IS NULL")? > 0 {
         return Err(Fault::conflict(
@@ -209,12 +217,6 @@ fn may_go(tx: &Tx<'_>, h: &Host) -> Result<()> {
         return Err(Fault::conflict(
             "Unable to delete a host with reservations on it. Delete its allocations first.",
         ));
-    }
-    if !h.silent() {
-        return Err(Fault::conflict(format!(
-            "The host {} still reports. Stop its agent (or force it down), then delete it.",
-            h.name
-        )));
     }
     Ok(())
 }

@@ -195,3 +195,38 @@ async fn a_proof_that_is_not_the_keys_is_refused() {
     assert_eq!(refused.kind, Kind::BadRequest);
     w.joined(&secret, good).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_host_leaves_when_it_is_empty() {
+    let w = World::new().await;
+    let (a, key) = keyed("a");
+    let id = w.join(&w.invite(None).await, a).await.unwrap();
+    let mut full = w.host("full").await;
+    full.turn(&w).await;
+    let server = w.create("one").await;
+    w.until(&mut full, server, "ACTIVE").await;
+    let ask = full.request("POST", "/agent/v1/leave", Body::empty());
+    assert!(w.ask(ask).await.refused(409).contains("hosting instances"));
+    w.shown(&key, "POST", "/agent/v1/leave", &()).await.expect(204);
+    w.shown(&key, "POST", "/agent/v1/leave", &()).await.expect(401);
+    let left = w.db.read(move |tx| tx.opt("SELECT 1 FROM host WHERE id = $1", params![id], |_| Ok(()))).await;
+    assert!(left.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn hosts_get_other_names_and_zones() {
+    let w = World::new().await;
+    for name in ["a", "b"] {
+        w.host(name).await;
+    }
+    let change = |name: &str, host: serde_json::Value| {
+        let (w, path) = (&w, format!("/hanok/v1/hosts/{name}"));
+        async move { w.send("admin:a", "2.1", "PATCH", &path, Some(json!({"host": host}))).await }
+    };
+    let now = change("a", json!({"name": "c", "zone": "attic"})).await.expect(200);
+    assert_eq!((&now["host"]["name"], &now["host"]["zone"]), (&json!("c"), &json!("attic")));
+    change("a", json!({"name": "d"})).await.expect(404);
+    change("c", json!({"name": "b"})).await.expect(409);
+    change("c", json!({"name": "no name"})).await.expect(400);
+    change("c", json!({"zone": "a:b"})).await.expect(400);
+}

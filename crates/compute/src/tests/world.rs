@@ -349,7 +349,7 @@ pub struct FakeHost {
 }
 
 impl FakeHost {
-    fn request(&self, method: &str, path: &str, body: Body) -> Request<Body> {
+    pub fn request(&self, method: &str, path: &str, body: Body) -> Request<Body> {
         let bearer = format!("Bearer {}", self.token);
         Request::builder().method(method).uri(path).header("authorization", bearer).body(body).unwrap()
     }

@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -196,6 +196,25 @@ impl Room {
         assert!(agent.child.is_none(), "it runs already");
         (agent.child, agent.said) = (Some(child), said);
         self.wait_for_ready(i);
+    }
+
+    /// `hanok agent leave` on the host that joined last.
+    #[track_caller]
+    pub fn leave(&mut self) {
+        let i = self.agents.len();
+        let traces = (self.data(i), self.prefix(i));
+        let left = self.agent(i, &["leave"], &traces.0);
+        assert!(left.status.success(), "leave: {}", both(&left));
+        let mut agent = self.agents.pop().unwrap();
+        agent.child.take().map(|mut c| c.wait().unwrap());
+        assert!(!agent.data.exists(), "{} is still there", agent.data.display());
+        assert_eq!(leaks::traces(&traces.0, &traces.1, None), Vec::<String>::new(), "left behind");
+    }
+
+    /// `hanok agent` in a host's namespace, to its end.
+    pub fn agent(&self, i: usize, arguments: &[&str], data: &std::path::Path) -> Output {
+        let mut command = self.world().role_command(Some(&self.netns(i)));
+        command.arg("agent").arg("--data").arg(data).args(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
     fn spawn(&self, i: usize, arguments: &[&str]) -> (Child, mpsc::Receiver<String>) {

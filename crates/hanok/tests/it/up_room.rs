@@ -86,5 +86,43 @@ fn three_hosts_join_and_take_guests() {
         admin.delete_server(id);
     }
     until_true(30, "no guest runs any more", || (0..3).all(|i| leaks::qemus(&room.data(i)).is_empty()));
+    refused(&room);
+    leaves(&mut room);
     room.finish();
+}
+
+/// Each wrong invitation is told apart.
+fn refused(room: &Room) {
+    let nowhere = room.world().file("nobody");
+    let token = room.token(&[]);
+    let secret = token.split_once('.').expect("a fingerprint").0;
+    let region = room.region_address();
+    let another = format!("{secret}.{}@{region}", "ab".repeat(20));
+    for (invitation, name, words) in [
+        (another, "x", "is not the region that this token is from"),
+        (format!("{token}@{}:1", room.address(0)), "x", "does not answer"),
+        (format!("{secret}@{region}"), "x", "it speaks TLS"),
+        (format!("{token}@{region}"), "host-1", "Another host is named"),
+    ] {
+        let said = room.agent(2, &["--name", name, "--join", &invitation], &nowhere);
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.contains(words), "{invitation}: {said}");
+    }
+    let none = room.agent(2, &[], &nowhere);
+    assert!(String::from_utf8_lossy(&none.stderr).contains("has joined no region yet"), "{none:?}");
+    std::fs::remove_dir_all(&nowhere).unwrap();
+}
+
+/// A host that leaves takes everything of it along, and the region forgets it.
+fn leaves(room: &mut Room) {
+    let hosts = |room: &Room| {
+        let mut list = room.world().hanok_command();
+        let said = list.env("OS_CLOUD", "hanok").args(["host", "list"]).output().unwrap();
+        assert!(said.status.success(), "{said:?}");
+        String::from_utf8(said.stdout).unwrap()
+    };
+    assert!(hosts(room).contains("host-2"));
+    room.leave();
+    let left = hosts(room);
+    assert!(left.contains("host-1") && !left.contains("host-2"), "{left}");
 }

@@ -1,0 +1,122 @@
+//! `hanok host`: the hosts of a region, by the calls that every OpenStack client has, and two of our own.
+
+use crate::login::{Session, path_part};
+use crate::why::rows;
+use base::{Fault, Result};
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+use std::io::Write;
+
+const SERVICES: &str = "/compute/v2.1/os-services";
+
+/// One line a host.
+pub async fn list() -> Result<()> {
+    let session = Session::open().await?;
+    let services = services(&session).await?;
+    let details = session.ask("GET", "/compute/v2.1/os-hypervisors/detail", None).await?;
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["NAME", "ZONE", "STATE", "STATUS", "ADDRESS", "SERVERS", "VCPUS", "MEMORY MIB", "WHY"]);
+    for service in &services {
+        let name = service["host"].as_str().unwrap_or_default();
+        let detail = named(&details, name);
+        let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+        let of = |field: &str| text(&detail[field]);
+        let pair = |used: &str, all: &str| format!("{}/{}", of(used), of(all));
+        table.add_row([
+            name.to_owned(),
+            text(&service["zone"]),
+            text(&service["state"]),
+            text(&service["status"]),
+            of("host_ip"),
+            of("running_vms"),
+            pair("vcpus_used", "vcpus"),
+            pair("memory_mb_used", "memory_mb"),
+            service["disabled_reason"].as_str().unwrap_or_default().to_owned(),
+        ]);
+    }
+    say(&table.to_string());
+    Ok(())
+}
+
+/// Everything that is known of a host.
+pub async fn show(name: &str) -> Result<()> {
+    let session = Session::open().await?;
+    let details = session.ask("GET", "/compute/v2.1/os-hypervisors/detail", None).await?;
+    let detail = named(&details, name);
+    if detail.is_null() {
+        return Err(unknown(name));
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    rows(&mut table, "", &detail);
+    say(&table.to_string());
+    Ok(())
+}
+
+/// Lets a host take servers, or no new ones.
+pub async fn enable(name: &str, enabled: bool, reason: Option<&str>) -> Result<()> {
+    let session = Session::open().await?;
+    let mut body = json!({"host": name, "binary": "nova-compute"});
+    let verb = match (enabled, reason) {
+        (true, _) => "enable",
+        (false, None) => "disable",
+        (false, Some(reason)) => {
+            body["disabled_reason"] = reason.into();
+            "disable-log-reason"
+        }
+    };
+    done(&session, "PUT", &format!("{SERVICES}/{verb}"), Some(body)).await?;
+    say(&format!("{name} {}", if enabled { "takes servers again." } else { "takes no new servers." }));
+    Ok(())
+}
+
+/// Gives a host another name or zone.
+pub async fn change(name: &str, new_name: Option<&str>, zone: Option<&str>) -> Result<()> {
+    let session = Session::open().await?;
+    let mut host = json!({});
+    if let Some(new) = new_name {
+        host["name"] = new.into();
+    }
+    if let Some(zone) = zone {
+        host["zone"] = zone.into();
+    }
+    let path = format!("/hanok/v1/hosts/{}", path_part(name));
+    let now = session.ask("PATCH", &path, Some(json!({"host": host}))).await?;
+    say(&format!("{} is in the zone {}.", now["host"]["name"], now["host"]["zone"]));
+    Ok(())
+}
+
+/// Forgets a host that is gone for good.
+pub async fn remove(name: &str) -> Result<()> {
+    let session = Session::open().await?;
+    let all = services(&session).await?;
+    let service = all.iter().find(|s| s["host"] == name).ok_or_else(|| unknown(name))?;
+    done(&session, "DELETE", &format!("{SERVICES}/{}", service["id"]), None).await?;
+    say(&format!("{name} is forgotten; what it proved itself with opens nothing any more."));
+    Ok(())
+}
+
+async fn services(session: &Session) -> Result<Vec<Value>> {
+    let answer = session.ask("GET", &format!("{SERVICES}?binary=nova-compute"), None).await?;
+    Ok(answer["services"].as_array().cloned().unwrap_or_default())
+}
+
+fn named(details: &Value, name: &str) -> Value {
+    let all = details["hypervisors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    all.iter().find(|h| h["hypervisor_hostname"] == name).cloned().unwrap_or_default()
+}
+
+async fn done(session: &Session, method: &str, path: &str, body: Option<Value>) -> Result<()> {
+    let reply = session.send(method, path, body).await?;
+    if reply.status >= 400 { Err(Fault::bad_request(reply.message())) } else { Ok(()) }
+}
+
+fn unknown(name: &str) -> Fault {
+    Fault::not_found(format!("No host is named {name:?}. `hanok host list` shows them."))
+}
+
+fn say(text: &str) {
+    // A closed pipe is the reader's business.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

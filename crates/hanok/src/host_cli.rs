@@ -1,0 +1,40 @@
+//! `hanok host …`.
+
+use base::Result;
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub enum HostCommand {
+    /// One line a host.
+    List,
+    /// Everything that is known of a host.
+    Show { name: String },
+    /// Let no new servers onto a host; those that it has stay.
+    Disable {
+        name: String,
+        /// Why, for others to read.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let a host take servers again.
+    Enable { name: String },
+    /// Give a host another name.
+    Rename { name: String, new_name: String },
+    /// Put a host into another availability zone.
+    Zone { name: String, zone: String },
+    /// Forget a host that is gone for good. It must be empty, and silent or forced down.
+    Remove { name: String },
+}
+
+pub async fn run(command: HostCommand) -> Result<()> {
+    use client::hosts;
+    match command {
+        HostCommand::List => hosts::list().await,
+        HostCommand::Show { name } => hosts::show(&name).await,
+        HostCommand::Disable { name, reason } => hosts::enable(&name, false, reason.as_deref()).await,
+        HostCommand::Enable { name } => hosts::enable(&name, true, None).await,
+        HostCommand::Rename { name, new_name } => hosts::change(&name, Some(&new_name), None).await,
+        HostCommand::Zone { name, zone } => hosts::change(&name, None, Some(&zone)).await,
+        HostCommand::Remove { name } => hosts::remove(&name).await,
+    }
+}
