@@ -52,6 +52,8 @@ pub async fn run(data: &Path, url: &str) -> Result<()> {
         host,
         region: url.to_owned(),
         token: read("host-token")?,
+        keys: None,
+        physical_networks: std::collections::BTreeMap::new(),
         data: data.join("host"),
         prefix: Prefix::try_from(read("prefix")?).map_err(Fault::internal)?,
         local_images: Some(data.join("images")),

@@ -1,13 +1,14 @@
 //! `make bench`: figures of one run on one machine, beside what people run today on such a machine.
 //!
 //! Medians, p99 and ratios; no verdict, because a busy machine is not a slower program. Usage:
-//! `hanok-bench PATH-TO-HANOK [--guests]`.
+//! `hanok-bench PATH-TO-HANOK [--guests] [--scale]`.
 
 mod agent_alone;
 mod guest;
 mod load;
 mod product;
 mod report;
+mod scale;
 
 use base::{Fault, Result};
 use load::{Load, Target};
@@ -36,6 +37,7 @@ async fn main() -> Result<()> {
     let hanok =
         std::env::args().nth(1).ok_or_else(|| Fault::bad_request("usage: hanok-bench PATH-TO-HANOK"))?;
     let mut report = Report;
+    report.conditions();
     cold_start(&hanok, &mut report).await?;
     let product = Product::start(&hanok, 10).await?;
     let target = product.log_in().await?;
@@ -50,6 +52,10 @@ async fn main() -> Result<()> {
         guest::first_kernel_line(&hanok, &mut report).await?;
         agent_alone::memory(&hanok, &mut report).await?;
     }
+    if std::env::args().any(|a| a == "--scale") {
+        scale::run(&hanok, &mut report).await?;
+    }
+    report.conditions();
     Ok(())
 }
 

@@ -64,7 +64,11 @@ impl Product {
 
     /// Memory of the process that is in RAM, in MiB.
     pub fn resident_mib(&self) -> Result<f64> {
-        resident_mib(self.child.id().ok_or_else(|| Fault::internal("hanok has ended"))?)
+        resident_mib(self.id()?)
+    }
+
+    pub fn id(&self) -> Result<u32> {
+        self.child.id().ok_or_else(|| Fault::internal("hanok has ended"))
     }
 
     /// Kills it; the data stays until this is dropped.
@@ -76,6 +80,16 @@ impl Product {
     pub async fn stop(mut self) {
         self.end().await;
     }
+}
+
+/// Processor time that a process has used, in seconds.
+pub fn cpu_seconds(pid: u32) -> Result<f64> {
+    /// Ticks in a second, as the kernel shows them to everybody.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // After the name, which may hold anything.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    Ok(fields.filter_map(|n| n.parse::<f64>().ok()).sum::<f64>() / TICKS)
 }
 
 /// Memory of a process that is in RAM, in MiB.

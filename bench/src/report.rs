@@ -12,6 +12,14 @@ impl Report {
         let _ = writeln!(std::io::stdout(), "{text}");
     }
 
+    /// What else the machine was doing.
+    pub fn conditions(&mut self) {
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load: Vec<&str> = load.split_whitespace().take(3).collect();
+        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        self.line(&format!("{cores} cores, load over 1, 5 and 15 minutes: {}", load.join(", ")));
+    }
+
     /// Throughput and latency of a load; `today` is what people run now, in requests per second.
     pub fn load(&mut self, name: &str, outcome: Outcome, today: Option<f64>) {
         let ratio = today.map_or(String::new(), |t| format!("  {:>6.0} x", outcome.per_second() / t));

@@ -15,6 +15,7 @@ mod host_cli;
 mod host_role;
 mod invite;
 mod machine;
+mod memory;
 mod mover;
 #[cfg(test)]
 mod reference;
@@ -30,6 +31,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    memory::share();
     say::start_log();
     files::most();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -110,7 +110,8 @@ impl Region {
             self.identity.clone().maintain(),
             self.network.keep_homes(compute::SILENT_AFTER),
             self.compute.clone().tidy(self.keep_deleted_days),
-            self.live()
+            self.live(),
+            crate::memory::give_back()
         );
     }
 

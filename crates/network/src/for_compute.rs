@@ -424,7 +424,8 @@ pub fn servers_with_address(tx: &Tx<'_>, part: &str, ip_version: u8) -> Result<V
         return Ok(Vec::new());
     }
     let mark = if ip_version == 6 { "%:%" } else { "%.%" };
-    let like = format!("%{}%", part.to_ascii_lowercase());
+    // A dot may stand for any character: who asks has a regular expression.
+    let like = format!("%{}%", part.to_ascii_lowercase().replace('.', "_"));
     let mut q = Sql::new(
         "SELECT p.device_id FROM port p JOIN port_address a ON a.port_id = p.id
          WHERE p.device_owner LIKE 'compute:%'",

@@ -6,7 +6,7 @@ use crate::status::Meant;
 use base::{Fault, Micros, ProjectId, Result, ServerId};
 use store::{Row, Sql, Tx, Val, params};
 
-/// A name filter is a regular expression over at most this many servers.
+/// A filter by addresses that is no plain one is a regular expression over at most this many servers.
 const NAMES_MAX: usize = 20_000;
 
 /// Which servers a list shows. `None` means that it does not matter.
@@ -72,18 +72,25 @@ pub fn list(tx: &Tx<'_>, f: &Filter, keys: &[Key], marker: Option<&str>, n: usiz
     if f.nothing {
         return Ok(Vec::new());
     }
-    let mut q = Sql::new(&format!("SELECT {COLUMNS} FROM server WHERE 1 = 1"));
-    conditions(tx, f, &mut q)?;
-    for (column, pattern) in &f.patterns {
-        q.and_in("id", matching(tx, f, column, pattern)?);
-    }
-    if let Some(marker) = marker {
-        after(tx, f, keys, marker, &mut q)?;
-    }
     let order: Vec<String> =
         keys.iter().map(|k| format!("{} {}", k.sql(), if k.descending { "DESC" } else { "ASC" })).collect();
-    q.push(&format!(" ORDER BY {}", order.join(", "))).limit(n);
-    q.rows(tx, read)
+    let order = format!(" ORDER BY {}", order.join(", "));
+    let from = |columns: &str| -> Result<Sql> {
+        let mut q = Sql::new(&format!("SELECT {columns} FROM server WHERE 1 = 1"));
+        conditions(tx, f, &mut q)?;
+        if let Some(marker) = marker {
+            after(tx, f, keys, marker, &mut q)?;
+        }
+        Ok(q)
+    };
+    if f.patterns.is_empty() {
+        return from(COLUMNS)?.push(&order).limit(n).rows(tx, read);
+    }
+    let columns: Vec<&str> = f.patterns.iter().map(|(column, _)| *column).collect();
+    let mut q = from(&format!("id, {}", columns.join(", ")))?;
+    let page = matching(tx, f, q.push(&order), n)?;
+    let mut q = Sql::new(&format!("SELECT {COLUMNS} FROM server WHERE 1 = 1"));
+    q.and_in("id", page).push(&order).rows(tx, read)
 }
 
 fn conditions(tx: &Tx<'_>, f: &Filter, q: &mut Sql) -> Result<()> {
@@ -170,35 +177,61 @@ fn regex(what: &str, pattern: &str) -> Result<regex_lite::Regex> {
     regex_lite::RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(bad)
 }
 
+fn few_enough(servers: usize) -> Result<()> {
+    if servers <= NAMES_MAX {
+        return Ok(());
+    }
+    Err(Fault::bad_request(format!(
+        "The filter by addresses would look at more than {NAMES_MAX} servers. Please narrow it to a longer part of \
+         the address, or to a project."
+    )))
+}
+
 /// Servers with a text of each, among those that the filter's project and deletion leave.
 fn texts(tx: &Tx<'_>, f: &Filter, column: &str) -> Result<Vec<(ServerId, String)>> {
     let mut q = Sql::new(&format!("SELECT id, COALESCE({column}, '') FROM server WHERE 1 = 1"));
     if let Some(project) = &f.project {
         q.and("project_id =", project);
     }
-    q.push(if f.deleted == Some(false) { " AND deleted_at IS NULL" } else { "" }).limit(NAMES_MAX);
+    q.push(if f.deleted == Some(false) { " AND deleted_at IS NULL" } else { "" }).limit(NAMES_MAX + 1);
     q.rows(tx, |r| Ok((r.get(0)?, r.get(1)?)))
 }
 
-/// Servers whose text matches, found in memory: a regular expression is the same on both databases only
-/// when neither evaluates it.
-fn matching(tx: &Tx<'_>, f: &Filter, column: &str, pattern: &str) -> Result<Vec<ServerId>> {
-    let regex = regex(column, pattern)?;
-    let all = texts(tx, f, column)?;
-    Ok(all.into_iter().filter(|(_, text)| regex.is_match(text)).map(|(id, _)| id).collect())
+/// The first `n` of a statement's servers whose texts match, found in memory: a regular expression is the same
+/// on both databases only when neither evaluates it.
+fn matching(tx: &Tx<'_>, f: &Filter, q: &Sql, n: usize) -> Result<Vec<ServerId>> {
+    let all = f.patterns.iter().map(|(column, pattern)| regex(column, pattern));
+    let regexes: Vec<regex_lite::Regex> = all.collect::<Result<_>>()?;
+    let mut page = Vec::new();
+    q.rows(tx, |r| {
+        if page.len() == n {
+            return Ok(());
+        }
+        for (i, regex) in regexes.iter().enumerate() {
+            let text: Option<String> = r.get(i + 1)?;
+            if !regex.is_match(&text.unwrap_or_default()) {
+                return Ok(());
+            }
+        }
+        page.push(r.get(0)?);
+        Ok(())
+    })?;
+    Ok(page)
 }
 
-/// Servers with an address that matches. A pattern without choices is narrowed by its longest plain part
-/// first, so that the common search for one address does not read them all.
+/// Servers with an address that matches. A pattern without choices is narrowed by the database first, so that
+/// the common search for one address does not read them all.
 fn addressed(tx: &Tx<'_>, f: &Filter, pattern: &str, version: u8) -> Result<Vec<ServerId>> {
     let regex = regex("ip", pattern)?;
     let hex = |c: char| c.is_ascii_hexdigit() || c == ':';
     let ids = if pattern.chars().all(|c| hex(c) || ".^$\\".contains(c)) {
-        let part = pattern.split(|c| !hex(c)).max_by_key(|p| p.len()).unwrap_or("");
-        network::for_compute::servers_with_address(tx, part, version)?
+        let part = pattern.trim_start_matches('^').trim_end_matches('$').replace("\\.", ".");
+        let plain = if part.contains(['^', '$', '\\']) { "" } else { &part };
+        network::for_compute::servers_with_address(tx, plain, version)?
     } else {
         texts(tx, f, "id")?.into_iter().map(|(id, _)| id).collect()
     };
+    few_enough(ids.len())?;
     let all = network::for_compute::addresses(tx, &ids)?;
     let fits = |a: &network::for_compute::Address| {
         a.address.is_ipv4() == (version == 4) && regex.is_match(&a.address.to_string())
