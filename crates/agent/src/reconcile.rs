@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 const POLL: Duration = Duration::from_secs(30);
 /// The region hears of us at least so often.
-const REPORT: Duration = Duration::from_secs(10);
+const REPORT: Duration = Duration::from_secs(5);
 /// Changes that come close together travel together.
 const GATHER: Duration = Duration::from_millis(50);
 /// Everything is looked at again after so long; sooner when something could not be applied.

@@ -6,6 +6,7 @@
 
 mod acl;
 mod console;
+mod host;
 pub mod hosts;
 mod http_client;
 mod log;
@@ -14,5 +15,6 @@ mod why;
 
 pub use acl::acl;
 pub use console::console;
+pub use host::drain;
 pub use log::log;
 pub use why::why;

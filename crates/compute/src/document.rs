@@ -2,17 +2,18 @@
 //! queries. A server on its way is in two documents: its own host's, and its destination's as one that
 //! arrives ([`base::doc::Arrival`]).
 
+use crate::fleet::FENCE;
 use crate::hardware;
 use crate::model::{Server, Stage};
 use crate::table;
 use crate::table::host::Host;
 use crate::table::moving::Move;
-use crate::table::{capture, moving, nic_tag, password, server};
+use crate::table::{capture, fleet, moving, nic_tag, password, server};
 use base::doc::{
     Arrival, Capture, Departure, Desired, Guest, Hardware, Metadata, Nic, Password, Power, RootDisk, VERSION,
 };
 use base::{HostId, Result, ServerId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use store::Tx;
 
 /// Everything that `host` should hold.
@@ -33,6 +34,8 @@ pub fn make(tx: &Tx<'_>, host: &Host) -> Result<Desired> {
         parts.metadata = server::metadata(tx, &ids)?;
         parts.user_data = server::user_data(tx, &ids)?;
     }
+    parts.restarted = fleet::restarted(tx, host.id)?.into_iter().collect();
+    let fence_s = (!parts.restarted.is_empty()).then_some(FENCE.as_secs());
     let networks = network::for_hosts::document(tx, host.id)?;
     Ok(Desired {
         version: VERSION,
@@ -42,7 +45,7 @@ pub fn make(tx: &Tx<'_>, host: &Host) -> Result<Desired> {
         networks: networks.networks,
         groups: networks.groups,
         routers: networks.routers,
-        fence_s: None,
+        fence_s,
     })
 }
 
@@ -65,6 +68,8 @@ struct Parts {
     passwords: HashMap<ServerId, String>,
     hardware: HashMap<ServerId, Hardware>,
     moves: HashMap<ServerId, Move>,
+    /// Those that are restarted elsewhere when this host is down.
+    restarted: HashSet<ServerId>,
     /// Where destinations are reached.
     urls: HashMap<HostId, String>,
 }
@@ -143,8 +148,8 @@ fn plain_guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
         captures: parts.captures.remove(&s.id).unwrap_or_default(),
         arrival: None,
         departure: None,
-        cpu: String::new(),
-        ha: false,
+        cpu: s.cpu,
+        ha: parts.restarted.contains(&s.id),
     }
 }
 

@@ -3,13 +3,27 @@
 use crate::table;
 use base::{HostId, Micros, Result};
 use sha2::{Digest, Sha256};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use store::{Tx, params};
 
-/// A host that has not reported for this long is taken as down. Agents report every ten seconds.
-pub const SILENT_AFTER: Duration = Duration::from_secs(60);
+/// Seconds after which a host that does not report is taken as down, as this process was configured.
+static SILENT_AFTER_S: AtomicU64 = AtomicU64::new(60);
+
+/// A host that has not reported for this long is taken as down.
+pub fn silent_after() -> Duration {
+    Duration::from_secs(SILENT_AFTER_S.load(Ordering::Relaxed))
+}
+
+/// Says so: longer than hosts need to report, with what a note of them may be late.
+pub fn set_silent_after(time: Duration) {
+    SILENT_AFTER_S.store(time.as_secs().max(1), Ordering::Relaxed);
+}
+
 /// When a host was last seen is known at least so well: what the database says may be this much too old.
-pub const SEEN_LAG: Duration = Duration::from_millis(SILENT_AFTER.as_millis() as u64 / 4);
+pub fn seen_lag() -> Duration {
+    silent_after() / 4
+}
 
 /// Makes a host known, or gives a known one a new name, token and zone. The token itself is not kept.
 ///

@@ -10,7 +10,9 @@
 //! except to pass bytes of a console; whatever changes a host's document touches its generation.
 
 mod api;
+mod cpu;
 mod document;
+mod fleet;
 mod hardware;
 mod hosts;
 mod hub;
@@ -32,8 +34,9 @@ mod tests;
 mod view;
 mod wire;
 
-pub use hosts::{SILENT_AFTER, admit as admit_host, register_host, token_hash};
+pub use hosts::{admit as admit_host, register_host, set_silent_after, silent_after, token_hash};
 pub use join::{Invitation, Invited, certificate, invite, with_fingerprint};
+pub use life::fleet::FleetLife;
 pub use life::{ServerLife, State};
 pub use limits::{Limits, Settings};
 pub use placement::service as placement_service;
@@ -92,6 +95,10 @@ impl Compute {
             }
             tokio::time::sleep(Duration::from_secs(3600)).await;
         }
+    }
+    /// The watch over hosts, for the work engine; [`FleetLife::begin`] starts it.
+    pub fn watch(&self) -> FleetLife {
+        FleetLife::new(self.db.clone())
     }
     /// The life-cycle of servers, for the work engine.
     pub fn life(&self) -> ServerLife {

@@ -13,11 +13,13 @@ pub struct Settings {
     pub reclaim_instance_interval: u64,
     /// Days for which administrators still see deleted servers; 0: for ever.
     pub keep_deleted_days: u64,
+    /// Seconds after which a host that does not report is taken as down. Agents report every five seconds.
+    pub silent_after_s: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { reclaim_instance_interval: 0, keep_deleted_days: 30 }
+        Settings { reclaim_instance_interval: 0, keep_deleted_days: 30, silent_after_s: 15 }
     }
 }
 

@@ -271,6 +271,8 @@ pub struct Server {
     pub created_at: Micros,
     pub updated_at: Micros,
     pub deleted_at: Option<Micros>,
+    /// QEMU's name of the processor that it sees; see [`crate::cpu`].
+    pub cpu: String,
 }
 
 impl Server {

@@ -66,7 +66,8 @@ pub fn take_over(tx: &Tx<'_>, host: &Host, o: &Observed, digest: &str) -> Result
 
 fn keep_host(tx: &Tx<'_>, host: &Host, o: &Observed) -> Result<()> {
     let n = tx.exec(
-        "UPDATE host SET applied = $2, seen_at = $3, facts = $4, vcpus = $5, memory_mib = $6, disk_gib = $7
+        "UPDATE host SET applied = $2, seen_at = $3, facts = $4, vcpus = $5, memory_mib = $6, disk_gib = $7,
+           cpu_models = $8
          WHERE id = $1 AND applied <= $2",
         params![
             host.id,
@@ -75,7 +76,8 @@ fn keep_host(tx: &Tx<'_>, host: &Host, o: &Observed) -> Result<()> {
             serde_json::to_string(&o.facts)?,
             o.facts.vcpus,
             o.facts.memory_mib,
-            o.facts.disk_bytes / GIB
+            o.facts.disk_bytes / GIB,
+            o.facts.cpu_models.join(",")
         ],
     )?;
     if n == 0 {

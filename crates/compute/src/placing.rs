@@ -71,20 +71,23 @@ pub fn ask_to_move(tx: &Tx<'_>, s: &Server, m: &Move, rooms: &[Room]) -> Result<
     let movable: BTreeSet<HostId> = resize::movable(tx, m.from)?.into_iter().collect();
     ask.rules.push(planner::among("what its host can send it to", &movable, rooms));
     if m.live() {
-        let suits = alike(tx, m.from)?;
+        let suits = alike(tx, m.from, &s.cpu)?;
         ask.rules.push(planner::among("its processor and hypervisor (live migration)", &suits, rooms));
     }
     Ok(ask)
 }
 
-/// Hosts where a guest of `from` can go on without a fresh start: the same processor, and no older a QEMU.
-fn alike(tx: &Tx<'_>, from: HostId) -> Result<BTreeSet<HostId>> {
+/// Hosts where a guest of `from` can go on without a fresh start: that can give the processor that it sees (any
+/// of which is the host's own, if it has no name), under no older a QEMU.
+fn alike(tx: &Tx<'_>, from: HostId, cpu: &str) -> Result<BTreeSet<HostId>> {
     let all = host::all(tx)?;
     let Some(own) = all.iter().find(|h| h.id == from).map(|h| &h.facts) else { return Ok(BTreeSet::new()) };
     let same = |f: &HostFacts| {
-        f.accel == own.accel
-            && f.cpu_model == own.cpu_model
-            && version(&f.qemu_version) >= version(&own.qemu_version)
+        let processor = match cpu {
+            "" => f.cpu_model == own.cpu_model,
+            named => f.cpu_models.iter().any(|m| m == named),
+        };
+        f.accel == own.accel && processor && version(&f.qemu_version) >= version(&own.qemu_version)
     };
     Ok(all.iter().filter(|h| same(&h.facts)).map(|h| h.id).collect())
 }

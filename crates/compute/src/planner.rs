@@ -23,7 +23,7 @@ pub struct Room {
     pub name: String,
     pub zone: String,
     pub enabled: bool,
-    /// It has not reported for [`crate::SILENT_AFTER`].
+    /// It has not reported for [`crate::silent_after`].
     pub silent: bool,
     pub vcpus: u64,
     pub memory_mib: u64,

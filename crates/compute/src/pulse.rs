@@ -2,11 +2,11 @@
 //! memory, and when hosts were heard is written for many of them together.
 //!
 //! Invariants: a report counts as a repetition only when the host's last whole report, as the database has
-//! it, was the same; `host.seen_at` of a host that reports is at most [`SEEN_LAG`] older than the truth, and
+//! it, was the same; `host.seen_at` of a host that reports is at most [`seen_lag`] older than the truth, and
 //! never newer. What a process that dies had not written comes with the next report of each host, to
 //! whichever region process.
 
-use crate::hosts::{SEEN_LAG, SILENT_AFTER};
+use crate::hosts::{seen_lag, silent_after};
 use crate::table::host;
 use base::{HostId, Micros, Result};
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use store::Db;
 use tokio::task::JoinHandle;
 
-/// Times are written this often, of hosts whose written time is older than [`SEEN_LAG`] less this.
+/// Times are written this often, of hosts whose written time is older than [`seen_lag`] less this.
 const TICK: Duration = Duration::from_secs(1);
 /// Hosts in one transaction: it holds their rows.
 const TOGETHER: usize = 200;
@@ -118,8 +118,8 @@ fn due(memory: &mut Memory) -> Vec<(HostId, Micros)> {
     memory.proofs.retain(|_, (_, since)| since.elapsed() < BELIEVED);
     // Who has not been heard for so long is no host of ours any more, or of another region process.
     let now = Micros::now();
-    memory.heard.retain(|_, h| h.at > h.written || now.since(h.at) < SILENT_AFTER);
-    let old = |h: &Heard| h.at > h.written && now.since(h.written) + TICK >= SEEN_LAG;
+    memory.heard.retain(|_, h| h.at > h.written || now.since(h.at) < silent_after());
+    let old = |h: &Heard| h.at > h.written && now.since(h.written) + TICK >= seen_lag();
     let mut due: Vec<_> = memory.heard.iter().filter(|(_, h)| old(h)).map(|(id, h)| (*id, h.at)).collect();
     due.sort_unstable();
     due
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn only_what_is_getting_old_is_written_and_in_order() {
-        let lag = i64::try_from(SEEN_LAG.as_secs()).unwrap();
+        let lag = i64::try_from(seen_lag().as_secs()).unwrap();
         let mut ids = [HostId::new(), HostId::new(), HostId::new(), HostId::new()];
         ids.sort_unstable();
         let mut memory = Memory::default();

@@ -2,9 +2,9 @@
 
 use crate::Compute;
 use crate::api::{
-    action, agent, aggregates, attachments, cloud, console, create, diagnostics, external, flavors, groups,
-    hosts, hypervisors, instance_actions, interfaces, join, keypairs, metadata, migrations, password, quotas,
-    servers, services, tags, topology, usage, versions, why,
+    action, agent, aggregates, attachments, cloud, console, create, diagnostics, drain, external, flavors,
+    groups, hosts, hypervisors, instance_actions, interfaces, join, keypairs, metadata, migrations, password,
+    quotas, servers, services, tags, topology, usage, versions, why,
 };
 use api::{Microversions, Rule, Service, Style, Version};
 
@@ -203,6 +203,9 @@ pub fn console_service() -> Service<Compute> {
     // The one-time ticket is the proof: a browser sends no token with a WebSocket.
     s.get("/console/{kind}", Rule::Open, console::socket);
     s.get("/why/{id}", Rule::READER, why::why);
+    s.get("/hosts/{id}/drain", Rule::ADMIN, drain::show);
+    s.post("/hosts/{id}/drain", Rule::ADMIN, drain::begin);
+    s.delete("/hosts/{id}/drain", Rule::ADMIN, drain::cancel);
     s.post("/join-tokens", Rule::ADMIN, join::create);
     s.get("/join-tokens", Rule::ADMIN, join::list);
     s.delete("/join-tokens/{id}", Rule::ADMIN, join::delete);

@@ -22,6 +22,17 @@ pub enum HostCommand {
     Rename { name: String, new_name: String },
     /// Put a host into another availability zone.
     Zone { name: String, zone: String },
+    /// Empty a host for maintenance: it takes no new servers, and those that it has go elsewhere.
+    Drain {
+        /// The host's name or id.
+        name: String,
+        /// Come back when it is empty.
+        #[arg(long, conflicts_with = "cancel")]
+        wait: bool,
+        /// Let the host take servers again.
+        #[arg(long)]
+        cancel: bool,
+    },
     /// Forget a host that is gone for good. It must be empty, and silent or forced down.
     Remove { name: String },
 }
@@ -35,6 +46,7 @@ pub async fn run(command: HostCommand) -> Result<()> {
         HostCommand::Enable { name } => hosts::enable(&name, true, None).await,
         HostCommand::Rename { name, new_name } => hosts::change(&name, Some(&new_name), None).await,
         HostCommand::Zone { name, zone } => hosts::change(&name, None, Some(&zone)).await,
+        HostCommand::Drain { name, wait, cancel } => client::drain(&name, wait, cancel).await,
         HostCommand::Remove { name } => hosts::remove(&name).await,
     }
 }

@@ -14,6 +14,7 @@ use network::Network;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use store::process::{self, Pulse};
 use store::{Db, work::Engine};
 
@@ -69,6 +70,8 @@ impl Region {
             Compute::over(db.clone(), compute::Limits::with(&site.config.compute), blobs, hosts.transpose()?);
         let public_url = site.config.public_url.clone();
         let keep_deleted_days = site.config.compute.keep_deleted_days;
+        compute::set_silent_after(Duration::from_secs(site.config.compute.silent_after_s));
+        compute.watch().begin().await?;
         Ok(Region { db, identity, image, network, compute, channel, public_url, process, keep_deleted_days })
     }
 
@@ -97,6 +100,7 @@ impl Region {
     pub fn engine(&self) -> Engine {
         Engine::builder(self.db.clone())
             .with(self.compute.life())
+            .with(self.compute.watch())
             .with(image::life(self.image.clone()))
             .with(image::imports(self.image.clone()))
             .process(&self.process)
@@ -108,7 +112,7 @@ impl Region {
         tokio::join!(
             self.engine().run(),
             self.identity.clone().maintain(),
-            self.network.keep_homes(compute::SILENT_AFTER),
+            self.network.keep_homes(compute::silent_after()),
             self.compute.clone().tidy(self.keep_deleted_days),
             self.live(),
             crate::memory::give_back()

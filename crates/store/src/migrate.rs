@@ -26,6 +26,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0013_join", include_str!("../../../migrations/0013_join.sql")),
     ("0014_network_hosts", include_str!("../../../migrations/0014_network_hosts.sql")),
     ("0015_regions", include_str!("../../../migrations/0015_regions.sql")),
+    ("0016_fleet", include_str!("../../../migrations/0016_fleet.sql")),
     ("0016_moves", include_str!("../../../migrations/0016_moves.sql")),
     ("0017_scale", include_str!("../../../migrations/0017_scale.sql")),
     ("0018_compute_lock", include_str!("../../../migrations/0018_compute_lock.sql")),

@@ -260,6 +260,7 @@ fn row(
         created_at: now,
         updated_at: now,
         deleted_at: None,
+        cpu: String::new(),
     }
 }
 

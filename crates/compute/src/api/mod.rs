@@ -9,6 +9,7 @@ pub mod cloud;
 pub mod console;
 pub mod create;
 pub mod diagnostics;
+pub mod drain;
 pub mod external;
 pub mod extra_specs;
 pub mod filters;

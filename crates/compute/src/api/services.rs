@@ -152,7 +152,8 @@ async fn apply(
         let found = host::all(tx)?.into_iter().find(|h| which(h)).ok_or_else(|| missing(&named))?;
         if let Some(enabled) = change.enabled {
             tx.exec(
-                "UPDATE host SET enabled = $2, disabled_reason = $3 WHERE id = $1",
+                "UPDATE host SET enabled = $2, disabled_reason = $3,
+                   draining = CASE WHEN $2 = 1 THEN 0 ELSE draining END WHERE id = $1",
                 params![found.id, enabled, change.reason],
             )?;
             log::audit(
@@ -216,6 +217,11 @@ pub fn may_go(tx: &Tx<'_>, h: &Host) -> Result<()> {
     if count("SELECT COUNT(*) FROM reservation WHERE host_id = $1")? > 0 {
         return Err(Fault::conflict(
             "Unable to delete a host with reservations on it. Delete its allocations first.",
+        ));
+    }
+    if count("SELECT COUNT(*) FROM server_move WHERE to_host = $1 OR from_host = $1")? > 0 {
+        return Err(Fault::conflict(
+            "Unable to delete compute service that has in-progress migrations. Complete or cancel the migrations first.",
         ));
     }
     Ok(())

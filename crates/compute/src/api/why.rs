@@ -5,6 +5,7 @@ use crate::model::{Server, Task};
 use crate::status::status;
 use crate::table::guest::{self, state_text};
 use crate::table::host::{self, Host};
+use crate::table::moving::{self, Move};
 use crate::table::server;
 use api::{Auth, Reply, Req};
 use base::{Fault, HostId, Micros, Result, ServerId};
@@ -51,6 +52,9 @@ fn of_server(tx: &Tx<'_>, auth: &Auth, s: &Server) -> Result<Value> {
     if let Some(work) = work::why(tx, &s.id.to_string())? {
         v["life_cycle"] = life_cycle(&work);
     }
+    if let Some(m) = moving::of(tx, s.id)? {
+        v["move"] = move_view(tx, auth, &m)?;
+    }
     if let Some(h) = s.host_id {
         v["host"] = match host::by_id(tx, h)? {
             Some(h) => host_view(tx, auth, &h, s)?,
@@ -58,6 +62,18 @@ fn of_server(tx: &Tx<'_>, auth: &Auth, s: &Server) -> Result<Value> {
         };
     }
     Ok(v)
+}
+
+/// Its way to another host; the hosts' names are for admins.
+fn move_view(tx: &Tx<'_>, auth: &Auth, m: &Move) -> Result<Value> {
+    let to = m.to.map(|h| host::by_id(tx, h)).transpose()?.flatten();
+    let said = m.to.map(|h| guest::one(tx, h, m.server)).transpose()?.flatten();
+    Ok(json!({
+        "number": m.number, "live": m.live(), "since": m.begun_at.seconds_z(),
+        "to": to.filter(|_| auth.is_admin()).map(|h| h.name),
+        "source_told": m.departs, "given_up": (!m.why.is_empty()).then_some(&m.why),
+        "destination_says": said.and_then(|g| g.status.moving).map(|s| json!({"stage": s.stage, "reason": s.reason})),
+    }))
 }
 
 fn life_cycle(w: &Explanation) -> Value {
@@ -116,7 +132,7 @@ fn of_host(tx: &Tx<'_>, h: &Host) -> Result<Value> {
         map.remove("bytes_token");
     }
     Ok(json!({
-        "kind": "host", "name": h.name, "zone": h.zone, "enabled": h.enabled,
+        "kind": "host", "name": h.name, "zone": h.zone, "enabled": h.enabled, "draining": h.draining,
         "disabled_reason": h.disabled_reason,
         "last_report": (h.seen_at.0 != 0).then(|| h.seen_at.seconds_z()), "silent": h.silent(),
         "document": h.generation, "applied": h.applied, "guests": h.guests, "problems": problems, "facts": facts,

@@ -1,7 +1,7 @@
 //! The end of a server: out of its host's document, and everything given back.
 
 use super::{LOOK, Seen, State, moving, resize};
-use crate::hosts::SILENT_AFTER;
+use crate::hosts::silent_after;
 use crate::model::Server;
 use crate::table::{self, action, guest, host, migration, server};
 use base::{Micros, Result};
@@ -45,7 +45,7 @@ pub fn deleting(seen: &Seen, generation: u64) -> Step<State> {
             let text = format!(
                 "Deleted while its host {name} was disabled and silent for {} s or more; the host \
                                 removes the guest when it comes back.",
-                SILENT_AFTER.as_secs()
+                silent_after().as_secs()
             );
             event(tx, Level::Warning, "server.deleted_blindly", &id.to_string(), &text)
         });

@@ -23,6 +23,7 @@
 
 mod capture;
 pub mod depart;
+pub mod fleet;
 pub mod moving;
 mod place;
 mod power;

@@ -15,12 +15,12 @@
 use super::place::may_yet_fit;
 use super::{LOOK, Seen, State, capture, resize};
 use crate::model::{Server, Task};
-use crate::placing;
 use crate::planner::{Ask, Plan, Room, plan};
 use crate::table::guest::Seen as Guest;
 use crate::table::migration::Migration;
 use crate::table::moving::{Kind, Move};
 use crate::table::{action, guest, host, intent, migration, moving, server};
+use crate::{cpu, placing};
 use base::doc::{MoveStage, MoveStatus, Power};
 use base::{Fault, HostId, Micros, Result, UserId};
 use std::time::Duration;
@@ -129,6 +129,7 @@ fn make_anew(tx: &Tx<'_>, s: &Server, m: &Move, order: &[HostId], ask: &Ask) -> 
     intent::awake(tx, s.id)?;
     intent::rescue(tx, s.id, None)?;
     run_again(tx, s)?;
+    cpu::choose(tx, s, to)?;
     let name = host::by_id(tx, to)?.map(|h| h.name).unwrap_or_default();
     migration::set(tx, m.migration, "done", Some(&name))?;
     let text =
@@ -250,7 +251,10 @@ fn hand_over(seen: &Seen, m: &Move, to: HostId) -> Step<State> {
         network::for_compute::bind(tx, s.id, Some(to))?;
         match m.kind {
             Kind::Resize => resize::moved(tx, &s, m.from, to)?,
-            Kind::Back => resize::brought_back(tx, &s)?,
+            Kind::Back => {
+                resize::brought_back(tx, &s)?;
+                cpu::choose(tx, &s, to)?;
+            }
             Kind::Live => {
                 leave(tx, &s, m.from)?;
                 migration::set(tx, m.migration, "completed", None)?;
@@ -260,6 +264,7 @@ fn hand_over(seen: &Seen, m: &Move, to: HostId) -> Step<State> {
             Kind::Plain | Kind::Evacuate => {
                 leave(tx, &s, m.from)?;
                 migration::set(tx, m.migration, "completed", None)?;
+                cpu::choose(tx, &s, to)?;
                 run_again(tx, &s)?;
             }
         }

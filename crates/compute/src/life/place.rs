@@ -2,9 +2,9 @@
 
 use super::power::follow;
 use super::{FAILED_FOR, LOOK, Seen, State, shelf};
-use crate::placing;
 use crate::planner::{Ask, Plan, Room, plan};
 use crate::table::{action, server};
+use crate::{cpu, placing};
 use base::doc::GuestState;
 use base::{Fault, HostId, Micros, Result, ServerId};
 use std::time::Duration;
@@ -54,6 +54,9 @@ fn claim_first(tx: &Tx<'_>, id: ServerId, order: &[HostId], ask: &Ask) -> Result
         ));
     };
     server::place(tx, id, h)?;
+    if let Some(s) = server::any(tx, id)? {
+        cpu::choose(tx, &s, h)?;
+    }
     network::for_compute::bind(tx, id, Some(h))?;
     store::host::touch(tx, h)
 }

@@ -15,6 +15,7 @@
 
 use super::place::may_yet_fit;
 use super::{LOOK, Seen, State, moving};
+use crate::cpu;
 use crate::model::{Hints, Resize, Server, Size, Stage, Task, VmState};
 use crate::planner::{Ask, Plan, Room, plan};
 use crate::table::moving::{Kind, Move};
@@ -226,6 +227,7 @@ fn begin(tx: &Tx<'_>, s: &Server, r: Resize, on: HostId) -> Result<()> {
     server::task(tx, s.id, Some(task))?;
     if s.want_power == Power::On {
         server::boot_again(tx, s.id)?;
+        cpu::choose(tx, s, on)?;
     }
     intent::resize(tx, s.id, Some(&Resize { stage: Stage::Moving, ..r }))?;
     store::host::touch(tx, on)

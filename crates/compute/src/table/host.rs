@@ -1,6 +1,6 @@
 //! Hosts: who they are, what they have, what is taken of it.
 
-use crate::hosts::SILENT_AFTER;
+use crate::hosts::silent_after;
 use crate::planner::{Ask, CPU_RATIO, MEMORY_RESERVE_MIB, Room};
 use base::doc::HostFacts;
 use base::{HostId, Micros, Result};
@@ -30,6 +30,8 @@ pub struct Host {
     pub disk_gib_used: u64,
     pub guests: u64,
     pub created_at: Micros,
+    /// Its servers are sent elsewhere.
+    pub draining: bool,
 }
 
 impl Host {
@@ -45,13 +47,15 @@ impl Host {
     }
 }
 
-fn is_silent(seen_at: Micros) -> bool {
-    Micros::now().since(seen_at) > SILENT_AFTER
+/// Whether a host that was heard last at this time has been silent for too long.
+pub fn is_silent(seen_at: Micros) -> bool {
+    Micros::now().since(seen_at) > silent_after()
 }
 
 const COLUMNS: &str =
     "id, name, availability_zone, enabled, disabled_reason, generation, applied, seen_at, facts,
-    vcpus, memory_mib, disk_gib, vcpus_used, memory_mib_used, disk_gib_used, guests, created_at, forced_down";
+    vcpus, memory_mib, disk_gib, vcpus_used, memory_mib_used, disk_gib_used, guests, created_at, forced_down,
+    draining";
 
 fn read(r: &Row<'_>) -> Result<Host> {
     let facts: String = r.get(8)?;
@@ -75,6 +79,7 @@ fn read(r: &Row<'_>) -> Result<Host> {
         guests: r.get(15)?,
         created_at: r.get(16)?,
         forced_down: r.get(17)?,
+        draining: r.get::<Micros>(18)?.0 > 0,
     })
 }
 
@@ -110,7 +115,7 @@ pub fn rooms(tx: &Tx<'_>) -> Result<Vec<Room>> {
 /// The same of the `n` hosts with the most free memory among those with room for what is asked. The rules
 /// of the ask are not looked at.
 pub fn best_rooms(tx: &Tx<'_>, ask: &Ask, n: usize) -> Result<Vec<Room>> {
-    let heard = Micros(Micros::now().0 - i64::try_from(SILENT_AFTER.as_micros()).unwrap_or(i64::MAX));
+    let heard = Micros(Micros::now().0 - i64::try_from(silent_after().as_micros()).unwrap_or(i64::MAX));
     let mut q = Sql::new(ROOM);
     q.push(" WHERE enabled = 1 AND forced_down = 0").and("seen_at >=", heard);
     q.and(&format!("vcpus * {CPU_RATIO} - vcpus_used >="), ask.vcpus);
@@ -205,6 +210,13 @@ pub fn unclaim(tx: &Tx<'_>, id: HostId, vcpus: u64, memory_mib: u64, disk_gib: u
         params![id, vcpus, memory_mib, disk_gib],
     )?;
     Ok(())
+}
+
+/// What processors the hosts of a zone (empty: of all) can give, in their own order, of those that say so.
+pub fn cpu_models(tx: &Tx<'_>, zone: &str) -> Result<Vec<(HostId, String)>> {
+    let sql =
+        "SELECT id, cpu_models FROM host WHERE cpu_models <> '' AND ($1 = '' OR availability_zone = $1)";
+    tx.rows(sql, params![zone], |r| Ok((r.get(0)?, r.get(1)?)))
 }
 
 /// Every host's traits: those that it has by being a host here, and those that an administrator gave it.

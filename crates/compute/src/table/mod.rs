@@ -4,6 +4,7 @@ pub mod action;
 pub mod aggregate;
 pub mod capture;
 pub mod flavor;
+pub mod fleet;
 pub mod group;
 pub mod guest;
 pub mod hardware;

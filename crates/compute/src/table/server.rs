@@ -13,7 +13,7 @@ pub const COLUMNS: &str = "id, project_id, user_id, name, hostname, description,
     availability_zone, reservation_id, launch_index, locked, locked_reason, hints, security_groups, want_power,
     boots, boot_kind, delete_at, host_id, ownership, vm_state, task_state, power_state, progress, fault,
     launched_at, terminated_at, created_at, updated_at, deleted_at, want_paused, want_suspended, rescue, disk_epoch,
-    resize, password, nmi, soft_deleted_at";
+    resize, password, nmi, soft_deleted_at, cpu";
 
 fn json<T: DeserializeOwned>(r: &Row<'_>, i: usize) -> Result<T> {
     Ok(serde_json::from_str(&r.get::<String>(i)?)?)
@@ -82,6 +82,7 @@ pub fn read(r: &Row<'_>) -> Result<Server> {
         created_at: r.get(40)?,
         updated_at: r.get(41)?,
         deleted_at: r.get(42)?,
+        cpu: r.get(51)?,
     })
 }
 

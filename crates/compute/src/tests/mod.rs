@@ -7,6 +7,7 @@ mod captures;
 mod consoles;
 mod day;
 mod fields;
+mod fleet;
 mod hosts;
 mod joining;
 mod lifecycle;

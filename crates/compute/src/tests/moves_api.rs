@@ -36,9 +36,9 @@ async fn bodies_of_live_migration_by_version() {
         let here = host_of(&w, id).await;
         let message = admin(&w, id, live(Some(&here))).await.refused(400);
         assert_eq!(message, format!("Unable to migrate instance ({id}) to current host ({here})."));
-        // Another processor.
+        // Another hypervisor.
         for host in hosts.iter_mut().filter(|h| h.name != here) {
-            host.facts.cpu_model = "another".into();
+            host.facts.accel = "kvm".into();
         }
         turn(&w, &mut hosts).await;
         let message = admin(&w, id, live(None)).await.refused(400);

@@ -151,7 +151,8 @@ impl World {
         let client = tls::Front::new(authority.clone(), vec![], None).unwrap().client().unwrap();
         let channel = Some(crate::Channel { authority, client });
         let compute = Compute::over(db.clone(), limits, Arc::new(Images(images)), channel);
-        let engine = Engine::builder(db.clone()).with(compute.life()).build();
+        let engine = Engine::builder(db.clone()).with(compute.life()).with(compute.watch()).build();
+        compute.watch().begin().await.unwrap();
         let gate = Gate { authority: Arc::new(Tokens), public_url: None };
         let router = service()
             .router(compute.clone(), &gate)

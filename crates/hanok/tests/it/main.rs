@@ -39,6 +39,7 @@ mod up_day;
 mod up_debian;
 mod up_lay;
 mod up_life;
+mod up_moves;
 mod up_parts;
 mod up_restart;
 mod up_room;

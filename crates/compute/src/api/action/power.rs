@@ -1,10 +1,10 @@
 //! Start, stop, reboot.
 
 use super::{accepted, intend, no_arguments};
-use crate::Compute;
 use crate::api::servers::must_be;
 use crate::model::{Task, VmState};
 use crate::table::{intent, server};
+use crate::{Compute, cpu};
 use api::{Obj, Reply, Req};
 use base::doc::{BootKind, Power};
 use base::{Fault, Result, ServerId};
@@ -24,6 +24,9 @@ pub async fn start(c: &Compute, req: &Req, body: &Obj, id: ServerId) -> Result<R
     no_arguments(body, "os-start")?;
     let asked = intend(c, req, id, "start", move |tx, s| {
         must_be(s, "start", &[VmState::Stopped], &[None])?;
+        if let Some(host) = s.host_id {
+            cpu::choose(tx, s, host)?;
+        }
         server::want_power(tx, id, Power::On, Task::PoweringOn)
     });
     asked.await.map(accepted)

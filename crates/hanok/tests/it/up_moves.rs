@@ -1,0 +1,121 @@
+//! Real guests on their way between hosts: while they run, powered off and back again, away from a host that
+//! is being emptied, and anew elsewhere when a host dies.
+
+use crate::api::Api;
+use crate::leaks;
+use crate::room::Room;
+use crate::up_cloud::{BOOT, console};
+use crate::wait::{until, until_true};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// How long a move may take on a busy machine, in seconds.
+const MOVE: u64 = 300;
+
+#[test]
+fn guests_move_between_hosts() {
+    let mut room = Room::new(3);
+    let (admin, demo) = (room.world().api("hanok"), room.world().api("demo"));
+    let mut body = admin.server_body("mover", &[]);
+    body["server"]["networks"] = json!([{"uuid": demo.network("private")}]);
+    body["server"]["availability_zone"] = json!(format!("nova:{}", room.name(1)));
+    body["server"]["metadata"] = json!({"hanok:ha": "restart"});
+    let id = admin.create_server(&body);
+    admin.wait_for(&id, "ACTIVE");
+    until(BOOT, "the guest boots", || starts(&admin, &id).contains("mini: ready mover").then_some(()));
+
+    live(&room, &admin, &id);
+    cold_and_back(&room, &admin, &id);
+    emptied(&room, &admin, &id);
+    host_dies(&mut room, &admin, &id);
+    admin.delete_server(&id);
+    until_true(60, "no guest runs any more", || (0..3).all(|i| leaks::qemus(&room.data(i)).is_empty()));
+    room.finish_despite("the region was not heard of for too long");
+}
+
+fn starts(admin: &Api, id: &str) -> String {
+    console(admin, id)
+}
+
+fn host_of(admin: &Api, id: &str) -> String {
+    admin.server(id)["OS-EXT-SRV-ATTR:host"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The hosts that have a QEMU.
+fn running(room: &Room) -> Vec<usize> {
+    (0..3).filter(|i| !leaks::qemus(&room.data(*i)).is_empty()).collect()
+}
+
+#[track_caller]
+fn comes_to(admin: &Api, id: &str, status: &str) -> Value {
+    until(MOVE, &format!("the server comes to {status}"), || {
+        let s = admin.server(id);
+        assert_ne!(s["status"], "ERROR", "{s}");
+        (s["status"] == status && s["OS-EXT-STS:task_state"].is_null()).then_some(s)
+    })
+}
+
+/// How the newest move of the server ended.
+fn outcome(admin: &Api, id: &str) -> String {
+    let all = admin.get(&format!("/compute/v2.1/os-migrations?instance_uuid={id}")).expect(200);
+    let why = admin.get(&format!("/hanok/v1/why/{id}")).expect(200);
+    format!("{}: {}", all["migrations"][0]["status"], why["events"])
+}
+
+fn live(room: &Room, admin: &Api, id: &str) {
+    let ask =
+        json!({"os-migrateLive": {"host": room.name(2), "block_migration": true, "disk_over_commit": false}});
+    admin.action(id, &ask).expect(202);
+    comes_to(admin, id, "ACTIVE");
+    assert_eq!(host_of(admin, id), room.name(2), "{}", outcome(admin, id));
+    until_true(30, "it runs there alone", || running(room) == [2]);
+    let incoming = leaks::qemus(&room.data(2))[0].1.contains("-incoming");
+    assert!(incoming, "no fresh start: its memory came along");
+}
+
+fn cold_and_back(room: &Room, admin: &Api, id: &str) {
+    admin.action(id, &json!({"migrate": null})).expect(202);
+    comes_to(admin, id, "VERIFY_RESIZE");
+    assert_ne!(host_of(admin, id), room.name(2), "{}", outcome(admin, id));
+    until_true(30, "one host runs it", || running(room).len() == 1 && running(room) != [2]);
+    admin.action(id, &json!({"revertResize": null})).expect(202);
+    comes_to(admin, id, "ACTIVE");
+    assert_eq!(host_of(admin, id), room.name(2), "{}", outcome(admin, id));
+    until_true(30, "it runs where it was", || running(room) == [2]);
+}
+
+fn emptied(room: &Room, admin: &Api, id: &str) {
+    let path = format!("/hanok/v1/hosts/{}/drain", room.name(2));
+    admin.post(&path, &Value::Null).expect(202);
+    let told = until(MOVE, "the host is empty", || {
+        let told = admin.get(&path).expect(200)["drain"].clone();
+        assert_eq!(told["stuck"], json!([]), "{}", outcome(admin, id));
+        (told["left"] == 0).then_some(told)
+    });
+    assert_eq!(told["enabled"], false);
+    comes_to(admin, id, "ACTIVE");
+    until_true(30, "it runs elsewhere alone", || running(room).len() == 1 && running(room) != [2]);
+    admin.delete(&path).expect(200);
+    // To a host that can die without the region.
+    if host_of(admin, id) == room.name(0) {
+        let ask = json!({"os-migrateLive": {"host": room.name(1), "block_migration": true, "disk_over_commit": false}});
+        admin.action(id, &ask).expect(202);
+        comes_to(admin, id, "ACTIVE");
+    }
+    assert_eq!(host_of(admin, id), room.name(1), "{}", outcome(admin, id));
+}
+
+/// Its power goes: agent and guests. The server says that it should start elsewhere by itself.
+fn host_dies(room: &mut Room, admin: &Api, id: &str) {
+    room.kill(1);
+    for (pid, _) in leaks::qemus(&room.data(1)) {
+        kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+    }
+    until(MOVE, "it is another host's", || (host_of(admin, id) != room.name(1)).then_some(()));
+    comes_to(admin, id, "ACTIVE");
+    until(BOOT, "it boots anew", || starts(admin, id).contains("mini: ready mover").then_some(()));
+    room.start(1);
+    room.wait_for_hosts();
+    until_true(30, "the old host has no part in it", || leaks::qemus(&room.data(1)).is_empty());
+    assert_eq!(running(room).len(), 1);
+}
