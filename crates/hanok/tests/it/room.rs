@@ -185,6 +185,23 @@ impl Room {
         self.wait_for_ready(i);
     }
 
+    /// As `join`, by a line as a person types it, on a PC with this name.
+    #[track_caller]
+    pub fn join_by(&mut self, i: usize, name: &str, line: &str) {
+        assert_eq!(i, self.agents.len() + 1, "hosts join in order");
+        let data = self.world().file(&self.name(i));
+        fs::write(data.with_extension("netns"), self.netns(i)).unwrap();
+        let config = self.world().file("pc.toml");
+        fs::write(&config, "grace_s = 10\n").unwrap();
+        let mut command = self.world().shell_in(&self.netns(i));
+        command.env("HANOK_DATA", &data).env("HANOK_CONFIG", config);
+        // The name of a computer is a namespace's too.
+        let line = format!("exec unshare --uts sh -c 'hostname {name}; exec {line}'");
+        let (child, said) = self.run(i, command.args(["-c", &line]));
+        self.agents.push(Agent { data, child: Some(child), said });
+        self.wait_for_ready(i);
+    }
+
     /// Starts the agent of a host that has joined.
     #[track_caller]
     pub fn start(&mut self, i: usize) {
@@ -218,20 +235,14 @@ impl Room {
     }
 
     fn spawn(&self, i: usize, arguments: &[&str]) -> (Child, mpsc::Receiver<String>) {
+        let mut command = self.world().role_command(Some(&self.netns(i)));
+        self.run(i, command.arg("agent").args(arguments).arg("--data").arg(self.data(i)))
+    }
+
+    fn run(&self, i: usize, agent: &mut Command) -> (Child, mpsc::Receiver<String>) {
         let log = self.world().file(&format!("{}.log", self.name(i)));
         let log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        let mut child = self
-            .world()
-            .role_command(Some(&self.netns(i)))
-            .arg("agent")
-            .args(arguments)
-            .arg("--data")
-            .arg(self.data(i))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut child = agent.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let said = lines_of(child.stdout.take().unwrap());
         (child, said)
     }

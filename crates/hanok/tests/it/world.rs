@@ -248,9 +248,19 @@ impl World {
 
     /// A shell as a reader of the documentation has it: `openstack` and `hanok` by their names.
     pub fn shell(&self) -> Command {
+        self.equipped(self.command("bash"))
+    }
+
+    /// The same in a network namespace.
+    pub fn shell_in(&self, netns: &str) -> Command {
+        let mut command = self.command("nsenter");
+        command.arg(format!("--net=/run/netns/{netns}")).arg("bash");
+        self.equipped(command)
+    }
+
+    fn equipped(&self, mut command: Command) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
         let ours = Path::new(HANOK).parent().unwrap().display().to_string();
-        let mut command = self.command("bash");
         command.env("PATH", format!("{}/bin:{ours}:{path}", self.venv.display())).env("OS_CLOUD", "demo");
         command
     }
