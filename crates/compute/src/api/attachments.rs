@@ -1,7 +1,7 @@
 //! Volumes of a server. There are none yet: a server starts from an image with one local disk, so lists are
 //! empty and every volume that is named is one that does not exist.
 
-use super::{changeable, server_id, visible};
+use super::{server_id, unlocked, visible};
 use crate::Compute;
 use api::{Reply, Req};
 use base::{Fault, Kind, Result};
@@ -31,7 +31,7 @@ pub async fn attach(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     o.only(&["volumeId", "device", "tag", "delete_on_termination"])?;
     let volume: uuid::Uuid = o.id("volumeId")?;
     let (id, auth) = (server_id(&req)?, req.auth.clone());
-    c.db.read(move |tx| changeable(tx, &auth, id).map(drop)).await?;
+    c.db.read(move |tx| unlocked(&visible(tx, &auth, id)?, &auth)).await?;
     Err(missing(&volume.to_string()))
 }
 

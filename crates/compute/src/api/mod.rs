@@ -79,16 +79,33 @@ pub fn visible(tx: &Tx<'_>, auth: &Auth, id: ServerId) -> Result<Server> {
     found.ok_or_else(|| no_server(id))
 }
 
-/// A server that the caller may change.
+/// As [`visible`], of a server that is going to be changed: held, so that what is decided by what it says now
+/// is still true when it is written.
+///
+/// # Errors
+/// 404, also for another project's.
+pub fn held(tx: &Tx<'_>, auth: &Auth, id: ServerId) -> Result<Server> {
+    store::work::hold(tx, &id.to_string())?;
+    visible(tx, auth, id)
+}
+
+/// A server that the caller may change, held.
 ///
 /// # Errors
 /// 404; 409 when it is locked and the caller is no admin.
 pub fn changeable(tx: &Tx<'_>, auth: &Auth, id: ServerId) -> Result<Server> {
-    let server = visible(tx, auth, id)?;
-    if server.locked && !auth.is_admin() {
-        return Err(Fault::conflict(format!("Instance {id} is locked")));
-    }
+    let server = held(tx, auth, id)?;
+    unlocked(&server, auth)?;
     Ok(server)
+}
+
+/// # Errors
+/// 409 when it is locked and the caller is no admin.
+pub fn unlocked(server: &Server, auth: &Auth) -> Result<()> {
+    if server.locked && !auth.is_admin() {
+        return Err(Fault::conflict(format!("Instance {} is locked", server.id)));
+    }
+    Ok(())
 }
 
 /// A link to the next page of a list, as `NAME_links` holds it.

@@ -217,6 +217,26 @@ async fn what_the_host_is_told() {
     }
 }
 
+/// Of many who ask for the same at one moment one is heard, on both databases, and quota is taken once.
+#[tokio::test]
+async fn one_resize_of_many_at_once() {
+    for w in worlds().await {
+        let mut host = w.host("h1").await;
+        host.turn(&w).await;
+        let id = w.create("one").await;
+        w.until(&mut host, id, "ACTIVE").await;
+        let small = w.held().await;
+        let asks = (0..8).map(|_| w.act(id, json!({"resize": {"flavorRef": "4"}})));
+        let answers = futures_util::future::join_all(asks).await;
+        assert_eq!(answers.into_iter().filter(|a| a.status == 202).count(), 1);
+        w.until(&mut host, id, "VERIFY_RESIZE").await;
+        taken(w.act(id, json!({"revertResize": null})).await);
+        w.until(&mut host, id, "ACTIVE").await;
+        host.turn(&w).await;
+        assert_eq!(w.held().await, small);
+    }
+}
+
 #[tokio::test]
 async fn resize_takes_both_sizes_until_it_is_confirmed() {
     for w in worlds().await {

@@ -108,6 +108,15 @@ pub fn start_or_wake<L: Life>(tx: &Tx<'_>, id: &str, state: &L::State) -> Result
     if woken(tx, id)? { Ok(()) } else { start::<L>(tx, id, state) }
 }
 
+/// Keeps everybody else from changing a resource until the transaction ends: of two who look at it first and
+/// then write, the second sees what the first has written.
+pub fn hold(tx: &Tx<'_>, id: &str) -> Result<()> {
+    if tx.writes_alone() {
+        return Ok(());
+    }
+    tx.exec("UPDATE work SET revision = revision WHERE id = $1", params![id]).map(drop)
+}
+
 /// Makes the engine look at a resource at once. The revision moves, so a step that is under way and
 /// could not know of the change has to run again.
 pub fn wake(tx: &Tx<'_>, id: &str) -> Result<()> {

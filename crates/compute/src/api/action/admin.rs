@@ -2,8 +2,8 @@
 
 use super::{accepted, admins_only, exists, intend, no_arguments};
 use crate::Compute;
+use crate::api::held;
 use crate::api::servers::must_be;
-use crate::api::visible;
 use crate::model::VmState;
 use crate::table::{action, intent};
 use api::{Obj, Reply, Req};
@@ -26,7 +26,7 @@ pub async fn reset_state(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Resul
     };
     let (auth, who) = (req.auth.clone(), req.who());
     c.db.write(move |tx| {
-        let s = visible(tx, &auth, id)?;
+        let s = held(tx, &auth, id)?;
         tx.exec(
             "UPDATE server SET vm_state = $2, task_state = NULL, updated_at = $3 WHERE id = $1",
             params![s.id, to.as_str(), Micros::now()],

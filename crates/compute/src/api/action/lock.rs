@@ -3,7 +3,7 @@
 
 use super::no_arguments;
 use crate::Compute;
-use crate::api::{at, visible};
+use crate::api::{at, held};
 use crate::table::action;
 use api::{Obj, Reply, Req};
 use base::{Fault, Micros, Result, ServerId};
@@ -29,7 +29,7 @@ pub async fn lock(c: &Compute, req: &Req, body: &Obj, id: ServerId, lock: bool) 
     }
     let (auth, who) = (req.auth.clone(), req.who());
     c.db.write(move |tx| {
-        let s = visible(tx, &auth, id)?;
+        let s = held(tx, &auth, id)?;
         let owner = auth.project().is_ok_and(|p| *p == s.project_id);
         if lock && s.locked && owner {
             return Ok(());

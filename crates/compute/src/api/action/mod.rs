@@ -127,7 +127,7 @@ pub async fn intend<T: Send + 'static>(
     intend_of(c, req, id, action, changeable, f).await
 }
 
-/// As [`intend`], with another idea of who may: `find` is [`changeable`], or [`super::visible`] for what a lock
+/// As [`intend`], with another idea of who may: `find` is [`changeable`], or [`super::held`] for what a lock
 /// does not keep off.
 async fn intend_of<T: Send + 'static>(
     c: &Compute,

@@ -5,7 +5,7 @@ use super::intend_of;
 use crate::Compute;
 use crate::api::servers::must_be;
 use crate::api::wish::metadata_pairs;
-use crate::api::{at, visible};
+use crate::api::{at, held};
 use crate::model::{Server, Task, VmState};
 use crate::table::capture::{Capture, Purpose};
 use crate::table::{capture, server};
@@ -98,7 +98,7 @@ async fn begin(c: &Compute, req: &Req, id: ServerId, wish: Ask) -> Result<ImageI
         Purpose::Backup { .. } => ("createBackup", Task::ImageBackup),
         _ => ("createImage", Task::ImageSnapshotPending),
     };
-    intend_of(c, req, id, what, visible, move |tx, s| {
+    intend_of(c, req, id, what, held, move |tx, s| {
         must_be(s, what, COPYABLE, &[None])?;
         let image = ask(tx, s, &wish)?;
         server::task(tx, id, Some(task))?;
