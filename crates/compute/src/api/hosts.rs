@@ -94,11 +94,7 @@ pub async fn update(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
             ));
         }
         if let Some(on) = status {
-            tx.exec(
-                "UPDATE host SET enabled = $2, disabled_reason = '',
-                   draining = CASE WHEN $2 = 1 THEN 0 ELSE draining END WHERE id = $1",
-                params![h.id, on],
-            )?;
+            host::enable(tx, h.id, on, "")?;
             if on {
                 network::for_hosts::settle_homes(tx)?;
             }

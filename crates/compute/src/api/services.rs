@@ -151,11 +151,7 @@ async fn apply(
     c.db.write(move |tx| {
         let found = host::all(tx)?.into_iter().find(|h| which(h)).ok_or_else(|| missing(&named))?;
         if let Some(enabled) = change.enabled {
-            tx.exec(
-                "UPDATE host SET enabled = $2, disabled_reason = $3,
-                   draining = CASE WHEN $2 = 1 THEN 0 ELSE draining END WHERE id = $1",
-                params![found.id, enabled, change.reason],
-            )?;
+            host::enable(tx, found.id, enabled, &change.reason)?;
             log::audit(
                 tx,
                 &who,

@@ -174,9 +174,10 @@ fn send(tx: &Tx<'_>, id: ServerId, kind: Kind) -> Result<()> {
 pub fn drain(tx: &Tx<'_>, host: HostId, on: bool) -> Result<()> {
     work::wake(tx, ID)?;
     let (since, reason) = if on { (Micros::now(), "draining") } else { (Micros(0), "") };
+    // Asked again, it goes on since when it was.
+    let draining = if on { "CASE WHEN draining > 0 THEN draining ELSE $2 END" } else { "$2" };
     let n = tx.exec(
-        "UPDATE host SET draining = CASE WHEN $2 > 0 AND draining > 0 THEN draining ELSE $2 END, enabled = $3,
-           disabled_reason = $4 WHERE id = $1",
+        &format!("UPDATE host SET draining = {draining}, enabled = $3, disabled_reason = $4 WHERE id = $1"),
         params![host, since, !on, reason],
     )?;
     if n == 0 {

@@ -179,6 +179,13 @@ pub fn seen(tx: &Tx<'_>, id: HostId, at: Micros) -> Result<()> {
     tx.exec("UPDATE host SET seen_at = $2 WHERE id = $1 AND seen_at < $2", params![id, at]).map(drop)
 }
 
+/// Lets a host take new servers, which ends its emptying, or keeps them off with the reason.
+pub fn enable(tx: &Tx<'_>, id: HostId, on: bool, reason: &str) -> Result<()> {
+    let draining = if on { ", draining = 0" } else { "" };
+    let sql = format!("UPDATE host SET enabled = $2, disabled_reason = $3{draining} WHERE id = $1");
+    tx.exec(&sql, params![id, on, reason]).map(drop)
+}
+
 /// Claims room on a host, if there still is some. One conditional update, so that two cannot get the
 /// same room, whatever the isolation level.
 pub fn claim(tx: &Tx<'_>, id: HostId, vcpus: u64, memory_mib: u64, disk_gib: u64) -> Result<bool> {

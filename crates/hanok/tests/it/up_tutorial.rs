@@ -78,7 +78,7 @@ fn ten_pcs_work_as_they_stand() {
         done += 1;
     }
     assert!(done >= 10, "only {done} commands were found in the tutorial");
-    room.finish();
+    room.finish_despite("the region was not heard of for too long");
 }
 
 fn token(room: &Room, line: &str) -> String {

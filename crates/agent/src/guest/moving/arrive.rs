@@ -5,12 +5,15 @@ use super::{CAME, Came, Coming, Parcel, check, forget, incoming, read, routes, s
 use crate::guest::keeper::{Keeper, Next};
 use crate::guest::process::Process;
 use crate::guest::{Dir, Record, disk};
+use crate::link::Backoff;
 use base::doc::{Arrival, Guest, GuestState, MoveStage};
 use base::{Fault, Kind, Result};
 use std::time::Duration;
 
 /// Between two looks at a guest that nothing is heard of.
 const LOOK: Duration = Duration::from_secs(5);
+/// How often the region is asked again for an image: about half a minute.
+const IMAGE_TRIES: u32 = 8;
 
 impl Keeper {
     /// Works towards the arrival that the document names. `None`: the guest has arrived live and is kept
@@ -98,7 +101,14 @@ impl Keeper {
         let images = [guest.disk.image.as_ref(), guest.rescue.as_ref().and_then(|r| r.image.as_ref())];
         for image in images.into_iter().flatten() {
             let progress = |reason: String| self.say(guest, &record, GuestState::Preparing, &reason);
-            self.host.images.ensure(image, &progress).await?;
+            // A region that is away for a moment is no reason to send the guest back.
+            let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
+            while let Err(fault) = self.host.images.ensure(image, &progress).await {
+                if fault.kind != Kind::Unavailable || backoff.tries() >= IMAGE_TRIES {
+                    return Err(fault);
+                }
+                tokio::time::sleep(backoff.next_wait()).await;
+            }
         }
         let mut applied = self.host.applied.subscribe();
         applied.wait_for(|at| *at >= generation).await.map_err(Fault::internal)?;
