@@ -112,7 +112,8 @@ fn nothing_is_lost_whatever_dies() {
     assert_counters(|sql| room.rows(sql));
     let ports = scene.demo.get("/network/v2.0/ports?device_owner=compute:nova").expect(200);
     assert_eq!(ports["ports"], json!([]), "ports of servers that are gone");
-    room.finish();
+    // An agent that was frozen, or started anew beside a guest that arrives, ends what it may not keep.
+    room.finish_despite("the region was not heard of for too long");
 }
 
 /// What the clients work with.
