@@ -442,7 +442,7 @@ fn members(
         return Ok(out);
     }
     // CROSS JOIN keeps SQLite to the order: of a group's many members mostly only the bound ones count.
-    let from = if touch::few_members(tx, groups)? {
+    let from = if touch::few_members(tx, groups, touch::FEW)? {
         "FROM port_security_group m CROSS JOIN port p"
     } else {
         "FROM port p CROSS JOIN port_security_group m"

@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 use store::{Sql, Tx, Val, params};
 
 /// Members of groups that are gone through one by one.
-const FEW: usize = 1000;
+pub const FEW: usize = 1000;
 
 /// Hosts that hold something of these networks.
 pub fn hosts_of_networks(tx: &Tx<'_>, networks: &[NetworkId]) -> Result<Vec<HostId>> {
@@ -31,7 +31,8 @@ pub fn hosts_of_networks(tx: &Tx<'_>, networks: &[NetworkId]) -> Result<Vec<Host
     let mut q = Sql::new("SELECT p.host_id FROM port p WHERE p.host_id IS NOT NULL AND p.network_id IN (");
     fill(&mut q, networks);
     q.push(
-        ") UNION SELECT p.next_host_id FROM port p WHERE p.next_host_id IS NOT NULL AND p.network_id IN (",
+        // The words put to the network keep its index out of it: few ports are on their way, many on a network.
+        ") UNION SELECT p.next_host_id FROM port p WHERE p.next_host_id IS NOT NULL AND p.network_id || '' IN (",
     );
     fill(&mut q, networks);
     q.push(
@@ -92,13 +93,15 @@ pub fn home_of(tx: &Tx<'_>, router: RouterId) -> Result<Vec<HostId>> {
     tx.rows(sql, params![router], |r| r.get(0))
 }
 
-/// Hosts that filter by the rules of these groups. Of groups with few members, those are asked where they
-/// are; else it is asked host by host, so that one look at its ports mostly answers.
+/// Hosts that filter by the rules of these groups. Where there are fewer members than hosts, those are asked
+/// where they are; else it is asked host by host, so that one look at its ports mostly answers.
 pub fn hosts_of_groups(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<HostId>> {
     if groups.is_empty() {
         return Ok(Vec::new());
     }
-    let mut q = if few_members(tx, groups)? {
+    let mut all = Sql::new("SELECT COUNT(*) FROM (SELECT 1 AS one FROM host");
+    let hosts = all.limit(FEW).push(") hosts").opt(tx, |r| r.get::<i64>(0))?.unwrap_or(0);
+    let mut q = if few_members(tx, groups, usize::try_from(hosts).unwrap_or(FEW))? {
         Sql::new(
             "SELECT DISTINCT p.host_id FROM port_security_group g CROSS JOIN port p
              WHERE p.id = g.port_id AND p.host_id IS NOT NULL AND (g.group_id IN (",
@@ -111,22 +114,26 @@ pub fn hosts_of_groups(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<Ho
     };
     fill(&mut q, groups);
     q.push(
-        ")) UNION SELECT p.next_host_id FROM port p JOIN port_security_group g ON g.port_id = p.id
-         WHERE p.next_host_id IS NOT NULL AND g.group_id IN (",
+        ")) UNION SELECT p.next_host_id FROM port p CROSS JOIN port_security_group g
+         WHERE p.next_host_id IS NOT NULL AND g.port_id = p.id AND g.group_id IN (",
     );
     fill(&mut q, groups);
     q.push(")");
     q.rows(tx, |r| r.get(0))
 }
 
-/// Whether it costs little to go through the members of these groups, bound or not.
-pub fn few_members<'a, V: Into<Val<'a>>>(tx: &Tx<'_>, groups: impl IntoIterator<Item = V>) -> Result<bool> {
+/// Whether these groups have fewer members than `few`, bound or not.
+pub fn few_members<'a, V: Into<Val<'a>>>(
+    tx: &Tx<'_>,
+    groups: impl IntoIterator<Item = V>,
+    few: usize,
+) -> Result<bool> {
     let mut q =
         Sql::new("SELECT COUNT(*) FROM (SELECT 1 AS one FROM port_security_group WHERE group_id IN (");
     fill(&mut q, groups);
-    q.push(")").limit(FEW).push(") members");
+    q.push(")").limit(few).push(") members");
     let found = q.opt(tx, |r| r.get::<i64>(0))?.unwrap_or(0);
-    Ok(usize::try_from(found).is_ok_and(|n| n < FEW))
+    Ok(usize::try_from(found).is_ok_and(|n| n < few))
 }
 
 /// Hosts whose rules name these groups as peers, so that they hold the members' addresses.
