@@ -17,9 +17,11 @@
 
 mod capture;
 mod join;
+pub mod live;
 mod machine;
 mod moving;
 mod network;
+pub mod rack;
 
 pub use capture::{Capture, CaptureStage, CaptureStatus};
 pub use join::{Certificate, Join, Joined, Renew};

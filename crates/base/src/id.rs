@@ -54,7 +54,7 @@ macro_rules! text_id {
 }
 
 uuid_id! {
-    /// What a tenant asked for: a virtual machine now, metal later.
+    /// What a tenant asked for: a virtual machine, or a machine.
     ServerId,
     ImageId,
     NetworkId, SubnetId, PortId, RouterId, FloatingIpId, SecurityGroupId, SecurityGroupRuleId,
@@ -62,6 +62,10 @@ uuid_id! {
     SubnetPoolId, AddressScopeId, AddressGroupId, RbacPolicyId,
     /// A computer that runs guests.
     HostId,
+    /// A computer that is handed out whole.
+    MachineId,
+    /// A rack controller, and a layer-2 network of metal that it is plugged to.
+    RackId, SegmentId,
 }
 
 text_id! {
