@@ -7,18 +7,43 @@
 //! GET  /rack/v1/desired?since=G&wait=30  200 RackDesired with generation > G, or 204 after `wait` seconds
 //! PUT  /rack/v1/observed                 204; 409 when `applied` is older than one already reported
 //! POST /rack/v1/boot                     200 BootAnswer: what a machine that asks right now should boot
-//! GET  /rack/v1/images/{sha512}          200 the image's bytes, as the image service stores them
+//! GET  /rack/v1/images/{sha512}          200 the image's bytes, as the image service stores them; Range is obeyed
+//! POST /rack/v1/join                     200 RackJoined; as hosts do, with `Authorization: Join <secret>` and a Join
+//! POST /rack/v1/renew                    200 Certificate; as hosts do
 //! ```
 //! The rack proves itself with its certificate, or with `Authorization: Bearer <rack token>`. What live systems
-//! and deployed machines ask under `/live/v1` and `/MAAS/metadata` the rack passes on unread to the region.
+//! and deployed machines ask under `/live/v1` and `/MAAS` the rack ([`HTTP_PORT`]) passes on unread to the region,
+//! with the asker's own `Authorization`; so there its own token is in [`RACK_TOKEN`], beside [`ASKER_ADDRESS`] and
+//! [`ASKER_MAC`]. The region believes these headers only with a rack's proof; the rack drops those that it is sent.
 //! While the region is away the rack answers boots from its document: machines that are known go on,
 //! strangers are asked to try again.
 
+use super::Certificate;
 use crate::{MachineId, Micros, RackId, SegmentId};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+
+/// Port of the rack's HTTP server on its segments: boot files, image content, and the way to the region.
+pub const HTTP_PORT: u16 = 5248;
+/// Header of passed-on requests: the rack's token, where it has no certificate.
+pub const RACK_TOKEN: &str = "x-hanok-rack-token";
+/// Header of passed-on requests: the address on the segment that asks.
+pub const ASKER_ADDRESS: &str = "x-hanok-asker-address";
+/// Header of passed-on requests: the MAC that the rack has leased that address to, or that answers ARP for it;
+/// absent when the rack cannot tell.
+pub const ASKER_MAC: &str = "x-hanok-asker-mac";
+
+/// Answer to a rack that joins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RackJoined {
+    pub rack: RackId,
+    pub name: String,
+    /// Where the region speaks TLS.
+    #[serde(default)]
+    pub certificate: Option<Certificate>,
+}
 
 /// Everything that one rack controller should do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
