@@ -2,7 +2,6 @@
 //! (when `HANOK_TEST_POSTGRES` holds a URL) on PostgreSQL.
 
 mod api;
-mod bench;
 mod captures;
 mod consoles;
 mod day;

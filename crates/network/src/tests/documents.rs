@@ -75,8 +75,10 @@ async fn binding_touches_those_concerned_and_nobody_else() {
 }
 
 /// 2,000 ports on 50 hosts, on one network behind a router: bytes of one host's document, and how long it takes.
+/// The figures in docs/specification.md: `cargo nextest run -p hanok-network what_a_large --run-ignored only
+/// --no-capture`.
 #[tokio::test]
-#[ignore = "a measurement"]
+#[ignore = "prints a measurement and asserts nothing: run by hand for docs/specification.md"]
 async fn what_a_large_network_costs() {
     for w in worlds().await {
         w.first_start().await;

@@ -182,11 +182,9 @@ async fn what_a_floating_ip_may_not_be() {
         }
         assert_eq!(w.used(DEMO, "floatingip").await, 0);
         assert_eq!(w.count("SELECT COUNT(*) FROM port").await, before);
-        let chosen = fip(json!({"floating_network_id": public, "floating_ip_address": "172.24.4.77"}));
-        assert_eq!(
-            w.make("admin", "/floatingips", chosen.clone()).await["floating_ip_address"],
-            "172.24.4.77"
-        );
+        let free = w.free_public().await;
+        let chosen = fip(json!({"floating_network_id": public, "floating_ip_address": free}));
+        assert_eq!(w.make("admin", "/floatingips", chosen.clone()).await["floating_ip_address"], json!(free));
         w.refused("admin", "POST", "/floatingips", chosen, 409, "IpAddressAlreadyAllocated").await;
         let exact =
             fip(json!({"floating_network_id": public, "port_id": two, "fixed_ip_address": "10.20.30.51"}));

@@ -178,13 +178,15 @@ async fn gateways() {
             "PolicyNotAuthorized",
         )
         .await;
-        let chosen = json!({"network_id": public, "enable_snat": false, "external_fixed_ips": [{"ip_address": "172.24.4.99"}]});
+        let free = w.free_public().await;
+        let chosen =
+            json!({"network_id": public, "enable_snat": false, "external_fixed_ips": [{"ip_address": free}]});
         w.refused("demo", "PUT", &r, set(chosen.clone()), 403, "PolicyNotAuthorized").await;
         let v = w.put("admin", &r, set(chosen)).await;
         let info = &v["router"]["external_gateway_info"];
         assert_eq!(
             (&info["enable_snat"], &info["external_fixed_ips"][0]["ip_address"]),
-            (&json!(false), &json!("172.24.4.99"))
+            (&json!(false), &json!(free))
         );
         let path = format!("/networks/{public}");
         w.refused(

@@ -212,6 +212,12 @@ impl World {
         self.db.read(move |tx| crate::for_hosts::document(tx, host)).await.unwrap()
     }
 
+    /// An address of the public network that nobody has: others are chosen at random.
+    pub async fn free_public(&self) -> String {
+        let ports = self.get("admin", "/ports?fields=fixed_ips").await.to_string();
+        let mut all = (2..=254).map(|n| format!("172.24.4.{n}"));
+        all.find(|a| !ports.contains(&format!("\"{a}\""))).unwrap()
+    }
     pub async fn used(&self, project: &'static str, resource: &'static str) -> i64 {
         self.db
             .read(move |tx| Ok(store::quota::usage(tx, &ProjectId::from(project), resource, 0)?.used))

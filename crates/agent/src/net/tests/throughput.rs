@@ -94,7 +94,7 @@ async fn rewire(room: &mut Room, doc: &Desired, network: usize, port: usize) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement: scripts/overlay.sh"]
+#[ignore = "prints a measurement and asserts nothing: run by scripts/overlay.sh"]
 async fn the_price_of_filters_and_routers() {
     let Some(mut room) = Room::new(3, false).await else { return };
     let mut doc = routed(|n| [198, 18, 77, n].into());
