@@ -179,6 +179,14 @@ pub struct PowerOrder {
     pub hard: bool,
     /// Where the firmware should look first at the next start.
     pub boot_from: BootFrom,
+    /// Whether its firmware is UEFI (BMCs want to be told with `boot_from`); absent: not known.
+    pub efi: Option<bool>,
+    /// Restarts that the region knows to be carried out. A rack that has none on record counts from here, so
+    /// that a new rack does not restart what another one has restarted; with [`Bmc::Manual`] a person says it.
+    pub cycled: u64,
+    /// Whether it is on, as a person said who looked, or as its own system said when it went down. It is what
+    /// is known of machines whose power nothing can read ([`Bmc::Manual`], [`Bmc::WakeOnLan`]).
+    pub said: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
