@@ -184,9 +184,17 @@ pub struct PowerOrder {
     /// Restarts that the region knows to be carried out. A rack that has none on record counts from here, so
     /// that a new rack does not restart what another one has restarted; with [`Bmc::Manual`] a person says it.
     pub cycled: u64,
-    /// Whether it is on, as a person said who looked, or as its own system said when it went down. It is what
-    /// is known of machines whose power nothing can read ([`Bmc::Manual`], [`Bmc::WakeOnLan`]).
-    pub said: Option<bool>,
+    /// What a person said of it who looked, or its own system when it went down: all that is known of machines
+    /// whose power nothing can read ([`Bmc::Manual`], [`Bmc::WakeOnLan`]).
+    pub said: Option<PowerSaid>,
+}
+
+/// Somebody's word that a machine is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PowerSaid {
+    pub on: bool,
+    /// Tells a word said again from one that is old.
+    pub at: Micros,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
