@@ -1,11 +1,13 @@
 //! What every other crate speaks: typed ids, names of outside things, sizes, time, the one error
-//! type [`Fault`], and the documents that region and agent exchange ([`doc`]).
+//! type [`Fault`], the documents that region and agent exchange ([`doc`]), and what they say to guests
+//! ([`metadata`]).
 //!
 //! Invariant: no input or output happens here.
 
 pub mod doc;
 pub mod fault;
 pub mod id;
+pub mod metadata;
 pub mod names;
 pub mod time;
 

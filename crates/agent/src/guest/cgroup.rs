@@ -145,6 +145,7 @@ fn fill(sort: Sort, dir: &Path, pid: i32, guest: &Guest) -> std::io::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::sample;
 
     #[test]
     fn takes_what_a_host_offers() {
@@ -157,7 +158,8 @@ mod tests {
         std::fs::write(memory.join("cgroup.procs"), "").unwrap();
         let one = Groups::at(dir.path(), &prefix);
         assert_eq!(one.0, [(Sort::Memory, memory.join("hanok-ab"))]);
-        let (mut guest, _) = crate::net::sample::guest_with_nics();
+        let port = sample::port(1, &[]);
+        let mut guest = sample::guest(&port, &sample::network(1, vec![], vec![port.clone()]));
         (guest.vcpus, guest.memory_mib) = (2, 1024);
         let id = guest.id;
         one.enter(&guest, 4711);

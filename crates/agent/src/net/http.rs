@@ -4,8 +4,8 @@
 //! its own addresses in, and replies go to their owner by static entries. Headers that claim another
 //! identity (`X-Forwarded-For`, `X-Instance-ID`) are never read.
 
-use super::metadata;
 use super::view::Directory;
+use base::metadata;
 use base::{Kind, ServerId};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};

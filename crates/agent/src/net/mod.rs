@@ -31,7 +31,6 @@ mod door;
 mod filter;
 mod http;
 mod kernel;
-pub mod metadata;
 mod nat;
 mod plan;
 mod ra;

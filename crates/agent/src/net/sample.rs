@@ -1,6 +1,5 @@
 //! Documents that the tests of this module start from.
 
-use super::metadata::{self, NicFacts};
 use base::doc::*;
 use base::{HostId, NetworkId, PortId, ServerId, SubnetId};
 use std::collections::BTreeMap;
@@ -96,13 +95,4 @@ pub fn guest(port: &Port, network: &Network) -> Guest {
 pub fn document(networks: Vec<Network>, guests: Vec<Guest>) -> Desired {
     let (groups, routers) = (vec![], vec![]);
     Desired { version: VERSION, host: HOST, generation: 1, guests, networks, groups, routers, fence_s: None }
-}
-
-pub fn guest_with_nics() -> (Guest, Vec<NicFacts>) {
-    let port = port(1, &[(1, "10.0.0.5")]);
-    let network = network(1, vec![subnet(1, "10.0.0.0/24", Some("10.0.0.1"))], vec![port.clone()]);
-    let guest = guest(&port, &network);
-    let document = document(vec![network], vec![guest.clone()]);
-    let nics = metadata::nics(&guest, &document);
-    (guest, nics)
 }

@@ -1,11 +1,11 @@
 //! What the servers inside one namespace answer from. Built anew from each document, never changed.
 
-use super::metadata::{self, NicFacts};
 use super::plan;
 use super::ra;
 use super::routes::{self, Routes};
 use super::space::Mac;
 use base::doc::{Desired, Guest, Network, Port, PortOwner, Router, Subnet};
+use base::metadata::{self, NicFacts};
 use base::names::Prefix;
 use base::{HostId, NetworkId, ServerId, SubnetId};
 use ipnet::IpNet;

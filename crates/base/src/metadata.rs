@@ -1,14 +1,14 @@
 //! What a guest is told about itself: the OpenStack metadata documents and the EC2 tree.
 //!
 //! Pure functions from the desired document to bytes. The metadata service (over HTTP) and the config
-//! drive (on a disk) both use them, so a guest reads the same whichever way it asks.
+//! drive (on a disk) both use them, so a guest or a machine reads the same whichever way it asks.
 //!
 //! Sources: the user guide of Compute, "Metadata" (openstack/, versions and keys, the format of
 //! `network_data.json`), and the EC2 instance metadata categories of version 2009-04-04. cloud-init
 //! crawls the EC2 tree by its listings, so every listed name must exist.
 
-use base::doc::{Desired, Guest, Ipv6Mode, PortAddress, Subnet};
-use base::{PortId, SecurityGroupId};
+use crate::doc::{Desired, Guest, Ipv6Mode, PortAddress, Subnet};
+use crate::{PortId, SecurityGroupId};
 use base64::Engine as _;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -341,11 +341,41 @@ fn ec2(guest: &Guest, nics: &[NicFacts]) -> Node {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::sample;
     use proptest::prelude::*;
 
+    /// A guest with a key, user data and one NIC with an address.
+    fn guest_with_nics() -> (Guest, Vec<NicFacts>) {
+        let id = |n: u8| format!("b{n}000000-0000-4000-8000-000000000000");
+        let desired: Desired = serde_json::from_value(json!({
+            "version": 1, "host": id(0), "generation": 1,
+            "guests": [{
+                "id": id(1), "ownership": 1, "power": "on", "vcpus": 1, "memory_mib": 64,
+                "disk": { "bytes": 1 << 20 },
+                "nics": [{ "port": id(2), "network": id(3), "mac": "fa:16:3e:00:00:01", "mtu": 1450 }],
+                "metadata": {
+                    "name": "vm1", "hostname": "vm1", "project_id": "p", "availability_zone": "nova",
+                    "flavor": "m1.tiny", "launch_index": 0, "meta": { "role": "web" }, "user_data": "IyEvYmluL3NoCg==",
+                    "keys": [{ "name": "me", "public_key": "ssh-ed25519 AAAA me" }],
+                },
+            }],
+            "networks": [{
+                "id": id(3), "vni": 4001, "mtu": 1450,
+                "subnets": [{ "id": id(4), "cidr": "10.0.0.0/24", "gateway": "10.0.0.1", "dhcp": true }],
+                "ports": [{
+                    "id": id(2), "mac": "fa:16:3e:00:00:01", "owner": { "guest": id(1) }, "host": id(0),
+                    "addresses": [{ "subnet": id(4), "address": "10.0.0.5" }], "admin_up": true,
+                    "security": true,
+                }],
+            }],
+        }))
+        .unwrap();
+        let guest = desired.guests[0].clone();
+        let nics = nics(&guest, &desired);
+        (guest, nics)
+    }
+
     fn text(path: &str) -> Option<String> {
-        let (guest, nics) = sample::guest_with_nics();
+        let (guest, nics) = guest_with_nics();
         answer(path, &guest, &nics).map(|b| String::from_utf8(b).unwrap())
     }
 
@@ -380,7 +410,7 @@ mod tests {
 
     #[test]
     fn user_data_is_absent_or_decoded() {
-        let (mut guest, nics) = sample::guest_with_nics();
+        let (mut guest, nics) = guest_with_nics();
         assert_eq!(answer("/openstack/latest/user_data", &guest, &nics).unwrap(), b"#!/bin/sh\n");
         assert_eq!(answer("/latest/user-data", &guest, &nics).unwrap(), b"#!/bin/sh\n");
         guest.metadata.user_data = None;
@@ -390,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_config_drive_holds_what_the_service_answers() {
-        let (guest, nics) = sample::guest_with_nics();
+        let (guest, nics) = guest_with_nics();
         let files = files(&guest, &nics);
         for (path, bytes) in files.iter().filter(|(p, _)| p.starts_with("openstack/")) {
             assert_eq!(answer(&format!("/{path}"), &guest, &nics).as_ref(), Some(bytes), "{path}");
@@ -402,7 +432,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_path_panics(path in ".{0,80}", deep in "(/[a-z0-9.-]{0,12}){0,6}") {
-            let (guest, nics) = sample::guest_with_nics();
+            let (guest, nics) = guest_with_nics();
             let _ = answer(&path, &guest, &nics);
             let _ = answer(&format!("/latest{deep}"), &guest, &nics);
             let _ = answer(&format!("/openstack{deep}"), &guest, &nics);
