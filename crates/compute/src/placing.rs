@@ -27,7 +27,7 @@ pub fn choices(tx: &Tx<'_>, s: &Server) -> Result<(Ask, Vec<Room>)> {
     if wish.prefer.is_empty() && matches!(planner::plan(&first, &wish), Plan::Try(_)) {
         return Ok((wish, first));
     }
-    let all = host::rooms(tx)?;
+    let all = host::rooms(tx, &wish.class)?;
     Ok((ask(tx, s, &all)?, all))
 }
 
@@ -36,8 +36,18 @@ fn room(s: &Server) -> Ask {
     Ask {
         zone: Some(s.availability_zone.clone()).filter(|z| !z.is_empty()),
         host: s.hints.host.clone(),
+        class: class(&s.flavor.extra_specs),
         ..Ask::room(s.vcpus.into(), s.ram, s.disk)
     }
+}
+
+/// The class of machines that a flavor stands for (`resources:CUSTOM_X=1`, as Compute asks for bare metal);
+/// empty: it is a size of guests.
+pub fn class(specs: &BTreeMap<String, String>) -> String {
+    let custom = |(k, v): (&String, &String)| {
+        k.strip_prefix("resources:").filter(|c| c.starts_with("CUSTOM_") && v == "1").map(str::to_owned)
+    };
+    specs.iter().find_map(custom).unwrap_or_default()
 }
 
 /// What a server asks for. `rooms` are the hosts that the plan is made over.

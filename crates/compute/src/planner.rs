@@ -22,6 +22,8 @@ pub struct Room {
     pub id: HostId,
     pub name: String,
     pub zone: String,
+    /// Of machines: what kind it is; empty: an ordinary host. A machine takes one server, which has all of it.
+    pub class: String,
     pub enabled: bool,
     /// It has not reported for [`crate::silent_after`].
     pub silent: bool,
@@ -31,6 +33,7 @@ pub struct Room {
     pub vcpus_used: u64,
     pub memory_mib_used: u64,
     pub disk_gib_used: u64,
+    pub guests: u64,
 }
 
 /// What a server asks for.
@@ -41,6 +44,8 @@ pub struct Ask {
     pub disk_gib: u64,
     pub zone: Option<String>,
     pub host: Option<String>,
+    /// A machine of this class, instead of room on a host. Empty: room.
+    pub class: String,
     /// What rules hosts out beyond that: groups, hints, aggregates, traits.
     pub rules: Vec<Rule>,
     /// Added to a host's rank: what a soft policy prefers. More is better.
@@ -50,8 +55,8 @@ pub struct Ask {
 impl Ask {
     /// An ask for room alone.
     pub fn room(vcpus: u64, memory_mib: u64, disk_gib: u64) -> Self {
-        let (zone, host, rules, prefer) = (None, None, Vec::new(), HashMap::new());
-        Ask { vcpus, memory_mib, disk_gib, zone, host, rules, prefer }
+        let (zone, host, class, rules, prefer) = (None, None, String::new(), Vec::new(), HashMap::new());
+        Ask { vcpus, memory_mib, disk_gib, zone, host, class, rules, prefer }
     }
 }
 
@@ -73,6 +78,8 @@ enum Lack {
     NotAsked,
     /// The rule with this number.
     Rule(usize),
+    /// A machine that somebody has.
+    Taken,
     Vcpus,
     Memory,
     Disk,
@@ -89,14 +96,16 @@ impl Room {
         self.disk_gib.saturating_sub(self.disk_gib_used)
     }
     fn lacks(&self, ask: &Ask) -> Option<Lack> {
+        let metal = !ask.class.is_empty();
         let checks = [
             (!self.enabled, Lack::Disabled),
             (self.silent, Lack::Silent),
             (ask.zone.as_ref().is_some_and(|z| *z != self.zone), Lack::Zone),
             (ask.host.as_ref().is_some_and(|h| *h != self.name), Lack::NotAsked),
-            (self.free_vcpus() < ask.vcpus, Lack::Vcpus),
-            (self.free_memory() < ask.memory_mib, Lack::Memory),
-            (self.free_disk() < ask.disk_gib, Lack::Disk),
+            (metal && self.guests > 0, Lack::Taken),
+            (!metal && self.free_vcpus() < ask.vcpus, Lack::Vcpus),
+            (!metal && self.free_memory() < ask.memory_mib, Lack::Memory),
+            (!metal && self.free_disk() < ask.disk_gib, Lack::Disk),
         ];
         let (first, room) = checks.split_at(4);
         let fails = |list: &[(bool, Lack)]| list.iter().find_map(|(fails, lack)| fails.then_some(*lack));
@@ -118,21 +127,25 @@ pub fn plan(hosts: &[Room], ask: &Ask) -> Plan {
 }
 
 fn explain(hosts: &[Room], ask: &Ask) -> String {
+    if hosts.is_empty() && !ask.class.is_empty() {
+        return format!("No valid host was found. There is no machine of the class {}.", ask.class);
+    }
     if hosts.is_empty() {
         return "No valid host was found. No host has joined yet.".into();
     }
     let mut parts = Vec::new();
     let mut order = vec![Lack::Disabled, Lack::Silent, Lack::Zone, Lack::NotAsked];
     order.extend((0..ask.rules.len()).map(Lack::Rule));
-    order.extend([Lack::Vcpus, Lack::Memory, Lack::Disk]);
+    order.extend([Lack::Taken, Lack::Vcpus, Lack::Memory, Lack::Disk]);
     for lack in order {
         let failing: Vec<&Room> = hosts.iter().filter(|h| h.lacks(ask) == Some(lack)).collect();
         if !failing.is_empty() {
             parts.push(phrase(lack, &failing, ask));
         }
     }
+    let (one, many) = if ask.class.is_empty() { ("host", "hosts") } else { ("machine", "machines") };
     let n = hosts.len();
-    format!("No valid host was found. {n} {}: {}.", if n == 1 { "host" } else { "hosts" }, parts.join(", "))
+    format!("No valid host was found. {n} {}: {}.", if n == 1 { one } else { many }, parts.join(", "))
 }
 
 fn phrase(lack: Lack, failing: &[&Room], ask: &Ask) -> String {
@@ -147,6 +160,7 @@ fn phrase(lack: Lack, failing: &[&Room], ask: &Ask) -> String {
         Lack::Rule(i) => {
             format!("{n} {is} ruled out by {}", ask.rules.get(i).map_or("", |r| r.name.as_str()))
         }
+        Lack::Taken => format!("{n} {is} taken"),
         Lack::Vcpus => {
             format!("{n} {lacks} CPUs ({} asked, at most {} free)", ask.vcpus, most(Room::free_vcpus))
         }

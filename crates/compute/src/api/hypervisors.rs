@@ -111,7 +111,8 @@ async fn list_with(c: &Compute, req: &Req, show: fn(&Req, &Host) -> Value) -> Re
             "Paging over hypervisors with the hypervisor_hostname_pattern query parameter is not supported.",
         ));
     }
-    let read = c.db.read(move |tx| Ok((host::all(tx)?, if with { servers(tx)? } else { Names::new() })));
+    let read =
+        c.db.read(move |tx| Ok((host::with_machines(tx)?, if with { servers(tx)? } else { Names::new() })));
     let (mut hosts, names) = read.await?;
     if let Some(p) = &pattern {
         hosts.retain(|h| h.name.contains(p.as_str()));
@@ -157,7 +158,7 @@ pub async fn list_detail(c: Arc<Compute>, req: Req) -> Result<Reply> {
 
 async fn one(c: &Compute, req: &Req) -> Result<Host> {
     let text = req.text_param("id");
-    let found = c.db.read(host::all).await?.into_iter().find(|h| shown_id(req, h) == text);
+    let found = c.db.read(host::with_machines).await?.into_iter().find(|h| shown_id(req, h) == text);
     found.ok_or_else(|| Fault::not_found(format!("Hypervisor with ID '{text}' could not be found.")))
 }
 
@@ -191,7 +192,7 @@ pub async fn servers_of(c: Arc<Compute>, req: Req) -> Result<Reply> {
 
 async fn matching(c: &Compute, req: &Req) -> Result<Vec<Host>> {
     let pattern = req.text_param("id").to_owned();
-    let mut hosts = c.db.read(host::all).await?;
+    let mut hosts = c.db.read(host::with_machines).await?;
     hosts.retain(|h| h.name.contains(&pattern));
     if hosts.is_empty() { Err(no_match(&pattern)) } else { Ok(hosts) }
 }
@@ -206,7 +207,7 @@ pub async fn uptime(c: Arc<Compute>, req: Req) -> Result<Reply> {
 
 /// `GET /os-hypervisors/statistics`, until 2.87: sums over all hosts.
 pub async fn statistics(c: Arc<Compute>, _: Req) -> Result<Reply> {
-    let hosts = c.db.read(host::all).await?;
+    let hosts = c.db.read(host::with_machines).await?;
     let mut v = json!({"count": hosts.len()});
     let least: u64 = hosts.iter().map(|h| h.facts.disk_free_bytes / GIB).sum();
     v["disk_available_least"] = json!(least);

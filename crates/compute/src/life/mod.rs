@@ -220,11 +220,11 @@ fn look(tx: &Tx<'_>, id: ServerId, state: &State) -> Result<Option<Seen>> {
             ports_down = network::for_compute::interfaces(tx, id)?.iter().any(|i| !i.active);
         }
         (_, Some(m), _) => {
-            hosts = host::rooms(tx)?;
+            hosts = host::rooms(tx, "")?;
             ask = Some(placing::ask_to_move(tx, &server, m, &hosts)?);
         }
         (_, _, Some(r)) => {
-            hosts = host::rooms(tx)?;
+            hosts = host::rooms(tx, "")?;
             ask = Some(placing::ask(tx, &resize::resized(&server, r), &hosts)?);
             movable = server.host_id.map_or(Ok(Vec::new()), |here| resize::movable(tx, here))?;
         }

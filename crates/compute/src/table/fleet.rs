@@ -12,7 +12,8 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// Every host, without its facts.
 pub fn watched(tx: &Tx<'_>) -> Result<Vec<Watched>> {
-    let sql = "SELECT id, name, seen_at, forced_down, down_since, draining FROM host";
+    let sql = "SELECT id, name, seen_at, forced_down, down_since, draining FROM host
+        WHERE resource_class = ''";
     tx.rows(sql, &[], |r| {
         let (seen_at, forced_down): (Micros, bool) = (r.get(2)?, r.get(3)?);
         Ok(Watched {

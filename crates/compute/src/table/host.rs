@@ -32,6 +32,8 @@ pub struct Host {
     pub created_at: Micros,
     /// Its servers are sent elsewhere.
     pub draining: bool,
+    /// Of a machine that Compute hands out ([`crate::metal`]): what kind it is. Empty: an ordinary host.
+    pub class: String,
 }
 
 impl Host {
@@ -55,7 +57,7 @@ pub fn is_silent(seen_at: Micros) -> bool {
 const COLUMNS: &str =
     "id, name, availability_zone, enabled, disabled_reason, generation, applied, seen_at, facts,
     vcpus, memory_mib, disk_gib, vcpus_used, memory_mib_used, disk_gib_used, guests, created_at, forced_down,
-    draining";
+    draining, resource_class";
 
 fn read(r: &Row<'_>) -> Result<Host> {
     let facts: String = r.get(8)?;
@@ -80,10 +82,17 @@ fn read(r: &Row<'_>) -> Result<Host> {
         created_at: r.get(16)?,
         forced_down: r.get(17)?,
         draining: r.get::<Micros>(18)?.0 > 0,
+        class: r.get(19)?,
     })
 }
 
+/// The hosts that run guests, by name.
 pub fn all(tx: &Tx<'_>) -> Result<Vec<Host>> {
+    tx.rows(&format!("SELECT {COLUMNS} FROM host WHERE resource_class = '' ORDER BY name"), &[], read)
+}
+
+/// The same, and machines that are handed out.
+pub fn with_machines(tx: &Tx<'_>) -> Result<Vec<Host>> {
     tx.rows(&format!("SELECT {COLUMNS} FROM host ORDER BY name"), &[], read)
 }
 
@@ -105,11 +114,13 @@ pub fn zone_exists(tx: &Tx<'_>, zone: &str) -> Result<bool> {
 }
 
 const ROOM: &str = "SELECT id, name, availability_zone, enabled, seen_at, vcpus, memory_mib, disk_gib,
-    vcpus_used, memory_mib_used, disk_gib_used, forced_down FROM host";
+    vcpus_used, memory_mib_used, disk_gib_used, forced_down, resource_class, guests FROM host";
 
-/// What the planner looks at, of every host, without the facts.
-pub fn rooms(tx: &Tx<'_>) -> Result<Vec<Room>> {
-    rooms_of(tx, &Sql::new(ROOM))
+/// What the planner looks at, of every host (or machine of this class), without the facts.
+pub fn rooms(tx: &Tx<'_>, class: &str) -> Result<Vec<Room>> {
+    let mut q = Sql::new(ROOM);
+    q.push(" WHERE 1 = 1").and("resource_class =", class);
+    rooms_of(tx, &q)
 }
 
 /// The same of the `n` hosts with the most free memory among those with room for what is asked. The rules
@@ -118,9 +129,14 @@ pub fn best_rooms(tx: &Tx<'_>, ask: &Ask, n: usize) -> Result<Vec<Room>> {
     let heard = Micros(Micros::now().0 - i64::try_from(silent_after().as_micros()).unwrap_or(i64::MAX));
     let mut q = Sql::new(ROOM);
     q.push(" WHERE enabled = 1 AND forced_down = 0").and("seen_at >=", heard);
-    q.and(&format!("vcpus * {CPU_RATIO} - vcpus_used >="), ask.vcpus);
-    q.and("memory_mib - memory_mib_used >=", ask.memory_mib + MEMORY_RESERVE_MIB);
-    q.and("disk_gib - disk_gib_used >=", ask.disk_gib);
+    q.and("resource_class =", ask.class.as_str());
+    if ask.class.is_empty() {
+        q.and(&format!("vcpus * {CPU_RATIO} - vcpus_used >="), ask.vcpus);
+        q.and("memory_mib - memory_mib_used >=", ask.memory_mib + MEMORY_RESERVE_MIB);
+        q.and("disk_gib - disk_gib_used >=", ask.disk_gib);
+    } else {
+        q.push(" AND guests = 0");
+    }
     if let Some(zone) = &ask.zone {
         q.and("availability_zone =", zone);
     }
@@ -145,6 +161,8 @@ fn rooms_of(tx: &Tx<'_>, q: &Sql) -> Result<Vec<Room>> {
             vcpus_used: r.get(8)?,
             memory_mib_used: r.get(9)?,
             disk_gib_used: r.get(10)?,
+            class: r.get(12)?,
+            guests: r.get(13)?,
         })
     })
 }
@@ -186,14 +204,15 @@ pub fn enable(tx: &Tx<'_>, id: HostId, on: bool, reason: &str) -> Result<()> {
     tx.exec(&sql, params![id, on, reason]).map(drop)
 }
 
-/// Claims room on a host, if there still is some. One conditional update, so that two cannot get the
+/// Claims room on a host, or a machine as a whole, if there still is some. One conditional update, so that two cannot get the
 /// same room, whatever the isolation level.
 pub fn claim(tx: &Tx<'_>, id: HostId, vcpus: u64, memory_mib: u64, disk_gib: u64) -> Result<bool> {
     let n = tx.exec(
         "UPDATE host SET vcpus_used = vcpus_used + $2, memory_mib_used = memory_mib_used + $3,
            disk_gib_used = disk_gib_used + $4, guests = guests + 1
-         WHERE id = $1 AND enabled = 1 AND vcpus_used + $2 <= vcpus * $5
-           AND memory_mib_used + $3 <= memory_mib - $6 AND disk_gib_used + $4 <= disk_gib",
+         WHERE id = $1 AND enabled = 1 AND ((resource_class <> '' AND guests = 0)
+           OR (resource_class = '' AND vcpus_used + $2 <= vcpus * $5
+             AND memory_mib_used + $3 <= memory_mib - $6 AND disk_gib_used + $4 <= disk_gib))",
         params![id, vcpus, memory_mib, disk_gib, CPU_RATIO, MEMORY_RESERVE_MIB],
     )?;
     Ok(n == 1)

@@ -24,6 +24,8 @@ fn hosts(table: &str) -> Vec<Room> {
                 vcpus_used: n(6),
                 memory_mib_used: n(7),
                 disk_gib_used: n(8),
+                class: String::new(),
+                guests: 0,
             }
         })
         .collect()
@@ -151,4 +153,23 @@ fn flavors_ask_aggregates_and_traits() {
         answer(table, &Ask { rules: traits(&flavor, &held, &rooms), ..small() })
     };
     assert_eq!((by("required"), by("forbidden")), ("c".to_owned(), "a b".to_owned()));
+}
+
+#[test]
+fn a_machine_is_taken_whole() {
+    let table = "
+        a nova up       8 4096 100  0    0   0
+        b nova up       8 4096 100  8 4096 100
+        c nova disabled 8 4096 100  0    0   0";
+    let mut machines = hosts(table);
+    machines.iter_mut().for_each(|m| m.class = "CUSTOM_BIG".into());
+    machines[1].guests = 1;
+    // All of it, with nothing kept for a host's own use.
+    let ask = Ask { class: "CUSTOM_BIG".into(), ..Ask::room(8, 4096, 100) };
+    assert_eq!(plan(&machines, &ask), Plan::Try(vec![machines[0].id]));
+    machines[0].guests = 1;
+    let Plan::Nowhere(why) = plan(&machines, &ask) else { panic!("both are taken") };
+    assert_eq!(why, "No valid host was found. 3 machines: 1 is disabled, 2 are taken.");
+    let Plan::Nowhere(why) = plan(&[], &ask) else { panic!("there is none") };
+    assert_eq!(why, "No valid host was found. There is no machine of the class CUSTOM_BIG.");
 }

@@ -36,7 +36,7 @@ pub fn choose(
         q.push(" LEFT JOIN port g ON g.id = r.gateway_port_id AND g.network_id = ");
         q.bind(network.id);
     }
-    q.push(" WHERE h.enabled = 1 AND h.forced_down = 0");
+    q.push(" WHERE h.enabled = 1 AND h.forced_down = 0 AND h.resource_class = ''");
     if let Some(since) = alive {
         q.and("h.seen_at >=", since);
     }

@@ -39,7 +39,8 @@ pub fn all(tx: &Tx<'_>) -> Result<Vec<Value>> {
     })?;
     let notes: HashMap<_, _> = notes.into_iter().collect();
     let hosts = tx.rows(
-        "SELECT id, name, availability_zone, enabled, seen_at, created_at FROM host ORDER BY name",
+        "SELECT id, name, availability_zone, enabled, seen_at, created_at FROM host
+         WHERE resource_class = '' ORDER BY name",
         &[],
         |r| {
             Ok((

@@ -106,7 +106,7 @@ fn another(tx: &Tx<'_>, s: &Server, here: &Host, name: &str) -> Result<()> {
 
 /// A request that no host can meet is refused at once, not in a while.
 fn there_is_one(tx: &Tx<'_>, s: &Server, m: &Move) -> Result<()> {
-    let mut rooms = host::rooms(tx)?;
+    let mut rooms = host::rooms(tx, "")?;
     let ask = placing::ask_to_move(tx, s, m, &rooms)?;
     rooms.retain(|r| r.id != m.from);
     match plan(&rooms, &ask) {
