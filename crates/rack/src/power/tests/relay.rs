@@ -1,0 +1,113 @@
+//! A wire between rack and BMC that can be bad, and that counts what overlaps.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::net::UdpSocket;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weather {
+    /// Every fourth datagram is lost, every fifth comes twice, every seventh late.
+    Bad,
+    /// Every answer takes a while.
+    Slow,
+}
+
+pub struct Relay {
+    pub address: SocketAddr,
+    counts: Arc<Counts>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Counts {
+    lost: AtomicU32,
+    /// Questions without their answers so far.
+    open: AtomicU32,
+    overlaps: AtomicU32,
+}
+
+impl Relay {
+    pub async fn start(to: SocketAddr, weather: Weather) -> Relay {
+        let front = Arc::new(UdpSocket::bind(super::sim::free()).await.unwrap());
+        let address = front.local_addr().unwrap();
+        let counts = Arc::new(Counts::default());
+        let task = tokio::spawn(run(front, to, weather, counts.clone()));
+        Relay { address, counts, task }
+    }
+    pub fn lost(&self) -> u32 {
+        self.counts.lost.load(Ordering::SeqCst)
+    }
+    pub fn overlaps(&self) -> u32 {
+        self.counts.overlaps.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn run(front: Arc<UdpSocket>, to: SocketAddr, weather: Weather, counts: Arc<Counts>) {
+    let mut behind: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
+    let mut buffer = [0; 2048];
+    let mut number = 0;
+    while let Ok((bytes, from)) = front.recv_from(&mut buffer).await {
+        number += 1;
+        if let Entry::Vacant(unknown) = behind.entry(from) {
+            let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+            socket.connect(to).await.unwrap();
+            tokio::spawn(back(socket.clone(), front.clone(), from, weather, counts.clone()));
+            unknown.insert(socket);
+        }
+        let socket = &behind[&from];
+        match weather {
+            Weather::Slow => {
+                if counts.open.fetch_add(1, Ordering::SeqCst) > 0 {
+                    counts.overlaps.fetch_add(1, Ordering::SeqCst);
+                }
+                socket.send(&buffer[..bytes]).await.unwrap();
+            }
+            Weather::Bad if number % 4 == 0 => {
+                counts.lost.fetch_add(1, Ordering::SeqCst);
+            }
+            Weather::Bad => {
+                for _ in 0..=u32::from(number % 5 == 0) {
+                    socket.send(&buffer[..bytes]).await.unwrap();
+                }
+            }
+        }
+    }
+}
+
+async fn back(
+    socket: Arc<UdpSocket>,
+    front: Arc<UdpSocket>,
+    to: SocketAddr,
+    weather: Weather,
+    counts: Arc<Counts>,
+) {
+    let mut buffer = [0; 2048];
+    let mut number = 0;
+    while let Ok(bytes) = socket.recv(&mut buffer).await {
+        number += 1;
+        let late = match weather {
+            Weather::Slow => Duration::from_millis(20),
+            // Later than the question is asked again.
+            Weather::Bad if number % 7 == 0 => Duration::from_millis(1500),
+            Weather::Bad => Duration::ZERO,
+        };
+        let (packet, front, counts) = (buffer[..bytes].to_vec(), front.clone(), counts.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(late).await;
+            if weather == Weather::Slow {
+                counts.open.fetch_sub(1, Ordering::SeqCst);
+            }
+            let _ = front.send_to(&packet, to).await;
+        });
+    }
+}
