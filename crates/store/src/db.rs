@@ -1,7 +1,7 @@
 //! [`Db`] and [`Tx`]: the facade over SQLite and PostgreSQL.
 
 use crate::{Row, Val, host, migrate, pg, sqlite};
-use base::{Fault, HostId, Kind, Micros, Result};
+use base::{Fault, HostId, Kind, MachineId, Micros, RackId, Result};
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +15,10 @@ pub enum Topic {
     Work,
     /// A host's desired document has a new generation.
     Host(HostId),
+    /// A rack's desired document has a new generation.
+    Rack(RackId),
+    /// The live system on a machine has another task.
+    Machine(MachineId),
     /// Users, projects, roles or revocations changed: forget what was verified.
     Identity,
     /// Hints of other processes may have been missed: anything may have changed.
@@ -42,6 +46,9 @@ impl Hearing {
 impl Topic {
     pub(crate) fn host(&self) -> Option<HostId> {
         if let Topic::Host(id) = self { Some(*id) } else { None }
+    }
+    pub(crate) fn rack(&self) -> Option<RackId> {
+        if let Topic::Rack(id) = self { Some(*id) } else { None }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The generation of each host's desired document. Whoever changes something that a host holds bumps
+//! The generation of each host's desired document, and of each rack's ([`Topic::Rack`]). Whoever changes something that a host holds bumps
 //! it in the same transaction; the document itself is made from the tables when the host asks.
 //!
 //! Invariant: the rows are written last of all before the commit, each once, in the order of their ids.
@@ -8,7 +8,7 @@
 //! after everything else that it holds.
 
 use crate::{Topic, Tx, params};
-use base::{HostId, Result};
+use base::{HostId, RackId, Result};
 use std::collections::BTreeSet;
 
 /// Says that the desired document of `host` has changed. The generation grows when the transaction
@@ -41,6 +41,11 @@ pub(crate) fn write_touched(tx: &Tx<'_>) -> Result<()> {
     hosts.sort_unstable();
     for host in hosts {
         tx.exec("UPDATE host SET generation = generation + 1 WHERE id = $1", params![host])?;
+    }
+    let mut racks: Vec<RackId> = tx.hints.borrow().iter().filter_map(Topic::rack).collect();
+    racks.sort_unstable();
+    for rack in racks {
+        tx.exec("UPDATE rack SET generation = generation + 1 WHERE id = $1", params![rack])?;
     }
     Ok(())
 }

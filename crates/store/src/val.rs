@@ -229,6 +229,9 @@ uuid_ids!(
     AddressScopeId,
     AddressGroupId,
     RbacPolicyId,
-    HostId
+    HostId,
+    MachineId,
+    RackId,
+    SegmentId
 );
 text_ids!(ProjectId, UserId, RoleId, DomainId, GroupId, FlavorId, ServiceId, EndpointId, RegionId);

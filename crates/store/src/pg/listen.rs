@@ -63,6 +63,8 @@ pub fn encode(topic: &Topic) -> String {
         Topic::Identity => "identity".into(),
         Topic::Missed => "missed".into(),
         Topic::Host(id) => format!("host {id}"),
+        Topic::Rack(id) => format!("rack {id}"),
+        Topic::Machine(id) => format!("machine {id}"),
     }
 }
 
@@ -76,7 +78,12 @@ fn decode(text: &str, own: &str) -> Option<Topic> {
         "work" => Some(Topic::Work),
         "identity" => Some(Topic::Identity),
         "missed" => Some(Topic::Missed),
-        _ => Some(Topic::Host(text.strip_prefix("host ")?.parse().ok()?)),
+        _ => match text.split_once(' ')? {
+            ("host", id) => Some(Topic::Host(id.parse().ok()?)),
+            ("rack", id) => Some(Topic::Rack(id.parse().ok()?)),
+            ("machine", id) => Some(Topic::Machine(id.parse().ok()?)),
+            _ => None,
+        },
     }
 }
 
@@ -87,7 +94,9 @@ mod tests {
     #[test]
     fn hints_of_others_are_read_and_our_own_are_not() {
         let host = base::HostId::new();
-        for topic in [Topic::Work, Topic::Identity, Topic::Missed, Topic::Host(host)] {
+        let (rack, machine) = (base::RackId::new(), base::MachineId::new());
+        let ids = [Topic::Host(host), Topic::Rack(rack), Topic::Machine(machine)];
+        for topic in [Topic::Work, Topic::Identity, Topic::Missed].into_iter().chain(ids) {
             let sent = format!("{} me", encode(&topic));
             assert_eq!(decode(&sent, "you"), Some(topic));
             assert_eq!(decode(&sent, "me"), None);

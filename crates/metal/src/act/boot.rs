@@ -1,0 +1,151 @@
+//! Putting a system onto a machine.
+
+use super::{hold, note};
+use crate::model::{Deploy, Errand, Machine, Seed, Status};
+use crate::table::{address, disk, machine, nic, segment, token};
+use crate::{Metal, token_hash};
+use api::Auth;
+use base::{Fault, ImageId, MachineId, Result, ServerId};
+use store::Tx;
+use store::log::Level;
+
+/// What is to be on a machine.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    pub image: ImageId,
+    pub seed: Seed,
+    /// A disk's id or kernel name; empty: chosen by the live system, solid state before spinning.
+    pub disk: String,
+    /// Counts as deployed only once the new system has said that it is up.
+    pub wait_for_system: bool,
+    /// It becomes a host that runs guests.
+    pub as_host: bool,
+}
+
+/// By which a machine holds image content, which servers hold too.
+pub fn holder(id: MachineId) -> ServerId {
+    ServerId(id.0)
+}
+
+impl Metal {
+    /// Writes an image onto an allocated machine's disk and starts it from there. `auth` must see the image.
+    ///
+    /// # Errors
+    /// `BadRequest` for an image that no machine starts from or that no disk is large enough for; `Conflict`
+    /// from a state in which it cannot be.
+    pub fn deploy(&self, tx: &Tx<'_>, auth: &Auth, id: MachineId, what: Installation) -> Result<Machine> {
+        let m = hold(tx, id)?;
+        let found = image::for_boot(tx, auth, what.image)?;
+        let disk = chosen_disk(tx, &m, &what.disk, found.virtual_size)?;
+        let name = tx
+            .opt("SELECT name FROM image WHERE id = $1", store::params![what.image], |r| {
+                r.get::<Option<String>>(0)
+            })?
+            .flatten()
+            .unwrap_or_else(|| what.image.to_string());
+        let errand = Deploy {
+            image: what.image,
+            image_name: name,
+            sha512: found.source.sha512,
+            format: found.source.format,
+            bytes: found.source.bytes,
+            virtual_size: found.virtual_size,
+            disk,
+            seed: what.seed,
+            as_host: what.as_host,
+            wait_for_system: what.wait_for_system,
+        };
+        image::hold(tx, holder(id), &errand.sha512)?;
+        give_addresses(tx, &m)?;
+        machine::set(tx, id, "image_id", what.image.to_string())?;
+        machine::set(tx, id, "image_name", &errand.image_name)?;
+        machine::set(tx, id, "image_sha512", &errand.sha512)?;
+        machine::set(tx, id, "as_host", what.as_host)?;
+        machine::set(tx, id, "booted_at", 0_i64)?;
+        let words = format!("{} is going to be written", errand.image_name);
+        self.send(tx, &m, Status::Deploying, &Errand::Deploy(Box::new(errand)), &words)
+    }
+
+    /// A deployed system says that it is up.
+    ///
+    /// # Errors
+    /// `Unauthorized` for a secret that no machine has.
+    pub fn booted(&self, tx: &Tx<'_>, secret: &str) -> Result<Machine> {
+        let m = machine::by_booted_hash(tx, &token_hash(secret))?.ok_or_else(Fault::unauthorized)?;
+        self.is_up(tx, m.id)
+    }
+
+    /// The same, where something else proved which machine it is.
+    pub fn is_up(&self, tx: &Tx<'_>, id: MachineId) -> Result<Machine> {
+        let m = hold(tx, id)?;
+        if m.booted_at.0 == 0 {
+            machine::set(tx, id, "booted_at", base::Micros::now())?;
+            note(tx, Level::Info, &m, "booted", "the deployed system says that it is up")?;
+            self.wake(tx, id)?;
+        }
+        hold(tx, id)
+    }
+
+    /// A new secret by which the deployed system will say that it is up.
+    pub(crate) fn booted_secret() -> String {
+        token::secret()
+    }
+}
+
+/// The disk that is meant, by id; empty where the live system chooses.
+fn chosen_disk(tx: &Tx<'_>, m: &Machine, wish: &str, needed: u64) -> Result<String> {
+    let disks = disk::of(tx, m.id)?;
+    let gib = |bytes: u64| bytes.div_ceil(1 << 30);
+    if wish.is_empty() {
+        let largest = disks.iter().filter(|d| !d.removable).map(|d| d.size_bytes).max();
+        return match largest {
+            Some(largest) if largest < needed => Err(Fault::bad_request(format!(
+                "No disk of {} is large enough: the image needs {} GiB and the largest disk has {} GiB. Choose a \
+                 smaller image or another machine.",
+                m.name,
+                gib(needed),
+                largest >> 30
+            ))),
+            _ => by_role(&disks, needed),
+        };
+    }
+    let Some(d) = disks.iter().find(|d| d.id == wish || d.name == wish || d.number.to_string() == wish)
+    else {
+        return Err(Fault::bad_request(format!(
+            "{} has no disk {wish:?}. It has: {}.",
+            m.name,
+            disks.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ")
+        )));
+    };
+    if d.size_bytes < needed {
+        return Err(Fault::bad_request(format!(
+            "The disk {} of {} is too small: the image needs {} GiB and it has {} GiB.",
+            d.name,
+            m.name,
+            gib(needed),
+            d.size_bytes >> 30
+        )));
+    }
+    Ok(d.id.clone())
+}
+
+/// A disk that somebody chose to start from goes before what the live system would choose.
+fn by_role(disks: &[crate::model::Disk], needed: u64) -> Result<String> {
+    let by_hand = disks.iter().filter(|d| d.role_by_hand && d.role == "boot" && d.size_bytes >= needed);
+    Ok(by_hand.min_by_key(|d| d.size_bytes).map(|d| d.id.clone()).unwrap_or_default())
+}
+
+/// The NIC that it starts from gets an address of each subnet of its segment, to keep for as long as it is
+/// deployed. Beside somebody else's DHCP server addresses are theirs to give.
+fn give_addresses(tx: &Tx<'_>, m: &Machine) -> Result<()> {
+    for n in nic::of(tx, m.id)?.iter().filter(|n| n.boot) {
+        let Some(segment) = n.segment.map(|s| segment::by_id(tx, s)).transpose()?.flatten() else { continue };
+        if segment.dhcp != base::doc::rack::DhcpMode::Serve {
+            continue;
+        }
+        for subnet in segment::subnets_of(tx, segment.id)? {
+            address::give(tx, n, &subnet)?;
+        }
+    }
+    Ok(())
+}
