@@ -1,0 +1,39 @@
+// A Chromium that speaks to this machine only, and notes all that a page should not do.
+import { chromium } from "playwright-core";
+
+export const base = process.env.HANOK_URL ?? "http://127.0.0.1:5240";
+const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--force-color-profile=srgb"];
+
+export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags });
+
+/** A window of its own with its own cookie jar. */
+export async function open(browser, { lang = "en", theme = "light", phone = false, scale = 1 } = {}) {
+  const context = await browser.newContext({
+    baseURL: base, locale: lang === "ko" ? "ko-KR" : "en-GB", colorScheme: theme, deviceScaleFactor: scale,
+    viewport: phone ? { width: 390, height: 844 } : { width: 1360, height: 860 }, hasTouch: phone, reducedMotion: "reduce",
+    ignoreHTTPSErrors: true,
+  });
+  const page = await context.newPage();
+  const faults = [];
+  page.on("console", (m) => m.type() === "error" && !m.text().includes("401") && faults.push(`console: ${m.text()} (${m.location().url})`));
+  page.on("pageerror", (e) => faults.push(`page: ${e.message}`));
+  page.on("request", (r) => {
+    const { origin, protocol } = new URL(r.url());
+    if (origin !== new URL(base).origin && !["data:", "blob:"].includes(protocol)) faults.push(`another host: ${r.url()}`);
+  });
+  return { context, page, faults };
+}
+
+export const words = {
+  en: { user: "User", password: "Password", signIn: "Sign in" },
+  ko: { user: "사용자", password: "비밀번호", signIn: "로그인" },
+};
+
+export async function signIn(page, user, password, lang = "en") {
+  const w = words[lang];
+  await page.goto("/");
+  await page.getByLabel(w.user, { exact: true }).fill(user);
+  await page.getByLabel(w.password, { exact: true }).fill(password);
+  await page.getByRole("button", { name: w.signIn, exact: true }).click();
+  await page.getByRole("navigation").or(page.getByRole("button", { name: /Open the menu|메뉴 열기/ })).first().waitFor();
+}

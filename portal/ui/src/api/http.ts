@@ -1,0 +1,92 @@
+// One way to the APIs. The session is a cookie that no script can read; what changes something carries the
+// session's CSRF word. Every failure becomes an ApiError with the service's own message and request id.
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly title: string,
+    message: string,
+    readonly requestId: string | null,
+    readonly what: string,
+  ) {
+    super(message);
+  }
+  /** No answer at all: the network, or the service is restarting. */
+  get lost(): boolean {
+    return this.status === 0;
+  }
+}
+
+let csrf = "";
+let onUnauthorized: () => void = () => {};
+let onReach: (reached: boolean) => void = () => {};
+
+export function setCsrf(word: string) {
+  csrf = word;
+}
+export function whenUnauthorized(f: () => void) {
+  onUnauthorized = f;
+}
+export function whenReach(f: (reached: boolean) => void) {
+  onReach = f;
+}
+
+export interface Ask {
+  method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  body?: unknown;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+/** The newest that we read; hypervisors are asked as of 2.87, the last that tells what they hold. */
+const COMPUTE = "compute 2.96";
+
+export function headersFor(path: string, method: string, extra: Record<string, string> = {}): Record<string, string> {
+  const headers: Record<string, string> = { accept: "application/json", ...extra };
+  if (path.startsWith("/compute/") && !headers["openstack-api-version"]) headers["openstack-api-version"] = COMPUTE;
+  if (method !== "GET") headers["x-hanok-csrf"] = csrf;
+  return headers;
+}
+
+export async function ask<T>(path: string, options: Ask = {}): Promise<T> {
+  const method = options.method ?? "GET";
+  const headers = headersFor(path, method, options.headers);
+  let body: BodyInit | undefined;
+  if (options.body !== undefined) {
+    headers["content-type"] ??= "application/json";
+    body = JSON.stringify(options.body);
+  }
+  const what = `${method} ${path}`;
+  let response: Response;
+  try {
+    response = await fetch(path, { method, headers, body, signal: options.signal, credentials: "same-origin" });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    onReach(false);
+    throw new ApiError(0, "", "", null, what);
+  }
+  onReach(true);
+  const text = await response.text();
+  const json = parse(text);
+  if (!response.ok) {
+    if (response.status === 401 && path !== "/hanok/v1/session") onUnauthorized();
+    throw failure(response.status, json, text, response.headers.get("x-openstack-request-id"), what);
+  }
+  return json as T;
+}
+
+function parse(text: string): unknown {
+  if (text === "") return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Each API wraps its errors in its own way: {error:{…}}, {NeutronError:{…}}, {badRequest:{…}}, or plain text. */
+export function failure(status: number, json: unknown, text: string, id: string | null, what: string): ApiError {
+  const inner = json && typeof json === "object" ? (Object.values(json)[0] as Record<string, unknown>) : undefined;
+  const say = (name: string) => (inner && typeof inner[name] === "string" ? (inner[name] as string) : "");
+  const plain = !json && text.length < 500 && !text.trimStart().startsWith("<") ? text.trim() : "";
+  return new ApiError(status, say("title"), say("message") || plain, id, what);
+}

@@ -1,0 +1,110 @@
+// Who is signed in, to which project, with which roles. The cookie holds the session; this holds what to show.
+import { createContext, useCallback, useContext, useEffect, useMemo, useState, type ReactNode } from "react";
+import { ask, setCsrf, whenUnauthorized } from "./http";
+import { queries } from "./query";
+import { setProject } from "./scope";
+
+export interface Named {
+  id: string;
+  name: string;
+}
+export interface Session {
+  user: Named & { domain_id: string };
+  project: Named | null;
+  projects: Named[];
+  roles: string[];
+  admin: boolean;
+  csrf: string;
+  expires_at: string;
+  idle_s: number;
+  version: string;
+  region: string;
+}
+
+export type Ending = "asked" | "idle" | "expired";
+interface Holder {
+  /** undefined while nobody knows yet */
+  session: Session | null | undefined;
+  ended: Ending | null;
+  signIn(user: string, password: string, domain: string): Promise<void>;
+  signOut(why: Ending): Promise<void>;
+  enter(project: string): Promise<void>;
+}
+
+const Context = createContext<Holder | null>(null);
+const PATH = "/hanok/v1/session";
+
+export function SessionProvider({ children }: { children: ReactNode }) {
+  const [session, setSession] = useState<Session | null | undefined>(undefined);
+  const [ended, setEnded] = useState<Ending | null>(null);
+
+  const take = useCallback((next: Session | null) => {
+    setCsrf(next?.csrf ?? "");
+    setProject(next?.project?.id ?? null);
+    queries.clear();
+    setSession(next);
+    if (next) setEnded(null);
+  }, []);
+
+  useEffect(() => {
+    const look = () => ask<Session>(PATH).then(take, (error) => {
+      // Without an answer nobody knows whether the cookie is good: ask again rather than sign out.
+      if (error.lost) setTimeout(look, 1500);
+      else take(null);
+    });
+    void look();
+    whenUnauthorized(() => {
+      setEnded((was) => was ?? "expired");
+      take(null);
+    });
+  }, [take]);
+
+  const value = useMemo<Holder>(() => ({
+    session,
+    ended,
+    async signIn(user, password, domain) {
+      take(await ask<Session>(PATH, { method: "POST", body: { user, password, domain } }));
+    },
+    async signOut(why) {
+      setEnded(why);
+      await ask(PATH, { method: "DELETE" }).catch(() => undefined);
+      take(null);
+    },
+    async enter(project) {
+      take(await ask<Session>(PATH, { method: "PUT", body: { project_id: project } }));
+    },
+  }), [session, ended, take]);
+
+  return <Context value={value}>{children}</Context>;
+}
+
+export function useHolder(): Holder {
+  const holder = useContext(Context);
+  if (!holder) throw new Error("outside of SessionProvider");
+  return holder;
+}
+
+/** Within the shell there always is one. */
+export function useSession(): Session {
+  const { session } = useHolder();
+  if (!session) throw new Error("nobody is signed in");
+  return session;
+}
+
+/** Signs out when nobody touched the page for as long as the session may idle. */
+export function useIdle(seconds: number, out: () => void) {
+  useEffect(() => {
+    let timer = 0;
+    const again = () => {
+      clearTimeout(timer);
+      timer = window.setTimeout(out, seconds * 1000);
+    };
+    const signs = ["pointerdown", "keydown", "wheel"] as const;
+    signs.forEach((sign) => addEventListener(sign, again, { passive: true }));
+    again();
+    return () => {
+      clearTimeout(timer);
+      signs.forEach((sign) => removeEventListener(sign, again));
+    };
+  }, [seconds, out]);
+}

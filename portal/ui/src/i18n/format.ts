@@ -1,0 +1,60 @@
+// Numbers, sizes and times as the reader's language writes them.
+import { language, t } from ".";
+
+export function number(n: number): string {
+  return new Intl.NumberFormat(language()).format(n);
+}
+
+/** Bytes, in powers of two, with as many digits as help. */
+export function bytes(n: number | null | undefined): string {
+  if (n === null || n === undefined) return "–";
+  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+  let at = 0;
+  let value = n;
+  while (value >= 1024 && at < units.length - 1) {
+    value /= 1024;
+    at++;
+  }
+  const digits = value >= 100 || at === 0 || Number.isInteger(value) ? 0 : 1;
+  return `${new Intl.NumberFormat(language(), { maximumFractionDigits: digits }).format(value)} ${units[at]}`;
+}
+
+export const mib = (n: number | null | undefined) => bytes(n === null || n === undefined ? n : n * 1024 * 1024);
+export const gib = (n: number | null | undefined) => bytes(n === null || n === undefined ? n : n * 1024 ** 3);
+
+/** Services give times with and without a zone; all of them mean UTC. */
+export function parse(time: string): Date {
+  return new Date(/(Z|[+-]\d\d:?\d\d)$/.test(time) ? time : `${time}Z`);
+}
+
+export function when(time: string | null | undefined): string {
+  if (!time) return "–";
+  return new Intl.DateTimeFormat(language(), { dateStyle: "medium", timeStyle: "medium" }).format(parse(time));
+}
+
+/** “3 minutes ago”: the largest unit that is not nothing. */
+export function ago(time: string | null | undefined, now = Date.now()): string {
+  if (!time) return "–";
+  return agoSeconds((now - parse(time).getTime()) / 1000);
+}
+
+export function agoSeconds(s: number): string {
+  if (s < 5) return t("time.now");
+  const words = new Intl.RelativeTimeFormat(language(), { numeric: "always", style: "short" });
+  const [n, unit] = largest(s);
+  return words.format(-n, unit);
+}
+
+/** “3 min”: how long something takes or may take. */
+export function duration(s: number | null | undefined): string {
+  if (s === null || s === undefined) return "–";
+  const [n, unit] = largest(s);
+  return new Intl.NumberFormat(language(), { style: "unit", unit, unitDisplay: "short" }).format(n);
+}
+
+function largest(s: number): [number, "second" | "minute" | "hour" | "day"] {
+  if (s < 60) return [Math.round(s), "second"];
+  if (s < 3600) return [Math.floor(s / 60), "minute"];
+  if (s < 86400) return [Math.floor(s / 3600), "hour"];
+  return [Math.floor(s / 86400), "day"];
+}

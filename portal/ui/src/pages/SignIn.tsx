@@ -1,0 +1,69 @@
+import { useEffect, useState, type FormEvent } from "react";
+import { ApiError } from "~/api/http";
+import { useHolder } from "~/api/session";
+import { setLanguage, t, useLanguage } from "~/i18n";
+import { Button } from "~/ui/Button";
+import { ErrorNote } from "~/ui/ErrorNote";
+import { Field } from "~/ui/Field";
+import { Dancheong, Lattice, Mark } from "~/ui/Lattice";
+
+export function SignIn() {
+  const { signIn, ended } = useHolder();
+  const lang = useLanguage();
+  const [user, setUser] = useState("");
+  const [password, setPassword] = useState("");
+  const [domain, setDomain] = useState("Default");
+  const [more, setMore] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  useEffect(() => {
+    document.title = "Hanok";
+  }, []);
+
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    setBusy(true);
+    setError(null);
+    try {
+      await signIn(user.trim(), password, domain.trim());
+    } catch (failure) {
+      setError(failure);
+      setBusy(false);
+    }
+  };
+  const wrong = error instanceof ApiError && error.status === 401;
+  return (
+    <div key={lang} className="min-h-dvh grid lg:grid-cols-[minmax(0,1.15fr)_minmax(0,1fr)]">
+      <div className="hidden lg:block relative overflow-hidden bg-[#22384a] text-[#f3ede0]" aria-hidden="true">
+        <div className="absolute inset-0 grid grid-cols-3 gap-[3px] p-10 pb-0 opacity-[0.32]">
+          {[0, 1, 2].map((i) => <Lattice key={i} width={220} height={700} columns={11} className="h-full w-full text-[#d9cfb8]" />)}
+        </div>
+        <div className="absolute inset-x-0 bottom-0 h-2/3 bg-linear-to-t from-[#1a2c3a] via-[#1a2c3ae6] to-transparent" />
+        <div className="absolute inset-x-12 bottom-14">
+          <p className="font-title font-bold text-[40px] leading-[1.25] max-w-[15ch]">{t("signin.title")}</p>
+          <p className="mt-4 text-[15px] max-w-[44ch] text-[#c9d3d6]">{t("signin.lead")}</p>
+        </div>
+        <Dancheong className="absolute inset-x-0 bottom-0" />
+      </div>
+      <main className="flex flex-col p-6 sm:p-10">
+        <div className="flex items-center justify-between">
+          <span className="flex items-center gap-2.5"><Mark size={30} /><span className="font-title font-bold text-[22px]">{t("brand.title")}</span></span>
+          <Button look="quiet" small onPress={() => setLanguage(lang === "en" ? "ko" : "en")}>{lang === "en" ? "한국어" : "English"}</Button>
+        </div>
+        <form onSubmit={submit} className="w-full max-w-[340px] m-auto py-10 flex flex-col gap-4" noValidate>
+          <h1 className="text-[22px] font-semibold mb-1">{t("signin.word")}</h1>
+          {ended && ended !== "asked" && !error && <p role="status" className="rounded-[8px] bg-hwang-soft text-hwang px-3 py-2">{t(`signin.${ended}`)}</p>}
+          <Field label={t("signin.user")} value={user} onChange={setUser} autoFocus autoComplete="username" name="user" />
+          <Field label={t("signin.password")} value={password} onChange={setPassword} type="password" autoComplete="current-password" name="password"
+            error={wrong ? t("signin.wrong") : null} />
+          {more
+            ? <Field label={t("signin.domain")} value={domain} onChange={setDomain} name="domain" />
+            : <button type="button" className="self-start text-[13px] text-ink3 hover:text-ink underline underline-offset-3 decoration-line2" onClick={() => setMore(true)}>{t("signin.other")}</button>}
+          {error !== null && !wrong && <ErrorNote error={error} />}
+          <Button type="submit" look="solid" isDisabled={busy || !user || !password} className="!h-10 mt-1">{busy ? t("do.working") : t("signin.do")}</Button>
+          <p className="label mt-2">{t("signin.first")} <code className="font-mono text-[11.5px]">/var/lib/hanok/admin-password</code></p>
+        </form>
+      </main>
+    </div>
+  );
+}

@@ -1,0 +1,41 @@
+import { ApiError, ask } from "~/api/http";
+import { useAsk } from "~/api/query";
+import { t } from "~/i18n";
+import { Button } from "~/ui/Button";
+import { Empty } from "~/ui/Empty";
+import { ErrorNote } from "~/ui/ErrorNote";
+import { Icon } from "~/ui/icons";
+import { Page, Waiting } from "~/ui/Page";
+import { Dot, type Tone } from "~/ui/Status";
+import { sayError } from "~/ui/Toasts";
+
+interface Check { id: string; name?: string; title?: string; state?: string; status?: string; message?: string; advice?: string; mend?: { method?: "POST" | "PUT" | "DELETE"; path: string; body?: unknown } | null }
+
+const tone = (state: string): Tone => (state === "ok" ? "good" : state.startsWith("warn") ? "warn" : "bad");
+
+export function Doctor() {
+  const { data, error, refetch, isFetching } = useAsk<{ checks: Check[] }>(["doctor"], "/hanok/v1/doctor");
+  const again = <Button isDisabled={isFetching} onPress={() => void refetch()}><Icon name="again" size={14} />{t("doctor.again")}</Button>;
+  const page = (body: React.ReactNode) => <Page title={t("doctor.title")} lead={t("doctor.lead")} actions={again}>{body}</Page>;
+  if (error instanceof ApiError && error.status === 404) return page(<div className="box"><Empty title={t("doctor.absent")}>{t("doctor.absentNote")}</Empty></div>);
+  if (error) return page(<ErrorNote error={error} retry={refetch} />);
+  if (!data) return page(<Waiting />);
+  const state = (c: Check) => c.state ?? c.status ?? "ok";
+  const order = { bad: 0, warn: 1, good: 2, busy: 3, off: 4 };
+  const checks = data.checks.toSorted((a, b) => order[tone(state(a))] - order[tone(state(b))]);
+  const mend = (c: Check) => c.mend && void ask(c.mend.path, { method: c.mend.method ?? "POST", body: c.mend.body }).then(() => refetch(), sayError);
+  return page(
+    <>
+      {checks.every((c) => state(c) === "ok") && <p className="flex items-center gap-3 rounded-[9px] bg-noerok-soft text-noerok px-5 py-3 mb-6"><Icon name="check" /><b className="font-semibold">{t("doctor.well")}</b></p>}
+      <ul className="box">
+        {checks.map((c) => (
+          <li key={c.id} className="flex flex-wrap items-start gap-x-4 gap-y-2 px-5 py-3.5 border-b border-line last:border-0">
+            <span className="mt-1.5"><Dot tone={tone(state(c))} /></span>
+            <div className="min-w-0 flex-1 basis-64"><p className="font-semibold">{c.title ?? c.name ?? c.id}</p>{c.message && <p className="text-ink2">{c.message}</p>}{c.advice && <p>{c.advice}</p>}</div>
+            {c.mend && <Button small look="solid" onPress={() => mend(c)}>{t("doctor.mend")}</Button>}
+          </li>
+        ))}
+      </ul>
+    </>,
+  );
+}

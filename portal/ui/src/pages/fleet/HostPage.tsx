@@ -1,0 +1,69 @@
+import { Link, useParams } from "@tanstack/react-router";
+import { useAsk, useItem, useList } from "~/api/query";
+import { t } from "~/i18n";
+import { gib, mib, number } from "~/i18n/format";
+import { Button, buttonLook } from "~/ui/Button";
+import { Copy } from "~/ui/Copy";
+import { Empty } from "~/ui/Empty";
+import { ErrorNote } from "~/ui/ErrorNote";
+import { Facts, Meter, Page, Section, Waiting } from "~/ui/Page";
+import { Status } from "~/ui/Status";
+import { sayError } from "~/ui/Toasts";
+import { hostState } from "./capacity";
+import { drain, HostMenu } from "./HostMenu";
+
+interface Drain { drain: { draining: boolean; left: number; moving: string[]; waiting: string[]; stuck: { server: string; reason: string }[] } }
+
+export function HostPage() {
+  const { id = "" } = useParams({ strict: false }) as { id?: string };
+  const { data: host, error, refetch } = useItem("host", id);
+  const servers = useList("server", "all").data;
+  const emptying = useAsk<Drain>(["host", id, "drain"], host ? `/hanok/v1/hosts/${id}/drain` : null).data?.drain;
+  const back = { to: "/fleet/hosts", label: t("hosts.title") };
+  if (error) return <Page title={t("hosts.one")} back={back}><ErrorNote error={error} retry={refetch} /></Page>;
+  if (!host) return <Page title={t("hosts.one")} back={back}><Waiting /></Page>;
+  const here = host.servers ?? [];
+  const stuck = (server: string) => emptying?.stuck.find((s) => s.server === server)?.reason;
+  const word = (server: string) => !emptying?.draining ? null
+    : emptying.moving.includes(server) ? t("hosts.moving") : stuck(server) ?? (emptying.waiting.includes(server) ? t("hosts.waiting") : null);
+  return (
+    <Page title={host.hypervisor_hostname} named back={back} lead={<Status state={emptying?.draining ? "draining" : hostState(host)} note={host.service.disabled_reason} />}
+      actions={<HostMenu host={host} className={`${buttonLook("plain")} !px-2`} />}>
+      {emptying?.draining && (
+        <div role="status" className="flex flex-wrap items-center justify-between gap-3 rounded-[9px] bg-hwang-soft text-hwang px-5 py-3 mb-8">
+          <b className="font-semibold">{emptying.left === 0 ? t("hosts.drained") : t("hosts.draining", { n: emptying.left })}</b>
+          <Button small onPress={() => void drain(host, false).catch(sayError)}>{t("hosts.drainStop")}</Button>
+        </div>
+      )}
+      <div className="grid lg:grid-cols-[minmax(0,1fr)_340px] gap-10 items-start">
+        <Section title={t("hosts.runs")}>
+          <ul className="box">
+            {here.length === 0 && <Empty title={t("hosts.idle")}>{t("hosts.idleNote")}</Empty>}
+            {here.map((s) => {
+              const full = servers?.find((x) => x.id === s.uuid);
+              return (
+                <li key={s.uuid} className="border-b border-line last:border-0">
+                  <Link to="/servers/$id" params={{ id: s.uuid } as never} className="flex items-center justify-between gap-4 px-4 min-h-11 py-1 hover:bg-paper">
+                    <span className="font-semibold truncate">{full?.name ?? s.name}</span>
+                    <span className="flex items-center gap-4"><span className="text-hwang text-[13px]">{word(s.uuid)}</span>{full && <Status state={full.status} />}</span>
+                  </Link>
+                </li>
+              );
+            })}
+          </ul>
+        </Section>
+        <div className="flex flex-col gap-8">
+          <div className="box p-5 flex flex-col gap-4">
+            <Meter label={t("word.cores")} used={host.vcpus_used ?? 0} total={host.vcpus ?? 0} show={number} />
+            <Meter label={t("word.memory")} used={host.memory_mb_used ?? 0} total={host.memory_mb ?? 0} show={mib} />
+            <Meter label={t("word.disk")} used={host.local_gb_used ?? 0} total={host.local_gb ?? 0} show={gib} />
+          </div>
+          <Facts rows={[
+            [t("hosts.address"), <Copy key="a" text={host.host_ip} mono />], ["ID", <Copy key="i" text={host.id} mono />],
+            ["QEMU", host.hypervisor_type], ...(host.service.disabled_reason ? [[t("hosts.reason"), host.service.disabled_reason] as [string, string]] : []),
+          ]} />
+        </div>
+      </div>
+    </Page>
+  );
+}

@@ -1,0 +1,69 @@
+import { useNavigate } from "@tanstack/react-router";
+import { useState } from "react";
+import { ask } from "~/api/http";
+import { useList } from "~/api/query";
+import type { Host } from "~/api/types";
+import { t } from "~/i18n";
+import { mib, number } from "~/i18n/format";
+import { Button } from "~/ui/Button";
+import { CodeBlock } from "~/ui/Copy";
+import { Dialog } from "~/ui/Dialog";
+import { Empty } from "~/ui/Empty";
+import { ErrorNote } from "~/ui/ErrorNote";
+import { Icon } from "~/ui/icons";
+import { Page } from "~/ui/Page";
+import { Status } from "~/ui/Status";
+import { DataTable } from "~/ui/table/DataTable";
+import { sayError } from "~/ui/Toasts";
+import { hostState } from "./capacity";
+import { Bar } from "./Fleet";
+import { HostMenu, setEnabled } from "./HostMenu";
+
+export function Hosts() {
+  const { data, error, refetch } = useList("host");
+  const [adding, setAdding] = useState(false);
+  const navigate = useNavigate();
+  const add = <Button look="solid" onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("hosts.add")}</Button>;
+  const each = (hosts: Host[], on: boolean, clear: () => void) => void Promise.all(hosts.map((h) => setEnabled(h, on))).then(clear, sayError);
+  return (
+    <Page title={t("hosts.title")} lead={t("hosts.lead")} actions={add}>
+      <DataTable label={t("hosts.title")} rows={data} error={error} retry={refetch} id={(h) => h.id} name={(h) => h.hypervisor_hostname} sort={{ id: "name", down: false }}
+        href={(h) => `/fleet/hosts/${h.id}`} onOpen={(h) => void navigate({ href: `/fleet/hosts/${h.id}` })}
+        columns={[
+          { id: "name", head: t("word.name"), width: "minmax(0,1.4fr)", phone: "title", value: (h) => h.hypervisor_hostname, cell: (h) => h.hypervisor_hostname },
+          { id: "state", head: t("word.state"), phone: "aside", value: hostState, cell: (h) => <Status state={hostState(h)} /> },
+          { id: "vms", head: t("servers.title"), width: "80px", end: true, from: 700, value: (h) => h.running_vms ?? 0, cell: (h) => number(h.running_vms ?? 0) },
+          { id: "cores", head: t("word.cores"), width: "100px", end: true, phone: "line", value: (h) => h.vcpus ?? 0, cell: (h) => <>{number(h.vcpus_used ?? 0)}<span className="text-ink3"> / {number(h.vcpus ?? 0)}</span></> },
+          {
+            id: "ram", head: t("word.memory"), width: "minmax(0,1.4fr)", phone: "line", value: (h) => (h.memory_mb_used ?? 0) / (h.memory_mb ?? 1),
+            cell: (h) => <span className="grid grid-cols-[60px_auto] items-center gap-3"><Bar part={(h.memory_mb_used ?? 0) / Math.max(1, h.memory_mb ?? 1)} /><span>{mib(h.memory_mb_used)}<span className="text-ink3"> / {mib(h.memory_mb)}</span></span></span>,
+          },
+          { id: "ip", head: t("word.address"), from: 900, value: (h) => h.host_ip, cell: (h) => <span className="font-mono text-[12.5px]">{h.host_ip}</span> },
+        ]}
+        menu={(h) => <HostMenu host={h} />}
+        bulk={(picked, clear) => (
+          <>
+            <Button small onPress={() => each(picked, false, clear)}>{t("hosts.disable")}</Button>
+            <Button small onPress={() => each(picked, true, clear)}>{t("hosts.enable")}</Button>
+          </>
+        )}
+        empty={<Empty title={t("hosts.empty")} action={add}>{t("hosts.emptyNote")}</Empty>} />
+      {adding && <Invite onClose={() => setAdding(false)} />}
+    </Page>
+  );
+}
+
+function Invite({ onClose }: { onClose: () => void }) {
+  const [line, setLine] = useState<string | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const make = () => ask<{ join_token: { token: string } }>("/hanok/v1/join-tokens", { method: "POST", body: { join_token: {} } })
+    .then((made) => setLine(`hanok agent --join ${made.join_token.token}@${location.host}`), setError);
+  return (
+    <Dialog title={t("hosts.add")} open onClose={onClose} wide>
+      <p className="text-ink2 mb-4">{t("hosts.addNote")}</p>
+      {error !== null && <ErrorNote error={error} />}
+      {line ? <CodeBlock text={line} label={t("hosts.add")} /> : <Button look="solid" onPress={() => void make()}>{t("hosts.invite")}</Button>}
+      <div className="flex justify-end mt-4"><Button onPress={onClose}>{t("do.close")}</Button></div>
+    </Dialog>
+  );
+}

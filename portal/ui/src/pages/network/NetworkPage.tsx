@@ -1,0 +1,90 @@
+import { Link, useNavigate, useParams } from "@tanstack/react-router";
+import { useState } from "react";
+import { ask } from "~/api/http";
+import { useItem, useList } from "~/api/query";
+import type { Port, Subnet } from "~/api/types";
+import { t } from "~/i18n";
+import { Button } from "~/ui/Button";
+import { Copy } from "~/ui/Copy";
+import { FormDialog } from "~/ui/Dialog";
+import { Empty } from "~/ui/Empty";
+import { ErrorNote } from "~/ui/ErrorNote";
+import { Field } from "~/ui/Field";
+import { Icon } from "~/ui/icons";
+import { Menu } from "~/ui/Menu";
+import { Facts, Page, Section, Waiting } from "~/ui/Page";
+import { Status } from "~/ui/Status";
+import { DataTable } from "~/ui/table/DataTable";
+import { sayError } from "~/ui/Toasts";
+import { freeCidr } from "./cidr";
+
+export function NetworkPage() {
+  const { id = "" } = useParams({ strict: false }) as { id?: string };
+  const { data: net, error, refetch } = useItem("network", id);
+  const subnets = useList("subnet").data;
+  const ports = useList("port").data?.filter((p) => p.network_id === id);
+  const servers = useList("server").data;
+  const [adding, setAdding] = useState(false);
+  const [deleting, setDeleting] = useState(false);
+  const navigate = useNavigate();
+  const back = { to: "/networks", label: t("networks.title") };
+  if (error) return <Page title={t("networks.one")} back={back}><ErrorNote error={error} retry={refetch} /></Page>;
+  if (!net) return <Page title={t("networks.one")} back={back}><Waiting /></Page>;
+  const mine = subnets?.filter((s) => s.network_id === id) ?? [];
+  const remove = (s: Subnet) => void ask(`/network/v2.0/subnets/${s.id}`, { method: "DELETE" }).catch(sayError);
+  const device = (p: Port) => servers?.find((s) => s.id === p.device_id);
+  return (
+    <Page title={net.name} named back={back} lead={<Status state={net.status} />}
+      actions={<><Button onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("networks.addSubnet")}</Button><Button look="danger" onPress={() => setDeleting(true)}>{t("do.delete")}</Button></>}>
+      <div className="grid gap-10">
+        <Section title={t("networks.subnets")}>
+          {mine.length === 0 && <div className="box"><Empty title={t("networks.noSubnet")} action={<Button look="solid" onPress={() => setAdding(true)}>{t("networks.addSubnet")}</Button>}>{t("networks.noSubnetNote")}</Empty></div>}
+          <div className="grid sm:grid-cols-2 gap-3">
+            {mine.map((s) => (
+              <div key={s.id} className="box p-5">
+                <div className="flex justify-between mb-2"><p className="font-mono text-[15px]">{s.cidr}</p><Menu label={s.cidr} acts={[{ id: "rm", label: t("do.delete"), icon: "trash", danger: true, run: () => remove(s) }]} /></div>
+                <Facts rows={[
+                  [t("networks.gateway"), s.gateway_ip ?? "–"], ["DHCP", s.enable_dhcp ? t("word.yes") : t("word.no")],
+                  [t("networks.pool"), s.allocation_pools.map((p) => `${p.start} – ${p.end}`).join(", ") || "–"],
+                  ["DNS", s.dns_nameservers.join(", ") || t("networks.dnsOwn")],
+                ]} />
+              </div>
+            ))}
+          </div>
+        </Section>
+        <Section title={t("networks.ports")}>
+          <DataTable label={t("networks.ports")} rows={ports} id={(p) => p.id} name={(p) => p.fixed_ips[0]?.ip_address ?? p.id}
+            columns={[
+              { id: "ip", head: t("word.address"), phone: "title", value: (p) => p.fixed_ips.map((i) => i.ip_address).join(" "), cell: (p) => <span className="font-mono text-[12.5px]">{p.fixed_ips.map((i) => i.ip_address).join(", ") || "–"}</span> },
+              { id: "state", head: t("word.state"), phone: "aside", value: (p) => p.status, cell: (p) => <Status state={p.status} /> },
+              { id: "device", head: t("networks.device"), width: "minmax(0,1.6fr)", phone: "line", value: (p) => device(p)?.name ?? p.device_owner,
+                cell: (p) => device(p) ? <Link to="/servers/$id" params={{ id: p.device_id } as never} className="link">{device(p)!.name}</Link> : <span className="text-ink2">{p.device_owner || "–"}</span> },
+              { id: "mac", head: "MAC", from: 760, value: (p) => p.mac_address, cell: (p) => <span className="font-mono text-[12.5px]">{p.mac_address}</span> },
+            ]}
+            empty={<Empty title={t("networks.noPorts")}>{t("networks.noPortsNote")}</Empty>} />
+        </Section>
+        <Section title={t("word.details")}>
+          <Facts rows={[
+            ["ID", <Copy key="id" text={net.id} mono />], ["MTU", net.mtu], [t("word.description"), net.description || "–"],
+            ...(net["provider:network_type"] ? [[t("networks.provider"), [net["provider:network_type"], net["provider:physical_network"], net["provider:segmentation_id"]].filter(Boolean).join(" · ")] as [string, string]] : []),
+          ]} />
+        </Section>
+      </div>
+      {adding && <AddSubnet network={id} taken={subnets?.map((s) => s.cidr) ?? []} onClose={() => setAdding(false)} />}
+      <FormDialog title={t("networks.deleteAsk", { n: 1 })} open={deleting} onClose={() => setDeleting(false)} action={t("do.delete")} danger
+        run={() => ask(`/network/v2.0/networks/${id}`, { method: "DELETE" }).then(() => navigate({ to: "/networks" }))}>
+        <p className="text-ink2">{t("networks.deleteNote")}</p>
+      </FormDialog>
+    </Page>
+  );
+}
+
+function AddSubnet({ network, taken, onClose }: { network: string; taken: string[]; onClose: () => void }) {
+  const [cidr, setCidr] = useState(() => freeCidr(taken));
+  return (
+    <FormDialog title={t("networks.addSubnet")} open onClose={onClose} action={t("networks.addSubnet")} ready={cidr.trim() !== ""}
+      run={() => ask("/network/v2.0/subnets", { method: "POST", body: { subnet: { network_id: network, cidr: cidr.trim(), ip_version: cidr.includes(":") ? 6 : 4 } } })}>
+      <Field label={t("networks.cidr")} value={cidr} onChange={setCidr} mono autoFocus />
+    </FormDialog>
+  );
+}

@@ -1,0 +1,68 @@
+import { useNavigate } from "@tanstack/react-router";
+import { useState } from "react";
+import { ask } from "~/api/http";
+import { useList } from "~/api/query";
+import { useSession } from "~/api/session";
+import type { Network } from "~/api/types";
+import { t } from "~/i18n";
+import { Button } from "~/ui/Button";
+import { FormDialog } from "~/ui/Dialog";
+import { Empty } from "~/ui/Empty";
+import { useOpen } from "~/ui/hooks";
+import { Icon } from "~/ui/icons";
+import { Page, Section } from "~/ui/Page";
+import { Status } from "~/ui/Status";
+import { DataTable } from "~/ui/table/DataTable";
+import { CreateNetwork } from "./CreateNetwork";
+import { CreateRouter } from "./CreateRouter";
+
+export function Networks() {
+  const { data, error, refetch } = useList("network");
+  const routers = useList("router");
+  const subnets = useList("subnet").data;
+  const ports = useList("port").data;
+  const { project } = useSession();
+  const [open, setOpen] = useOpen("new");
+  const [routing, setRouting] = useState(false);
+  const [doomed, setDoomed] = useState<Network[]>([]);
+  const navigate = useNavigate();
+  const cidrs = (n: Network) => subnets?.filter((s) => s.network_id === n.id).map((s) => s.cidr).join(", ") ?? "";
+  const netName = (id: string | undefined) => data?.find((n) => n.id === id)?.name;
+  const kind = (n: Network) => n["router:external"] ? t("networks.external") : n.shared ? t("networks.shared") : t("networks.own");
+  const create = <Button look="solid" onPress={() => setOpen(true)}><Icon name="plus" size={14} />{t("networks.create")}</Button>;
+  return (
+    <Page title={t("networks.title")} actions={create}>
+      <DataTable label={t("networks.title")} rows={data} error={error} retry={refetch} id={(n) => n.id} name={(n) => n.name}
+        href={(n) => `/networks/${n.id}`} onOpen={(n) => void navigate({ href: `/networks/${n.id}` })} sort={{ id: "name", down: false }}
+        columns={[
+          { id: "name", head: t("word.name"), width: "minmax(0,1.5fr)", phone: "title", value: (n) => n.name, cell: (n) => n.name },
+          { id: "state", head: t("word.state"), phone: "aside", value: (n) => n.status, cell: (n) => <Status state={n.status} /> },
+          { id: "cidr", head: t("networks.subnets"), width: "minmax(0,1.5fr)", phone: "line", value: cidrs, cell: (n) => <span className="font-mono text-[12.5px]">{cidrs(n) || "–"}</span> },
+          { id: "kind", head: t("word.kind"), phone: "line", value: kind, cell: kind },
+          { id: "ports", head: t("networks.ports"), width: "90px", end: true, from: 700, value: (n) => ports?.filter((p) => p.network_id === n.id).length ?? 0, cell: (n) => ports?.filter((p) => p.network_id === n.id).length ?? "–" },
+        ]}
+        bulk={(picked) => <Button small look="danger" isDisabled={!picked.some((n) => n.project_id === project?.id)} onPress={() => setDoomed(picked.filter((n) => n.project_id === project?.id))}><Icon name="trash" size={14} />{t("do.delete")}</Button>}
+        empty={<Empty title={t("networks.empty")} action={create}>{t("networks.emptyNote")}</Empty>} />
+      <Section className="mt-10" title={t("routers.title")} actions={<Button small onPress={() => setRouting(true)}><Icon name="plus" size={14} />{t("routers.create")}</Button>}>
+        <DataTable label={t("routers.title")} rows={routers.data} error={routers.error} retry={routers.refetch} id={(r) => r.id} name={(r) => r.name}
+          href={(r) => `/routers/${r.id}`} onOpen={(r) => void navigate({ href: `/routers/${r.id}` })}
+          columns={[
+            { id: "name", head: t("word.name"), width: "minmax(0,1.5fr)", phone: "title", value: (r) => r.name, cell: (r) => r.name },
+            { id: "state", head: t("word.state"), phone: "aside", value: (r) => r.status, cell: (r) => <Status state={r.status} /> },
+            { id: "out", head: t("routers.gateway"), width: "minmax(0,2.6fr)", phone: "line",
+              cell: (r) => r.external_gateway_info
+                ? <>{netName(r.external_gateway_info.network_id) ?? "–"} <span className="font-mono text-[12.5px] text-ink2">{r.external_gateway_info.external_fixed_ips.map((ip) => ip.ip_address).join(", ")}</span></>
+                : <span className="text-ink3">{t("routers.noGateway")}</span> },
+          ]}
+          empty={<Empty title={t("routers.empty")} action={<Button onPress={() => setRouting(true)}>{t("routers.create")}</Button>}>{t("routers.emptyNote")}</Empty>} />
+      </Section>
+      {open && <CreateNetwork onClose={() => setOpen(false)} />}
+      {routing && <CreateRouter onClose={() => setRouting(false)} />}
+      <FormDialog title={t("networks.deleteAsk", { n: doomed.length })} open={doomed.length > 0} onClose={() => setDoomed([])} action={t("do.delete")} danger
+        run={() => Promise.all(doomed.map((n) => ask(`/network/v2.0/networks/${n.id}`, { method: "DELETE" })))}>
+        <p className="text-ink2">{t("networks.deleteNote")}</p>
+        <ul>{doomed.map((n) => <li key={n.id}>{n.name}</li>)}</ul>
+      </FormDialog>
+    </Page>
+  );
+}

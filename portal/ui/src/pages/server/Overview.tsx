@@ -1,0 +1,46 @@
+import { Link } from "@tanstack/react-router";
+import { useItem } from "~/api/query";
+import type { Server } from "~/api/types";
+import { t } from "~/i18n";
+import { gib, mib, when } from "~/i18n/format";
+import { Copy } from "~/ui/Copy";
+import { Facts, Section } from "~/ui/Page";
+import { addressesOf } from "../servers/addresses";
+
+export function Overview({ server }: { server: Server }) {
+  const f = server.flavor;
+  return (
+    <div className="grid lg:grid-cols-2 gap-x-12 gap-y-8">
+      <Section title={t("server.reach")}>
+        <Facts rows={[
+          ...Object.entries(server.addresses).map(([net, list]) => [net, (
+            <span className="flex flex-col gap-0.5">{list.map((a) => (
+              <span key={a.addr} className="flex items-center gap-2"><Copy text={a.addr} mono />{a["OS-EXT-IPS:type"] === "floating" && <span className="label">{t("fips.one")}</span>}</span>
+            ))}</span>
+          )] as [string, React.ReactNode]),
+          [t("keys.one"), server.key_name ?? <span className="text-ink3">{t("server.noKey")}</span>],
+          ["SSH", addressesOf(server)[0] ? <Copy text={`ssh ${addressesOf(server)[0]}`} mono /> : "–"],
+          [t("groups.title"), [...new Set(server.security_groups?.map((g) => g.name))].join(", ") || "–"],
+        ]} />
+      </Section>
+      <Section title={t("server.what")}>
+        <Facts rows={[
+          [t("word.size"), `${f.original_name} · ${t("word.vcpus", { n: f.vcpus })} · ${mib(f.ram)} · ${gib(f.disk)}`],
+          [t("images.one"), server.image ? <ImageName id={server.image.id} /> : "–"],
+          [t("word.zone"), server["OS-EXT-AZ:availability_zone"] || "–"],
+          ...(server["OS-EXT-SRV-ATTR:host"] ? [[t("hosts.one"), server["OS-EXT-SRV-ATTR:host"]] as [string, string]] : []),
+          [t("word.created"), when(server.created)],
+          [t("server.started"), when(server["OS-SRV-USG:launched_at"])],
+          ["ID", <Copy key="id" text={server.id} mono />],
+          ...(server.tags.length ? [[t("word.tags"), server.tags.join(", ")] as [string, string]] : []),
+          ...Object.entries(server.metadata).map(([k, v]) => [k, v] as [string, string]),
+        ]} />
+      </Section>
+    </div>
+  );
+}
+
+function ImageName({ id }: { id: string }) {
+  const { data } = useItem("image", id);
+  return <Link to="/images" className="link">{data?.name ?? id}</Link>;
+}

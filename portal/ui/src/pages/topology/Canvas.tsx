@@ -1,0 +1,81 @@
+import { useNavigate } from "@tanstack/react-router";
+import { Background, BackgroundVariant, Controls, Handle, Position, ReactFlow, type Connection, type Edge, type Node, type NodeProps } from "@xyflow/react";
+import "@xyflow/react/dist/style.css";
+import { useEffect, useMemo, useState } from "react";
+import { ask } from "~/api/http";
+import type { Subnet } from "~/api/types";
+import { t } from "~/i18n";
+import { isDark } from "~/shell/theme";
+import { FormDialog } from "~/ui/Dialog";
+import { Icon } from "~/ui/icons";
+import { Dot, toneOf } from "~/ui/Status";
+import { meaning, WIDE, type Plan, type Spot } from "./layout";
+
+type SpotNode = Node<{ spot: Spot }, "spot">;
+
+const look: Record<Spot["kind"], string> = {
+  network: "bg-giwa text-on-giwa rounded-[9px]",
+  router: "bg-surface border border-giwa rounded-full",
+  server: "bg-surface border border-line2 rounded-[9px]",
+};
+const address = { network: "/networks", router: "/routers", server: "/servers" };
+
+function SpotView({ data: { spot } }: NodeProps<SpotNode>) {
+  const quiet = spot.kind === "network" ? "opacity-80" : "text-ink3";
+  const dot = "!size-2.5 !bg-seokganju !border-2 !border-[var(--surface)]";
+  return (
+    <div style={{ width: WIDE }} className={`${look[spot.kind]} px-4 py-2 shadow-low ${spot.outside ? "!bg-sunk !text-ink border border-dashed border-line2" : ""}`}>
+      <Handle type="target" position={Position.Top} className={dot} />
+      <p className="flex items-center gap-2 leading-tight">
+        {spot.kind === "server" ? <Dot tone={toneOf(spot.state)} /> : <Icon name={spot.kind === "router" ? "topology" : spot.outside ? "globe" : "network"} />}
+        <b className="font-semibold truncate">{spot.label}</b>
+      </p>
+      {spot.note && <p className={`font-mono text-[11px] truncate ${quiet}`}>{spot.note}</p>}
+      <Handle type="source" position={Position.Bottom} className={dot} />
+    </div>
+  );
+}
+const nodeTypes = { spot: SpotView };
+
+export default function Canvas({ plan, subnets }: { plan: Plan; subnets: Subnet[] }) {
+  const navigate = useNavigate();
+  const [moved, setMoved] = useState<Record<string, { x: number; y: number }>>({});
+  const [wish, setWish] = useState<ReturnType<typeof meaning>>(null);
+  const [dark, setDark] = useState(isDark());
+  useEffect(() => {
+    const watch = new MutationObserver(() => setDark(isDark()));
+    watch.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    return () => watch.disconnect();
+  }, []);
+  const nodes = useMemo<SpotNode[]>(() => plan.spots.map((spot) => ({
+    id: spot.id, type: "spot", position: moved[spot.id] ?? { x: spot.x, y: spot.y }, data: { spot }, ariaLabel: spot.label,
+  })), [plan, moved]);
+  const edges = useMemo<Edge[]>(() => plan.wires.map((w) => {
+    // Lines run downwards: from what stands higher to what stands lower.
+    const [a, b] = [plan.spots.find((s) => s.id === w.from), plan.spots.find((s) => s.id === w.to)];
+    const down = (a?.y ?? 0) < (b?.y ?? 0);
+    return { id: w.id, source: down ? w.from : w.to, target: down ? w.to : w.from, label: w.note || undefined, type: "smoothstep", style: { stroke: "var(--line2)", strokeWidth: 1.5 },
+      labelStyle: { fontFamily: "var(--font-mono)", fontSize: 10.5, fill: "var(--ink2)" }, labelBgStyle: { fill: "var(--surface)" } };
+  }), [plan]);
+  const connect = (c: Connection) => setWish(meaning(plan, c.source, c.target));
+  const run = async () => {
+    if (!wish) return;
+    if (wish.verb === "plug") await ask(`/compute/v2.1/servers/${wish.device.id}/os-interface`, { method: "POST", body: { interfaceAttachment: { net_id: wish.network.id } } });
+    else await ask(`/network/v2.0/routers/${wish.device.id}/add_router_interface`, { method: "PUT", body: { subnet_id: subnets.find((s) => s.network_id === wish.network.id)?.id } });
+  };
+  const title = !wish ? "" : wish.verb === "plug"
+    ? t("topology.plug", { server: wish.device.label, network: wish.network.label }) : t("topology.join", { router: wish.device.label, network: wish.network.label });
+  return (
+    <>
+      <ReactFlow nodes={nodes} edges={edges} nodeTypes={nodeTypes} colorMode={dark ? "dark" : "light"} fitView fitViewOptions={{ maxZoom: 1, padding: 0.12 }} minZoom={0.2}
+        onConnect={connect} isValidConnection={(c) => meaning(plan, c.source, c.target) !== null} connectionMode={"loose" as never}
+        onNodesChange={(changes) => changes.forEach((c) => c.type === "position" && c.position && setMoved((was) => ({ ...was, [c.id]: c.position! })))}
+        onNodeDoubleClick={(_, node) => void navigate({ href: `${address[(node as SpotNode).data.spot.kind]}/${node.id}` })}
+        proOptions={{ hideAttribution: true }} style={{ background: "var(--surface)" }}>
+        <Background variant={BackgroundVariant.Lines} gap={28} color="color-mix(in srgb, var(--line) 45%, transparent)" />
+        <Controls showInteractive={false} />
+      </ReactFlow>
+      <FormDialog title={title} open={wish !== null} onClose={() => setWish(null)} action={t("fips.attachDo")} run={run} />
+    </>
+  );
+}

@@ -1,0 +1,65 @@
+import { useMemo } from "react";
+import { allowed, runAction, wordOf } from "~/api/serverActions";
+import { useList } from "~/api/query";
+import { useHolder, useSession } from "~/api/session";
+import { language, setLanguage, t } from "~/i18n";
+import type { IconName } from "~/ui/icons";
+import { stateWord } from "~/ui/Status";
+import { say, sayError } from "~/ui/Toasts";
+import { placesFor } from "./places";
+import { setTheme } from "./theme";
+
+export interface Entry {
+  id: string; label: string; icon: IconName; note?: string; words?: string; keys?: string; weight?: number; danger?: boolean;
+  to?: string; run?: () => void;
+}
+
+/** Lists are asked for when the palette opens for the first time; from then on the event stream keeps them. */
+export function useEntries(): Entry[] {
+  const { admin, projects, project } = useSession();
+  const { enter, signOut } = useHolder();
+  const servers = useList("server").data;
+  const networks = useList("network").data;
+  const images = useList("image").data;
+  const fips = useList("floatingip").data;
+  const groups = useList("security_group").data;
+  const hosts = useList("host", "mine", admin).data;
+  return useMemo(() => {
+    const all: Entry[] = [
+      { id: "new", label: t("servers.create"), icon: "plus", to: "/servers/new", keys: "c", weight: 50 },
+      { id: "new-net", label: t("networks.create"), icon: "plus", to: "/networks?new=1", weight: 5 },
+      { id: "new-image", label: t("images.upload"), icon: "upload", to: "/images?new=1", weight: 5 },
+      { id: "new-fip", label: t("fips.allocate"), icon: "plus", to: "/floating-ips?new=1" },
+      { id: "new-key", label: t("keys.create"), icon: "plus", to: "/keys?new=1" },
+    ];
+    for (const place of placesFor(admin)) {
+      all.push({ id: place.to, label: t(place.key), icon: place.icon, to: place.to, keys: place.jump && `g ${place.jump}`, weight: 20, words: place.to });
+    }
+    for (const s of servers ?? []) {
+      const words = `${s.id} ${Object.values(s.addresses).flat().map((a) => a.addr).join(" ")}`;
+      all.push({ id: s.id, label: s.name, icon: "server", note: stateWord(s.status), words, to: `/servers/${s.id}` });
+      all.push({ id: `${s.id}#console`, label: `${s.name} · ${t("server.console")}`, icon: "terminal", to: `/servers/${s.id}?tab=console`, words });
+      for (const action of allowed(s).filter((a) => !a.asks)) {
+        all.push({
+          id: `${s.id}#${action.id}`, label: `${s.name} · ${wordOf(action)}`, icon: action.icon, words, danger: action.danger,
+          run: () => void runAction(action, s.id).then(() => say(t("server.asked", { what: wordOf(action), name: s.name })), sayError),
+        });
+      }
+    }
+    for (const n of networks ?? []) all.push({ id: n.id, label: n.name, icon: "network", note: t("networks.one"), words: n.id, to: `/networks/${n.id}` });
+    for (const i of images ?? []) all.push({ id: i.id, label: i.name, icon: "image", note: t("images.one"), words: i.id, to: "/images" });
+    for (const f of fips ?? []) all.push({ id: f.id, label: f.floating_ip_address, icon: "floating", note: t("fips.one"), words: f.fixed_ip_address ?? "", to: "/floating-ips" });
+    for (const g of groups ?? []) all.push({ id: g.id, label: g.name, icon: "shield", note: t("groups.one"), words: g.id, to: `/security-groups/${g.id}` });
+    for (const h of hosts ?? []) all.push({ id: h.id, label: h.hypervisor_hostname, icon: "host", note: t("hosts.one"), to: `/fleet/hosts/${h.id}` });
+    for (const p of projects.filter((x) => x.id !== project?.id)) {
+      all.push({ id: `p-${p.id}`, label: `${t("nav.switch")}: ${p.name}`, icon: "project", run: () => void enter(p.id).catch(sayError) });
+    }
+    all.push(
+      { id: "lang", label: language() === "en" ? "한국어로 보기" : "Read in English", words: "language 언어 korean english", icon: "globe", run: () => setLanguage(language() === "en" ? "ko" : "en") },
+      { id: "light", label: t("theme.toLight"), words: "theme", icon: "sun", run: () => setTheme("light") },
+      { id: "dark", label: t("theme.toDark"), words: "theme", icon: "moon", run: () => setTheme("dark") },
+      { id: "out", label: t("nav.signOut"), icon: "out", run: () => void signOut("asked") },
+    );
+    return all;
+  }, [admin, projects, project, servers, networks, images, fips, groups, hosts, enter, signOut]);
+}

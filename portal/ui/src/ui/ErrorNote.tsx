@@ -1,0 +1,22 @@
+import { explain } from "~/api/errors";
+import { t } from "~/i18n";
+import { Button } from "./Button";
+import { Copy } from "./Copy";
+import { Icon } from "./icons";
+
+/** What happened, in the service's own words; what to do; the request id to quote. */
+export function ErrorNote({ error, retry }: { error: unknown; retry?: () => void }) {
+  const { title, message, advice, requestId } = explain(error);
+  return (
+    <div role="alert" className="rounded-[8px] border border-[color-mix(in_srgb,var(--seokganju)_35%,transparent)] bg-seokganju-soft px-4 py-3 flex gap-3">
+      <Icon name="warn" className="mt-1 text-seokganju" />
+      <div className="min-w-0 flex-1">
+        <p className="font-semibold">{title}</p>
+        {message && <p className="[overflow-wrap:anywhere]">{message}</p>}
+        <p className="text-ink2">{advice}</p>
+        {requestId && <p className="mt-1 text-[12px] text-ink2">{t("error.quote")} <Copy text={requestId} mono /></p>}
+      </div>
+      {retry && <Button small onPress={retry}><Icon name="again" size={14} />{t("do.retry")}</Button>}
+    </div>
+  );
+}

@@ -1,0 +1,41 @@
+import type { ReactNode } from "react";
+
+export interface Column<Row> {
+  id: string;
+  head: string;
+  cell: (row: Row) => ReactNode;
+  /** What filtering looks in and sorting goes by; a number sorts as one. */
+  value?: (row: Row) => string | number;
+  /** A track of the grid, such as "2fr" or "120px". */
+  width?: string;
+  end?: boolean;
+  /** On a phone a row is a card: its title, what stands beside it, or nothing. */
+  phone?: "title" | "aside" | "line";
+  /** Left out below this width of the window. */
+  from?: number;
+}
+
+export interface Sort { id: string; down: boolean }
+
+/** Every word of the filter must be found in some column. */
+export function filterRows<Row>(rows: Row[], columns: Column<Row>[], filter: string, extra?: (row: Row) => string): Row[] {
+  const words = filter.toLocaleLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0) return rows;
+  return rows.filter((row) => {
+    const text = [...columns.map((c) => c.value?.(row) ?? ""), extra?.(row) ?? ""].join("\n").toLocaleLowerCase();
+    return words.every((word) => text.includes(word));
+  });
+}
+
+/** web-2 comes before web-10, in both languages. */
+const compare = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" }).compare;
+
+export function sortRows<Row>(rows: Row[], columns: Column<Row>[], sort: Sort | null): Row[] {
+  const value = sort && columns.find((c) => c.id === sort.id)?.value;
+  if (!sort || !value) return rows;
+  const sign = sort.down ? -1 : 1;
+  return rows
+    .map((row) => [value(row), row] as const)
+    .sort(([a], [b]) => sign * (typeof a === "number" && typeof b === "number" ? a - b : compare(String(a), String(b))))
+    .map(([, row]) => row);
+}
