@@ -17,6 +17,7 @@ mod clients;
 mod first;
 mod front;
 mod keys;
+mod pinned;
 mod stream;
 
 pub use authority::{Authority, fingerprint};
@@ -24,6 +25,7 @@ pub use clients::client_config;
 pub use first::first_contact;
 pub use front::{Files, Front, Peer};
 pub use keys::{HostKeys, new_key, proof_of, public_key};
+pub use pinned::pinned;
 pub use stream::{Dialer, Stream, accept};
 
 pub use rustls::{ClientConfig, ClientConnection, ServerConfig, StreamOwned};

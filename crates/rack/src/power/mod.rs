@@ -10,13 +10,16 @@
 
 mod blind;
 mod driver;
+mod http;
 mod ipmi;
 mod keep;
 mod plan;
 mod queue;
 mod quirks;
+mod redfish;
 mod trouble;
 mod wake;
+mod webhook;
 
 pub use plan::Times;
 

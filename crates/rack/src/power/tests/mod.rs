@@ -1,7 +1,10 @@
 //! Against the real things: `ipmi_sim` with a QEMU process behind it, and a wire that loses and delays.
 
+mod over_http;
 mod relay;
+mod service;
 mod sim;
+mod waking;
 
 use super::*;
 use base::doc::rack::{Boot, BootFrom, PowerOrder};
@@ -17,7 +20,7 @@ fn quick() -> Times {
         effect: Duration::from_secs(5),
         look: Duration::from_millis(100),
         idle: Duration::from_millis(400),
-        session: Duration::from_secs(1),
+        session: Duration::from_millis(200),
         failure: 0.1,
     }
 }
@@ -46,6 +49,7 @@ fn machine(name: &str, bmc: Bmc) -> RackMachine {
 
 /// A rack's switcher, its disk, and the document.
 struct Rack {
+    times: Times,
     power: Option<Power>,
     dir: tempfile::TempDir,
     desired: RackDesired,
@@ -53,6 +57,10 @@ struct Rack {
 
 impl Rack {
     fn new(machines: Vec<RackMachine>) -> Rack {
+        Rack::with(quick(), machines)
+    }
+
+    fn with(times: Times, machines: Vec<RackMachine>) -> Rack {
         let desired = RackDesired {
             version: 1,
             rack: RackId::new(),
@@ -64,13 +72,13 @@ impl Rack {
             domain: String::new(),
             upstream_dns: Vec::new(),
         };
-        let mut rack = Rack { power: None, dir: tempfile::tempdir().unwrap(), desired };
+        let mut rack = Rack { times, power: None, dir: tempfile::tempdir().unwrap(), desired };
         rack.start();
         rack
     }
 
     fn start(&mut self) {
-        let power = Power::with_times(&self.dir.path().join("power"), quick()).unwrap();
+        let power = Power::with_times(&self.dir.path().join("power"), self.times).unwrap();
         power.apply(&self.desired);
         self.power = Some(power);
     }
