@@ -1,5 +1,6 @@
 //! [`Db`] and [`Tx`]: the facade over SQLite and PostgreSQL.
 
+use crate::change::Change;
 use crate::{Row, Val, host, migrate, pg, sqlite};
 use base::{Fault, HostId, Kind, MachineId, Micros, RackId, Result};
 use std::cell::RefCell;
@@ -21,8 +22,32 @@ pub enum Topic {
     Machine(MachineId),
     /// Users, projects, roles or revocations changed: forget what was verified.
     Identity,
+    /// A resource is not as it was. Heard by those who ask for [`Db::changes`], and by nobody else.
+    Change(Arc<Change>),
     /// Hints of other processes may have been missed: anything may have changed.
     Missed,
+}
+
+/// Where hints are told.
+#[derive(Debug, Clone)]
+pub(crate) struct Hints {
+    topics: broadcast::Sender<Topic>,
+    changes: broadcast::Sender<Topic>,
+}
+
+impl Hints {
+    fn new() -> Self {
+        Hints { topics: broadcast::channel(4096).0, changes: broadcast::channel(4096).0 }
+    }
+    /// Nobody listening is fine.
+    pub(crate) fn tell(&self, topic: Topic) {
+        if matches!(topic, Topic::Change(_) | Topic::Missed) {
+            let _ = self.changes.send(topic.clone());
+        }
+        if !matches!(topic, Topic::Change(_)) {
+            let _ = self.topics.send(topic);
+        }
+    }
 }
 
 /// Whether this process hears the hints of the others. While it does not, nothing that hints would have made
@@ -56,7 +81,7 @@ impl Topic {
 #[derive(Clone)]
 pub struct Db {
     driver: Driver,
-    topics: broadcast::Sender<Topic>,
+    hints: Hints,
     hearing: Hearing,
 }
 
@@ -71,20 +96,20 @@ impl Db {
     pub async fn sqlite(file: &Path) -> Result<Db> {
         let file = file.to_owned();
         let pool = blocking(move || sqlite::Pool::open(&file)).await?;
-        let topics = broadcast::channel(4096).0;
-        let db = Db { driver: Driver::Sqlite(Arc::new(pool)), topics, hearing: Hearing::alone() };
+        let driver = Driver::Sqlite(Arc::new(pool));
+        let db = Db { driver, hints: Hints::new(), hearing: Hearing::alone() };
         migrate::run(&db).await?;
         Ok(db)
     }
 
     /// Connects to PostgreSQL (`postgres://user@host/database`) and brings its schema up to date.
     pub async fn postgres(url: &str) -> Result<Db> {
-        let topics = broadcast::channel(4096).0;
+        let hints = Hints::new();
         let hearing = Hearing::alone();
         hearing.set(false);
-        let (url, hints, ear) = (url.to_owned(), topics.clone(), hearing.clone());
-        let pool = blocking(move || pg::Pool::connect(&url, hints, ear)).await?;
-        let db = Db { driver: Driver::Pg(pool), topics, hearing };
+        let (url, mouth, ear) = (url.to_owned(), hints.clone(), hearing.clone());
+        let pool = blocking(move || pg::Pool::connect(&url, mouth, ear)).await?;
+        let db = Db { driver: Driver::Pg(pool), hints, hearing };
         migrate::run(&db).await?;
         Ok(db)
     }
@@ -126,8 +151,7 @@ impl Db {
             }
         };
         for topic in hints {
-            // Nobody listening is fine.
-            let _ = self.topics.send(topic);
+            self.hints.tell(topic);
         }
         Ok(out)
     }
@@ -144,7 +168,13 @@ impl Db {
 
     /// Hints about changes, from this process and (with PostgreSQL) from the others.
     pub fn topics(&self) -> broadcast::Receiver<Topic> {
-        self.topics.subscribe()
+        self.hints.topics.subscribe()
+    }
+
+    /// What changes, from now on, here and (with PostgreSQL) through the other processes: [`Topic::Change`], and
+    /// [`Topic::Missed`] when some may have gone by.
+    pub fn changes(&self) -> broadcast::Receiver<Topic> {
+        self.hints.changes.subscribe()
     }
 }
 

@@ -1,11 +1,12 @@
 //! The database, and what every service does with it: transactions ([`Db`], [`Tx`]), the work engine
-//! ([`work`]), quotas ([`quota`]), audit and events ([`log`]), the generation of each host's document
+//! ([`work`]), quotas ([`quota`]), audit and events ([`log`]), what changed ([`change`]), the generation of each host's document
 //! ([`host`]), and which other processes live ([`process`]).
 //!
 //! Invariants: a transaction's closure is synchronous, so nobody can await a host while it is open;
 //! this crate is the only one that knows which database is behind; one text of SQL runs on both
 //! (`$1` parameters, TEXT and BIGINT, `ON CONFLICT`, `RETURNING`).
 
+pub mod change;
 mod db;
 #[cfg(test)]
 mod db_tests;

@@ -1,5 +1,6 @@
 //! What happened: events (for people who look after the cloud) and the audit trail (who asked for what).
 
+use crate::change::{self, Change, What};
 use crate::{Tx, params};
 use base::{Micros, Result};
 
@@ -19,10 +20,15 @@ pub fn event(tx: &Tx<'_>, level: Level, kind: &str, target: &str, message: &str)
         Level::Warning => "warning",
         Level::Error => "error",
     };
+    let id = row_id();
     tx.exec(
         "INSERT INTO event (id, at, level, kind, target, message) VALUES ($1, $2, $3, $4, $5, $6)",
-        params![row_id(), Micros::now(), level, kind, target, message],
+        params![&id, Micros::now(), level, kind, target, message],
     )?;
+    change::note(tx, Change::new("event", &id, What::Created));
+    if let Some((noun, _)) = kind.split_once('.') {
+        change::note(tx, Change::new(noun, target, What::Updated));
+    }
     Ok(())
 }
 
@@ -42,6 +48,9 @@ pub fn audit(tx: &Tx<'_>, who: &Who, action: &str, target: &str) -> Result<()> {
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
         params![row_id(), Micros::now(), &who.request_id, &who.user_id, &who.project_id, action, target],
     )?;
+    if let Some(change) = change::of_audit(action, target, &who.project_id) {
+        change::note(tx, change);
+    }
     Ok(())
 }
 

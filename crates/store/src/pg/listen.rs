@@ -4,11 +4,11 @@
 //! whether it lives. From then until a new one listens, [`Hearing`] says no and nobody relies on hints.
 
 use super::{Shared, link::Manager};
-use crate::db::{Hearing, Topic};
+use crate::change;
+use crate::db::{Hearing, Hints, Topic};
 use postgres::{Client, fallible_iterator::FallibleIterator};
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use tokio::sync::broadcast;
 
 /// How often the connection is asked whether it lives.
 const ASK: Duration = Duration::from_secs(1);
@@ -17,24 +17,24 @@ const ANSWER: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs for as long as the pool lives.
-pub fn run(manager: &Manager, pool: &Weak<Shared>, hints: &broadcast::Sender<Topic>, hearing: &Hearing) {
+pub fn run(manager: &Manager, pool: &Weak<Shared>, hints: &Hints, hearing: &Hearing) {
     while pool.strong_count() > 0 {
         if let Ok(mut client) = manager.open()
             && client.batch_execute("LISTEN hanok").is_ok()
         {
             hearing.set(true);
             // What was said until now went by.
-            let _ = hints.send(Topic::Missed);
+            hints.tell(Topic::Missed);
             while pool.upgrade().is_some_and(|p| hear(&mut client, &p.tag, hints)) {}
             hearing.set(false);
-            let _ = hints.send(Topic::Missed);
+            hints.tell(Topic::Missed);
         }
         std::thread::sleep(PAUSE);
     }
 }
 
 /// Passes on what comes within a while; false when the connection is lost.
-fn hear(client: &mut Client, tag: &str, hints: &broadcast::Sender<Topic>) -> bool {
+fn hear(client: &mut Client, tag: &str, hints: &Hints) -> bool {
     let since = Instant::now();
     let mut notes = client.notifications();
     let mut iter = notes.timeout_iter(ASK);
@@ -42,7 +42,7 @@ fn hear(client: &mut Client, tag: &str, hints: &broadcast::Sender<Topic>) -> boo
         match iter.next() {
             Ok(Some(note)) => {
                 if let Some(topic) = decode(note.payload(), tag) {
-                    let _ = hints.send(topic);
+                    hints.tell(topic);
                 }
             }
             Ok(None) => break,
@@ -65,6 +65,7 @@ pub fn encode(topic: &Topic) -> String {
         Topic::Host(id) => format!("host {id}"),
         Topic::Rack(id) => format!("rack {id}"),
         Topic::Machine(id) => format!("machine {id}"),
+        Topic::Change(c) => change::encode(c),
     }
 }
 
@@ -82,6 +83,7 @@ fn decode(text: &str, own: &str) -> Option<Topic> {
             ("host", id) => Some(Topic::Host(id.parse().ok()?)),
             ("rack", id) => Some(Topic::Rack(id.parse().ok()?)),
             ("machine", id) => Some(Topic::Machine(id.parse().ok()?)),
+            ("change", _) => Some(Topic::Change(Arc::new(change::decode(text)?))),
             _ => None,
         },
     }

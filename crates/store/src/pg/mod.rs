@@ -12,7 +12,7 @@ mod tests;
 mod tls;
 mod unsure;
 
-use crate::db::{Conn, Hearing, Topic, Tx};
+use crate::db::{Conn, Hearing, Hints, Topic, Tx};
 use crate::val::{Raw, Row, Val};
 use base::{Fault, Kind, Result};
 use link::Manager;
@@ -21,7 +21,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast;
 
 const CONNECTIONS: u32 = 16;
 /// Connections that are kept when nothing is to be done.
@@ -52,7 +51,7 @@ impl Drop for Shared {
 }
 
 impl Pool {
-    pub fn connect(url: &str, hints: broadcast::Sender<Topic>, hearing: Hearing) -> Result<Pool> {
+    pub fn connect(url: &str, hints: Hints, hearing: Hearing) -> Result<Pool> {
         let manager = Manager::new(url)?;
         // Once by hand, so that a wrong address or password is told at once and in the server's words.
         let first = manager.open().map_err(|e| link::cannot_connect(&e))?;

@@ -1,6 +1,7 @@
 //! The worker: claims due rows, runs their steps side by side, commits each by compare-and-set.
 
 use super::{Life, Next, Step, back_off, budget_micros, lost};
+use crate::change::{self, Change, What};
 use crate::log::{Level, event};
 use crate::{Db, Topic, params, process};
 use base::{Fault, Kind, Micros, Result};
@@ -75,6 +76,12 @@ fn commit_of<L: Life>(step: Step<L::State>) -> Commit {
     let moved = |s: &L::State, rest: bool| -> Result<_> {
         Ok((serde_json::to_string(s)?, budget_micros(L::budget(s)), rest))
     };
+    // To wait changes nothing that others see, unless something was written besides.
+    let what = match &step.next {
+        Next::Go(_) | Next::Rest(_) => Some(What::Updated),
+        Next::Gone => Some(What::Deleted),
+        Next::Wait { .. } => (!step.also.is_empty()).then_some(What::Updated),
+    };
     let (to, wait) = match step.next {
         Next::Go(s) => (Some(moved(&s, false)), None),
         Next::Rest(s) => (Some(moved(&s, true)), None),
@@ -109,6 +116,9 @@ fn commit_of<L: Life>(step: Step<L::State>) -> Commit {
             return Err(lost(&claim.id));
         }
         also.into_iter().try_for_each(|f| f(tx))?;
+        if let Some(what) = what {
+            change::note(tx, Change::new(&claim.kind, &claim.id, what));
+        }
         tx.hint(Topic::Work);
         Ok(())
     });
