@@ -3,6 +3,7 @@
 use crate::Level;
 use base::{DomainId, Fault, Micros, ProjectId, Result, RoleId, UserId};
 use http::Method;
+use http::request::Parts;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -105,5 +106,19 @@ pub trait Authority: Send + Sync {
         _path: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<Arc<Auth>>> + Send + 'a>> {
         self.verify(token)
+    }
+
+    /// The token of the session that a browser's cookie names; `None` without a cookie. It is asked only where no
+    /// token was sent. `base` is our own address, as in [`crate::Req::base`].
+    ///
+    /// # Errors
+    /// `Kind::Unauthorized` for a session that is over, `Kind::Forbidden` for a request that may come from a page
+    /// which is not ours.
+    fn session<'a>(
+        &'a self,
+        _parts: &'a Parts,
+        _base: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Option<String>>> + Send + 'a>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 }

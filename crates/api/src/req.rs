@@ -34,6 +34,8 @@ pub struct Req {
     pub base: String,
     /// The hash of the key of the certificate that the other side has shown, if it has.
     pub peer: Option<String>,
+    /// Whether the connection is TLS.
+    pub secure: bool,
     /// The microversion; 0.0 for APIs that have none.
     pub version: Version,
     pub(crate) params: Vec<(String, String)>,

@@ -17,6 +17,8 @@ use tower::ServiceExt;
 type Handler<S> =
     Arc<dyn Fn(Arc<S>, Req) -> Pin<Box<dyn Future<Output = Result<Reply>> + Send>> + Send + Sync>;
 
+const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+
 /// One line of a route table.
 pub struct Route<S> {
     pub method: Method,
@@ -212,14 +214,14 @@ struct Front {
 impl Front {
     async fn serve<S>(&self, route: &Route<S>, state: Arc<S>, request: Request) -> Response {
         let request_id = new_request_id();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let body = lingering(body);
         let micro = self.micro.map_or(Ok(Version::default()), |m| m.of(&parts.headers));
         let version = *micro.as_ref().unwrap_or(&Version::default());
         let base = self.base(&parts.headers, &parts.extensions);
         let place = format!("{} {}", parts.method, parts.uri.path());
         let outcome = async {
-            let auth = self.admit(route.rule, &parts).await?;
+            let auth = self.admit(route.rule, &mut parts, &base).await?;
             same_project(&parts, &auth)?;
             let version = micro?;
             if version < route.from || version > route.until {
@@ -238,15 +240,16 @@ impl Front {
         response
     }
 
-    async fn admit(&self, rule: Rule, parts: &Parts) -> Result<Arc<Auth>> {
+    async fn admit(&self, rule: Rule, parts: &mut Parts, base: &str) -> Result<Arc<Auth>> {
         if rule == Rule::Open {
             return Ok(Arc::new(Auth::nobody()));
         }
-        let token = parts
-            .headers
-            .get("x-auth-token")
-            .and_then(|t| t.to_str().ok())
-            .ok_or_else(Fault::unauthorized)?;
+        if !parts.headers.contains_key(TOKEN) {
+            // From here on as if the browser had sent the token itself.
+            let token = self.gate.authority.session(parts, base).await?.ok_or_else(Fault::unauthorized)?;
+            parts.headers.insert(TOKEN, HeaderValue::from_str(&token).map_err(Fault::internal)?);
+        }
+        let token = parts.headers.get(TOKEN).and_then(|t| t.to_str().ok()).ok_or_else(Fault::unauthorized)?;
         let auth = self.gate.authority.admit(token, &parts.method, parts.uri.path()).await?;
         rule.check(&auth)?;
         Ok(auth)
@@ -346,6 +349,7 @@ async fn make_req(
     };
     Req {
         peer: parts.extensions.get::<Channel>().and_then(|c| c.peer.clone()),
+        secure: parts.extensions.get::<Channel>().is_some_and(|c| c.secure),
         query: Query::parse(parts.uri.query()),
         method: parts.method,
         uri: parts.uri,

@@ -10,6 +10,7 @@
 //! except to pass bytes of a console; whatever changes a host's document touches its generation.
 
 mod api;
+mod audience;
 mod cpu;
 mod document;
 mod fleet;
@@ -34,6 +35,7 @@ mod tests;
 mod view;
 mod wire;
 
+pub use audience::audience;
 pub use hosts::{admit as admit_host, register_host, set_silent_after, silent_after, token_hash};
 pub use join::{Invitation, Invited, certificate, invite, with_fingerprint};
 pub use life::fleet::FleetLife;

@@ -52,6 +52,8 @@ pub struct Config {
     pub compute: compute::Settings,
     /// Rules for passwords and accounts.
     pub identity: identity::Rules,
+    /// The portal.
+    pub portal: portal::Settings,
 }
 
 /// Whether the APIs speak TLS.
@@ -88,6 +90,7 @@ impl Default for Config {
             image: image::Imports::default(),
             compute: compute::Settings::default(),
             identity: identity::Rules::default(),
+            portal: portal::Settings::default(),
         }
     }
 }

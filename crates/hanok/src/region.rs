@@ -27,6 +27,9 @@ pub struct Region {
     pub image: Arc<Image>,
     pub network: Arc<Network>,
     pub compute: Arc<Compute>,
+    portal: Arc<portal::Portal>,
+    /// Who lets people and programs in.
+    sessions: Arc<portal::Sessions>,
     /// What it shows where it speaks TLS.
     pub channel: Option<channel::Channel>,
     public_url: Option<String>,
@@ -72,7 +75,24 @@ impl Region {
         let keep_deleted_days = site.config.compute.keep_deleted_days;
         compute::set_silent_after(Duration::from_secs(site.config.compute.silent_after_s));
         compute.watch().begin().await?;
-        Ok(Region { db, identity, image, network, compute, channel, public_url, process, keep_deleted_days })
+        let idle = Duration::from_secs(site.config.portal.idle_s.max(60));
+        let sessions = portal::Sessions::new(db.clone(), identity.clone(), idle);
+        let about = portal::About { version: VERSION.into(), region: identity::REGION.into() };
+        let portal = portal::Portal::new(db.clone(), identity.clone(), sessions.clone(), about);
+        let portal = Arc::new(portal);
+        Ok(Region {
+            db,
+            identity,
+            image,
+            network,
+            compute,
+            portal,
+            sessions,
+            channel,
+            public_url,
+            process,
+            keep_deleted_days,
+        })
     }
 
     pub fn front(&self) -> Option<Arc<tls::Front>> {
@@ -81,10 +101,9 @@ impl Region {
 
     /// The table of contents: what answers where.
     pub fn router(&self) -> Router {
-        let gate = Gate { authority: self.identity.clone(), public_url: self.public_url.clone() };
+        let gate = Gate { authority: self.sessions.clone(), public_url: self.public_url.clone() };
         let db = self.db.clone();
         Router::new()
-            .route("/", axum::routing::get(welcome))
             .route("/health", axum::routing::get(move || health(db.clone())))
             .merge(identity::service().router(self.identity.clone(), &gate))
             .merge(identity::log_service().router(self.identity.clone(), &gate))
@@ -95,6 +114,8 @@ impl Region {
             .merge(compute::placement_service().router(self.compute.clone(), &gate))
             .merge(compute::agent_service().router(self.compute.clone(), &gate))
             .merge(compute::console_service().router(self.compute.clone(), &gate))
+            .merge(portal::service().router(self.portal.clone(), &gate))
+            .merge(portal::pages(welcome()))
     }
 
     pub fn engine(&self) -> Engine {
@@ -114,6 +135,7 @@ impl Region {
             self.identity.clone().maintain(),
             self.network.keep_homes(compute::silent_after()),
             self.compute.clone().tidy(self.keep_deleted_days),
+            self.portal.maintain(),
             self.live(),
             crate::memory::give_back()
         );
@@ -180,6 +202,7 @@ pub fn routes() -> Vec<Listed> {
         compute::placement_service().list(),
         compute::agent_service().list(),
         compute::console_service().list(),
+        portal::service().list(),
     ]
     .concat()
 }
@@ -202,16 +225,14 @@ pub async fn database(config: &Config, file: &std::path::Path) -> Result<Db> {
     }
 }
 
-async fn welcome() -> Response {
-    json(
-        200,
-        &serde_json::json!({
-            "name": "Hanok",
-            "version": env!("CARGO_PKG_VERSION"),
-            "identity": "/identity/v3",
-            "documentation": "README.md: point the openstack client at clouds.yaml in the data directory",
-        }),
-    )
+/// What programs read at `/`; browsers get the portal there.
+fn welcome() -> serde_json::Value {
+    serde_json::json!({
+        "name": "Hanok",
+        "version": VERSION,
+        "identity": "/identity/v3",
+        "documentation": "README.md: point the openstack client at clouds.yaml in the data directory",
+    })
 }
 
 /// Good when the database answers.

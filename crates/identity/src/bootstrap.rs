@@ -14,7 +14,8 @@ use store::{Db, Topic, Tx, params};
 
 const ACCOUNTS: &str = "identity.bootstrap.accounts";
 const DOMAIN: &str = "default";
-const REGION: &str = "RegionOne";
+/// Name of the region in the catalogue of a new installation.
+pub const REGION: &str = "RegionOne";
 /// Each implies the next.
 const CHAIN: [&str; 4] = ["admin", "manager", "member", "reader"];
 /// Type, name, address: only what is there.

@@ -10,6 +10,7 @@
 
 mod access;
 mod api;
+mod audience;
 mod bootstrap;
 mod cache;
 mod catalog;
@@ -28,13 +29,14 @@ mod tests;
 mod token;
 mod totp;
 
-pub use api::audit::service as log_service;
+pub use api::audit::{events, service as log_service};
 pub use api::service;
-pub use bootstrap::Seed;
+pub use audience::audience;
+pub use bootstrap::{REGION, Seed};
 pub use rules::Rules;
 
-use ::api::{Auth, Authority};
-use base::{Micros, Result};
+use ::api::{Auth, Authority, Obj};
+use base::{Micros, ProjectId, Result, UserId};
 use http::Method;
 use std::future::Future;
 use std::path::Path;
@@ -82,6 +84,23 @@ impl Identity {
     /// Makes a new key for sealing tokens. What older keys have sealed stays good until it expires.
     pub async fn rotate_keys(&self) -> Result<()> {
         self.keys.rotate(&self.db).await
+    }
+
+    /// Logs in as `POST /v3/auth/tokens` with this body does: the token and whom it stands for.
+    ///
+    /// # Errors
+    /// As that call: `Kind::Unauthorized` for what is wrong, in the words that are said there.
+    pub async fn log_in(&self, body: &Obj) -> Result<(String, Arc<Auth>)> {
+        let issued = login::login(self, body).await?;
+        Ok((issued.token, issued.session.auth.clone()))
+    }
+
+    /// Ids and names of the projects that somebody has a role in and that are enabled, by name.
+    pub async fn projects_of(&self, user: UserId) -> Result<Vec<(ProjectId, String)>> {
+        let mine = self.db.read(move |tx| table::grant::projects_of(tx, &user)).await?;
+        let mut mine: Vec<_> = mine.into_iter().filter(|p| p.enabled).map(|p| (p.id, p.name)).collect();
+        mine.sort_by(|a, b| a.1.cmp(&b.1));
+        Ok(mine)
     }
 
     /// Seals a secret for the database with the master key.

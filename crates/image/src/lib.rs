@@ -12,6 +12,7 @@
 
 mod api;
 mod attribute;
+mod audience;
 mod content;
 mod first;
 mod for_compute;
@@ -32,6 +33,7 @@ mod tests;
 mod upload;
 
 pub use api::service;
+pub use audience::audience;
 pub use for_compute::{BootImage, for_boot};
 pub use from_server::{Delivery, Snapshot, abandon, backups, delivery, discard, from_server, source_server};
 pub use hold::{hold, release};

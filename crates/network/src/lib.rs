@@ -15,6 +15,7 @@
 
 mod act;
 mod api;
+mod audience;
 mod err;
 mod first;
 pub mod for_compute;
@@ -27,6 +28,7 @@ mod table;
 mod touch;
 mod transit;
 
+pub use audience::audience;
 pub use first::first_start;
 
 use std::time::{Duration, Instant};

@@ -34,6 +34,17 @@ impl What {
     }
 }
 
+/// Who may know that a resource changed. The services say it of their own kinds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    Everybody,
+    /// The first is whose it is.
+    Projects(Vec<String>),
+    User(String),
+    /// Administrators and readers of the system, who hear of everything.
+    Operators,
+}
+
 /// A resource that is not as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -57,8 +68,8 @@ impl Change {
         self.kind == MANY
     }
 
-    /// Of one transaction only the sum is told.
-    fn add(&mut self, later: Change) {
+    /// Takes in what happened to the same thing later: only the sum is told.
+    pub fn follow(&mut self, later: Change) {
         self.what = self.what.max(later.what);
         self.owner = later.owner.or(self.owner.take());
         self.by = later.by.or(self.by.take());
@@ -75,7 +86,7 @@ pub fn note(tx: &Tx<'_>, change: Change) {
             return;
         }
         if known.kind == change.kind && known.id == change.id {
-            return Arc::make_mut(known).add(change);
+            return Arc::make_mut(known).follow(change);
         }
         told += 1;
     }
@@ -169,14 +180,22 @@ mod tests {
             assert!(!words.contains(','), "{words}");
             assert_eq!(decode(&words), Some(change));
         }
-        for bad in ["", "work", "change", "change made a =b - -", "change updated a b - -", "change updated a =%f - -"] {
+        for bad in [
+            "",
+            "work",
+            "change",
+            "change made a =b - -",
+            "change updated a b - -",
+            "change updated a =%f - -",
+        ] {
             assert_eq!(decode(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn the_audit_trail_says_what_changed() {
-        let what = |action: &str| of_audit(action, "x", "").map(|c| format!("{} {}", c.kind, c.what.as_str()));
+        let what =
+            |action: &str| of_audit(action, "x", "").map(|c| format!("{} {}", c.kind, c.what.as_str()));
         assert_eq!(what("server.create").as_deref(), Some("server created"));
         assert_eq!(what("host.leave").as_deref(), Some("host deleted"));
         assert_eq!(what("metadef.tag.create").as_deref(), Some("metadef updated"));
@@ -197,7 +216,10 @@ mod tests {
         .await
         .unwrap();
         let Topic::Change(one) = heard.try_recv().unwrap() else { panic!("another hint") };
-        assert_eq!((one.what, one.owner.as_deref(), one.by.as_deref()), (What::Created, Some("p"), Some("admin")));
+        assert_eq!(
+            (one.what, one.owner.as_deref(), one.by.as_deref()),
+            (What::Created, Some("p"), Some("admin"))
+        );
         let failed = db.write(|tx| -> base::Result<()> {
             owned(tx, "port", "2", What::Created, "p");
             Err(base::Fault::conflict("no"))

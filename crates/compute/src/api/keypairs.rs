@@ -8,6 +8,7 @@ use api::{Page, Reply, Req};
 use base::{Fault, Micros, Result, UserId};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use store::change::{self, What};
 use store::log;
 
 /// Whose keys: the caller's own, or (from 2.10, for admins) another user's.
@@ -133,6 +134,7 @@ pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
             return Err(Fault::quota("Quota exceeded, too many key pairs."));
         }
         keypair::insert(tx, &kept)?;
+        change::owned(tx, "keypair", &kept.name, What::Created, kept.user_id.as_str());
         log::audit(tx, &who, "keypair.create", &kept.name)
     })
     .await?;
@@ -150,6 +152,7 @@ pub async fn delete(c: Arc<Compute>, req: Req) -> Result<Reply> {
         if !keypair::delete(tx, &user, &name)? {
             return Err(missing(&user, &name));
         }
+        change::owned(tx, "keypair", &name, What::Deleted, user.as_str());
         log::audit(tx, &who, "keypair.delete", &name)
     })
     .await?;

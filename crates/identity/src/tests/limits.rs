@@ -237,7 +237,9 @@ async fn who_did_what_can_be_read() {
             .of(200);
         w.call("DELETE", &format!("/v3/users/{id}"), &admin, ()).await.of(204);
         let gate = api::Gate { authority: w.identity.clone(), public_url: None };
-        let logs = crate::log_service().router(w.identity.clone(), &gate);
+        let mut logs = crate::log_service();
+        logs.get("/hanok/v1/events", api::Rule::Any, crate::events);
+        let logs = logs.router(w.identity.clone(), &gate);
         let ask = async |query: &str, token: &str| {
             let request = http::Request::get(format!("/hanok/v1/{query}")).header("x-auth-token", token);
             let request = request.body(axum::body::Body::empty()).unwrap();

@@ -3,6 +3,7 @@
 use crate::model::{Group, Rule, Std};
 use base::{ProjectId, Result, SecurityGroupId, SecurityGroupRuleId};
 use std::collections::HashSet;
+use store::change::{self, What};
 use store::{Row, Sql, Tx, params};
 
 pub const COLS: &str =
@@ -57,6 +58,9 @@ pub fn insert(tx: &Tx<'_>, g: &Group) -> Result<bool> {
             g.stateful
         ],
     )?;
+    if added == 1 {
+        change::owned(tx, "security_group", &g.id.to_string(), What::Created, g.std.project.as_str());
+    }
     Ok(added == 1)
 }
 

@@ -20,6 +20,7 @@ pub mod template;
 
 use base::{Micros, Result};
 use std::collections::HashMap;
+use store::change::{self, Change, What};
 use store::{Sql, Tx, Val, params};
 
 /// Counts one more revision of a row and holds the row until the transaction ends; answers the
@@ -28,7 +29,11 @@ pub fn bump(tx: &Tx<'_>, table: &str, id: &str) -> Result<Option<i64>> {
     let sql = format!(
         "UPDATE {table} SET revision = revision + 1, updated_at = $2 WHERE id = $1 RETURNING revision"
     );
-    Ok(tx.opt(&sql, params![id, Micros::now()], |r| r.get::<i64>(0))?.map(|n| n - 1))
+    let now = tx.opt(&sql, params![id, Micros::now()], |r| r.get::<i64>(0))?;
+    if let Some(kind) = crate::audience::kind_of(table).filter(|_| now.is_some()) {
+        change::note(tx, Change::new(kind, id, What::Updated));
+    }
+    Ok(now.map(|n| n - 1))
 }
 
 /// Holds a row until the transaction ends; false when it is not there.
@@ -97,5 +102,13 @@ pub fn add_tag(tx: &Tx<'_>, id: &str, tag: &str) -> Result<()> {
 /// Deletes a row and its tags; false when it was not there.
 pub fn delete(tx: &Tx<'_>, table: &str, id: &str) -> Result<bool> {
     tx.exec("DELETE FROM network_tag WHERE resource_id = $1", params![id])?;
-    Ok(tx.exec(&format!("DELETE FROM {table} WHERE id = $1"), params![id])? == 1)
+    let Some(kind) = crate::audience::kind_of(table) else {
+        return Ok(tx.exec(&format!("DELETE FROM {table} WHERE id = $1"), params![id])? == 1);
+    };
+    let sql = format!("DELETE FROM {table} WHERE id = $1 RETURNING project_id");
+    let owner = tx.opt(&sql, params![id], |r| r.get::<String>(0))?;
+    if let Some(owner) = &owner {
+        change::owned(tx, kind, id, What::Deleted, owner);
+    }
+    Ok(owner.is_some())
 }

@@ -5,6 +5,7 @@ use base::doc::PortAddress;
 use base::{NetworkId, PortId, Result, SecurityGroupId, SubnetId};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use store::change::{self, What};
 use store::{Row, Sql, Tx, Val, params};
 
 pub const COLS: &str = "t.id, t.project_id, t.name, t.description, t.revision, t.created_at, t.updated_at, \
@@ -150,6 +151,9 @@ pub fn insert(tx: &Tx<'_>, p: &Port) -> Result<bool> {
             serde_json::to_string(&p.dhcp_options)?, &p.dns_name, p.made_by_compute, p.position
         ],
     )?;
+    if added == 1 {
+        change::owned(tx, "port", &p.id.to_string(), What::Created, p.std.project.as_str());
+    }
     Ok(added == 1)
 }
 

@@ -1,0 +1,6 @@
+//! The portal behind the real routers of the services, on SQLite always and on PostgreSQL when
+//! `HANOK_TEST_POSTGRES` holds a URL.
+
+mod sessions;
+mod streams;
+mod world;
