@@ -1,0 +1,208 @@
+//! What the rack has seen, for its reports: who asked to boot and what it got, strangers, other DHCP servers,
+//! and what does not work on a segment.
+
+use crate::dhcp::pool::Pool;
+use crate::mac::Mac;
+use crate::view::View;
+use base::doc::rack::{Lease, SegmentStatus, Stranger};
+use base::{MachineId, Micros, SegmentId};
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// Strangers are told of for so long after they last asked.
+const STRANGER: Duration = Duration::from_secs(3600);
+/// More are not remembered: anybody can make up MACs.
+const STRANGERS_MAX: usize = 4096;
+/// A DHCP server that is not heard of for so long is gone.
+const FOREIGN: Duration = Duration::from_secs(600);
+/// That the addresses do not suffice is said for so long after somebody last got none.
+const EXHAUSTED: Duration = Duration::from_secs(60);
+
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What concerns the whole rack.
+#[derive(Debug, Default)]
+pub struct Board {
+    boots: Mutex<HashMap<MachineId, (Micros, &'static str)>>,
+    strangers: Mutex<HashMap<Mac, Stranger>>,
+    /// Something is to be reported.
+    pub news: Notify,
+}
+
+impl Board {
+    /// A machine asked what to boot and got this.
+    pub fn booted(&self, machine: MachineId, got: &'static str) {
+        tracing::info!(%machine, got, "a machine boots from the network");
+        lock(&self.boots).insert(machine, (Micros::now(), got));
+        self.news.notify_one();
+    }
+
+    pub fn boot_of(&self, machine: MachineId) -> Option<(Micros, &'static str)> {
+        lock(&self.boots).get(&machine).copied()
+    }
+
+    pub fn stranger(&self, seen: Stranger, mac: Mac) {
+        let mut all = lock(&self.strangers);
+        if let Some(known) = all.get_mut(&mac) {
+            // Told again only when there is something new, or once in a while.
+            let told = known.last_at;
+            *known = Stranger {
+                uuid: if seen.uuid.is_empty() { std::mem::take(&mut known.uuid) } else { seen.uuid },
+                address: seen.address.or(known.address),
+                first_at: known.first_at,
+                ..seen
+            };
+            if known.last_at.since(told) < Duration::from_secs(10) {
+                return;
+            }
+        } else {
+            let now = seen.last_at;
+            if all.len() >= STRANGERS_MAX {
+                all.retain(|_, s| now.since(s.last_at) < STRANGER);
+            }
+            if all.len() >= STRANGERS_MAX {
+                return;
+            }
+            tracing::info!(%mac, arch = seen.arch, "a stranger asks to boot");
+            all.insert(mac, seen);
+        }
+        self.news.notify_one();
+    }
+
+    /// Those who are no machine of the document.
+    pub fn strangers(&self, known: impl Fn(Mac) -> bool) -> Vec<Stranger> {
+        let mut all = lock(&self.strangers);
+        let now = Micros::now();
+        all.retain(|mac, s| now.since(s.last_at) < STRANGER && !known(*mac));
+        let mut list: Vec<_> = all.values().cloned().collect();
+        list.sort_by(|a, b| a.mac.cmp(&b.mac));
+        list
+    }
+}
+
+/// What concerns one segment. Its servers share it.
+#[derive(Debug)]
+pub struct Segment {
+    pub id: SegmentId,
+    pub interface: String,
+    pub view: watch::Sender<Arc<View>>,
+    pub pool: Mutex<Pool>,
+    pub board: Arc<Board>,
+    foreign: Mutex<BTreeMap<IpAddr, Micros>>,
+    exhausted: Mutex<Option<Micros>>,
+    /// By the part that it concerns.
+    trouble: Mutex<BTreeMap<&'static str, String>>,
+}
+
+impl Segment {
+    pub fn new(view: Arc<View>, pool: Pool, board: Arc<Board>) -> Self {
+        Segment {
+            id: view.segment.id,
+            interface: view.segment.interface.clone(),
+            view: watch::Sender::new(view),
+            pool: Mutex::new(pool),
+            board,
+            foreign: Mutex::default(),
+            exhausted: Mutex::default(),
+            trouble: Mutex::default(),
+        }
+    }
+
+    pub fn view(&self) -> Arc<View> {
+        self.view.borrow().clone()
+    }
+
+    /// Another DHCP server answers here.
+    pub fn foreign(&self, server: IpAddr) {
+        if lock(&self.foreign).insert(server, Micros::now()).is_none() {
+            tracing::info!(interface = self.interface, %server, "another DHCP server answers");
+            self.board.news.notify_one();
+        }
+    }
+
+    /// Somebody got no address. Says whether that is news.
+    pub fn exhausted(&self) -> bool {
+        let now = Micros::now();
+        let last = lock(&self.exhausted).replace(now);
+        let news = last.is_none_or(|l| now.since(l) > EXHAUSTED);
+        if news {
+            self.board.news.notify_one();
+        }
+        news
+    }
+
+    /// A part does not work, or works again.
+    pub fn trouble(&self, part: &'static str, why: Option<String>) {
+        let mut all = lock(&self.trouble);
+        let before = match &why {
+            Some(text) => all.insert(part, text.clone()),
+            None => all.remove(part),
+        };
+        if before != why {
+            if let Some(text) = why {
+                tracing::warn!(interface = self.interface, "{text}");
+            }
+            self.board.news.notify_one();
+        }
+    }
+
+    pub fn status(&self) -> SegmentStatus {
+        let (view, now) = (self.view(), Micros::now());
+        let mut foreign = lock(&self.foreign);
+        foreign.retain(|_, at| now.since(*at) < FOREIGN);
+        let foreign_dhcp: Vec<IpAddr> = foreign.keys().copied().collect();
+        let mut reasons: Vec<String> = lock(&self.trouble).values().cloned().collect();
+        if view.serves()
+            && let Some(other) = foreign_dhcp.first()
+        {
+            reasons.push(format!(
+                "Another DHCP server, {other}, answers on this network too: machines take addresses of either. Switch \
+                 that one off, or set this segment's DHCP to proxy."
+            ));
+        }
+        if lock(&self.exhausted).is_some_and(|at| now.since(at) <= EXHAUSTED) {
+            reasons.push(
+                "All addresses that may be leased are taken, and somebody who asked for one got none. Make the \
+                 range larger."
+                    .into(),
+            );
+        }
+        let free = lock(&self.pool).free(&view.v4, now);
+        SegmentStatus { id: self.id, free, foreign_dhcp, reason: reasons.join(" ") }
+    }
+
+    pub fn leases(&self) -> Vec<Lease> {
+        let pool = lock(&self.pool);
+        let all = pool.leases(Micros::now()).map(|(address, mac, hostname, expires_at)| Lease {
+            segment: self.id,
+            mac: mac.to_string(),
+            address: address.into(),
+            hostname: hostname.to_owned(),
+            expires_at,
+        });
+        all.collect()
+    }
+
+    /// Which MAC asks from this address: whoever the kernel has just exchanged frames with, or, behind a
+    /// relay, who holds the lease.
+    pub async fn asker(&self, address: IpAddr) -> Option<Mac> {
+        let address = address.to_canonical();
+        let view = self.view();
+        let on_link = match address {
+            IpAddr::V4(a) => view.subnet4(a).is_some_and(|s| s.relays.is_empty()),
+            IpAddr::V6(a) => a.is_unicast_link_local() || view.v6.iter().any(|s| s.cidr.contains(&a)),
+        };
+        if on_link && let Some(mac) = crate::iface::neighbour(&self.interface, address).await {
+            return Some(mac);
+        }
+        match address {
+            IpAddr::V4(a) => lock(&self.pool).holder(a, Micros::now()),
+            IpAddr::V6(_) => None,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Who holds which IPv4 address of a segment.
+//!
+//! A client is its MAC, whatever identifier it sends: firmware, loader and system of one machine send
+//! different ones and should have one address. An address has one holder; it goes to another only when its
+//! lease has run out, and the one that has been free longest goes first, so that a machine that comes back
+//! mostly finds its own again. An address that a client found in use (DHCPDECLINE) rests for a while.
+
+use crate::mac::Mac;
+use crate::view::{Subnet4, View};
+use base::Micros;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// How long an offer is kept for who asked.
+const OFFER: Duration = Duration::from_secs(30);
+/// How long an address rests that somebody else was found to use.
+const DECLINED: Duration = Duration::from_secs(600);
+
+/// A line of the journal: who holds an address, and until when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub address: Ipv4Addr,
+    /// Nobody: it rests.
+    pub mac: Option<String>,
+    #[serde(default)]
+    pub hostname: String,
+    pub until: Micros,
+}
+
+#[derive(Debug, Clone)]
+struct Slot {
+    mac: Option<Mac>,
+    hostname: String,
+    until: Micros,
+    /// Only offered yet: not worth keeping on disk.
+    offered: bool,
+}
+
+/// The leases of one segment.
+#[derive(Debug, Default)]
+pub struct Pool {
+    slots: BTreeMap<Ipv4Addr, Slot>,
+    /// A client's addresses; one for each subnet in which it has been.
+    of: HashMap<Mac, Vec<Ipv4Addr>>,
+    by_end: BTreeSet<(Micros, Ipv4Addr)>,
+    /// Where the search for an address that was never given goes on, by the start of its range.
+    next: HashMap<Ipv4Addr, u32>,
+    /// Changes that are not in the journal yet.
+    pub changed: Vec<Held>,
+}
+
+/// Why there is no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum None4 {
+    /// Every one of the ranges is taken.
+    Exhausted,
+    /// The subnet has no ranges, and the client no address of its own.
+    NoRange,
+}
+
+impl Pool {
+    /// With what a journal holds.
+    pub fn with(held: impl IntoIterator<Item = Held>) -> Self {
+        let mut pool = Pool::default();
+        for h in held {
+            let mac = match h.mac.as_deref().map(str::parse) {
+                Some(Ok(mac)) => Some(mac),
+                Some(Err(())) => continue,
+                None => None,
+            };
+            pool.put(h.address, Slot { mac, hostname: h.hostname, until: h.until, offered: false });
+        }
+        pool
+    }
+
+    /// The address for an offer, kept for a moment.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn offer(
+        &mut self,
+        view: &View,
+        subnet: &Subnet4,
+        mac: Mac,
+        wish: Option<Ipv4Addr>,
+        now: Micros,
+    ) -> Result<Ipv4Addr, None4> {
+        let address = self.choose(view, subnet, mac, wish, now)?;
+        let until = now.plus(OFFER);
+        let bound =
+            self.slots.get(&address).is_some_and(|s| s.mac == Some(mac) && !s.offered && s.until > now);
+        if !bound {
+            self.put(address, Slot { mac: Some(mac), hostname: String::new(), until, offered: true });
+        }
+        Ok(address)
+    }
+
+    /// Whether this client may have this address, and if so gives it.
+    pub fn bind(
+        &mut self,
+        view: &View,
+        subnet: &Subnet4,
+        mac: Mac,
+        address: Ipv4Addr,
+        hostname: &str,
+        lease: (Micros, Duration),
+    ) -> bool {
+        let (now, life) = lease;
+        if self.choose(view, subnet, mac, Some(address), now) != Ok(address) {
+            return false;
+        }
+        let slot = Slot { mac: Some(mac), hostname: hostname.into(), until: now.plus(life), offered: false };
+        self.note(address, &slot);
+        self.put(address, slot);
+        true
+    }
+
+    fn choose(
+        &mut self,
+        view: &View,
+        subnet: &Subnet4,
+        mac: Mac,
+        wish: Option<Ipv4Addr>,
+        now: Micros,
+    ) -> Result<Ipv4Addr, None4> {
+        let fixed = view.card(mac).into_iter().flat_map(|c| &c.v4);
+        let fixed = fixed.copied().find(|a| subnet.cidr.contains(a) && self.may_have(*a, mac, now));
+        if let Some(address) = fixed {
+            return Ok(address);
+        }
+        let in_range = |a: &Ipv4Addr| {
+            subnet.ranges.iter().any(|(first, last)| (first..=last).contains(&a))
+                && !subnet.reserved.contains(a)
+        };
+        let before = self.of.get(&mac).into_iter().flatten().copied().find(in_range);
+        if let Some(address) = before.filter(|a| self.may_have(*a, mac, now)) {
+            return Ok(address);
+        }
+        if let Some(address) = wish.filter(in_range).filter(|a| self.may_have(*a, mac, now)) {
+            return Ok(address);
+        }
+        if subnet.ranges.is_empty() {
+            return Err(None4::NoRange);
+        }
+        self.never_given(subnet).or_else(|| self.longest_free(now, &in_range)).ok_or(None4::Exhausted)
+    }
+
+    fn may_have(&self, address: Ipv4Addr, mac: Mac, now: Micros) -> bool {
+        self.slots.get(&address).is_none_or(|s| s.mac == Some(mac) || s.until <= now)
+    }
+
+    fn never_given(&mut self, subnet: &Subnet4) -> Option<Ipv4Addr> {
+        for (first, last) in &subnet.ranges {
+            let next = self.next.entry(*first).or_insert_with(|| first.to_bits());
+            while *next <= last.to_bits() {
+                let address = Ipv4Addr::from_bits(*next);
+                if !self.slots.contains_key(&address) && !subnet.reserved.contains(&address) {
+                    return Some(address);
+                }
+                *next = next.checked_add(1)?;
+            }
+        }
+        None
+    }
+
+    fn longest_free(&self, now: Micros, good: &impl Fn(&Ipv4Addr) -> bool) -> Option<Ipv4Addr> {
+        self.by_end.iter().take_while(|(until, _)| *until <= now).map(|(_, a)| *a).find(|a| good(a))
+    }
+
+    /// The client does not need it any more.
+    pub fn release(&mut self, mac: Mac, address: Ipv4Addr, now: Micros) {
+        self.end(mac, address, Some(mac), now);
+    }
+
+    /// The client found that somebody else uses it.
+    pub fn decline(&mut self, mac: Mac, address: Ipv4Addr, now: Micros) {
+        self.end(mac, address, None, now.plus(DECLINED));
+    }
+
+    fn end(&mut self, mac: Mac, address: Ipv4Addr, then: Option<Mac>, until: Micros) {
+        if self.slots.get(&address).is_none_or(|s| s.mac != Some(mac)) {
+            return;
+        }
+        let slot = Slot { mac: then, hostname: String::new(), until, offered: false };
+        self.note(address, &slot);
+        self.put(address, slot);
+    }
+
+    fn note(&mut self, address: Ipv4Addr, slot: &Slot) {
+        self.changed.push(held(address, slot));
+    }
+
+    fn put(&mut self, address: Ipv4Addr, slot: Slot) {
+        if let Some(old) = self.slots.get(&address) {
+            self.by_end.remove(&(old.until, address));
+            if let Some(list) = old.mac.and_then(|mac| self.of.get_mut(&mac)) {
+                list.retain(|a| *a != address);
+            }
+        }
+        self.by_end.insert((slot.until, address));
+        if let Some(mac) = slot.mac {
+            self.of.entry(mac).or_default().push(address);
+        }
+        self.slots.insert(address, slot);
+    }
+
+    /// Who holds an address now.
+    pub fn holder(&self, address: Ipv4Addr, now: Micros) -> Option<Mac> {
+        self.slots.get(&address).filter(|s| !s.offered && s.until > now).and_then(|s| s.mac)
+    }
+
+    /// Leases that have not run out.
+    pub fn leases(&self, now: Micros) -> impl Iterator<Item = (Ipv4Addr, Mac, &str, Micros)> {
+        let bound = self.slots.iter().filter(move |(_, s)| !s.offered && s.until > now);
+        bound.filter_map(|(a, s)| Some((*a, s.mac?, s.hostname.as_str(), s.until)))
+    }
+
+    /// What a new journal would hold. Leases that have run out are kept: their clients may come back.
+    pub fn all(&self) -> impl Iterator<Item = Held> + '_ {
+        self.slots.iter().filter(|(_, s)| !s.offered).map(|(a, s)| held(*a, s))
+    }
+
+    /// Addresses of the ranges that can be leased now.
+    pub fn free(&self, subnets: &[Subnet4], now: Micros) -> u64 {
+        let of = |s: &Subnet4| {
+            let in_range = |a: &Ipv4Addr| s.ranges.iter().any(|(f, l)| (f..=l).contains(&a));
+            let all: u64 =
+                s.ranges.iter().map(|(f, l)| u64::from(l.to_bits()) - u64::from(f.to_bits()) + 1).sum();
+            let reserved = s.reserved.iter().filter(|a| in_range(a)).count();
+            let taken = self
+                .slots
+                .iter()
+                .filter(|(a, slot)| slot.until > now && in_range(a) && !s.reserved.contains(a));
+            all.saturating_sub((reserved + taken.count()) as u64)
+        };
+        subnets.iter().map(of).sum()
+    }
+}
+
+fn held(address: Ipv4Addr, slot: &Slot) -> Held {
+    let mac = slot.mac.map(|m| m.to_string());
+    Held { address, mac, hostname: slot.hostname.clone(), until: slot.until }
+}

@@ -1,0 +1,230 @@
+//! The servers of each segment: started when the document names it and its interface is there, told of every
+//! new document, and ended when it goes.
+
+use crate::board::{Segment, lock};
+use crate::dhcp::{self, journal::Journal};
+use crate::filter::Filter;
+use crate::http::{self, Seat};
+use crate::mac::Mac;
+use crate::view::{View, views};
+use crate::{Rack, iface, tftp};
+use base::doc::rack::{DhcpMode, RackDesired, RackInterface, SegmentStatus};
+use base::names::Prefix;
+use base::{Fault, Result, SegmentId};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use tokio::task::JoinHandle;
+
+/// Where Debian's `ipxe` package has the loader for network cards under BIOS.
+const ROM_LOADERS: [&str; 2] = ["/usr/lib/ipxe/undionly.kpxe", "/usr/lib/ipxe/undionly.kkpxe"];
+
+/// All segments of the rack.
+pub struct Segments {
+    /// Which interfaces may be used; empty: any.
+    interfaces: Vec<String>,
+    dir: PathBuf,
+    running: Mutex<BTreeMap<SegmentId, Running>>,
+    /// Segments that cannot be served, with the reason.
+    idle: Mutex<BTreeMap<SegmentId, String>>,
+    filter: Filter,
+}
+
+/// Ends a task when it is dropped.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct Running {
+    segment: Arc<Segment>,
+    /// DHCP, while it is wanted.
+    dhcp: Option<dhcp::serve::Server>,
+    probe: Option<Task>,
+    /// HTTP and TFTP of each of our addresses.
+    addresses: HashMap<IpAddr, Vec<Task>>,
+}
+
+impl Segments {
+    /// Keeps leases in a directory within `data`.
+    pub fn new(prefix: Prefix, interfaces: Vec<String>, data: &Path) -> Result<Self> {
+        let dir = data.join("leases");
+        std::fs::create_dir_all(&dir)?;
+        let filter = Filter::new(&prefix);
+        Ok(Segments { interfaces, dir, running: Mutex::default(), idle: Mutex::default(), filter })
+    }
+
+    pub fn all(&self) -> Vec<Arc<Segment>> {
+        lock(&self.running).values().map(|r| r.segment.clone()).collect()
+    }
+
+    pub fn statuses(&self) -> Vec<SegmentStatus> {
+        let mut all: Vec<_> = self.all().iter().map(|s| s.status()).collect();
+        all.extend(lock(&self.idle).iter().map(|(id, reason)| SegmentStatus {
+            id: *id,
+            free: 0,
+            foreign_dhcp: Vec::new(),
+            reason: reason.clone(),
+        }));
+        all
+    }
+
+    /// Makes it so.
+    pub async fn apply(&self, rack: &Arc<Rack>, doc: &RackDesired) {
+        let shown = iface::all().await.unwrap_or_default();
+        let mut idle = BTreeMap::new();
+        // Those that go first: another segment may have got their interface.
+        lock(&self.running)
+            .retain(|id, r| doc.segments.iter().any(|s| s.id == *id && s.interface == r.segment.interface));
+        for view in views(doc) {
+            let id = view.segment.id;
+            let done = match self.interface(&shown, &view.segment.interface) {
+                Ok(interface) => self.serve(rack, view, interface).await,
+                Err(fault) => {
+                    lock(&self.running).remove(&id);
+                    Err(fault)
+                }
+            };
+            if let Err(fault) = done {
+                idle.insert(id, fault.message);
+            }
+        }
+        self.filter.apply(&rack.link, doc, &shown, &self.all()).await;
+        let mut known = lock(&self.idle);
+        if *known != idle {
+            for (id, reason) in &idle {
+                tracing::warn!(segment = %id, "{reason}");
+            }
+            *known = idle;
+        }
+    }
+
+    fn interface<'a>(&self, shown: &'a [RackInterface], name: &str) -> Result<&'a RackInterface> {
+        if !self.interfaces.is_empty() && !self.interfaces.iter().any(|i| i == name) {
+            let may = self.interfaces.join(", ");
+            return Err(Fault::unavailable(format!(
+                "This rack may not use the interface {name}, only {may}."
+            )));
+        }
+        let found = shown.iter().find(|i| i.name == name);
+        found.ok_or_else(|| Fault::unavailable(format!("This rack has no interface {name}.")))
+    }
+
+    async fn serve(&self, rack: &Arc<Rack>, view: Arc<View>, interface: &RackInterface) -> Result<()> {
+        let segment = self.open(rack, &view)?;
+        segment.view.send_replace(view.clone());
+        let down = format!("The interface {} is down, or no cable is in it.", interface.name);
+        segment.trouble("interface", (!interface.up).then_some(down));
+        let (addresses, trouble) = own_addresses(&view, interface).await;
+        segment.trouble("address", trouble);
+        let started = self.dhcp(&segment, &view, interface);
+        segment.trouble("dhcp", started.err().map(|f| f.message));
+        let started = self.listen(rack, &segment, &addresses);
+        segment.trouble("listen", started.err().map(|f| f.message));
+        Ok(())
+    }
+
+    /// The segment with its leases. They stay open while it is there, whatever DHCP does.
+    fn open(&self, rack: &Arc<Rack>, view: &Arc<View>) -> Result<Arc<Segment>> {
+        let mut all = lock(&self.running);
+        let id = view.segment.id;
+        if let Some(running) = all.get(&id) {
+            return Ok(running.segment.clone());
+        }
+        let (_, pool) = Journal::open(&self.journal(id))?;
+        let segment = Arc::new(Segment::new(view.clone(), pool, rack.board.clone()));
+        let running =
+            Running { segment: segment.clone(), dhcp: None, probe: None, addresses: HashMap::new() };
+        all.insert(id, running);
+        Ok(segment)
+    }
+
+    fn journal(&self, id: SegmentId) -> PathBuf {
+        self.dir.join(format!("{id}.jsonl"))
+    }
+
+    fn dhcp(&self, segment: &Arc<Segment>, view: &View, interface: &RackInterface) -> Result<()> {
+        let mut all = lock(&self.running);
+        let Some(running) = all.get_mut(&segment.id) else { return Ok(()) };
+        if view.segment.dhcp == DhcpMode::Off {
+            (running.dhcp, running.probe) = (None, None);
+            return Ok(());
+        }
+        if running.dhcp.is_none() {
+            let (journal, pool) = Journal::open(&self.journal(segment.id))?;
+            *lock(&segment.pool) = pool;
+            let mac = interface.mac.parse().unwrap_or(Mac([0; 6]));
+            running.dhcp = Some(dhcp::serve::start(segment.clone(), journal, mac)?);
+            running.probe = Some(Task(tokio::spawn(dhcp::probe::run(segment.clone()))));
+        }
+        Ok(())
+    }
+
+    fn listen(&self, rack: &Arc<Rack>, segment: &Arc<Segment>, addresses: &[IpAddr]) -> Result<()> {
+        let mut all = lock(&self.running);
+        let Some(running) = all.get_mut(&segment.id) else { return Ok(()) };
+        running.addresses.retain(|a, _| addresses.contains(a));
+        for address in addresses {
+            if running.addresses.contains_key(address) {
+                continue;
+            }
+            let seat = Seat { rack: rack.clone(), segment: segment.clone(), address: *address };
+            let find = move |name: String, from: std::net::SocketAddr| {
+                let seat = seat.clone();
+                async move { tftp_file(&seat, &name, from.ip()).await }
+            };
+            let tasks = vec![
+                Task(http::start(rack.clone(), segment.clone(), *address)?),
+                Task(tftp::start(&segment.interface, *address, find)?),
+            ];
+            running.addresses.insert(*address, tasks);
+        }
+        Ok(())
+    }
+
+    /// Ends all servers.
+    pub async fn stop(&self) {
+        lock(&self.running).clear();
+        self.filter.remove().await;
+    }
+}
+
+/// Our addresses on the segment, and why one of them is not there.
+async fn own_addresses(view: &View, interface: &RackInterface) -> (Vec<IpAddr>, Option<String>) {
+    let (mut addresses, mut trouble) = (Vec::new(), None);
+    for subnet in view.segment.subnets.iter().filter(|s| s.relays.is_empty()) {
+        addresses.push(subnet.address);
+        if interface.addresses.iter().any(|a| a.addr() == subnet.address) {
+            continue;
+        }
+        // Beside somebody else's DHCP server the network, and our address on it, are theirs.
+        trouble = if view.segment.dhcp == DhcpMode::Proxy {
+            Some(format!("{} does not have the rack's address {}.", interface.name, subnet.address))
+        } else {
+            iface::give(interface, subnet.address, subnet.cidr).await.err().map(|f| f.to_string())
+        };
+    }
+    (addresses, trouble)
+}
+
+/// What firmware fetches by TFTP.
+async fn tftp_file(seat: &Seat, name: &str, from: IpAddr) -> Result<crate::content::Content> {
+    if name == dhcp::answer::ROM_LOADER {
+        let loader = ROM_LOADERS.iter().find_map(|p| File::open(p).ok()).ok_or_else(|| {
+            Fault::not_found(
+                "The loader for network cards under BIOS is missing: on the rack, `apt install ipxe`.",
+            )
+        })?;
+        return Ok(crate::content::Content::file(Arc::new(loader))?);
+    }
+    let mac = name.strip_prefix("boot/").and_then(|n| n.strip_suffix(".efi"));
+    let mac = mac.ok_or_else(|| Fault::not_found("There is no such file."))?;
+    let mut asker = http::asker(seat, mac, from).await?;
+    asker.arch = 7;
+    http::program(&seat.rack, &seat.segment, &asker).await
+}
