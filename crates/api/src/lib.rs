@@ -18,10 +18,11 @@ mod style;
 
 pub use auth::{Auth, Authority, Named, Scope};
 pub use body::Obj;
+pub use linger::lingering;
 pub use micro::{Microversions, Version};
 pub use page::{Page, Sort};
 pub use policy::{Level, Reach, Rule};
 pub use reply::Reply;
 pub use req::{Channel, Query, Req};
 pub use service::{Gate, Listed, Route, Service};
-pub use style::Style;
+pub use style::{FIELDS, Style};

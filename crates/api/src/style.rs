@@ -3,6 +3,9 @@
 use base::{Fault, Kind};
 use serde_json::{Value, json};
 
+/// The tag of a fault whose message is a JSON object already, a list of sentences for each field.
+pub const FIELDS: &str = "fields";
+
 /// Whose manner an error is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
@@ -11,6 +14,8 @@ pub enum Style {
     Image,
     Network,
     Placement,
+    /// MAAS 2.0: a sentence as text, or `{field: [sentence]}` as JSON when the tag is [`FIELDS`].
+    Maas,
     /// Our own API and everything that belongs to no other: like Identity.
     Hanok,
 }
@@ -35,7 +40,7 @@ impl Style {
             Kind::Quota => match self {
                 Style::Network => 409,
                 Style::Image => 413,
-                Style::Compute | Style::Identity | Style::Placement | Style::Hanok => 403,
+                Style::Compute | Style::Identity | Style::Placement | Style::Maas | Style::Hanok => 403,
             },
             Kind::Internal => 500,
             Kind::NotImplemented => 501,
@@ -64,6 +69,11 @@ impl Style {
                 "status": code, "title": title, "detail": message, "request_id": request_id,
                 "code": fault.tag.unwrap_or("placement.undefined_code"),
             }]}),
+            Style::Maas => {
+                let json = fault.tag == Some(FIELDS);
+                let kind = if json { "application/json" } else { "text/plain; charset=utf-8" };
+                return (kind, message.clone());
+            }
             Style::Image => return ("text/html; charset=UTF-8", html(code, title, message)),
         };
         ("application/json", value.to_string())

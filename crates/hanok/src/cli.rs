@@ -131,6 +131,20 @@ enum AdminCommand {
         #[arg(long)]
         to: String,
     },
+    /// Make an API key of MAAS clients (python-libmaas, Juju, Terraform) for a user, and print it.
+    MaasKey {
+        #[command(flatten)]
+        site: Site,
+        /// A user of the default domain, by name.
+        #[arg(default_value = "admin")]
+        user: String,
+        /// The project that the key works in, by name; by default the user's own.
+        #[arg(long)]
+        project: Option<String>,
+        /// What the key is called in lists.
+        #[arg(long, default_value = "hanok admin maas-key")]
+        name: String,
+    },
     /// Let a computer join as a host: prints a token that is good once.
     JoinToken {
         #[command(flatten)]
@@ -229,6 +243,9 @@ impl Cli {
             }
             Command::Admin { command: AdminCommand::JoinToken { site, wish } } => {
                 invite::run(&site.load()?, wish).await
+            }
+            Command::Admin { command: AdminCommand::MaasKey { site, user, project, name } } => {
+                crate::region::maas_key(&site.load()?, user, project, name).await
             }
             Command::Agent(options) => host_role::run(options).await,
             Command::Host { command } => host_cli::run(command).await,

@@ -116,6 +116,11 @@ impl Region {
             .merge(compute::console_service().router(self.compute.clone(), &gate))
             .merge(portal::service().router(self.portal.clone(), &gate))
             .merge(portal::pages(welcome()))
+            .merge(metal::maas::router(self.maas()))
+    }
+
+    fn maas(&self) -> Arc<metal::maas::Door> {
+        metal::maas::Door::new(self.db.clone(), self.identity.clone(), self.public_url.clone())
     }
 
     pub fn engine(&self) -> Engine {
@@ -189,7 +194,7 @@ impl compute::Blobs for ImageBlobs {
     }
 }
 
-/// Every route of the region, for tests and the reference.
+/// Every route of the region that takes OpenStack's tokens, for tests and the reference.
 #[cfg_attr(not(test), expect(dead_code, reason = "the tests walk the routes"))]
 pub fn routes() -> Vec<Listed> {
     [
@@ -253,6 +258,25 @@ pub async fn rotate_keys(config: &Config) -> Result<()> {
     let identity = Identity::open(db, &config.data.join("master-key"), config.identity.clone()).await?;
     identity.rotate_keys().await?;
     crate::say::out("New tokens are sealed with a new key from now on.");
+    Ok(())
+}
+
+/// `hanok admin maas-key`: works beside a running region, by the database.
+///
+/// # Errors
+/// 404 for a user or project that there is not, 400 where no region is.
+pub async fn maas_key(config: &Config, user: String, project: Option<String>, name: String) -> Result<()> {
+    if !config.data.join("hanok.db").exists() && config.database == "sqlite" {
+        return Err(Fault::bad_request(format!(
+            "There is no region in {}. Run this where the region runs, with its --data.",
+            config.data.display()
+        )));
+    }
+    let db = database(config, &config.data.join("hanok.db")).await?;
+    let key = db.write(move |tx| metal::maas::keys::make_for(tx, &user, project.as_deref(), &name)).await?;
+    crate::say::progress("This is the only time that the key is shown. With python-libmaas:");
+    crate::say::progress(&format!("  maas login hanok {}/MAAS/ KEY", config.url()));
+    crate::say::out(&key.to_string());
     Ok(())
 }
 

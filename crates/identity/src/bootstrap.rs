@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use store::{Db, Topic, Tx, params};
 
 const ACCOUNTS: &str = "identity.bootstrap.accounts";
-const DOMAIN: &str = "default";
+pub const DOMAIN: &str = "default";
 /// Name of the region in the catalogue of a new installation.
 pub const REGION: &str = "RegionOne";
 /// Each implies the next.

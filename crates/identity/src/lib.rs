@@ -18,6 +18,7 @@ mod keys;
 mod login;
 mod model;
 mod password;
+pub mod people;
 mod resolve;
 mod rules;
 mod secret;

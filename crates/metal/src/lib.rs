@@ -8,6 +8,7 @@
 //! - `act/`: everything that can be asked for a machine, as methods of [`Metal`] that take the transaction: our
 //!   own API (`api/`), the MAAS API and the Compute API are doors to these.
 //! - [`life`]: what becomes of it, step by step. `document`: what a rack is told. `observed`: what racks say.
+//! - [`maas`]: the MAAS 2.0 API.
 //! - [`table`]: SQL. [`model`]: rows, states with MAAS's numbers and names.
 //!
 //! Invariants: what a BMC is reached by and what an owner puts on a machine is kept sealed, boot tokens and
@@ -17,6 +18,7 @@
 pub mod act;
 mod facts;
 pub mod life;
+pub mod maas;
 pub mod model;
 pub mod table;
 

@@ -33,6 +33,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0019_metal", include_str!("../../../migrations/0019_metal.sql")),
     ("0021_portal", include_str!("../../../migrations/0021_portal.sql")),
     ("0025_compute_metal", include_str!("../../../migrations/0025_compute_metal.sql")),
+    ("0022_maas", include_str!("../../../migrations/0022_maas.sql")),
 ];
 
 /// Names of migrations that take something away, which older releases cannot live with, end so.

@@ -1,0 +1,128 @@
+//! The door behind its real router, on SQLite always and on PostgreSQL when `HANOK_TEST_POSTGRES` holds a URL.
+
+mod gate;
+mod reference;
+
+use super::{Door, keys, router};
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderMap, Request};
+use identity::Identity;
+use serde_json::Value;
+use std::sync::Arc;
+use store::Db;
+use tower::ServiceExt;
+
+pub const API: &str = "/MAAS/api/2.0/";
+
+pub struct World {
+    pub router: Router,
+    /// API keys.
+    pub admin: String,
+    pub demo: String,
+    _dir: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    /// The JSON of an answer that must have come with that status.
+    #[track_caller]
+    pub fn of(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
+    }
+}
+
+pub async fn worlds() -> Vec<World> {
+    let mut all = vec![World::on_sqlite().await];
+    if let Ok(url) = std::env::var("HANOK_TEST_POSTGRES") {
+        all.push(World::on_postgres(&url).await);
+    }
+    all
+}
+
+impl World {
+    pub async fn on_sqlite() -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::sqlite(&dir.path().join("db")).await.unwrap();
+        World::over(db, dir).await
+    }
+
+    async fn on_postgres(url: &str) -> World {
+        let schema = format!("t{}", hex::encode(rand::random::<[u8; 16]>()));
+        let (server, name) = (url.to_owned(), schema.clone());
+        tokio::task::spawn_blocking(move || {
+            let mut c = postgres::Client::connect(&server, postgres::NoTls).unwrap();
+            c.batch_execute(&format!("CREATE SCHEMA {name}")).unwrap();
+        })
+        .await
+        .unwrap();
+        let sep = if url.contains('?') { '&' } else { '?' };
+        let db = Db::postgres(&format!("{url}{sep}options=-c%20search_path%3D{schema}")).await.unwrap();
+        World::over(db, tempfile::tempdir().unwrap()).await
+    }
+
+    async fn over(db: Db, dir: tempfile::TempDir) -> World {
+        let rules = identity::Rules::default();
+        let identity = Identity::open(db.clone(), &dir.path().join("master-key"), rules).await.unwrap();
+        identity.bootstrap("admin's secret", "demo's secret").await.unwrap();
+        let key = |user: &'static str| {
+            let db = db.clone();
+            async move { db.write(move |tx| keys::make_for(tx, user, None, "test")).await.unwrap().to_string() }
+        };
+        let (admin, demo) = (key("admin").await, key("demo").await);
+        let door: Arc<Door> = Door::new(db, identity, None);
+        World { router: router(door), admin, demo, _dir: dir }
+    }
+
+    /// A request with a form as its body; an empty key is none.
+    pub async fn call(&self, key: &str, method: &str, path: &str, form: &str) -> Answer {
+        let body = Body::from(form.to_owned());
+        self.send(key, method, path, "application/x-www-form-urlencoded", body).await
+    }
+
+    pub async fn get(&self, key: &str, path: &str) -> Answer {
+        self.call(key, "GET", path, "").await
+    }
+
+    pub async fn post(&self, key: &str, path: &str, form: &str) -> Answer {
+        self.call(key, "POST", path, form).await
+    }
+
+    pub async fn send(&self, key: &str, method: &str, path: &str, kind: &str, body: Body) -> Answer {
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("{API}{path}") };
+        let mut request = Request::builder().method(method).uri(path).header("host", "maas.test:5240");
+        if !key.is_empty() {
+            request = request.header("authorization", header(key));
+        }
+        let request = request.header("content-type", kind).body(body).unwrap();
+        answer(&self.router, request).await
+    }
+}
+
+pub async fn answer(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, 1 << 26).await.unwrap();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Answer { status: parts.status.as_u16(), headers: parts.headers, text }
+}
+
+/// The header that a key goes in.
+pub fn header(key: &str) -> String {
+    let mut parts = key.split(':');
+    let mut part = || parts.next().unwrap_or_default();
+    let (consumer, token, secret) = (part(), part(), part());
+    format!(
+        r#"OAuth oauth_nonce="7", oauth_timestamp="1700000000", oauth_version="1.0", oauth_signature_method="PLAINTEXT", oauth_consumer_key="{consumer}", oauth_token="{token}", oauth_signature="%26{secret}""#
+    )
+}

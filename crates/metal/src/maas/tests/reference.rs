@@ -1,0 +1,47 @@
+//! Writes `docs/reference/maas.md` from the table of contents and keeps it true. HANOK_UPDATE=1 writes it anew.
+
+use crate::maas::contents;
+use api::Rule;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+const HEAD: &str = "# The MAAS API 2.0: every call\n\nWritten by a test from the table of contents that requests are led by. \
+    How to use it: [maas-clients.md](../howto/maas-clients.md).\n\nThe last column is who may: `open` needs no key, \
+    `reader` any key, `member` and `admin` a key of somebody who is that in\nthe key's project. Paths work with \
+    and without the slash at the end.\n\n| method | path | operation | what | who |\n|---|---|---|---|---|\n";
+
+fn page() -> String {
+    let mut page = String::from(HEAD);
+    for r in contents::table().resources {
+        for a in &r.actions {
+            let who = match a.rule {
+                Rule::Open => "open".to_owned(),
+                Rule::Role(level) => format!("{level:?}").to_lowercase(),
+                other => format!("{other:?}").to_lowercase(),
+            };
+            let op = if a.op.is_empty() { String::new() } else { format!("`op={}`", a.op) };
+            writeln!(page, "| {} | `{}` | {op} | {} | {who} |", a.method, r.path, a.doc).unwrap();
+        }
+    }
+    page
+}
+
+#[test]
+fn the_reference_is_in_step_with_the_table() {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/maas.md");
+    if std::env::var_os("HANOK_UPDATE").is_some() {
+        std::fs::write(file, page()).unwrap();
+        return;
+    }
+    assert!(std::fs::read_to_string(file).unwrap() == page(), "run this test with HANOK_UPDATE=1");
+}
+
+/// One way to say an operation, and no two actions that a request could mean.
+#[test]
+fn no_action_is_there_twice() {
+    let mut seen = std::collections::BTreeSet::new();
+    for listed in contents::table().list() {
+        let key = format!("{} {}", listed.method, listed.path);
+        assert!(seen.insert(key.clone()), "{key}");
+    }
+}
