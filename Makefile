@@ -27,15 +27,19 @@ dev: build
 
 build:
 	scripts/install-deps.sh
+	scripts/portal.sh
 	cargo build --release --locked --bin hanok
 
 test:
 	scripts/install-test-deps.sh
 	scripts/python-venv.sh
+	scripts/portal.sh
+	scripts/portal.sh test
 	scripts/postgres-for-tests.sh cargo nextest run --locked --workspace
 
 lint:
 	cargo fmt --all --check
+	scripts/portal.sh lint
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 bench: build

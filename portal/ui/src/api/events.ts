@@ -1,6 +1,6 @@
 // The event stream: says what changed, and only that is fetched again. Many changes at once become one list.
 import { useSyncExternalStore } from "react";
-import { ApiError } from "./http";
+import { ApiError, recheck } from "./http";
 import { belongs, fetchItem, kinds, type Kind, type KindDef, type Kinds, type Scope } from "./kinds";
 import { queries } from "./query";
 import { project } from "./scope";
@@ -48,7 +48,8 @@ const ALONG: Record<string, unknown[][]> = {
   server: [["limits"], ["capacity"], ["list", "work"], ["list", "host"]],
   port: [["netquota"]], network: [["netquota"]], floatingip: [["netquota"]], router: [["netquota"]], security_group: [["netquota"]],
   subnet: [["netquota"], ["list", "network"]], security_group_rule: [["list", "security_group"]],
-  image: [["imagequota"]], host: [["capacity"]], machine: [["machine"]],
+  image: [["imagequota"]], host: [["capacity"]], fleet: [["list", "host"], ["item", "host"], ["capacity"]], event: [["happened"]],
+  quota: [["limits"], ["quota"]], limit: [["limits"]], role: [["team"]], application_credential: [["credentials"]],
 };
 
 export function settle(batch: Change[]) {
@@ -116,9 +117,12 @@ export function listen(): () => void {
       if (change) gather(change);
     });
     source.addEventListener("lost", () => void queries.invalidateQueries());
+    source.addEventListener("bye", () => void recheck());
     source.addEventListener("error", () => {
       setLink(everLive ? "lost" : tries > 2 ? "absent" : "opening");
       if (source?.readyState !== EventSource.CLOSED || stopped) return;
+      // The browser gives up where the answer is no stream: perhaps because nobody is signed in any more.
+      void recheck();
       tries++;
       again = window.setTimeout(open, Math.min(500 * 2 ** tries, 15_000));
     });

@@ -26,6 +26,12 @@ export function setCsrf(word: string) {
 export function whenUnauthorized(f: () => void) {
   onUnauthorized = f;
 }
+/** Looks whether the session still is one; where it is not, its holder hears of it. */
+export async function recheck(): Promise<void> {
+  await ask("/hanok/v1/session").catch((error: unknown) => {
+    if (error instanceof ApiError && error.status === 401) onUnauthorized();
+  });
+}
 export function whenReach(f: (reached: boolean) => void) {
   onReach = f;
 }

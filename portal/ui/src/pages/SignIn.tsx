@@ -35,12 +35,16 @@ export function SignIn() {
   return (
     <div key={lang} className="min-h-dvh grid lg:grid-cols-[minmax(0,1.15fr)_minmax(0,1fr)]">
       <div className="hidden lg:block relative overflow-hidden bg-[#22384a] text-[#f3ede0]" aria-hidden="true">
-        <div className="absolute inset-0 grid grid-cols-3 gap-[3px] p-10 pb-0 opacity-[0.32]">
-          {[0, 1, 2].map((i) => <Lattice key={i} width={220} height={700} columns={11} className="h-full w-full text-[#d9cfb8]" />)}
+        <div className="absolute inset-0 grid grid-cols-4 gap-[10px] px-12 pt-12">
+          {[0, 1, 2, 3].map((i) => (
+            <div key={i} className="bg-[radial-gradient(120%_90%_at_50%_18%,#f3dfae_0%,#d9b878_22%,#8f7a5c_52%,#3a4a54_100%)]">
+              <Lattice width={220} height={1150} columns={9} className="h-full w-full text-[#2a2019]" />
+            </div>
+          ))}
         </div>
-        <div className="absolute inset-x-0 bottom-0 h-2/3 bg-linear-to-t from-[#1a2c3a] via-[#1a2c3ae6] to-transparent" />
+        <div className="absolute inset-0 bg-linear-to-t from-[#15232e] from-25% via-[#1a2c3ab3] via-55% to-[#1a2c3a33]" />
         <div className="absolute inset-x-12 bottom-14">
-          <p className="font-title font-bold text-[40px] leading-[1.25] max-w-[15ch]">{t("signin.title")}</p>
+          <p className="font-title font-bold text-[40px] leading-[1.25] max-w-[18ch]">{t("signin.title")}</p>
           <p className="mt-4 text-[15px] max-w-[44ch] text-[#c9d3d6]">{t("signin.lead")}</p>
         </div>
         <Dancheong className="absolute inset-x-0 bottom-0" />

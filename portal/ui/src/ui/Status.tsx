@@ -36,6 +36,9 @@ export function stateWord(state: string): string {
   return known(key) ? t(key as Key) : state;
 }
 
+/** Networks, ports and addresses are up or down; “running” is a word for servers. */
+export const netState = (status: string) => (status === "ACTIVE" ? "up" : status);
+
 export function Status({ state, note }: { state: string; note?: string | null }) {
   return (
     <span className="inline-flex items-center gap-2 min-w-0">

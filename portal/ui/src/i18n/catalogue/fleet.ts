@@ -15,6 +15,7 @@ export const fleet = {
   "fleet.serversBad": ["{n} {server has|servers have} failed", "서버 {n}대가 실패했습니다"],
   "fleet.events": ["What happened", "있었던 일"],
   "fleet.noEvents": ["Nothing worth a word.", "특별한 일이 없습니다."],
+  "fleet.allHosts": ["All hosts", "모든 호스트"],
   "fleet.serversOn": ["{n} {server|servers}", "서버 {n}대"],
   "hosts.title": ["Hosts", "호스트"],
   "hosts.one": ["Host", "호스트"],

@@ -31,7 +31,7 @@ export function Fleet() {
     <Page title={t("fleet.title")} lead={t("fleet.lead")}>
       <div className="flex flex-col gap-10">
         {ringing.length === 0
-          ? <p className="flex items-center gap-3 rounded-[9px] bg-noerok-soft text-noerok px-5 py-3"><Icon name="check" /><b className="font-semibold">{t("fleet.calm")}</b><span>{t("fleet.calmNote")}</span></p>
+          ? <p className="flex flex-wrap items-center gap-x-3 rounded-[9px] bg-noerok-soft text-noerok px-5 py-3"><Icon name="check" /><b className="font-semibold">{t("fleet.calm")}</b><span>{t("fleet.calmNote")}</span></p>
           : <Section title={t("fleet.alarms")}><ul className="box">{ringing.map(([tone, to, text]) => <li key={text} className="border-b border-line last:border-0"><Link to={to} className="flex items-center gap-3 px-4 h-11 hover:bg-paper"><Dot tone={tone} /><span className="font-semibold">{text}</span><Icon name="right" size={14} className="ml-auto text-ink3" /></Link></li>)}</ul></Section>}
         <div className="grid lg:grid-cols-2 gap-10">
           <Section title={t("fleet.capacity")}>
@@ -54,7 +54,7 @@ export function Fleet() {
             <p className="label mt-2">{t("fleet.fitsNote")}</p>
           </Section>
         </div>
-        <Section title={t("hosts.title")} actions={<Link to="/fleet/hosts" className="link text-[13px]">{t("home.more")}</Link>}>
+        <Section title={t("hosts.title")} actions={<Link to="/fleet/hosts" className="link text-[13px]">{t("fleet.allHosts")}</Link>}>
           <div className="grid sm:grid-cols-2 lg:grid-cols-4 gap-3">
             {hosts.map((h) => (
               <Link key={h.id} to="/fleet/hosts/$id" params={{ id: h.id } as never} className="box p-4 hover:border-ink3 flex flex-col gap-2.5">

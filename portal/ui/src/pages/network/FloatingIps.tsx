@@ -12,7 +12,7 @@ import { useOpen } from "~/ui/hooks";
 import { Icon } from "~/ui/icons";
 import { Menu } from "~/ui/Menu";
 import { Page } from "~/ui/Page";
-import { Status } from "~/ui/Status";
+import { netState, Status } from "~/ui/Status";
 import { DataTable } from "~/ui/table/DataTable";
 import { sayError } from "~/ui/Toasts";
 import { PointFloating } from "./AttachFloating";
@@ -35,7 +35,7 @@ export function FloatingIps() {
       <DataTable label={t("fips.title")} rows={data} error={error} retry={refetch} id={(f) => f.id} name={(f) => f.floating_ip_address}
         columns={[
           { id: "ip", head: t("word.address"), width: "minmax(0,1.1fr)", phone: "title", value: (f) => f.floating_ip_address, cell: (f) => <span className="font-mono text-[13px]">{f.floating_ip_address}</span> },
-          { id: "state", head: t("word.state"), phone: "aside", value: (f) => f.status, cell: (f) => <Status state={f.port_id ? f.status : "unused"} /> },
+          { id: "state", head: t("word.state"), phone: "aside", value: (f) => f.status, cell: (f) => <Status state={f.port_id ? netState(f.status) : "unused"} /> },
           {
             id: "to", head: t("fips.leads"), width: "minmax(0,2fr)", phone: "line", value: (f) => serverOf(f)?.name ?? f.fixed_ip_address ?? "",
             cell: (f) => {

@@ -13,7 +13,7 @@ import { Field } from "~/ui/Field";
 import { Icon } from "~/ui/icons";
 import { Menu } from "~/ui/Menu";
 import { Facts, Page, Section, Waiting } from "~/ui/Page";
-import { Status } from "~/ui/Status";
+import { netState, Status } from "~/ui/Status";
 import { DataTable } from "~/ui/table/DataTable";
 import { sayError } from "~/ui/Toasts";
 import { freeCidr } from "./cidr";
@@ -34,7 +34,7 @@ export function NetworkPage() {
   const remove = (s: Subnet) => void ask(`/network/v2.0/subnets/${s.id}`, { method: "DELETE" }).catch(sayError);
   const device = (p: Port) => servers?.find((s) => s.id === p.device_id);
   return (
-    <Page title={net.name} named back={back} lead={<Status state={net.status} />}
+    <Page title={net.name} named back={back} lead={<Status state={netState(net.status)} />}
       actions={<><Button onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("networks.addSubnet")}</Button><Button look="danger" onPress={() => setDeleting(true)}>{t("do.delete")}</Button></>}>
       <div className="grid gap-10">
         <Section title={t("networks.subnets")}>
@@ -56,7 +56,7 @@ export function NetworkPage() {
           <DataTable label={t("networks.ports")} rows={ports} id={(p) => p.id} name={(p) => p.fixed_ips[0]?.ip_address ?? p.id}
             columns={[
               { id: "ip", head: t("word.address"), phone: "title", value: (p) => p.fixed_ips.map((i) => i.ip_address).join(" "), cell: (p) => <span className="font-mono text-[12.5px]">{p.fixed_ips.map((i) => i.ip_address).join(", ") || "–"}</span> },
-              { id: "state", head: t("word.state"), phone: "aside", value: (p) => p.status, cell: (p) => <Status state={p.status} /> },
+              { id: "state", head: t("word.state"), phone: "aside", value: (p) => p.status, cell: (p) => <Status state={netState(p.status)} /> },
               { id: "device", head: t("networks.device"), width: "minmax(0,1.6fr)", phone: "line", value: (p) => device(p)?.name ?? p.device_owner,
                 cell: (p) => device(p) ? <Link to="/servers/$id" params={{ id: p.device_id } as never} className="link">{device(p)!.name}</Link> : <span className="text-ink2">{p.device_owner || "–"}</span> },
               { id: "mac", head: "MAC", from: 760, value: (p) => p.mac_address, cell: (p) => <span className="font-mono text-[12.5px]">{p.mac_address}</span> },

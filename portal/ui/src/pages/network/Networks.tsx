@@ -11,7 +11,7 @@ import { Empty } from "~/ui/Empty";
 import { useOpen } from "~/ui/hooks";
 import { Icon } from "~/ui/icons";
 import { Page, Section } from "~/ui/Page";
-import { Status } from "~/ui/Status";
+import { netState, Status } from "~/ui/Status";
 import { DataTable } from "~/ui/table/DataTable";
 import { CreateNetwork } from "./CreateNetwork";
 import { CreateRouter } from "./CreateRouter";
@@ -36,7 +36,7 @@ export function Networks() {
         href={(n) => `/networks/${n.id}`} onOpen={(n) => void navigate({ href: `/networks/${n.id}` })} sort={{ id: "name", down: false }}
         columns={[
           { id: "name", head: t("word.name"), width: "minmax(0,1.5fr)", phone: "title", value: (n) => n.name, cell: (n) => n.name },
-          { id: "state", head: t("word.state"), phone: "aside", value: (n) => n.status, cell: (n) => <Status state={n.status} /> },
+          { id: "state", head: t("word.state"), phone: "aside", value: (n) => n.status, cell: (n) => <Status state={netState(n.status)} /> },
           { id: "cidr", head: t("networks.subnets"), width: "minmax(0,1.5fr)", phone: "line", value: cidrs, cell: (n) => <span className="font-mono text-[12.5px]">{cidrs(n) || "–"}</span> },
           { id: "kind", head: t("word.kind"), phone: "line", value: kind, cell: kind },
           { id: "ports", head: t("networks.ports"), width: "90px", end: true, from: 700, value: (n) => ports?.filter((p) => p.network_id === n.id).length ?? 0, cell: (n) => ports?.filter((p) => p.network_id === n.id).length ?? "–" },
@@ -48,7 +48,7 @@ export function Networks() {
           href={(r) => `/routers/${r.id}`} onOpen={(r) => void navigate({ href: `/routers/${r.id}` })}
           columns={[
             { id: "name", head: t("word.name"), width: "minmax(0,1.5fr)", phone: "title", value: (r) => r.name, cell: (r) => r.name },
-            { id: "state", head: t("word.state"), phone: "aside", value: (r) => r.status, cell: (r) => <Status state={r.status} /> },
+            { id: "state", head: t("word.state"), phone: "aside", value: (r) => r.status, cell: (r) => <Status state={netState(r.status)} /> },
             { id: "out", head: t("routers.gateway"), width: "minmax(0,2.6fr)", phone: "line",
               cell: (r) => r.external_gateway_info
                 ? <>{netName(r.external_gateway_info.network_id) ?? "–"} <span className="font-mono text-[12.5px] text-ink2">{r.external_gateway_info.external_fixed_ips.map((ip) => ip.ip_address).join(", ")}</span></>

@@ -10,7 +10,7 @@ import { Empty } from "~/ui/Empty";
 import { ErrorNote } from "~/ui/ErrorNote";
 import { Icon } from "~/ui/icons";
 import { Page, Section, Waiting } from "~/ui/Page";
-import { Status } from "~/ui/Status";
+import { netState, Status } from "~/ui/Status";
 import { sayError } from "~/ui/Toasts";
 
 /** A router: its way out, and the subnets that it joins. */
@@ -34,7 +34,7 @@ export function RouterPage() {
   const put = (body: unknown, verb = "") => ask(`/network/v2.0/routers/${id}${verb}`, { method: "PUT", body });
   const gateway = router.external_gateway_info;
   return (
-    <Page title={router.name} named back={back} lead={<Status state={router.status} />}
+    <Page title={router.name} named back={back} lead={<Status state={netState(router.status)} />}
       actions={<Button look="danger" onPress={() => void ask(`/network/v2.0/routers/${id}`, { method: "DELETE" }).then(() => navigate({ to: "/networks" }), sayError)}>{t("do.delete")}</Button>}>
       <div className="grid lg:grid-cols-2 gap-10">
         <Section title={t("routers.gateway")}>

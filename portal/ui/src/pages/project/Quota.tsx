@@ -43,7 +43,7 @@ export function QuotaPage() {
         <Section title={t("images.title")}>
           <div className="box p-5 flex flex-col gap-5">
             {image.error && <ErrorNote error={image.error} />}
-            {Object.entries(image.data?.usage ?? {}).map(([name, q]) => <Meter key={name} label={word(name)} used={q.usage} total={q.limit} show={/size|staging/.test(name) ? (n) => bytes(n * MIB) : number} />)}
+            {Object.entries(image.data?.usage ?? {}).filter(([, q]) => q.limit >= 0 || q.usage > 0).map(([name, q]) => <Meter key={name} label={word(name)} used={q.usage} total={q.limit} show={/size|staging/.test(name) ? (n) => bytes(n * MIB) : number} />)}
           </div>
         </Section>
       </div>

@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { ApiError, ask } from "~/api/http";
+import { ask } from "~/api/http";
 import { queries, useAsk, useList } from "~/api/query";
 import { useSession } from "~/api/session";
 import { known, t, type Key } from "~/i18n";
@@ -18,10 +18,10 @@ export const roleWord = (role: string) => (known(`role.${role}`) ? t(`role.${rol
 export function Team() {
   const { project, roles, user, admin } = useSession();
   const key = ["team", project?.id];
-  const { data, error } = useAsk<{ role_assignments: Assignment[] }>(key, project && `/identity/v3/role_assignments?include_names=true&scope.project.id=${project.id}`);
+  const { data, error } = useAsk<{ role_assignments: Assignment[] }>(key, admin && project ? `/identity/v3/role_assignments?include_names=true&scope.project.id=${project.id}` : null);
   const [adding, setAdding] = useState(false);
   const again = () => queries.invalidateQueries({ queryKey: key });
-  if (error instanceof ApiError && error.status === 403) {
+  if (!admin) {
     return (
       <Page title={t("team.title")} lead={t("team.hidden")}>
         <div className="box px-5 py-4"><b className="font-semibold">{user.name}</b> <span className="text-ink2">{roles.map(roleWord).join(", ")}</span></div>

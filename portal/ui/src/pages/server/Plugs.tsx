@@ -12,7 +12,7 @@ import { Empty } from "~/ui/Empty";
 import { Icon } from "~/ui/icons";
 import { Waiting } from "~/ui/Page";
 import { Menu } from "~/ui/Menu";
-import { Status } from "~/ui/Status";
+import { netState, Status } from "~/ui/Status";
 import { sayError } from "~/ui/Toasts";
 import { AttachFloating } from "../network/AttachFloating";
 
@@ -33,7 +33,7 @@ export function Plugs({ server }: { server: Server }) {
         const fip = fips?.find((f) => f.port_id === port.id);
         return (
           <div key={port.id} className="box px-5 py-4 grid sm:grid-cols-[1.2fr_1.4fr_1.4fr_auto] gap-x-6 gap-y-3 items-start">
-            <div className="min-w-0"><p className="label">{t("networks.one")}</p><Link to={`/networks/${port.network_id}`} className="link font-semibold">{netName(port.network_id)}</Link><div className="mt-0.5"><Status state={port.status} /></div></div>
+            <div className="min-w-0"><p className="label">{t("networks.one")}</p><Link to={`/networks/${port.network_id}`} className="link font-semibold">{netName(port.network_id)}</Link><div className="mt-0.5"><Status state={netState(port.status)} /></div></div>
             <div className="min-w-0">
               <p className="label">{t("word.address")}</p>
               {port.fixed_ips.map((ip) => <div key={ip.ip_address}><Copy text={ip.ip_address} mono /></div>)}

@@ -22,7 +22,7 @@ const address = { network: "/networks", router: "/routers", server: "/servers" }
 
 function SpotView({ data: { spot } }: NodeProps<SpotNode>) {
   const quiet = spot.kind === "network" ? "opacity-80" : "text-ink3";
-  const dot = "!size-2.5 !bg-seokganju !border-2 !border-[var(--surface)]";
+  const dot = "!size-2.5 !bg-line2 !border-2 !border-[var(--surface)] hover:!bg-seokganju hover:!size-3.5";
   return (
     <div style={{ width: WIDE }} className={`${look[spot.kind]} px-4 py-2 shadow-low ${spot.outside ? "!bg-sunk !text-ink border border-dashed border-line2" : ""}`}>
       <Handle type="target" position={Position.Top} className={dot} />

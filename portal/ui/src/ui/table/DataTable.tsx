@@ -32,6 +32,9 @@ interface Props<Row> {
   tools?: ReactNode;
 }
 
+/** So many rows are seen at once; nobody filters them. */
+const FEW = 6;
+
 export function DataTable<Row>(p: Props<Row>) {
   const narrow = useNarrow();
   const width = useWindowWidth();
@@ -103,8 +106,8 @@ export function DataTable<Row>(p: Props<Row>) {
   );
   return (
     <div onKeyDown={onKey}>
-      <Toolbar filter={filter} onFilter={setFilter} box={filterBox} shown={rows.length} total={p.rows.length} tools={p.tools}
-        onDown={() => go(0)} bulk={picked.length > 0 && p.bulk ? p.bulk(picked, () => setChosen(new Set())) : null} picked={picked.length} />
+      {(p.bulk || p.tools || filter || p.rows.length > FEW) && <Toolbar filter={filter} onFilter={setFilter} box={filterBox} shown={rows.length} total={p.rows.length} tools={p.tools}
+        onDown={() => go(0)} bulk={picked.length > 0 && p.bulk ? p.bulk(picked, () => setChosen(new Set())) : null} picked={picked.length} />}
       <div role="table" aria-label={p.label} aria-rowcount={rows.length + 1} className="box overflow-clip">
         {!narrow && <HeadRow columns={columns} tracks={tracks} sort={sort} onSort={setSort} check={check} menu={Boolean(p.menu)} />}
         {rows.length === 0 && <p className="px-4 py-10 text-center text-ink2">{t("table.noMatch", { filter })}</p>}

@@ -31,7 +31,7 @@ export function Toolbar({ filter, onFilter, box, shown, total, tools, bulk, pick
             }
           }} />
       </div>
-      <span className="label">{shown === total ? number(total) : t("table.of", { shown, total })}</span>
+      <span className="label max-sm:hidden">{shown === total ? number(total) : t("table.of", { shown, total })}</span>
       {bulk
         ? <div className="flex flex-wrap items-center gap-2 sm:ml-auto"><span className="text-[13px] text-ink2">{t("table.picked", { n: picked })}</span>{bulk}</div>
         : tools && <div className="flex flex-wrap items-center gap-2 sm:ml-auto">{tools}</div>}
