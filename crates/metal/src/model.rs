@@ -347,6 +347,8 @@ pub struct Seed {
     pub files: BTreeMap<String, SeedFile>,
     /// No configuration drive: the files alone say where metadata is.
     pub no_drive: bool,
+    /// The configuration drive as a whole, by path, instead of one made of the above.
+    pub drive: BTreeMap<String, String>,
 }
 
 impl std::fmt::Debug for Seed {

@@ -312,6 +312,43 @@ pub fn bind(tx: &Tx<'_>, server: ServerId, host: Option<HostId>) -> Result<()> {
     store::host::touch_all(tx, hosts)
 }
 
+/// Has a server's ports wear the MACs of the machine that it is. `nics` are the machine's, each as the physical
+/// network that it is plugged to and its MAC, in the order in which they are taken.
+///
+/// # Errors
+/// `Conflict` when a port is on a network that no NIC is plugged to.
+pub fn wear(tx: &Tx<'_>, server: ServerId, nics: &[(String, String)]) -> Result<()> {
+    let mut free = nics.to_vec();
+    let ports = of_server(tx, server)?;
+    for p in &ports {
+        let network = table::network::by_id(tx, p.network)?;
+        let device = network.as_ref().and_then(|n| match &n.uplink {
+            Some(doc::Uplink::Nic { device }) => Some(device.as_str()),
+            _ => None,
+        });
+        let Some(at) = free.iter().position(|(physical, _)| Some(physical.as_str()) == device) else {
+            let name = network.map_or_else(String::new, |n| n.std.name);
+            return Err(Fault::conflict(format!(
+                "The machine has no free NIC on the network {name}. Machines reach physical networks: give it a port on \
+                 a provider network of the segment that it is plugged to."
+            )));
+        };
+        let (_, mac) = free.remove(at);
+        if table::port::mac_taken(tx, p.network, &mac, p.id)? {
+            return Err(act::port::mac_in_use(p.network, &mac));
+        }
+        let sql = "UPDATE port SET own_mac = CASE WHEN own_mac = '' THEN mac ELSE own_mac END, mac = $2 WHERE id = $1";
+        tx.exec(sql, params![p.id, mac])?;
+    }
+    store::host::touch_all(tx, touch::hosts_of_ports(tx, &ports)?)
+}
+
+/// Gives a port its own MAC back.
+fn undress(tx: &Tx<'_>, port: PortId) -> Result<()> {
+    let sql = "UPDATE port SET mac = own_mac, own_mac = '' WHERE id = $1 AND own_mac <> ''";
+    tx.exec(sql, params![port]).map(drop)
+}
+
 /// Lets go of a server's ports: those made for it are deleted (addresses, quota, floating IPs come
 /// free), the others are unbound and kept. Not an error when there are none.
 pub fn release(tx: &Tx<'_>, server: ServerId) -> Result<()> {
@@ -342,6 +379,7 @@ fn release_one(tx: &Tx<'_>, mut p: Port) -> Result<()> {
     p.active = false;
     p.position = 0;
     table::port::update(tx, &p)?;
+    undress(tx, p.id)?;
     table::bump(tx, "port", &p.id.to_string())?;
     store::host::touch_all(tx, hosts)
 }

@@ -28,7 +28,7 @@ fn brief(req: &Req, h: &Host) -> Value {
 
 fn detail(req: &Req, h: &Host) -> Value {
     let mut v = brief(req, h);
-    v["hypervisor_type"] = json!("QEMU");
+    v["hypervisor_type"] = json!(if h.class.is_empty() { "QEMU" } else { "ironic" });
     v["hypervisor_version"] = json!(version_number(&h.facts.qemu_version));
     v["host_ip"] = json!(h.address());
     v["service"] = json!({

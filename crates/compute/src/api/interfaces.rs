@@ -5,6 +5,7 @@
 use super::servers::must_be;
 use super::{at, changeable, server_id, visible};
 use crate::Compute;
+use crate::metal;
 use crate::model::VmState;
 use crate::table::{action, nic_tag, server};
 use crate::view::addresses;
@@ -161,6 +162,7 @@ pub async fn attach(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         .db
         .write(move |tx| {
             let s = changeable(tx, &auth, id)?;
+            metal::refuse(&s, "addFixedIp")?;
             must_be(&s, "attach_interface", CALM, &[None])?;
             if for_compute::interfaces(tx, id)?.len() >= NICS_MAX {
                 return Err(Fault::forbidden(format!(
@@ -218,6 +220,7 @@ pub async fn detach(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let (auth, who) = (req.auth.clone(), req.who());
     c.db.write(move |tx| {
         let s = changeable(tx, &auth, id)?;
+        metal::refuse(&s, "removeFixedIp")?;
         must_be(&s, "detach_interface", CALM, &[None])?;
         for_compute::release_port(tx, id, port)
             .map_err(|f| if f.is_not_found() { Fault::not_found(missing) } else { f })?;

@@ -195,12 +195,17 @@ pub fn first_start(tx: &Tx<'_>) -> Result<()> {
         ("4", "medium", 2, 2048, 20),
         ("5", "large", 4, 4096, 40),
     ];
-    for (id, name, vcpus, ram, disk) in FLAVORS {
-        tx.exec(
-            "INSERT INTO flavor (id, name, vcpus, ram, disk, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT DO NOTHING",
-            params![id, name, vcpus, ram, disk, Micros::now()],
-        )?;
-    }
-    Ok(())
+    FLAVORS
+        .iter()
+        .try_for_each(|(id, name, vcpus, ram, disk)| offer(tx, id, name, *vcpus, *ram, *disk).map(drop))
+}
+
+/// Makes a flavor for all projects; false when there is one of that id or name.
+pub fn offer(tx: &Tx<'_>, id: &str, name: &str, vcpus: u32, ram: u64, disk: u64) -> Result<bool> {
+    let made = tx.exec(
+        "INSERT INTO flavor (id, name, vcpus, ram, disk, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT DO NOTHING",
+        params![id, name, vcpus, ram, disk, Micros::now()],
+    )?;
+    Ok(made == 1)
 }

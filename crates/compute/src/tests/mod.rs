@@ -10,6 +10,7 @@ mod fleet;
 mod hosts;
 mod joining;
 mod lifecycle;
+mod metal;
 mod moves;
 mod moves_api;
 mod nics;

@@ -55,12 +55,21 @@ impl Metal {
             as_host: what.as_host,
             wait_for_system: what.wait_for_system,
         };
+        self.install(tx, id, errand)
+    }
+
+    /// As [`Metal::deploy`], where it is known what is to be written.
+    ///
+    /// # Errors
+    /// `Conflict` from a state in which it cannot be.
+    pub fn install(&self, tx: &Tx<'_>, id: MachineId, errand: Deploy) -> Result<Machine> {
+        let m = hold(tx, id)?;
         image::hold(tx, holder(id), &errand.sha512)?;
         give_addresses(tx, &m)?;
-        machine::set(tx, id, "image_id", what.image.to_string())?;
+        machine::set(tx, id, "image_id", errand.image.to_string())?;
         machine::set(tx, id, "image_name", &errand.image_name)?;
         machine::set(tx, id, "image_sha512", &errand.sha512)?;
-        machine::set(tx, id, "as_host", what.as_host)?;
+        machine::set(tx, id, "as_host", errand.as_host)?;
         machine::set(tx, id, "booted_at", 0_i64)?;
         let words = format!("{} is going to be written", errand.image_name);
         self.send(tx, &m, Status::Deploying, &Errand::Deploy(Box::new(errand)), &words)

@@ -19,6 +19,7 @@ mod travel;
 
 use super::{at, changeable, console, interfaces, server_id, versions};
 use crate::Compute;
+use crate::metal;
 use crate::model::Server;
 use crate::proxy::floating;
 use crate::table::action;
@@ -38,6 +39,10 @@ pub async fn act(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         return Err(Fault::bad_request("The body of an action must hold exactly one key, its name."));
     };
     let (c, req, id) = (&*c, &req, server_id(&req)?);
+    if metal::for_guests(&name) {
+        let (auth, action) = (req.auth.clone(), name.clone());
+        c.db.read(move |tx| metal::refuse(&super::visible(tx, &auth, id)?, &action)).await?;
+    }
     match name.as_str() {
         "os-start" => power::start(c, req, &body, id).await,
         "os-stop" => power::stop(c, req, &body, id).await,
