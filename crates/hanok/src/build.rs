@@ -1,5 +1,5 @@
-//! `hanok image build`: guest images made from Debian packages by the scripts in `images/`, which
-//! travel inside this program.
+//! `hanok image build`: guest images, and what bare machines boot, made from Debian packages by the scripts in
+//! `images/`, which travel inside this program. The live system's own program is this one again.
 
 use crate::say;
 use base::{Fault, Kind, Result};
@@ -14,6 +14,8 @@ pub enum Name {
     /// Debian 12 with systemd, cloud-init, sshd and the guest agent.
     #[value(name = "debian-12")]
     Debian12,
+    /// What a bare machine boots to be measured, erased and written: a directory with kernel, initrd, efi, cmdline.
+    Live,
 }
 
 type Files = &'static [(&'static str, &'static [u8])];
@@ -27,19 +29,28 @@ macro_rules! files {
 const MINI: Files =
     files!("mini": "build.sh", "init", "json.awk", "meta", "rc", "shrink-kernel.py", "udhcpc.sh");
 const DEBIAN_12: Files = files!("debian-12": "build.sh");
+const LIVE: Files = files!(
+    "live": "assemble.sh", "build.sh", "coldplug", "hotplug", "inittab", "modules", "rc", "udhcpc.sh"
+);
 
 impl Name {
     fn files(self) -> Files {
         match self {
             Name::Mini => MINI,
             Name::Debian12 => DEBIAN_12,
+            Name::Live => LIVE,
         }
     }
     pub fn text(self) -> &'static str {
         match self {
             Name::Mini => "mini",
             Name::Debian12 => "debian-12",
+            Name::Live => "live",
         }
+    }
+    /// Name of what is built, without `--out`.
+    fn out(self) -> String {
+        if self == Name::Live { "live".into() } else { format!("{}.qcow2", self.text()) }
     }
     /// Name of a built image in the cache: another recipe is another file.
     fn cached(self) -> String {
@@ -48,13 +59,18 @@ impl Name {
             hash.update(name);
             hash.update(bytes);
         }
-        format!("{}-{}.qcow2", self.text(), &hex::encode(hash.finalize())[..12])
+        let end = if self == Name::Live { "" } else { ".qcow2" };
+        format!("{}-{}{end}", self.text(), &hex::encode(hash.finalize())[..12])
     }
 }
 
-pub async fn run(name: Name, out: Option<PathBuf>) -> Result<()> {
-    let out = out.unwrap_or_else(|| format!("{}.qcow2", name.text()).into());
-    build(name, &out).await?;
+pub async fn run(name: Name, out: Option<PathBuf>, cache: Option<PathBuf>) -> Result<()> {
+    let out = out.unwrap_or_else(|| name.out().into());
+    match (name, cache) {
+        (Name::Live, Some(cache)) => live(&cache, &out).await?,
+        (Name::Live, None) => live(tempfile::tempdir()?.path(), &out).await?,
+        (name, _) => build(name, &out).await?,
+    }
     say::out(&format!("{}", out.display()));
     Ok(())
 }
@@ -70,17 +86,28 @@ pub async fn cached(name: Name, cache: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
+/// The live system as the directory `out`. All but our own program comes from the cache.
+pub async fn live(cache: &Path, out: &Path) -> Result<()> {
+    let base = cached(Name::Live, cache).await?;
+    let program = std::env::current_exe()?;
+    let words = [base.as_path(), &program, &std::path::absolute(out)?];
+    script(Name::Live, "assemble.sh", &words).await
+}
+
 async fn build(name: Name, out: &Path) -> Result<()> {
+    script(name, "build.sh", &[&std::path::absolute(out)?]).await
+}
+
+async fn script(name: Name, script: &str, words: &[&Path]) -> Result<()> {
     let dir = tempfile::Builder::new().prefix("hanok-image-").tempdir()?;
     for (file, bytes) in name.files() {
         let path = dir.path().join(file);
         std::fs::write(&path, bytes)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
     }
-    let out = std::path::absolute(out)?;
     let status = tokio::process::Command::new("bash")
-        .arg(dir.path().join("build.sh"))
-        .arg(&out)
+        .arg(dir.path().join(script))
+        .args(words)
         .stdout(std::process::Stdio::null())
         .kill_on_drop(true)
         .status()

@@ -44,11 +44,14 @@ enum Command {
     },
     /// Be a host of a region that runs elsewhere, in the foreground. Ctrl-C leaves the guests running.
     Agent(host_role::Options),
-    /// Make guest images from Debian packages.
+    /// Make guest images, and what bare machines boot, from Debian packages.
     Image {
         #[command(subcommand)]
         command: ImageCommand,
     },
+    /// Be the program of the live system that a machine boots. It runs nowhere else.
+    #[command(hide = true)]
+    Live,
     /// Explain a resource: its state, why, since when, and how long it may take.
     Why {
         /// A server's name or id, or any resource's id.
@@ -113,9 +116,12 @@ enum ImageCommand {
         /// Which one.
         #[arg(value_enum)]
         name: build::Name,
-        /// Where to put it; by default NAME.qcow2 here.
+        /// Where to put it; by default NAME.qcow2 here. `live` is a directory: kernel, initrd, efi and cmdline.
         #[arg(long)]
         out: Option<PathBuf>,
+        /// Keep here what need not be built again.
+        #[arg(long)]
+        cache: Option<PathBuf>,
     },
 }
 
@@ -226,7 +232,10 @@ impl Cli {
                 dev::fleet(&site.load()?, hosts, url).await
             }
             Command::Dev { site, hosts, apart, .. } => dev::run(site.load()?, hosts, apart).await,
-            Command::Image { command: ImageCommand::Build { name, out } } => build::run(name, out).await,
+            Command::Image { command: ImageCommand::Build { name, out, cache } } => {
+                build::run(name, out, cache).await
+            }
+            Command::Live => live::run().await,
             Command::Why { id } => client::why(&id).await,
             Command::Audit { page, user, project, action } => {
                 let filters = page.with(vec![("user_id", user), ("project_id", project), ("action", action)]);

@@ -1,0 +1,132 @@
+//! The machine's network cards, and an address on the rack's segment by DHCP.
+
+use crate::console;
+use crate::options::Options;
+use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+
+/// Cards may need seconds until the link is there; longer than this nobody waits for one before asking others.
+const LINK: Duration = Duration::from_secs(8);
+
+/// Name and MAC of every physical card, the one named in `first` first, then those with a link.
+pub fn cards(first: &str) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> = std::fs::read_dir("/sys/class/net")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|e| e.path().join("device").exists())
+        .filter_map(|e| {
+            let mac = std::fs::read_to_string(e.path().join("address")).ok()?;
+            Some((e.file_name().to_string_lossy().into_owned(), mac.trim().to_lowercase()))
+        })
+        .collect();
+    all.sort_by_key(|(name, mac)| (mac != first, !linked(name), name.len(), name.clone()));
+    all
+}
+
+pub fn linked(name: &str) -> bool {
+    let carrier = Path::new("/sys/class/net").join(name).join("carrier");
+    std::fs::read_to_string(carrier).is_ok_and(|c| c.trim() == "1")
+}
+
+/// All cards up, and an address on one of them; tried for ever. Answers our address towards the rack.
+pub async fn up(options: &Options) -> String {
+    let mut once = console::Once::default();
+    loop {
+        let cards = cards(&options.boot_mac);
+        if cards.is_empty() {
+            once.say(
+                "no network card that this system knows was found; waiting for one. \
+                 Its driver may be missing from the live system.",
+            );
+            let _ = run("coldplug", &[]).await;
+        }
+        for (name, _) in &cards {
+            let _ = run("ip", &["link", "set", name, "up"]).await;
+        }
+        if let Some(address) = lease(&cards, &options.url, &mut once).await {
+            return address;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}
+
+/// Asks on one card after the other. A daemon keeps the lease of the card that reached the rack.
+async fn lease(cards: &[(String, String)], url: &str, once: &mut console::Once) -> Option<String> {
+    for (name, mac) in cards {
+        let since = Instant::now();
+        while !linked(name) && since.elapsed() < LINK {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        if !linked(name) {
+            once.say(&format!("{name} ({mac}) has no link; is its cable plugged in?"));
+            continue;
+        }
+        // -n: give up when nobody answers; else go to the background and renew.
+        let arguments = ["-i", name, "-s", "/etc/udhcpc.sh", "-t", "6", "-T", "1", "-A", "1", "-n", "-S"];
+        if !run("udhcpc", &arguments).await {
+            once.say(&format!("no DHCP answer on {name} ({mac}); trying again"));
+            continue;
+        }
+        match towards(url) {
+            Some(address) => {
+                console::say(&format!("{name} ({mac}) has {address}"));
+                return Some(address);
+            }
+            None => once.say(&format!("{name} has an address, but there is no way to {url} from it")),
+        }
+    }
+    None
+}
+
+/// Our own address on the way to the rack; a UDP socket knows without sending anything.
+pub fn towards(url: &str) -> Option<String> {
+    let to = socket_address(url)?;
+    let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(to).ok()?;
+    Some(socket.local_addr().ok()?.ip().to_string())
+}
+
+fn socket_address(url: &str) -> Option<SocketAddr> {
+    let place = url.strip_prefix("http://")?.split('/').next()?;
+    let with_port =
+        if place.rsplit(']').next()?.contains(':') { place.to_owned() } else { format!("{place}:80") };
+    with_port.to_socket_addrs().ok()?.next()
+}
+
+async fn run(program: &str, arguments: &[&str]) -> bool {
+    let null = std::process::Stdio::null;
+    let status =
+        Command::new(program).args(arguments).stdin(null()).stdout(null()).stderr(null()).status().await;
+    status.is_ok_and(|s| s.success())
+}
+
+/// `struct sockaddr_ll` (packet(7)), of which binding reads family, protocol and card.
+#[repr(C)]
+#[derive(Default)]
+pub struct LinkAddress {
+    family: u16,
+    protocol: u16,
+    index: u32,
+    kind: u16,
+    packet: u8,
+    length: u8,
+    address: [u8; 8],
+}
+
+impl LinkAddress {
+    pub fn new(index: u32, ethertype: u16) -> LinkAddress {
+        LinkAddress { family: 17, protocol: ethertype.to_be(), index, ..LinkAddress::default() }
+    }
+}
+
+#[expect(unsafe_code, reason = "hands out a pointer to itself and its own size, alive during the call")]
+unsafe impl SocketAddrArg for LinkAddress {
+    unsafe fn with_sockaddr<R>(&self, f: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R) -> R {
+        f(std::ptr::from_ref(self).cast(), size_of::<LinkAddress>() as SocketAddrLen)
+    }
+}

@@ -1,0 +1,151 @@
+//! The loop over tasks: one at a time; a newer one takes the place of the one before.
+
+use crate::desk::Desk;
+use crate::lldp::Neighbours;
+use crate::options::Options;
+use crate::peers::Holdings;
+use crate::talk::Talk;
+use crate::{console, erase, inventory, trial, write};
+use base::doc::live::{Stage, Task, Work};
+use base::{Fault, Kind, Result};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+pub enum Ending {
+    Reboot,
+    PowerOff,
+    /// The session is not known any more: hello is to be said again.
+    Unknown,
+}
+
+/// What a task needs.
+#[derive(Clone)]
+struct Bench {
+    options: Options,
+    talk: Talk,
+    neighbours: Neighbours,
+    holdings: Holdings,
+}
+
+pub async fn tasks(options: &Options, talk: &Talk, neighbours: &Neighbours, holdings: &Holdings) -> Ending {
+    let bench = Bench {
+        options: options.clone(),
+        talk: talk.clone(),
+        neighbours: neighbours.clone(),
+        holdings: holdings.clone(),
+    };
+    let mut since = 0;
+    let mut now: Option<(Desk, JoinHandle<Option<Ending>>)> = None;
+    let mut once = console::Once::default();
+    loop {
+        let next = tokio::select! {
+            next = talk.task(since) => next,
+            ending = ended(&mut now) => match ending {
+                Some(ending) => return ending,
+                None => { now = None; continue; }
+            },
+        };
+        match next {
+            Ok(None) => once.say("waiting for a task"),
+            Ok(Some(task)) => {
+                if let Some((desk, handle)) = now.take() {
+                    desk.stop();
+                    // It stops at its next look; a disk is never written by two tasks.
+                    let _ = handle.await;
+                }
+                since = task.number;
+                let desk = Desk::new(task.number);
+                now = Some((desk.clone(), tokio::spawn(one(bench.clone(), task, desk))));
+            }
+            Err(fault) if fault.kind == Kind::Unauthorized => {
+                console::say(&format!("the session has ended: {}", fault.message));
+                if let Some((desk, handle)) = now.take() {
+                    desk.stop();
+                    let _ = handle.await;
+                }
+                return Ending::Unknown;
+            }
+            Err(fault) => {
+                once.say(&format!("asking for a task: {}; trying again", fault.message));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn ended(now: &mut Option<(Desk, JoinHandle<Option<Ending>>)>) -> Option<Ending> {
+    match now {
+        Some((_, handle)) => handle.await.unwrap_or_default(),
+        None => std::future::pending().await,
+    }
+}
+
+/// One task from its first report to its last.
+async fn one(bench: Bench, task: Task, desk: Desk) -> Option<Ending> {
+    let work = task.work.clone();
+    console::say(&format!("task {}: {}", task.number, name(&work)));
+    let telling = {
+        let (desk, talk) = (desk.clone(), bench.talk.clone());
+        tokio::spawn(async move { desk.keep_telling(&talk).await })
+    };
+    let outcome = carry_out(&bench, task.work, &desk).await;
+    telling.abort();
+    let (stage, reason) = match outcome {
+        Ok(words) => (Stage::Done, words),
+        Err(fault) => (Stage::Failed, fault.message),
+    };
+    console::say(&format!("task {}: {stage:?}. {reason}", task.number));
+    let heard = desk.end(&bench.talk, stage, reason).await;
+    match work {
+        Work::Reboot if heard => Some(Ending::Reboot),
+        Work::PowerOff if heard => Some(Ending::PowerOff),
+        _ => None,
+    }
+}
+
+async fn carry_out(bench: &Bench, work: Work, desk: &Desk) -> Result<String> {
+    match work {
+        Work::Idle => Ok("The machine waits.".into()),
+        Work::Reboot => Ok("The machine starts again.".into()),
+        Work::PowerOff => Ok("The machine switches itself off.".into()),
+        Work::Inventory => take_stock(bench, desk).await,
+        Work::Test { tests } => trial::run(&tests, &bench.talk, desk).await,
+        Work::Erase { mode } => {
+            bench.holdings.clear();
+            erase::run(mode, desk).await
+        }
+        Work::Write(order) => write::run(&order, &bench.talk, &bench.holdings, desk).await,
+    }
+}
+
+/// The inventory goes out at once. Switches tell who they are every 30 s (IEEE 802.1AB): who is heard later goes
+/// out in a second one, while the machine is already on to other things.
+async fn take_stock(bench: &Bench, desk: &Desk) -> Result<String> {
+    desk.say("Looking at the hardware.");
+    let (boot, neighbours) = (bench.options.boot_mac.clone(), bench.neighbours.clone());
+    let look = move || inventory::take(&boot, &neighbours.all());
+    let facts = tokio::task::spawn_blocking(look.clone()).await.map_err(Fault::internal)?;
+    desk.insist(|| bench.talk.inventory(&facts)).await?;
+    let summary = inventory::summary(&facts);
+    let (talk, neighbours) = (bench.talk.clone(), bench.neighbours.clone());
+    tokio::spawn(async move {
+        if neighbours.heard_more(facts.nics.iter().filter(|n| n.lldp.is_some()).count()).await
+            && let Ok(later) = tokio::task::spawn_blocking(look).await
+        {
+            let _ = talk.inventory(&later).await;
+        }
+    });
+    Ok(summary)
+}
+
+fn name(work: &Work) -> &'static str {
+    match work {
+        Work::Idle => "wait",
+        Work::Inventory => "look at the hardware",
+        Work::Test { .. } => "test the hardware",
+        Work::Erase { .. } => "erase the disks",
+        Work::Write(_) => "write an image",
+        Work::Reboot => "restart",
+        Work::PowerOff => "switch off",
+    }
+}
