@@ -213,8 +213,13 @@ impl Cache {
     pub async fn chunk(self: &Arc<Self>, sha512: &str, sha256: &str) -> Result<Arc<File>> {
         let sound = {
             let state = lock(&self.state);
-            if !is_hash(sha256, 64) || !state.manifests.contains_key(sha512) {
+            if !is_hash(sha256, 64) {
                 return Err(nothing());
+            }
+            if !state.manifests.contains_key(sha512) {
+                let wanted = state.wanted.iter().any(|i| i.sha512 == sha512);
+                let later = Fault::unavailable("The rack is still fetching this image.");
+                return Err(if wanted { later } else { nothing() });
             }
             state.sound.contains(sha256)
         };

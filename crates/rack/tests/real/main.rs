@@ -1,0 +1,9 @@
+//! A rack with a small region of its own in a network namespace, and who asks it: real packets, real firmware.
+//! Needs root.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed test should panic and say why")]
+
+mod boot;
+mod client;
+mod region;
+mod serve;
+mod world;

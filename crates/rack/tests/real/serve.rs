@@ -1,0 +1,150 @@
+//! DHCP by packets, content by HTTP.
+
+use crate::region::{machine, segment};
+use crate::world::in_world;
+use base::doc::rack::{Boot, DhcpMode, Manifest, RackImage};
+use sha2::{Digest, Sha256};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const ONE: [u8; 6] = [0x52, 0x54, 0, 0, 1, 1];
+
+fn stranger(n: u8) -> [u8; 6] {
+    [0x52, 0x54, 0, 0, 2, n]
+}
+
+/// A plain GET; status and body.
+pub async fn get(path: &str) -> (u16, Vec<u8>) {
+    let mut stream = tokio::net::TcpStream::connect("10.77.0.1:5248").await.unwrap();
+    let ask = format!(
+        "GET {path} HTTP/1.1\r\nhost: rack\r\nauthorization: Bearer mine\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).await.unwrap();
+    let head = all.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+    let text = String::from_utf8_lossy(&all[..head]).into_owned();
+    let status = text.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(!text.to_ascii_lowercase().contains("transfer-encoding: chunked") || head > 0);
+    (status, all[head + 4..].to_vec())
+}
+
+#[test]
+fn leases_outlive_the_rack_and_a_full_range_says_so() {
+    in_world(async |world| {
+        let (url, region) = world.region.serve().await;
+        world.region.tell(|d| {
+            d.segments = vec![segment(DhcpMode::Serve, &[("10.77.0.100", "10.77.0.102")])];
+            d.machines = vec![machine("one", "52:54:00:00:01:01", "10.77.0.101", Boot::Local)];
+        });
+        let rack = world.rack(&url);
+        let wire = world.clients();
+        world.region.sees("the segment is served", |s| s.segments.iter().any(|s| s.free == 2)).await;
+        let wire = tokio::task::spawn_blocking(move || {
+            let offer = wire.discover(ONE, &[]).unwrap();
+            assert_eq!(offer.address, Ipv4Addr::new(10, 77, 0, 101));
+            for n in 0..2 {
+                let offer = wire.discover(stranger(n), &[]).unwrap();
+                assert_eq!(wire.request(stranger(n), offer.address).unwrap().kind, 5);
+            }
+            wire.ask(stranger(9), 1, &[]);
+            assert_eq!(wire.answer(stranger(9), Duration::from_secs(1)), None);
+            wire
+        });
+        let wire = wire.await.unwrap();
+        let full = |s: &base::doc::rack::RackObserved| {
+            s.segments.iter().any(|s| s.free == 0 && s.reason.contains("Make the range larger"))
+        };
+        let seen = world.region.sees("the range is full", full).await;
+        let mut leases = seen.leases.clone();
+        leases.sort_by_key(|l| l.address);
+        assert_eq!(leases.len(), 2, "{leases:?}");
+        assert!(crate::region::left(&leases[0]) > Duration::from_secs(600));
+        // The rack dies, the region too. Another rack on the same disk knows who holds what.
+        drop(rack);
+        region.abort();
+        let _rack = world.rack(&url);
+        let (first, second) = (leases[0].clone(), leases[1].clone());
+        let mac = |l: &base::doc::rack::Lease| l.mac.parse::<rack::mac::Mac>().unwrap().0;
+        let v4 = |l: &base::doc::rack::Lease| l.address.to_string().parse::<Ipv4Addr>().unwrap();
+        tokio::task::spawn_blocking(move || {
+            assert_eq!(wire.request(mac(&first), v4(&first)).unwrap().kind, 5);
+            assert_eq!(wire.request(mac(&first), v4(&second)).unwrap().kind, 6, "it is another's");
+            assert_eq!(wire.discover(ONE, &[]).unwrap().address, Ipv4Addr::new(10, 77, 0, 101));
+        })
+        .await
+        .unwrap();
+    });
+}
+
+#[test]
+fn images_come_in_chunks_and_a_bad_one_is_fetched_again() {
+    in_world(async |world| {
+        let (url, _region) = world.region.serve().await;
+        let _rack = world.rack(&url);
+        // Three chunks and a bit, the second of zeros.
+        let mut disk = vec![7_u8; 13 << 20];
+        disk[4 << 20..8 << 20].fill(0);
+        disk.iter_mut()
+            .step_by(4096)
+            .enumerate()
+            .for_each(|(n, b)| *b = (n / 7) as u8 * u8::from(n / 1024 != 1));
+        let raw = world.dir.path().join("disk.raw");
+        let qcow = world.dir.path().join("disk.qcow2");
+        std::fs::write(&raw, &disk).unwrap();
+        let convert = std::process::Command::new("qemu-img")
+            .args(["convert", "-f", "raw", "-O", "qcow2", "-c"])
+            .args([&raw, &qcow])
+            .status();
+        assert!(convert.unwrap().success());
+        let stored = std::fs::read(qcow).unwrap();
+        let size = stored.len() as u64;
+        let sha512 = world.region.blob(stored);
+        let image = RackImage { sha512: sha512.clone(), format: "qcow2".into(), size };
+        world.region.tell(|d| {
+            d.segments = vec![segment(DhcpMode::Off, &[])];
+            d.images = vec![image];
+        });
+        let ready = |s: &base::doc::rack::RackObserved| s.images.iter().any(|i| i.ready);
+        let seen = world.region.sees("the image is ready", ready).await;
+        assert_eq!(seen.images[0].virtual_size, 13 << 20);
+        let manifest = || async {
+            let (status, body) = get(&format!("/images/{sha512}/manifest?peer=999")).await;
+            assert_eq!(status, 200);
+            serde_json::from_slice::<Manifest>(&body).unwrap()
+        };
+        let m = manifest().await;
+        assert_eq!((m.size, m.chunks.len(), m.chunks[1].as_str()), (13 << 20, 4, ""));
+        let check = async |n: usize| {
+            let path = format!("/images/{sha512}/chunks/{}", m.chunks[n]);
+            let packed = loop {
+                match get(&path).await {
+                    (200, packed) => break packed,
+                    (status, _) => assert_eq!(status, 503, "{path}"),
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            };
+            let piece = zstd::bulk::decompress(&packed, m.chunk_bytes as usize).unwrap();
+            let end = ((n + 1) * (4 << 20)).min(disk.len());
+            assert!(piece == disk[n * (4 << 20)..end]);
+            assert_eq!(hex::encode(Sha256::digest(&piece)), m.chunks[n]);
+        };
+        check(0).await;
+        check(3).await;
+        // A chunk that nobody has asked for yet goes bad.
+        let name = &m.chunks[2];
+        let file = world.dir.path().join(format!("rack/chunks/{}/{name}.zst", &name[..2]));
+        std::fs::write(file, b"not what it was").unwrap();
+        assert_eq!(get(&format!("/images/{sha512}/chunks/{name}")).await.0, 503);
+        check(2).await;
+        for path in ["/images/x/manifest", "/files/x", "/rack/v1/desired", "/identity/v3"] {
+            assert_eq!(get(path).await.0, 404, "{path}");
+        }
+        let (status, body) = get("/live/v1/task?since=1").await;
+        assert_eq!((status, body.as_slice()), (200, &b"heard"[..]));
+        let passed = &world.region.passed()[0];
+        assert_eq!((passed[0].as_str(), passed[1].as_str()), ("/live/v1/task", "10.77.0.1"));
+        assert_eq!(passed[3], "Bearer mine");
+    });
+}

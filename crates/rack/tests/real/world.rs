@@ -1,0 +1,102 @@
+//! A namespace with a bridge, which is the rack's interface, and a cable from it.
+
+use crate::client::Wire;
+use crate::region::{Region, TOKEN};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::fs::File;
+use std::future::Future;
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub struct World {
+    pub dir: tempfile::TempDir,
+    pub region: Region,
+}
+
+/// A running rack.
+pub struct RackRun(tokio::task::JoinHandle<()>);
+
+impl Drop for RackRun {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[track_caller]
+pub fn ip(line: &str) {
+    let done = Command::new("ip").args(line.split_whitespace()).output().unwrap();
+    assert!(done.status.success(), "ip {line}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Runs a test in a namespace of its own: every thread that it starts is in there too.
+pub fn in_world<F: Future<Output = ()>>(test: impl FnOnce(World) -> F + Send + 'static) {
+    assert!(rustix::process::geteuid().is_root(), "namespaces need root");
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let ns = format!("rk{}-{number}", std::process::id());
+    ip(&format!("netns add {ns}"));
+    let name = ns.clone();
+    let run = std::thread::spawn(move || {
+        let handle = File::open(format!("/run/netns/{name}")).unwrap();
+        move_into_link_name_space(handle.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+        ip("link set lo up");
+        ip("link add br0 type bridge");
+        ip("link set br0 up");
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let world = World { dir: tempfile::tempdir().unwrap(), region: Region::new() };
+        runtime.block_on(test(world));
+        runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    });
+    let outcome = run.join();
+    ip(&format!("netns del {ns}"));
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+impl World {
+    /// A rack that talks to this region.
+    pub fn rack(&self, url: &str) -> RackRun {
+        let config = rack::Config {
+            rack: self.region.rack(),
+            link: rack::link::Link::new(url, TOKEN).unwrap(),
+            data: self.dir.path().join("rack"),
+            prefix: "rk".to_owned().try_into().unwrap(),
+            interfaces: vec!["br0".into()],
+            image_bytes: 1 << 30,
+        };
+        RackRun(tokio::spawn(async move { rack::run(config, std::future::pending()).await.unwrap() }))
+    }
+
+    /// Clients at the other end of a cable, in a namespace of their own, which goes with the world's.
+    pub fn clients(&self) -> Wire {
+        let there = Command::new("unshare").args(["--net", "sleep", "3600"]).spawn().unwrap();
+        let there = Ended(there);
+        let path = format!("/proc/{}/ns/net", there.0.id());
+        let own = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
+        while std::fs::read_link(&path).is_ok_and(|n| n == own) {
+            std::thread::yield_now();
+        }
+        ip(&format!("link add c0 type veth peer name e0 netns {}", there.0.id()));
+        ip("link set c0 master br0 up");
+        let wire = std::thread::spawn(move || {
+            let handle = File::open(path).unwrap();
+            move_into_link_name_space(handle.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            ip("link set e0 up");
+            Wire::on("e0")
+        });
+        // The socket keeps the namespace.
+        wire.join().unwrap()
+    }
+}
+
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
