@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{build, config::Config, control, dev, down, host_cli, host_role, invite, mover, up};
+use crate::{build, config::Config, control, dev, down, host_cli, host_role, invite, mover, rack_role, up};
 use base::Result;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -44,6 +44,8 @@ enum Command {
     },
     /// Be a host of a region that runs elsewhere, in the foreground. Ctrl-C leaves the guests running.
     Agent(host_role::Options),
+    /// Be a rack controller of a region that runs elsewhere, in the foreground: boots machines and switches them.
+    Rack(rack_role::Options),
     /// Make guest images, and what bare machines boot, from Debian packages.
     Image {
         #[command(subcommand)]
@@ -200,6 +202,9 @@ pub struct Site {
     /// This machine's address on the external network `public`, with its prefix length.
     #[arg(long)]
     public: Option<ipnet::Ipv4Net>,
+    /// Network interface on which this machine is the rack controller for machines; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    rack: Vec<String>,
 }
 
 impl Site {
@@ -217,6 +222,9 @@ impl Site {
         }
         if let Some(public) = self.public {
             config.public = public;
+        }
+        if !self.rack.is_empty() {
+            config.rack.clone_from(&self.rack);
         }
         Ok(config)
     }
@@ -257,6 +265,7 @@ impl Cli {
                 crate::region::maas_key(&site.load()?, user, project, name).await
             }
             Command::Agent(options) => host_role::run(options).await,
+            Command::Rack(options) => rack_role::run(options).await,
             Command::Host { command } => host_cli::run(command).await,
             Command::Admin { command: AdminCommand::MoveDatabase { site, to } } => {
                 mover::run(site.load()?, to).await

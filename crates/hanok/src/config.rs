@@ -46,6 +46,11 @@ pub struct Config {
     pub guests_reach: Vec<String>,
     /// Physical networks that this host reaches, with the NIC by which it does: `office = "eth1"`.
     pub physical_networks: BTreeMap<String, String>,
+    /// Network interfaces on which this machine is the rack controller for machines, such as `["eth1"]`. Empty: it is
+    /// none; `hanok rack` then serves those that the region names.
+    pub rack: Vec<String>,
+    /// Bytes of images that a rack keeps near its machines although none is to be written with them any more.
+    pub rack_image_bytes: u64,
     /// How images are imported.
     pub image: image::Imports,
     /// How servers are deleted.
@@ -87,6 +92,8 @@ impl Default for Config {
             grace_s: 60,
             guests_reach: vec!["api".into()],
             physical_networks: BTreeMap::new(),
+            rack: Vec::new(),
+            rack_image_bytes: 50 << 30,
             image: image::Imports::default(),
             compute: compute::Settings::default(),
             identity: identity::Rules::default(),

@@ -17,6 +17,7 @@ mod invite;
 mod machine;
 mod memory;
 mod mover;
+mod rack_role;
 #[cfg(test)]
 mod reference;
 mod region;

@@ -1,9 +1,13 @@
 //! The document comes, is kept and applied; what is seen goes back.
 
+use crate::dns::Names;
+use crate::mac::Mac;
 use crate::{Rack, iface};
 use base::doc::VERSION;
-use base::doc::rack::{RackDesired, RackMachineStatus, RackObserved};
+use base::doc::rack::{Lease, RackDesired, RackMachineStatus, RackObserved};
 use base::{Fault, Kind, RackId, Result};
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -151,6 +155,16 @@ async fn observed(rack: &Rack) -> Result<RackObserved> {
             ..status
         }
     });
+    let leases: Vec<Lease> = segments.iter().flat_map(|s| s.leases()).collect();
+    if let Some(desired) = &desired {
+        let mut leased: HashMap<Mac, Vec<IpAddr>> = HashMap::new();
+        for lease in &leases {
+            if let Ok(mac) = lease.mac.parse() {
+                leased.entry(mac).or_default().push(lease.address);
+            }
+        }
+        rack.names.send_replace(Arc::new(Names::of(desired, &leased)));
+    }
     let known = crate::view::cards_of(desired.as_deref());
     Ok(RackObserved {
         version: VERSION,
@@ -161,7 +175,7 @@ async fn observed(rack: &Rack) -> Result<RackObserved> {
         segments: rack.segments.statuses(),
         machines: machines.collect(),
         images: rack.cache.statuses(),
-        leases: segments.iter().flat_map(|s| s.leases()).collect(),
+        leases,
         strangers: rack.board.strangers(|mac| known.contains_key(&mac)),
     })
 }

@@ -17,11 +17,13 @@ pub mod board;
 mod boot;
 mod content;
 pub mod dhcp;
+mod dns;
 mod filter;
 mod follow;
 mod http;
 mod iface;
 mod images;
+pub mod join;
 pub mod link;
 pub mod mac;
 pub mod power;
@@ -49,6 +51,8 @@ use tokio::task::JoinSet;
 pub struct Config {
     pub rack: RackId,
     pub link: Link,
+    /// Keeps the link's certificate good.
+    pub renewal: Option<join::Renewal>,
     /// Where leases, images and the last document live.
     pub data: PathBuf,
     /// Names in the kernel begin with it.
@@ -69,6 +73,8 @@ pub struct Rack {
     pub(crate) applied: watch::Sender<u64>,
     pub(crate) segments: segments::Segments,
     pub(crate) power: power::Power,
+    /// What DNS answers.
+    pub(crate) names: watch::Sender<Arc<dns::Names>>,
     data: PathBuf,
 }
 
@@ -97,9 +103,13 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
         applied: watch::Sender::new(0),
         segments: segments::Segments::new(config.prefix, config.interfaces, &data)?,
         power: power::Power::new(&data.join("power"))?,
+        names: watch::Sender::default(),
         data,
     });
     let mut tasks = JoinSet::new();
+    if let Some(renewal) = config.renewal {
+        tasks.spawn(renewal.run());
+    }
     tasks.spawn(follow::follow(rack.clone()));
     tasks.spawn(follow::apply(rack.clone()));
     tasks.spawn(follow::report(rack.clone()));

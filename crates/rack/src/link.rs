@@ -44,31 +44,23 @@ pub struct Link {
 }
 
 impl Link {
-    /// `region` is the base URL, such as `http://127.0.0.1:5240`, `token` the rack's secret.
+    /// `region` is the base URL, such as `http://127.0.0.1:5240`; `token` the rack's secret, where the dialer's
+    /// certificate is not the proof.
     ///
     /// # Errors
-    /// `BadRequest` when the URL is not `http://…` or the token cannot stand in a header.
-    pub fn new(region: &str, token: &str) -> Result<Self> {
-        HeaderValue::try_from(token)
-            .map_err(|_| Fault::bad_request("The rack's token holds characters that no token has."))?;
-        Self::with(region, "http://", Dialer::plain(), Some(token.into()))
-    }
-
-    /// Over TLS, with the dialer's certificate as the proof.
-    ///
-    /// # Errors
-    /// `BadRequest` when the URL is not `https://…`.
-    pub fn over(region: &str, dialer: Dialer) -> Result<Self> {
-        Self::with(region, "https://", dialer, None)
-    }
-
-    fn with(region: &str, scheme: &str, dialer: Dialer, token: Option<Arc<str>>) -> Result<Self> {
+    /// `BadRequest` when the URL is not one, or the token cannot stand in a header.
+    pub fn new(region: &str, dialer: Dialer, token: Option<&str>) -> Result<Self> {
+        if let Some(token) = token {
+            HeaderValue::try_from(token)
+                .map_err(|_| Fault::bad_request("The rack's token holds characters that no token has."))?;
+        }
         let base: Arc<str> = region.trim_end_matches('/').into();
-        if !base.starts_with(scheme) {
+        if !base.starts_with("http://") && !base.starts_with("https://") {
             return Err(Fault::bad_request(format!(
-                "The region's address {region:?} must begin with {scheme}, such as {scheme}127.0.0.1:5240."
+                "The region's address {region:?} must begin with http:// or https://, such as http://127.0.0.1:5240."
             )));
         }
+        let token = token.map(Arc::from);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))

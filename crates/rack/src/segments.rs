@@ -3,6 +3,7 @@
 
 use crate::board::{Segment, lock};
 use crate::dhcp::{self, journal::Journal};
+use crate::dns;
 use crate::filter::Filter;
 use crate::http::{self, Seat};
 use crate::mac::Mac;
@@ -46,8 +47,37 @@ struct Running {
     /// DHCP, while it is wanted.
     dhcp: Option<dhcp::serve::Server>,
     probe: Option<Task>,
-    /// HTTP and TFTP of each of our addresses.
-    addresses: HashMap<IpAddr, Vec<Task>>,
+    /// What runs at each of our addresses.
+    servers: HashMap<(IpAddr, Part), Vec<Task>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Part {
+    Http,
+    Tftp,
+    Dns,
+}
+
+const PARTS: [Part; 3] = [Part::Http, Part::Tftp, Part::Dns];
+
+fn start(
+    part: Part,
+    rack: &Arc<Rack>,
+    segment: &Arc<Segment>,
+    address: IpAddr,
+) -> Result<Vec<JoinHandle<()>>> {
+    match part {
+        Part::Http => Ok(vec![http::start(rack.clone(), segment.clone(), address)?]),
+        Part::Tftp => {
+            let seat = Seat { rack: rack.clone(), segment: segment.clone(), address };
+            let find = move |name: String, from: std::net::SocketAddr| {
+                let seat = seat.clone();
+                async move { tftp_file(&seat, &name, from.ip()).await }
+            };
+            Ok(vec![tftp::start(&segment.interface, address, find)?])
+        }
+        Part::Dns => dns::start(rack.clone(), segment, address),
+    }
 }
 
 impl Segments {
@@ -138,8 +168,7 @@ impl Segments {
         }
         let (_, pool) = Journal::open(&self.journal(id))?;
         let segment = Arc::new(Segment::new(view.clone(), pool, rack.board.clone()));
-        let running =
-            Running { segment: segment.clone(), dhcp: None, probe: None, addresses: HashMap::new() };
+        let running = Running { segment: segment.clone(), dhcp: None, probe: None, servers: HashMap::new() };
         all.insert(id, running);
         Ok(segment)
     }
@@ -165,26 +194,27 @@ impl Segments {
         Ok(())
     }
 
+    /// Starts what does not run yet at our addresses. What cannot be started keeps nothing else from it.
     fn listen(&self, rack: &Arc<Rack>, segment: &Arc<Segment>, addresses: &[IpAddr]) -> Result<()> {
         let mut all = lock(&self.running);
         let Some(running) = all.get_mut(&segment.id) else { return Ok(()) };
-        running.addresses.retain(|a, _| addresses.contains(a));
+        running.servers.retain(|(a, _), _| addresses.contains(a));
+        let mut failed = Ok(());
         for address in addresses {
-            if running.addresses.contains_key(address) {
-                continue;
+            for part in PARTS {
+                if running.servers.contains_key(&(*address, part)) {
+                    continue;
+                }
+                match start(part, rack, segment, *address) {
+                    Ok(tasks) => {
+                        let tasks = tasks.into_iter().map(Task).collect();
+                        running.servers.insert((*address, part), tasks);
+                    }
+                    Err(fault) => failed = Err(fault),
+                }
             }
-            let seat = Seat { rack: rack.clone(), segment: segment.clone(), address: *address };
-            let find = move |name: String, from: std::net::SocketAddr| {
-                let seat = seat.clone();
-                async move { tftp_file(&seat, &name, from.ip()).await }
-            };
-            let tasks = vec![
-                Task(http::start(rack.clone(), segment.clone(), *address)?),
-                Task(tftp::start(&segment.interface, *address, find)?),
-            ];
-            running.addresses.insert(*address, tasks);
         }
-        Ok(())
+        failed
     }
 
     /// Ends all servers.

@@ -31,7 +31,10 @@ pub fn ip(line: &str) {
 
 /// Runs a test in a namespace of its own: every thread that it starts is in there too.
 pub fn in_world<F: Future<Output = ()>>(test: impl FnOnce(World) -> F + Send + 'static) {
-    assert!(rustix::process::geteuid().is_root(), "namespaces need root");
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: network namespaces need root");
+        return;
+    }
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let ns = format!("rk{}-{number}", std::process::id());
@@ -61,7 +64,8 @@ impl World {
     pub fn rack(&self, url: &str) -> RackRun {
         let config = rack::Config {
             rack: self.region.rack(),
-            link: rack::link::Link::new(url, TOKEN).unwrap(),
+            link: rack::link::Link::new(url, tls::Dialer::plain(), Some(TOKEN)).unwrap(),
+            renewal: None,
             data: self.dir.path().join("rack"),
             prefix: "rk".to_owned().try_into().unwrap(),
             interfaces: vec!["br0".into()],

@@ -1,0 +1,111 @@
+//! `hanok rack`: this computer as a rack controller of a region that runs elsewhere; and the one inside `hanok up`.
+//!
+//! With `--join` it first asks the region to be taken in; who it is then stays in the data directory, so that
+//! later starts need nothing. Which networks it serves the region says.
+
+use crate::config::Config;
+use crate::site::Site;
+use crate::{say, up};
+use agent::join::Invitation;
+use base::{Fault, Result};
+use clap::Args;
+use rack::join::Identity;
+use std::path::PathBuf;
+
+/// A rack's own settings; the rest is in the configuration file.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Configuration file.
+    #[arg(long, env = "HANOK_CONFIG", default_value = "/etc/hanok/hanok.toml")]
+    config: PathBuf,
+    /// Where everything is kept.
+    #[arg(long, env = "HANOK_DATA")]
+    data: Option<PathBuf>,
+    /// Join a region: what `hanok admin rack-token` prints there. Needed once.
+    #[arg(long, value_name = "TOKEN@ADDRESS[:PORT]")]
+    join: Option<Invitation>,
+    /// What this rack should be called; by default the machine's host name.
+    #[arg(long)]
+    name: Option<String>,
+    /// A network interface that the region may use for machines; may be given several times. By default any.
+    #[arg(long, value_name = "NAME")]
+    interface: Vec<String>,
+}
+
+pub async fn run(options: Options) -> Result<()> {
+    let mut config = Config::load(&options.config)?;
+    if let Some(data) = &options.data {
+        config.data.clone_from(data);
+    }
+    if let Some(name) = &options.name {
+        config.host_name = Some(name.clone());
+    }
+    if !options.interface.is_empty() {
+        config.rack.clone_from(&options.interface);
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err(Fault::forbidden("A rack answers on ports and interfaces that need root: use sudo."));
+    }
+    let site = Site::take(config)?;
+    let stop = up::stop_signal()?;
+    tokio::pin!(stop);
+    let identity = tokio::select! {
+        identity = identity(&site, options.join.as_ref()) => identity?,
+        () = &mut stop => return Ok(()),
+    };
+    say::progress(&format!("rack {} of the region at {}", identity.name, identity.region));
+    let (link, renewal) = identity.link(&site.config.data)?;
+    let config = config_of(&site, identity.rack, link, renewal);
+    say::out("ready");
+    rack::run(config, stop).await?;
+    say::progress("stopped; machines keep their addresses until their leases run out.");
+    site.release();
+    Ok(())
+}
+
+/// Who this rack is: as it is kept, or by joining.
+async fn identity(site: &Site, invitation: Option<&Invitation>) -> Result<Identity> {
+    let data = &site.config.data;
+    match (Identity::load(data)?, invitation) {
+        (Some(known), None) => Ok(known),
+        (Some(known), Some(asked)) if known.region == asked.url() => {
+            say::progress(&format!("this rack has joined {} already; the token was not used", known.region));
+            Ok(known)
+        }
+        (Some(known), Some(asked)) => Err(Fault::conflict(format!(
+            "This rack belongs to the region at {} already, not to {}. Use another --data.",
+            known.region,
+            asked.url()
+        ))),
+        (None, Some(asked)) => {
+            let region = asked.url();
+            let (secret, fingerprint) = (&asked.secret, asked.fingerprint.as_deref());
+            let invitation = rack::join::Invitation { region: &region, secret, fingerprint };
+            let identity = rack::join::join(invitation, &up::host_name(&site.config), data).await?;
+            say::progress(&format!("joined as {}", identity.name));
+            Ok(identity)
+        }
+        (None, None) => Err(Fault::bad_request(format!(
+            "This computer has joined no region yet: {} does not say which rack it is. On the region, run `hanok admin \
+             rack-token`, and use the line that it prints: hanok rack --join TOKEN@ADDRESS",
+            data.display()
+        ))),
+    }
+}
+
+fn config_of(
+    site: &Site,
+    id: base::RackId,
+    link: rack::link::Link,
+    renewal: Option<rack::join::Renewal>,
+) -> rack::Config {
+    rack::Config {
+        rack: id,
+        link,
+        renewal,
+        data: site.file("rack"),
+        prefix: site.prefix.clone(),
+        interfaces: site.config.rack.clone(),
+        image_bytes: site.config.rack_image_bytes,
+    }
+}
