@@ -20,14 +20,16 @@ mkdirSync(out, { recursive: true });
 const hangul = (s) => [...new Set(s)].filter((c) => c >= "가" && c <= "힣").sort();
 const span = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => String.fromCodePoint(from + i));
 const latin = [...span(0x20, 0x7e), ...span(0xa0, 0xff), ..."–—‘’“”…•·←↑→↓↵⇧⌃⌘⌥×−≤≥≈✓ "];
-const said = hangul(text);
+// The way to Korean is written in Korean on English pages: its few syllables go with the Latin letters.
+const WAY = [..."한국어로보기"];
+const said = hangul(text).filter((c) => !WAY.includes(c));
 const titles = hangul([...text.matchAll(/title\w*"?: \[[^\]]*\]/gi)].map((m) => m[0]).join("") + "한옥");
 
 // The 2,350 syllables of KS X 1001: all of everyday Korean.
 const euc = new TextDecoder("euc-kr");
 const everyday = [];
 for (let a = 0xb0; a <= 0xc8; a++) for (let b = 0xa1; b <= 0xfe; b++) everyday.push(euc.decode(Uint8Array.of(a, b)));
-const rest = hangul(everyday.join("")).filter((c) => !said.includes(c));
+const rest = hangul(everyday.join("")).filter((c) => !said.includes(c) && !WAY.includes(c));
 const PIECES = 10;
 const pieces = Array.from({ length: PIECES }, (_, i) =>
   rest.slice(Math.floor((i * rest.length) / PIECES), Math.floor(((i + 1) * rest.length) / PIECES)));
@@ -48,7 +50,7 @@ const sizes = {};
 const put = async (...a) => { sizes[`${a[3]}-${a[1]}`] = await face(...a); };
 for (const [weight, style] of [[400, "Regular"], [600, "SemiBold"]]) {
   const file = `pretendard/dist/web/static/woff2/Pretendard-${style}.woff2`;
-  await put("Pretendard", weight, file, "text-latin", latin);
+  await put("Pretendard", weight, file, "text-latin", [...latin, ...WAY]);
   await put("Pretendard", weight, file, "text-korean", said);
   for (const [i, piece] of pieces.entries()) await put("Pretendard", weight, file, `text-rest${i}`, piece);
 }

@@ -65,7 +65,7 @@ export const kinds: { [K in Kind]: KindDef<K> } = {
     item: (id) => `/compute/v2.1/os-hypervisors/${id}?with_servers=true`, one: "hypervisor",
     id: (x) => x.id, name: (x) => x.hypervisor_hostname, headers: { "openstack-api-version": "compute 2.87" },
   },
-  work: { list: () => "/hanok/v1/work", many: "work", id: (x) => x.id, name: (x) => x.name ?? x.id },
+  work: { list: (scope) => `/hanok/v1/work?limit=${LIMIT}${scope === "all" ? "&all=true" : ""}`, many: "work", id: (x) => x.id, name: (x) => x.name ?? x.id },
   machine: {
     list: () => "/hanok/v1/machines", many: "machines", item: (id) => `/hanok/v1/machines/${id}`, one: "machine",
     id: (x) => x.id, name: (x) => x.name,
@@ -74,7 +74,7 @@ export const kinds: { [K in Kind]: KindDef<K> } = {
   user: { list: () => "/identity/v3/users", many: "users", id: (x) => x.id, name: (x) => x.name },
 };
 
-interface Page { next?: string; [key: string]: unknown }
+interface Page { next?: string; links?: { next?: string | null }; [key: string]: unknown }
 
 /** The whole list, page by page where the service gives pages. */
 export async function fetchList<K extends Kind>(kind: K, scope: Scope, project: string | null, signal?: AbortSignal): Promise<Kinds[K][]> {
@@ -91,7 +91,7 @@ export async function fetchList<K extends Kind>(kind: K, scope: Scope, project: 
 
 function nextPage(page: Page, many: string): string | undefined {
   const links = page[`${many}_links`] as { rel: string; href: string }[] | undefined;
-  const href = links?.find((link) => link.rel === "next")?.href;
+  const href = links?.find((link) => link.rel === "next")?.href ?? page.links?.next;
   if (href) {
     const url = new URL(href, location.origin);
     return url.pathname + url.search;

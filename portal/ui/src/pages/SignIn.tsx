@@ -7,7 +7,7 @@ import { ErrorNote } from "~/ui/ErrorNote";
 import { Field } from "~/ui/Field";
 import { Dancheong, Lattice, Mark } from "~/ui/Lattice";
 
-export function SignIn() {
+export function SignIn({ onBegin }: { onBegin: () => void }) {
   const { signIn, ended } = useHolder();
   const lang = useLanguage();
   const [user, setUser] = useState("");
@@ -57,7 +57,7 @@ export function SignIn() {
         <form onSubmit={submit} className="w-full max-w-[340px] m-auto py-10 flex flex-col gap-4" noValidate>
           <h1 className="text-[22px] font-semibold mb-1">{t("signin.word")}</h1>
           {ended && ended !== "asked" && !error && <p role="status" className="rounded-[8px] bg-hwang-soft text-hwang px-3 py-2">{t(`signin.${ended}`)}</p>}
-          <Field label={t("signin.user")} value={user} onChange={setUser} autoFocus autoComplete="username" name="user" />
+          <Field label={t("signin.user")} value={user} onChange={(text) => (setUser(text), onBegin())} autoFocus autoComplete="username" name="user" />
           <Field label={t("signin.password")} value={password} onChange={setPassword} type="password" autoComplete="current-password" name="password"
             error={wrong ? t("signin.wrong") : null} />
           {more

@@ -35,7 +35,9 @@ function Finder({ onDone }: { onDone: () => void }) {
 
   useEffect(() => setAt(0), [text]);
   useEffect(() => box.current?.focus(), []);
-  useEffect(() => list.current?.children[at]?.scrollIntoView({ block: "nearest" }), [at]);
+  useEffect(() => {
+    list.current?.children[at]?.scrollIntoView({ block: "nearest" });
+  }, [at]);
 
   const run = (entry: Entry | undefined) => {
     if (!entry) return;

@@ -14,7 +14,7 @@ export function ProjectSwitch() {
     run: () => void enter(p.id).then(() => navigate({ to: "/" })).catch(sayError),
   }));
   return (
-    <Menu acts={acts} label={`${t("nav.switch")}: ${project?.name ?? "–"}`}
+    <Menu acts={acts} label={`${t("nav.projectWord")} ${project?.name ?? t("nav.noProject")}, ${t("nav.switch")}`}
       className="flex items-center gap-2.5 w-full px-2.5 py-1.5 rounded-[8px] border border-line2 bg-surface hover:border-ink3 text-left">
       <span className="grid place-items-center size-6 rounded-[5px] bg-giwa text-on-giwa font-semibold text-[12px] uppercase" aria-hidden="true">
         {[...(project?.name ?? "?")][0]}

@@ -3,7 +3,7 @@ import { useEffect } from "react";
 import { useSession } from "~/api/session";
 import { t, type Key } from "~/i18n";
 import { Dialog } from "~/ui/Dialog";
-import { typing } from "~/ui/table/DataTable";
+import { typing } from "~/ui/typing";
 import { placesFor } from "./places";
 import { mod } from "./TopBar";
 

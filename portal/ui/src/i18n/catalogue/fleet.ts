@@ -121,5 +121,6 @@ export const fleet = {
   "doctor.absent": ["No checks here yet", "아직 점검이 없습니다"],
   "doctor.absentNote": ["This version has none that can be asked from here.", "이 버전에는 여기서 물을 점검이 없습니다."],
   "doctor.mend": ["Mend it", "고치기"],
+  "doctor.bundle": ["Support bundle", "지원 자료"],
   "doctor.again": ["Check again", "다시 점검"],
 } as const satisfies Words;

@@ -1,7 +1,7 @@
 import { ApiError, ask } from "~/api/http";
 import { useAsk } from "~/api/query";
 import { t } from "~/i18n";
-import { Button } from "~/ui/Button";
+import { Button, buttonLook } from "~/ui/Button";
 import { Empty } from "~/ui/Empty";
 import { ErrorNote } from "~/ui/ErrorNote";
 import { Icon } from "~/ui/icons";
@@ -16,7 +16,8 @@ const tone = (state: string): Tone => (state === "ok" ? "good" : state.startsWit
 export function Doctor() {
   const { data, error, refetch, isFetching } = useAsk<{ checks: Check[] }>(["doctor"], "/hanok/v1/doctor");
   const again = <Button isDisabled={isFetching} onPress={() => void refetch()}><Icon name="again" size={14} />{t("doctor.again")}</Button>;
-  const page = (body: React.ReactNode) => <Page title={t("doctor.title")} lead={t("doctor.lead")} actions={again}>{body}</Page>;
+  const bundle = <a href="/hanok/v1/support-bundle" download className={buttonLook("plain")}><Icon name="download" size={14} />{t("doctor.bundle")}</a>;
+  const page = (body: React.ReactNode) => <Page title={t("doctor.title")} lead={t("doctor.lead")} actions={<>{!error && bundle}{again}</>}>{body}</Page>;
   if (error instanceof ApiError && error.status === 404) return page(<div className="box"><Empty title={t("doctor.absent")}>{t("doctor.absentNote")}</Empty></div>);
   if (error) return page(<ErrorNote error={error} retry={refetch} />);
   if (!data) return page(<Waiting />);

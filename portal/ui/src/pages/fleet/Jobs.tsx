@@ -1,5 +1,5 @@
 import { Link } from "@tanstack/react-router";
-import { useMemo, useState } from "react";
+import { useState } from "react";
 import { useList } from "~/api/query";
 import type { Work } from "~/api/types";
 import { t } from "~/i18n";
@@ -11,14 +11,11 @@ import { Page } from "~/ui/Page";
 import { Dot } from "~/ui/Status";
 import { DataTable } from "~/ui/table/DataTable";
 
-const settled = (w: Work) => /settled|rest|active|done/i.test(w.state) && !w.reason && !w.over_budget;
-
 /** Every row of work: the answer of `hanok why`, for all at once. */
 export function Jobs() {
-  const { data, error, refetch } = useList("work");
   const [all, setAll] = useState(false);
+  const { data: rows, error, refetch } = useList("work", all ? "all" : "mine");
   const now = useNow();
-  const rows = useMemo(() => (all ? data : data?.filter((w) => !settled(w))), [all, data]);
   const late = (w: Work) => w.over_budget ?? (w.budget_s !== null && (now - parse(w.since).getTime()) / 1000 > w.budget_s);
   return (
     <Page title={t("jobs.title")} lead={t("jobs.lead")}>
@@ -27,7 +24,7 @@ export function Jobs() {
         columns={[
           { id: "name", head: t("word.name"), width: "minmax(0,1.3fr)", phone: "title", value: (w) => w.name ?? w.id, cell: (w) => w.kind === "server" ? <Link to="/servers/$id" params={{ id: w.id } as never} className="hover:underline">{w.name ?? w.id}</Link> : (w.name ?? w.id) },
           { id: "kind", head: t("word.kind"), width: "110px", phone: "line", value: (w) => w.kind, cell: (w) => w.kind },
-          { id: "state", head: t("word.state"), phone: "aside", value: (w) => w.state, cell: (w) => <span className="inline-flex items-center gap-2"><Dot tone={late(w) ? "warn" : settled(w) ? "good" : "busy"} />{w.state}</span> },
+          { id: "state", head: t("word.state"), phone: "aside", value: (w) => w.state, cell: (w) => <span className="inline-flex items-center gap-2"><Dot tone={late(w) ? "warn" : w.budget_s === null && !w.reason ? "off" : "busy"} />{w.state}</span> },
           { id: "reason", head: t("jobs.reason"), width: "minmax(0,2.2fr)", phone: "line", value: (w) => w.reason, cell: (w) => <span title={w.last_error || w.reason}>{w.reason || w.last_error || "–"}</span> },
           { id: "since", head: t("jobs.since"), width: "110px", end: true, from: 700, value: (w) => w.since, cell: (w) => ago(w.since, now) },
           { id: "budget", head: t("jobs.budget"), width: "110px", end: true, from: 900, value: (w) => w.budget_s ?? Infinity, cell: (w) => late(w) ? <span className="text-hwang font-semibold">{t("jobs.late")}</span> : duration(w.budget_s) },

@@ -17,6 +17,7 @@ import { netState, Status } from "~/ui/Status";
 import { DataTable } from "~/ui/table/DataTable";
 import { sayError } from "~/ui/Toasts";
 import { freeCidr } from "./cidr";
+import { removeNetwork } from "./remove";
 
 export function NetworkPage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
@@ -72,7 +73,7 @@ export function NetworkPage() {
       </div>
       {adding && <AddSubnet network={id} taken={subnets?.map((s) => s.cidr) ?? []} onClose={() => setAdding(false)} />}
       <FormDialog title={t("networks.deleteAsk", { n: 1 })} open={deleting} onClose={() => setDeleting(false)} action={t("do.delete")} danger
-        run={() => ask(`/network/v2.0/networks/${id}`, { method: "DELETE" }).then(() => navigate({ to: "/networks" }))}>
+        run={() => removeNetwork(id).then(() => navigate({ to: "/networks" }))}>
         <p className="text-ink2">{t("networks.deleteNote")}</p>
       </FormDialog>
     </Page>

@@ -1,6 +1,5 @@
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
-import { ask } from "~/api/http";
 import { useList } from "~/api/query";
 import { useSession } from "~/api/session";
 import type { Network } from "~/api/types";
@@ -15,6 +14,7 @@ import { netState, Status } from "~/ui/Status";
 import { DataTable } from "~/ui/table/DataTable";
 import { CreateNetwork } from "./CreateNetwork";
 import { CreateRouter } from "./CreateRouter";
+import { removeNetwork } from "./remove";
 
 export function Networks() {
   const { data, error, refetch } = useList("network");
@@ -59,7 +59,7 @@ export function Networks() {
       {open && <CreateNetwork onClose={() => setOpen(false)} />}
       {routing && <CreateRouter onClose={() => setRouting(false)} />}
       <FormDialog title={t("networks.deleteAsk", { n: doomed.length })} open={doomed.length > 0} onClose={() => setDoomed([])} action={t("do.delete")} danger
-        run={() => Promise.all(doomed.map((n) => ask(`/network/v2.0/networks/${n.id}`, { method: "DELETE" })))}>
+        run={() => Promise.all(doomed.map((n) => removeNetwork(n.id)))}>
         <p className="text-ink2">{t("networks.deleteNote")}</p>
         <ul>{doomed.map((n) => <li key={n.id}>{n.name}</li>)}</ul>
       </FormDialog>

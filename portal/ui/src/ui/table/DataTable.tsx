@@ -8,6 +8,7 @@ import { ErrorNote } from "../ErrorNote";
 import { useNarrow, useWindowWidth } from "../media";
 import { Waiting } from "../Page";
 import { Checkbox } from "../Choice";
+import { typing } from "../typing";
 import { filterRows, sortRows, type Column, type Sort } from "./columns";
 import { HeadRow, TableRow } from "./TableRow";
 import { Toolbar } from "./Toolbar";
@@ -56,7 +57,9 @@ export function DataTable<Row>(p: Props<Row>) {
     count: rows.length, estimateSize: () => height, overscan: 12, scrollMargin: body.current?.offsetTop ?? 0,
     getItemKey: (i) => p.id(rows[i]!),
   });
-  useEffect(() => virtual.measure(), [height, virtual]);
+  useEffect(() => {
+    virtual.measure();
+  }, [height, virtual]);
 
   useEffect(() => {
     const key = (event: globalThis.KeyboardEvent) => {
@@ -126,9 +129,4 @@ export function DataTable<Row>(p: Props<Row>) {
       <p className="sr-only" aria-live="polite">{t("table.count", { n: rows.length, shown: number(rows.length) })}</p>
     </div>
   );
-}
-
-export function typing(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement
-    && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)) && target.getAttribute("type") !== "checkbox";
 }

@@ -1,0 +1,13 @@
+import { ask } from "~/api/http";
+import type { Port } from "~/api/types";
+
+/** Routers let the network go first: creating it joined them in the same step. Servers keep it, and the service says so. */
+export async function removeNetwork(id: string): Promise<void> {
+  const { ports } = await ask<{ ports: Port[] }>(`/network/v2.0/ports?network_id=${id}`);
+  if (!ports.some((p) => p.device_owner.startsWith("compute:"))) {
+    for (const p of ports.filter((x) => x.device_owner.includes("router_interface"))) {
+      await ask(`/network/v2.0/routers/${p.device_id}/remove_router_interface`, { method: "PUT", body: { port_id: p.id } });
+    }
+  }
+  await ask(`/network/v2.0/networks/${id}`, { method: "DELETE" });
+}
