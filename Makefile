@@ -5,7 +5,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Passed on to hanok, such as: make up ARGS="--listen 0.0.0.0:5240"
 ARGS ?=
 
-.PHONY: up down dev build test lint bench tempest help
+.PHONY: up down dev build test lint bench tempest screenshots help
 
 help:
 	@echo "make up       start the whole cloud on this machine (Ctrl-C stops the control plane)"
@@ -13,6 +13,7 @@ help:
 	@echo "make dev      the control plane over simulated hosts; no root, no guests"
 	@echo "make test     install what the tests need and run all of them"
 	@echo "make lint     rustfmt and clippy"
+	@echo "make screenshots  every page of the portal as a picture, to be looked at"
 	@echo "make bench    figures: medians, p99, ratios"
 	@echo "make tempest  OpenStack's own test suite against a running Hanok"
 
@@ -36,11 +37,17 @@ test:
 	scripts/portal.sh
 	scripts/portal.sh test
 	scripts/postgres-for-tests.sh cargo nextest run --locked --workspace
+	cargo build --locked --bin hanok
+	HANOK=$(CURDIR)/target/debug/hanok scripts/portal-e2e.sh
 
 lint:
 	cargo fmt --all --check
 	scripts/portal.sh lint
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+screenshots: build
+	scripts/install-test-deps.sh
+	scripts/screenshots.sh
 
 bench: build
 	scripts/bench.sh

@@ -62,12 +62,23 @@ export async function user(page, { password, guests }) {
     ...(guests ? [["types in the serial console", async () => {
       await page.getByRole("tab", { name: "Console" }).click();
       const rows = page.locator(".xterm-rows");
-      await rows.waitFor();
-      await page.waitForTimeout(1500);
+      await rows.getByText(/Connected\.|mini/).first().waitFor();
+      await rows.getByText("mini#").first().waitFor({ timeout: 120_000 });
       await page.locator(".xterm-helper-textarea").focus();
+      await page.keyboard.type("echo he''llo\n");
+      await rows.getByText("hello", { exact: true }).waitFor();
+      // What an input method puts in comes as composed text, not as keys.
+      await page.keyboard.insertText("echo 한글");
       await page.keyboard.press("Enter");
-      await page.keyboard.type("echo he''llo\n", { delay: 20 });
-      await rows.getByText("echo").first().waitFor({ timeout: 60_000 });
+      await rows.getByText("한글", { exact: true }).waitFor();
+    }], ["sees the screen", async () => {
+      await page.getByRole("button", { name: "Screen", exact: true }).click();
+      await page.waitForFunction(() => {
+        const screen = document.querySelector(".terminal canvas");
+        if (!screen || screen.width < 300) return false;
+        const { data } = screen.getContext("2d").getImageData(0, 0, screen.width, screen.height);
+        return data.some((byte, i) => i % 4 !== 3 && byte > 100);
+      });
     }]] : []),
     ["opens a security group and shuts it", async () => {
       await page.goto("/security-groups?new=1");

@@ -1,12 +1,12 @@
 // The event stream: says what changed, and only that is fetched again. Many changes at once become one list.
 import { useSyncExternalStore } from "react";
-import { ApiError, recheck } from "./http";
+import { ApiError } from "./http";
 import { belongs, fetchItem, kinds, type Kind, type KindDef, type Kinds, type Scope } from "./kinds";
 import { queries } from "./query";
 import { project } from "./scope";
+import { connect, type Link } from "./stream";
 
 export interface Change { kind: string; id: string; project_id?: string | null; what: "created" | "updated" | "deleted" }
-export type Link = "opening" | "live" | "lost" | "absent";
 
 /** Changes that come together are handled together; well under what an eye notices. */
 const GATHER_MS = 40;
@@ -15,7 +15,6 @@ const MANY = 20;
 
 let link: Link = "opening";
 const listeners = new Set<() => void>();
-const heard = new Set<(change: Change) => void>();
 function setLink(next: Link) {
   if (next === link) return;
   link = next;
@@ -24,16 +23,11 @@ function setLink(next: Link) {
 export function useLink(): Link {
   return useSyncExternalStore((tell) => (listeners.add(tell), () => listeners.delete(tell)), () => link);
 }
-export function onChange(f: (change: Change) => void): () => void {
-  heard.add(f);
-  return () => heard.delete(f);
-}
 
 let waiting: Change[] = [];
 let timer = 0;
 
 function gather(change: Change) {
-  heard.forEach((tell) => tell(change));
   waiting.push(change);
   timer ||= window.setTimeout(() => {
     const batch = waiting;
@@ -45,7 +39,7 @@ function gather(change: Change) {
 
 /** What else a change of this kind makes stale. */
 const ALONG: Record<string, unknown[][]> = {
-  server: [["limits"], ["capacity"], ["list", "work"], ["list", "host"]],
+  server: [["limits"], ["capacity"], ["list", "work"], ["list", "host"], ["item", "host"], ["host"]],
   port: [["netquota"]], network: [["netquota"]], floatingip: [["netquota"]], router: [["netquota"]], security_group: [["netquota"]],
   subnet: [["netquota"], ["list", "network"]], security_group_rule: [["list", "security_group"]],
   image: [["imagequota"]], host: [["capacity"]], fleet: [["list", "host"], ["item", "host"], ["capacity"]], event: [["happened"]],
@@ -96,42 +90,18 @@ export function put<K extends Kind>(kind: K, id: string, item: Kinds[K] | null) 
   }
 }
 
-/** Listens until told to stop. The browser itself resumes with Last-Event-ID; a stream that ends for good is opened anew. */
-export function listen(): () => void {
-  let source: EventSource | null = null;
-  let again = 0;
-  let stopped = false;
-  let tries = 0;
-  let everLive = false;
-  const open = () => {
-    source = new EventSource("/hanok/v1/events");
-    source.addEventListener("open", () => {
-      // After a gap that was not resumed by the browser itself, what was missed is unknown.
-      if (tries > 0 && everLive) void queries.invalidateQueries();
-      tries = 0;
-      everLive = true;
-      setLink("live");
-    });
-    source.addEventListener("change", (event) => {
-      const change = parse((event as MessageEvent<string>).data);
+/** Listens until told to stop. */
+export function listen(session: string): () => void {
+  const stop = connect(session, {
+    link: setLink,
+    change: (data) => {
+      const change = parse(data);
       if (change) gather(change);
-    });
-    source.addEventListener("lost", () => void queries.invalidateQueries());
-    source.addEventListener("bye", () => void recheck());
-    source.addEventListener("error", () => {
-      setLink(everLive ? "lost" : tries > 2 ? "absent" : "opening");
-      if (source?.readyState !== EventSource.CLOSED || stopped) return;
-      // The browser gives up where the answer is no stream: perhaps because nobody is signed in any more.
-      void recheck();
-      tries++;
-      again = window.setTimeout(open, Math.min(500 * 2 ** tries, 15_000));
-    });
-  };
-  open();
+    },
+    lost: () => void queries.invalidateQueries(),
+  });
   return () => {
-    stopped = true;
-    clearTimeout(again);
-    source?.close();
+    stop();
     setLink("opening");
   };
 }

@@ -36,6 +36,13 @@ export function whenReach(f: (reached: boolean) => void) {
   onReach = f;
 }
 
+/** When somebody last touched the page. What it asks for by itself later does not keep a session from idling. */
+let touched = Date.now();
+const AT_HAND_MS = 15_000;
+if (typeof addEventListener === "function") {
+  for (const sign of ["pointerdown", "keydown", "wheel"]) addEventListener(sign, () => (touched = Date.now()), { passive: true, capture: true });
+}
+
 export interface Ask {
   method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   body?: unknown;
@@ -50,6 +57,7 @@ export function headersFor(path: string, method: string, extra: Record<string, s
   const headers: Record<string, string> = { accept: "application/json", ...extra };
   if (path.startsWith("/compute/") && !headers["openstack-api-version"]) headers["openstack-api-version"] = COMPUTE;
   if (method !== "GET") headers["x-hanok-csrf"] = csrf;
+  else if (Date.now() - touched > AT_HAND_MS) headers["x-hanok-passive"] = "1";
   return headers;
 }
 

@@ -20,7 +20,7 @@ export function Shell() {
   const [help, setHelp] = useState(false);
   const path = useRouterState({ select: (s) => s.location.pathname });
 
-  useEffect(() => listen(), [session.csrf]);
+  useEffect(() => listen(`${session.csrf} ${session.project?.id}`), [session.csrf, session.project?.id]);
   useIdle(session.idle_s, useCallback(() => void signOut("idle"), [signOut]));
   useShortcuts(session.admin, setPalette, setHelp);
   useEffect(() => setMenu(false), [path]);

@@ -44,7 +44,7 @@ export function TopBar({ onMenu, onPalette, onHelp }: { onMenu: () => void; onPa
           <span className="max-w-28 truncate">{user.name}</span><Icon name="down" size={13} />
         </Menu>
         <Link to="/servers/new" className={cx(buttonLook("solid"), "ml-1")}>
-          <Icon name="plus" size={14} /><span className="hidden sm:inline">{t("servers.create")}</span>
+          <Icon name="plus" size={14} /><span className="max-sm:sr-only">{t("servers.create")}</span>
         </Link>
       </div>
     </div>

@@ -11,7 +11,7 @@ export interface Act { id: string; label: string; icon?: IconName; danger?: bool
 export function Menu({ acts, children, label, className }: { acts: Act[]; children?: ReactNode; label?: string; className?: string }) {
   return (
     <MenuTrigger>
-      <Button aria-label={label ?? t("do.more")} className={className ?? cx(buttonLook("quiet", true), "!px-1.5")}>
+      <Button aria-label={label ?? (children ? undefined : t("do.more"))} className={className ?? cx(buttonLook("quiet", true), "!px-1.5")}>
         {children ?? <Icon name="more" />}
       </Button>
       <Popover className={popover} placement="bottom end">

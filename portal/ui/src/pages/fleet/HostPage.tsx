@@ -27,7 +27,7 @@ export function HostPage() {
   const word = (server: string) => !emptying?.draining ? null
     : emptying.moving.includes(server) ? t("hosts.moving") : stuck(server) ?? (emptying.waiting.includes(server) ? t("hosts.waiting") : null);
   return (
-    <Page title={host.hypervisor_hostname} named back={back} lead={<Status state={emptying?.draining ? "draining" : hostState(host)} note={host.service.disabled_reason} />}
+    <Page title={host.hypervisor_hostname} named back={back} lead={<Status state={emptying?.draining ? "draining" : hostState(host)} note={emptying?.draining ? null : host.service.disabled_reason} />}
       actions={<HostMenu host={host} className={`${buttonLook("plain")} !px-2`} />}>
       {emptying?.draining && (
         <div role="status" className="flex flex-wrap items-center justify-between gap-3 rounded-[9px] bg-hwang-soft text-hwang px-5 py-3 mb-8">
@@ -60,7 +60,7 @@ export function HostPage() {
           </div>
           <Facts rows={[
             [t("hosts.address"), <Copy key="a" text={host.host_ip} mono />], ["ID", <Copy key="i" text={host.id} mono />],
-            ["QEMU", host.hypervisor_type], ...(host.service.disabled_reason ? [[t("hosts.reason"), host.service.disabled_reason] as [string, string]] : []),
+            ...(host.service.disabled_reason ? [[t("hosts.reason"), host.service.disabled_reason] as [string, string]] : []),
           ]} />
         </div>
       </div>
