@@ -31,6 +31,7 @@ mod segments;
 mod sockets;
 mod tftp;
 mod uki;
+mod v6;
 pub mod view;
 
 use base::doc::rack::RackDesired;

@@ -8,7 +8,7 @@ use crate::filter::Filter;
 use crate::http::{self, Seat};
 use crate::mac::Mac;
 use crate::view::{View, views};
-use crate::{Rack, iface, tftp};
+use crate::{Rack, iface, tftp, v6};
 use base::doc::rack::{DhcpMode, RackDesired, RackInterface, SegmentStatus};
 use base::names::Prefix;
 use base::{Fault, Result, SegmentId};
@@ -47,6 +47,8 @@ struct Running {
     /// DHCP, while it is wanted.
     dhcp: Option<dhcp::serve::Server>,
     probe: Option<Task>,
+    /// DHCP for IPv6 and router advertisements, while there are such subnets.
+    v6: Vec<Task>,
     /// What runs at each of our addresses.
     servers: HashMap<(IpAddr, Part), Vec<Task>>,
 }
@@ -168,7 +170,13 @@ impl Segments {
         }
         let (_, pool) = Journal::open(&self.journal(id))?;
         let segment = Arc::new(Segment::new(view.clone(), pool, rack.board.clone()));
-        let running = Running { segment: segment.clone(), dhcp: None, probe: None, servers: HashMap::new() };
+        let running = Running {
+            segment: segment.clone(),
+            dhcp: None,
+            probe: None,
+            v6: Vec::new(),
+            servers: HashMap::new(),
+        };
         all.insert(id, running);
         Ok(segment)
     }
@@ -182,12 +190,18 @@ impl Segments {
         let Some(running) = all.get_mut(&segment.id) else { return Ok(()) };
         if view.segment.dhcp == DhcpMode::Off {
             (running.dhcp, running.probe) = (None, None);
+            running.v6.clear();
             return Ok(());
+        }
+        let mac = interface.mac.parse().unwrap_or(Mac([0; 6]));
+        if view.v6.is_empty() || view.segment.dhcp != DhcpMode::Serve {
+            running.v6.clear();
+        } else if running.v6.is_empty() {
+            running.v6 = v6::start(segment, mac)?.into_iter().map(Task).collect();
         }
         if running.dhcp.is_none() {
             let (journal, pool) = Journal::open(&self.journal(segment.id))?;
             *lock(&segment.pool) = pool;
-            let mac = interface.mac.parse().unwrap_or(Mac([0; 6]));
             running.dhcp = Some(dhcp::serve::start(segment.clone(), journal, mac)?);
             running.probe = Some(Task(tokio::spawn(dhcp::probe::run(segment.clone()))));
         }

@@ -1,7 +1,7 @@
 //! Firmware of QEMU's machines boots from the rack.
 
 use crate::region::{machine, segment};
-use crate::world::{World, in_world, ip};
+use crate::world::{Room, World, in_world, ip};
 use base::doc::rack::{Boot, DhcpMode, LiveSystem, RackObserved};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -45,8 +45,7 @@ fn start(world: &World, n: usize, firmware: &str) -> Metal {
     Metal(qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
 }
 
-/// A program that firmware loads and finds to be none, but of the right shape for the rack; or the kernel of
-/// `HANOK_TEST_UKI` and `HANOK_TEST_KERNEL`.
+/// What firmware loads: the file that the variable names, to see it boot; else what it finds to be no program.
 fn file(variable: &str) -> Vec<u8> {
     match std::env::var_os(variable) {
         Some(path) => std::fs::read(Path::new(&path)).unwrap(),
@@ -54,41 +53,74 @@ fn file(variable: &str) -> Vec<u8> {
     }
 }
 
+/// Three machines with their own addresses, all of which should boot the live system.
+fn three(world: &World, dhcp: DhcpMode) {
+    let live = LiveSystem {
+        kernel: world.region.blob(file("HANOK_TEST_KERNEL")),
+        initrd: world.region.blob(file("HANOK_TEST_INITRD")),
+        efi: world.region.blob(file("HANOK_TEST_UKI")),
+        cmdline: "console=ttyS0 earlyprintk=ttyS0".into(),
+    };
+    let boot = |n: usize| {
+        let (mac, token) = (format!("52:54:00:00:01:0{n}"), format!("token-{n}"));
+        machine(&format!("m{n}"), &mac, &format!("10.77.0.2{n}"), Boot::Live { token })
+    };
+    world.region.tell(|d| {
+        d.segments = vec![segment(dhcp, &[("10.77.0.100", "10.77.0.200")])];
+        d.machines = vec![boot(1), boot(2), boot(3)];
+        d.live = Some(live);
+    });
+}
+
+fn all_boot(seen: &RackObserved) -> bool {
+    seen.machines.iter().filter(|m| m.boot_answer == "live").count() == 3
+}
+
+/// Somebody else's DHCP server; none where Debian's dnsmasq is not installed.
+fn foreign(room: &Room) -> Option<Metal> {
+    for line in ["addr add 10.77.0.9/20 dev e1", "link set e1 up"] {
+        assert!(room.command("ip").args(line.split(' ')).status().unwrap().success());
+    }
+    let mut server = room.command("dnsmasq");
+    server
+        .args("--keep-in-foreground --conf-file=/dev/null --port=0 --interface=e1 --leasefile-ro".split(' '));
+    server.args("--bind-interfaces --user=root --dhcp-range=10.77.1.10,10.77.1.99,1h".split(' '));
+    if !Path::new("/usr/sbin/dnsmasq").exists() {
+        eprintln!("skipped: there is no other DHCP server; install Debian's dnsmasq-base");
+        return None;
+    }
+    Some(Metal(server.stderr(Stdio::null()).spawn().unwrap()))
+}
+
+#[test]
+fn firmware_boots_beside_another_dhcp_server() {
+    in_world(async |world| {
+        let room = Room::new(1);
+        let Some(_other) = foreign(&room) else { return };
+        let (url, _region) = world.region.serve().await;
+        ip("addr add 10.77.0.1/20 dev br0");
+        three(&world, DhcpMode::Proxy);
+        let _rack = world.rack(&url);
+        let _metal = [start(&world, 1, "bios"), start(&world, 2, "tftp"), start(&world, 3, "http")];
+        let seen = world.region.sees("three machines boot", all_boot).await;
+        assert!(seen.leases.is_empty(), "addresses are the other's: {:?}", seen.leases);
+        let other: std::net::IpAddr = "10.77.0.9".parse().unwrap();
+        world.region.sees("the other server", |s| s.segments[0].foreign_dhcp == [other]).await;
+        // Were the rack to give addresses too, it would say what is wrong.
+        world.region.tell(|d| d.segments[0].dhcp = DhcpMode::Serve);
+        let said = |s: &RackObserved| s.segments[0].reason.contains("Another DHCP server, 10.77.0.9");
+        world.region.sees("two servers are too many", said).await;
+    });
+}
+
 #[test]
 fn firmware_of_three_kinds_finds_the_live_system() {
     in_world(async |world| {
         let (url, _region) = world.region.serve().await;
-        let live = LiveSystem {
-            kernel: world.region.blob(file("HANOK_TEST_KERNEL")),
-            initrd: world.region.blob(file("HANOK_TEST_INITRD")),
-            efi: world.region.blob(file("HANOK_TEST_UKI")),
-            cmdline: "console=ttyS0 earlyprintk=ttyS0".into(),
-        };
-        let boot = |n: usize| {
-            let token = format!("token-{n}");
-            machine(
-                &format!("m{n}"),
-                &format!("52:54:00:00:01:0{n}"),
-                &format!("10.77.0.2{n}"),
-                Boot::Live { token },
-            )
-        };
-        world.region.tell(|d| {
-            d.segments = vec![segment(DhcpMode::Serve, &[("10.77.0.100", "10.77.0.200")])];
-            d.machines = vec![boot(1), boot(2), boot(3)];
-            d.live = Some(live);
-        });
+        three(&world, DhcpMode::Serve);
         let _rack = world.rack(&url);
         let _metal = [start(&world, 1, "bios"), start(&world, 2, "tftp"), start(&world, 3, "http")];
-        let all = |s: &RackObserved| s.machines.iter().filter(|m| m.boot_answer == "live").count() == 3;
-        let seen = world.region.sees("three machines boot", all).await;
+        let seen = world.region.sees("three machines boot", all_boot).await;
         assert!(seen.leases.iter().any(|l| l.address.to_string() == "10.77.0.21"));
-        if let Some(seconds) = std::env::var("HANOK_TEST_WATCH").ok().and_then(|s| s.parse().ok()) {
-            tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
-            for n in 1..=3 {
-                let said = std::fs::read(world.dir.path().join(format!("console{n}"))).unwrap();
-                std::fs::write(format!("/tmp/rack-console{n}"), said).unwrap();
-            }
-        }
     });
 }

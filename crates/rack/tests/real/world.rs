@@ -6,7 +6,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
 use std::future::Future;
 use std::os::fd::AsFd;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub struct World {
@@ -76,15 +76,8 @@ impl World {
 
     /// Clients at the other end of a cable, in a namespace of their own, which goes with the world's.
     pub fn clients(&self) -> Wire {
-        let there = Command::new("unshare").args(["--net", "sleep", "3600"]).spawn().unwrap();
-        let there = Ended(there);
-        let path = format!("/proc/{}/ns/net", there.0.id());
-        let own = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
-        while std::fs::read_link(&path).is_ok_and(|n| n == own) {
-            std::thread::yield_now();
-        }
-        ip(&format!("link add c0 type veth peer name e0 netns {}", there.0.id()));
-        ip("link set c0 master br0 up");
+        let there = Room::new(0);
+        let path = there.path();
         let wire = std::thread::spawn(move || {
             let handle = File::open(path).unwrap();
             move_into_link_name_space(handle.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
@@ -96,11 +89,39 @@ impl World {
     }
 }
 
-struct Ended(std::process::Child);
+/// A namespace with a cable to the bridge: `e0`, `e1`, ….
+pub struct Room {
+    holder: Child,
+}
 
-impl Drop for Ended {
+impl Room {
+    pub fn new(n: usize) -> Room {
+        let holder = Command::new("unshare").args(["--net", "sleep", "3600"]).spawn().unwrap();
+        let room = Room { holder };
+        let own = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
+        while std::fs::read_link(room.path()).is_ok_and(|n| n == own) {
+            std::thread::yield_now();
+        }
+        ip(&format!("link add c{n} type veth peer name e{n} netns {}", room.holder.id()));
+        ip(&format!("link set c{n} master br0 up"));
+        room
+    }
+
+    fn path(&self) -> String {
+        format!("/proc/{}/ns/net", self.holder.id())
+    }
+
+    /// A program in there.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.path())).arg(program).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Room {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
     }
 }
