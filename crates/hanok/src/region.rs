@@ -120,7 +120,8 @@ impl Region {
     }
 
     fn maas(&self) -> Arc<metal::maas::Door> {
-        metal::maas::Door::new(self.db.clone(), self.identity.clone(), self.public_url.clone())
+        let metal = metal::Metal::new(self.db.clone(), self.identity.clone());
+        metal::maas::Door::new(metal, self.identity.clone(), self.public_url.clone())
     }
 
     pub fn engine(&self) -> Engine {

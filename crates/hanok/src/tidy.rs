@@ -115,4 +115,17 @@ const OPEN: &[&str] = &[
     "GET /MAAS/api/2.0/describe/",
     "GET /MAAS/api/2.0/version/",
     "POST /MAAS/accounts/authenticate/",
+    // The file's own key is in the query.
+    "GET /MAAS/api/2.0/files/?op=get_by_key",
+    // These look for the key of a deployed machine themselves; the last three are refused to everybody.
+    "GET /MAAS/metadata/",
+    "GET /MAAS/metadata/{version}/",
+    "POST /MAAS/metadata/{version}/?op=signal",
+    "GET /MAAS/metadata/{version}/meta-data/",
+    "GET /MAAS/metadata/{version}/meta-data/{item}/",
+    "GET /MAAS/metadata/{version}/user-data/",
+    "POST /MAAS/metadata/status/{system_id}/",
+    "GET /MAAS/metadata/{version}/by-id/{system_id}/?op=get_preseed",
+    "POST /MAAS/metadata/{version}/by-id/{system_id}/?op=netboot_off",
+    "GET /MAAS/metadata/{version}/enlist-preseed/?op=get_enlist_preseed",
 ];

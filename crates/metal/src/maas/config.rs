@@ -40,6 +40,7 @@ fn default_of(name: &str) -> Option<Value> {
         }
         "enable_disk_erasing_on_release" | "disk_erase_with_quick_erase" => json!(true),
         "disk_erase_with_secure_erase" => json!(false),
+        super::metadata::SOURCE => json!("config_drive"),
         "completed_intro" => json!(true),
         "maas_internal_domain" => json!("maas-internal"),
         _ => return None,
@@ -75,6 +76,9 @@ pub async fn set(door: Arc<Door>, call: Call) -> Result<Reply> {
         Value::Number(_) => json!(call.fields.int("value")?.unwrap_or(0)),
         _ => json!(text),
     };
+    if name == super::metadata::SOURCE && new != "maas" && new != "config_drive" {
+        return Err(invalid("value", "Use maas or config_drive."));
+    }
     let who = call.who();
     door.db
         .write(move |tx| {

@@ -70,7 +70,8 @@ async fn serve(door: Arc<Door>, request: Request, request_id: &str) -> Result<Re
     let body = api::lingering(body);
     let (path, suffix) = operation_of(parts.uri.path());
     let Some((resource, params)) = door.table.find(path) else {
-        return Err(Fault::not_found("Not Found"));
+        who(&door, &parts).await?;
+        return Err(unknown(path));
     };
     if params.iter().any(|(_, v)| v.contains('\0')) {
         return Err(Fault::not_found("Not Found"));
@@ -87,7 +88,11 @@ async fn serve(door: Arc<Door>, request: Request, request_id: &str) -> Result<Re
         Fault::new(Kind::TooLarge, format!("The body is cut off or longer than {limit} bytes."))
     })?;
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-    fields.add_body(kind.unwrap_or_default(), &bytes)?;
+    let kind = kind.unwrap_or_default();
+    let raw = resource.raw_body;
+    if !raw {
+        fields.add_body(kind, &bytes)?;
+    }
     let wanted = match wanted {
         Some(op) => op,
         None => fields.text("op")?.unwrap_or_default(),
@@ -102,8 +107,73 @@ async fn serve(door: Arc<Door>, request: Request, request_id: &str) -> Result<Re
         auth,
         request_id: request_id.to_owned(),
         headers: parts.headers,
+        body: if raw { bytes } else { bytes::Bytes::new() },
+        peer: parts.extensions.get::<Channel>().and_then(|c| c.peer.clone()),
     };
     handler(door.clone(), call).await
+}
+
+/// What MAAS has and we have not.
+const REFUSED: &[(&str, Kind, &str)] = &[
+    ("pods", Kind::Gone, GUESTS),
+    ("pod", Kind::Gone, GUESTS),
+    ("vm-hosts", Kind::Gone, GUESTS),
+    ("vm-clusters", Kind::Gone, GUESTS),
+    ("virtual-machines", Kind::Gone, GUESTS),
+    ("license-keys", Kind::NotImplemented, "Licence keys belong into the image that needs them."),
+    ("license-key", Kind::NotImplemented, "Licence keys belong into the image that needs them."),
+    (
+        "scripts",
+        Kind::NotImplemented,
+        "Commissioning and testing are built in; there are no scripts to upload.",
+    ),
+    (
+        "commissioning-scripts",
+        Kind::NotImplemented,
+        "Commissioning is built in; there are no scripts to upload.",
+    ),
+    ("installation-results", Kind::NotImplemented, "Results of machines are in events/?op=query."),
+    ("commissioning-results", Kind::NotImplemented, "Results of machines are in events/?op=query."),
+    ("dhcpsnippets", Kind::NotImplemented, "DHCP is served from the data here; there are no snippets."),
+    ("package-repositories", Kind::NotImplemented, "Package sources belong into the image."),
+    ("notifications", Kind::NotImplemented, "What happens is in events/?op=query."),
+    ("discovery", Kind::NotImplemented, "Networks are not scanned here."),
+    (
+        "dnsresourcerecords",
+        Kind::NotImplemented,
+        "Racks answer the names of machines; other records are not kept.",
+    ),
+    ("domains", Kind::NotImplemented, "There is one domain, of machines."),
+];
+const GUESTS: &str = "Virtual machines are servers of the Compute API here: `openstack server create`.";
+
+fn unknown(path: &str) -> Fault {
+    let rest = path.strip_prefix(super::table::API).unwrap_or_default();
+    let first = rest.split('/').next().unwrap_or_default();
+    let storage = [
+        "bcaches",
+        "bcache",
+        "bcache-cache-sets",
+        "bcache-cache-set",
+        "raids",
+        "raid",
+        "volume-groups",
+        "volume-group",
+        "partitions",
+        "partition",
+        "vmfs-datastores",
+        "vmfs-datastore",
+    ];
+    if rest.starts_with("nodes/") && rest.split('/').any(|p| storage.contains(&p)) {
+        return Fault::new(
+            Kind::NotImplemented,
+            "Machines are written by image here, which brings its own partitions; disks are not laid out beforehand.",
+        );
+    }
+    match REFUSED.iter().find(|(name, ..)| *name == first) {
+        Some((_, kind, words)) => Fault::new(*kind, *words),
+        None => Fault::not_found("Not Found"),
+    }
 }
 
 /// The path, and the operation at its end (`…/op-NAME`).

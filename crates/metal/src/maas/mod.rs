@@ -2,27 +2,44 @@
 //! the Terraform provider.
 //!
 //! Written from the published API and from watching clients. What is not MAAS's: a key stands for an
-//! Identity user in a project, a normal user sees what is free and what is the project's, and nothing
-//! is given to who merely knows a `system_id`.
+//! Identity user in a project, a normal user sees what is free and what is the project's, and the
+//! metadata tree (`metadata`) gives nothing to who merely knows a `system_id`.
 //!
 //! Reading order: [`table`] (what a resource is), `contents` (all of them), [`front`] (how a request travels).
 
+mod account;
+mod bson;
 mod config;
+mod constraints;
 mod contents;
 mod describe;
+mod events;
 mod fields;
 mod front;
+mod images;
 pub mod keys;
+mod machines;
+mod metadata;
 mod multipart;
+mod network;
 mod oauth;
+mod ops;
+mod places;
+mod power;
 mod table;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod users;
+mod view;
 
 pub use front::router;
 
+use crate::Metal;
 use api::{Auth, Listed};
+use base::Result;
+use base::doc::rack::{ASKER_MAC, RACK_TOKEN};
+use bytes::Bytes;
 use fields::Fields;
 use http::HeaderMap;
 use identity::Identity;
@@ -33,6 +50,7 @@ use table::Table;
 /// The door's state: one per process.
 pub struct Door {
     pub db: Db,
+    pub metal: Arc<Metal>,
     pub identity: Arc<Identity>,
     /// Configured public URL (behind a proxy); else addresses are made from the request.
     pub public_url: Option<String>,
@@ -41,8 +59,9 @@ pub struct Door {
 }
 
 impl Door {
-    pub fn new(db: Db, identity: Arc<Identity>, public_url: Option<String>) -> Arc<Door> {
-        Arc::new(Door { db, identity, public_url, table: contents::table(), hash: OnceLock::new() })
+    pub fn new(metal: Arc<Metal>, identity: Arc<Identity>, public_url: Option<String>) -> Arc<Door> {
+        let db = metal.db.clone();
+        Arc::new(Door { db, metal, identity, public_url, table: contents::table(), hash: OnceLock::new() })
     }
 
     /// Of the description; clients compare it with the one that they have kept.
@@ -65,12 +84,32 @@ pub struct Call {
     pub base: String,
     pub headers: HeaderMap,
     params: Vec<(String, String)>,
+    /// The body, where it is no form.
+    body: Bytes,
+    /// The hash of the key of the certificate that the other side has shown.
+    peer: Option<String>,
 }
 
 impl Call {
     /// A variable of the path.
     pub fn param(&self, name: &str) -> &str {
         self.params.iter().find(|(k, _)| k == name).map_or("", |(_, v)| v)
+    }
+    /// The body, where it is no form.
+    pub fn take_body_bytes(&mut self) -> Bytes {
+        std::mem::take(&mut self.body)
+    }
+    /// The MAC that asks, if a rack passes the request on. Nobody else is believed.
+    pub fn asker_mac(&self, tx: &store::Tx<'_>) -> Result<Option<String>> {
+        let text = |name: &str| self.headers.get(name).and_then(|v| v.to_str().ok());
+        let Some(mac) = text(ASKER_MAC) else { return Ok(None) };
+        let proofs = [text(RACK_TOKEN).map(crate::token_hash), self.peer.clone()];
+        for proof in proofs.into_iter().flatten() {
+            if crate::table::rack::by_proof(tx, &proof)?.is_some() {
+                return Ok(Some(mac.to_ascii_lowercase()));
+            }
+        }
+        Err(oauth::refused("Only a rack controller says who asks."))
     }
     pub fn is_admin(&self) -> bool {
         self.auth.is_admin()

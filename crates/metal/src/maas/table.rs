@@ -36,6 +36,8 @@ pub struct Resource {
     pub actions: Vec<Action>,
     /// Told to clients by `describe/`. Other addresses of the same thing, and what is not of the API, are not.
     pub described: bool,
+    /// Bodies are not forms: handlers read them as they come.
+    pub raw_body: bool,
 }
 
 #[derive(Default)]
@@ -54,7 +56,7 @@ impl Table {
     }
     fn add(&mut self, name: &'static str, path: String, doc: &'static str, described: bool) -> &mut Resource {
         let at = self.resources.len();
-        self.resources.push(Resource { name, path, doc, actions: Vec::new(), described });
+        self.resources.push(Resource { name, path, doc, actions: Vec::new(), described, raw_body: false });
         &mut self.resources[at]
     }
     /// The resource at a path and what its variables are; a slash at the end makes no difference.
@@ -118,6 +120,14 @@ macro_rules! verbs {
 impl Resource {
     verbs!(get op_get GET "read", post op_post POST "create");
 
+    pub fn put<F, Fut>(&mut self, rule: Rule, doc: &'static str, f: F) -> &mut Self
+    where
+        F: Fn(Arc<Door>, Call) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply>> + Send + 'static,
+    {
+        self.action(Method::PUT, "", "update", rule, doc, f)
+    }
+
     pub fn delete<F, Fut>(&mut self, rule: Rule, doc: &'static str, f: F) -> &mut Self
     where
         F: Fn(Arc<Door>, Call) -> Fut + Send + Sync + 'static,
@@ -141,6 +151,12 @@ impl Resource {
     {
         let handler: Handler = Arc::new(move |door, call| Box::pin(f(door, call)));
         self.actions.push(Action { name, method, op, rule, doc, handler });
+        self
+    }
+
+    /// Bodies are not forms.
+    pub fn raw(&mut self) -> &mut Self {
+        self.raw_body = true;
         self
     }
 

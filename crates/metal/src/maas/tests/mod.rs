@@ -1,11 +1,18 @@
 //! The door behind its real router, on SQLite always and on PostgreSQL when `HANOK_TEST_POSTGRES` holds a URL.
 
 mod gate;
+mod machines;
+mod metadata;
 mod reference;
 
 use super::{Door, keys, router};
+use crate::Metal;
+use crate::act::NewMachine;
+use crate::model::{Disk, Status};
+use crate::table::{disk, machine, segment};
 use axum::Router;
 use axum::body::Body;
+use base::{Micros, SegmentId};
 use http::{HeaderMap, Request};
 use identity::Identity;
 use serde_json::Value;
@@ -16,6 +23,9 @@ use tower::ServiceExt;
 pub const API: &str = "/MAAS/api/2.0/";
 
 pub struct World {
+    pub db: Db,
+    pub metal: Arc<Metal>,
+    pub door: Arc<Door>,
     pub router: Router,
     /// API keys.
     pub admin: String,
@@ -28,6 +38,7 @@ pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub text: String,
+    pub bytes: bytes::Bytes,
 }
 
 impl Answer {
@@ -80,8 +91,69 @@ impl World {
             async move { db.write(move |tx| keys::make_for(tx, user, None, "test")).await.unwrap().to_string() }
         };
         let (admin, demo) = (key("admin").await, key("demo").await);
-        let door: Arc<Door> = Door::new(db, identity, None);
-        World { router: router(door), admin, demo, _dir: dir }
+        let metal = Metal::new(db.clone(), identity.clone());
+        let door: Arc<Door> = Door::new(metal.clone(), identity, None);
+        World { db, metal, router: router(door.clone()), door, admin, demo, _dir: dir }
+    }
+
+    /// A machine with a NIC on the segment `room` and two disks, as if it had been measured.
+    pub async fn machine(&self, name: &'static str, n: u8, status: Status) -> String {
+        let metal = self.metal.clone();
+        self.db
+            .write(move |tx| {
+                let new = NewMachine {
+                    name: name.into(),
+                    macs: vec![format!("52:54:00:00:00:{n:02x}")],
+                    segment: Some(room(tx)?),
+                    ..NewMachine::default()
+                };
+                let m = metal.create(tx, &new)?;
+                for (column, value) in
+                    [("cores", 4 * i64::from(n)), ("memory_mib", 8192), ("disk_bytes", 1_100_000_000_000)]
+                {
+                    machine::set(tx, m.id, column, value)?;
+                }
+                machine::set(tx, m.id, "inventory_at", Micros::now())?;
+                machine::set_status(tx, m.id, status, "")?;
+                for (id, size, kind) in [("sda", 100_000_000_000, "ssd"), ("sdb", 1_000_000_000_000, "hdd")] {
+                    disk::put(
+                        tx,
+                        &Disk {
+                            machine: m.id,
+                            id: format!("{id}-{n}"),
+                            number: 0,
+                            name: id.into(),
+                            model: "Disk".into(),
+                            serial: format!("S{n}{id}"),
+                            size_bytes: size,
+                            sector: 512,
+                            kind: kind.into(),
+                            removable: false,
+                            role: String::new(),
+                            role_by_hand: false,
+                        },
+                    )?;
+                }
+                Ok(m.system_id)
+            })
+            .await
+            .unwrap()
+    }
+
+    /// Sets a machine's status as the life-cycle would.
+    pub async fn status(&self, system_id: &str, status: Status) {
+        let id = system_id.to_owned();
+        self.db
+            .write(move |tx| {
+                let m = machine::by_any(tx, &id)?.unwrap();
+                if status == Status::Ready {
+                    machine::set(tx, m.id, "project_id", "")?;
+                    machine::set(tx, m.id, "user_id", "")?;
+                }
+                machine::set_status(tx, m.id, status, "")
+            })
+            .await
+            .unwrap();
     }
 
     /// A request with a form as its body; an empty key is none.
@@ -109,12 +181,54 @@ impl World {
     }
 }
 
+/// The segment `room` with a subnet, made when it is not there.
+fn room(tx: &store::Tx<'_>) -> base::Result<SegmentId> {
+    if let Ok(found) = segment::find(tx, "room") {
+        return Ok(found.id);
+    }
+    let id = SegmentId::new();
+    segment::insert(
+        tx,
+        &segment::Segment {
+            id,
+            number: 0,
+            name: "room".into(),
+            rack: None,
+            interface: "eth1".into(),
+            dhcp: base::doc::rack::DhcpMode::Serve,
+            enlist: true,
+            description: String::new(),
+            free: 0,
+            foreign_dhcp: Vec::new(),
+            reason: String::new(),
+            created_at: Micros::now(),
+        },
+    )?;
+    segment::insert_subnet(
+        tx,
+        &segment::Subnet {
+            id: "s1".into(),
+            number: 0,
+            segment: id,
+            name: "lab".into(),
+            cidr: "10.9.0.0/24".parse().unwrap(),
+            address: "10.9.0.1".parse().unwrap(),
+            gateway: Some("10.9.0.1".parse().unwrap()),
+            dns: Vec::new(),
+            ntp: Vec::new(),
+            relays: Vec::new(),
+            mtu: 0,
+        },
+    )?;
+    Ok(id)
+}
+
 pub async fn answer(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, 1 << 26).await.unwrap();
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Answer { status: parts.status.as_u16(), headers: parts.headers, text }
+    Answer { status: parts.status.as_u16(), headers: parts.headers, text, bytes }
 }
 
 /// The header that a key goes in.
