@@ -276,7 +276,7 @@ pub async fn maas_key(config: &Config, user: String, project: Option<String>, na
     let db = database(config, &config.data.join("hanok.db")).await?;
     let key = db.write(move |tx| metal::maas::keys::make_for(tx, &user, project.as_deref(), &name)).await?;
     crate::say::progress("This is the only time that the key is shown. With python-libmaas:");
-    crate::say::progress(&format!("  maas login hanok {}/MAAS/ KEY", config.url()));
+    crate::say::progress(&format!("  maas login -p hanok --apikey KEY {}/MAAS/", config.url()));
     crate::say::out(&key.to_string());
     Ok(())
 }
