@@ -23,7 +23,7 @@ mod webhook;
 
 pub use plan::Times;
 
-use base::doc::rack::{Bmc, RackDesired, RackMachine, RackMachineStatus};
+use base::doc::rack::{Bmc, PowerOrder, RackDesired, RackMachine, RackMachineStatus};
 use base::{MachineId, Micros, Result};
 use keep::Keep;
 use plan::Kept;
@@ -245,8 +245,12 @@ impl Seat {
 
     /// Says whether its order or BMC is another one.
     fn update(&mut self, machine: &RackMachine, bmc: Bmc) -> bool {
-        let changed =
-            self.machine.power != machine.power || self.bmc != bmc || self.machine.name != machine.name;
+        // That the region has learned of a restart is no news here.
+        let learned = PowerOrder { cycled: self.machine.power.cycled, ..machine.power.clone() };
+        let changed = learned != self.machine.power
+            || machine.power.cycled > self.kept.cycles
+            || self.bmc != bmc
+            || self.machine.name != machine.name;
         if machine.power.said != self.machine.power.said {
             self.word = machine.power.said.map(|s| s.on);
         }

@@ -113,12 +113,14 @@ impl Bench {
             return Some(std::mem::replace(self, new));
         }
         self.version = seat.version;
-        if self.order != seat.machine.power {
-            self.order = seat.machine.power.clone();
+        let new = &seat.machine.power;
+        let intent = PowerOrder { cycled: self.order.cycled, said: self.order.said, ..new.clone() };
+        if self.order != intent {
             self.course = Course { off_since: self.course.off_since, ..Course::default() };
             self.blind = Blind::default();
             self.boot_note.clear();
         }
+        self.order.clone_from(new);
         self.resting = false;
         self.next = Instant::now();
         None
