@@ -11,6 +11,7 @@
 )]
 
 mod api;
+mod bmc;
 mod dev_auth;
 mod dev_bad_input;
 mod dev_chaos;
@@ -33,6 +34,7 @@ mod postgres;
 mod proxy;
 mod random;
 mod room;
+mod up_bmc;
 mod up_chaos;
 mod up_cloud;
 mod up_day;

@@ -104,9 +104,11 @@ impl Power {
         let mut state = self.0.state();
         state.interfaces = desired.segments.iter().map(|s| s.interface.clone()).collect();
         let present: HashSet<MachineId> = desired.machines.iter().map(|m| m.id).collect();
-        let gone: Vec<MachineId> = state.seats.keys().filter(|id| !present.contains(id)).copied().collect();
+        let known = state.seats.keys().chain(state.remembered.keys());
+        let gone: Vec<MachineId> = known.filter(|id| !present.contains(id)).copied().collect();
         for id in gone {
             state.leave(id);
+            state.remembered.remove(&id);
             if let Err(fault) = self.0.keep.forget(id) {
                 tracing::warn!(machine = %id, "the record of its restarts cannot be removed: {fault}");
             }

@@ -1,0 +1,82 @@
+//! The PCs of the bare-metal tests are what they say: switched by their BMCs, and blank.
+
+use crate::bmc::{Controller, Firmware, Kit, Pc};
+use crate::wait::until_true;
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+struct Wire(String);
+
+impl Wire {
+    fn new() -> Wire {
+        let name = format!("bmc{}", std::process::id());
+        for line in [
+            format!("netns add {name}"),
+            format!("-n {name} link set lo up"),
+            format!("-n {name} link add br0 type bridge"),
+            format!("-n {name} link set br0 up"),
+        ] {
+            assert!(Command::new("ip").args(line.split(' ')).status().unwrap().success(), "ip {line}");
+        }
+        Wire(name)
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
+    }
+}
+
+#[test]
+fn up_blank_pcs_are_switched_by_their_bmcs() {
+    assert!(rustix::process::geteuid().is_root(), "network namespaces need root: run `make test` as root");
+    let wire = Wire::new();
+    let kit = |number, firmware, controller| Kit {
+        number,
+        firmware,
+        controller,
+        memory_mb: 256,
+        disk_mb: 64,
+        wire: (&wire.0, "br0"),
+        management: (Some(&wire.0), Ipv4Addr::new(127, 0, 0, number)),
+    };
+
+    let plan = kit(1, Firmware::Bios, Controller::Ipmi);
+    let pc = Pc::new(&plan);
+    assert!(!pc.is_on());
+    let tell = |arguments: &[&str]| pc.ipmitool(&plan, arguments).expect("the BMC does it");
+    tell(&["bootdev", "pxe"]);
+    tell(&["power", "on"]);
+    until_true(30, "it is on", || pc.is_on());
+    pc.wait_for(120, "iPXE");
+    assert!(tell(&["power", "status"]).contains("is on"));
+    pc.lose_power();
+    assert!(tell(&["power", "status"]).contains("is off"));
+    pc.press_button();
+    tell(&["power", "off"]);
+    assert!(!pc.is_on());
+    assert_eq!(pc.orders(), ["boot network", "on", "off", "on", "off"]);
+
+    let plan = kit(3, Firmware::UefiPxe, Controller::Ipmi);
+    let third = Pc::new(&plan);
+    third.ipmitool(&plan, &["power", "on"]).expect("the BMC does it");
+
+    let plan = kit(2, Firmware::UefiHttp, Controller::Redfish);
+    let pc = Pc::new(&plan);
+    let url = pc.bmc()["url"].as_str().unwrap().to_owned();
+    let ask = |method: &str, path: &str, body: &str| {
+        let mut curl = Command::new("nsenter");
+        curl.arg(format!("--net=/run/netns/{}", wire.0)).args(["curl", "-sS", "-u", "admin:metal-secret"]);
+        curl.args(["-X", method, "-H", "Content-Type: application/json", "-d", body]);
+        let said = curl.arg(format!("{url}/redfish/v1/Systems/{}{path}", pc.uuid())).output().unwrap();
+        String::from_utf8_lossy(&said.stdout).into_owned()
+    };
+    ask("PATCH", "", r#"{"Boot": {"BootSourceOverrideTarget": "Pxe", "BootSourceOverrideEnabled": "Once"}}"#);
+    ask("POST", "/Actions/ComputerSystem.Reset", r#"{"ResetType": "On"}"#);
+    until_true(60, "it is on", || ask("GET", "", "").contains(r#""PowerState": "On""#) && pc.is_on());
+    pc.wait_for(120, "HTTP");
+    third.wait_for(120, "PXE");
+    ask("POST", "/Actions/ComputerSystem.Reset", r#"{"ResetType": "ForceOff"}"#);
+    until_true(60, "it is off", || ask("GET", "", "").contains(r#""PowerState": "Off""#) && !pc.is_on());
+}
