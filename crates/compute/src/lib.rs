@@ -11,12 +11,15 @@
 
 mod api;
 mod audience;
+mod capacity;
 mod cpu;
 mod document;
 mod fleet;
 mod hardware;
+mod health;
 mod hosts;
 mod hub;
+mod jobs;
 mod join;
 mod life;
 mod limits;
@@ -37,7 +40,10 @@ mod view;
 mod wire;
 
 pub use audience::audience;
+pub use capacity::{Amount, Capacity, Fit, HostRoom, capacity};
+pub use health::{HostHealth, health};
 pub use hosts::{admit as admit_host, register_host, set_silent_after, silent_after, token_hash};
+pub use jobs::{OWN_WORK, labels};
 pub use join::{Invitation, Invited, certificate, invite, with_fingerprint};
 pub use life::fleet::FleetLife;
 pub use life::{ServerLife, State};

@@ -95,6 +95,22 @@ impl Room {
     fn free_disk(&self) -> u64 {
         self.disk_gib.saturating_sub(self.disk_gib_used)
     }
+    /// How many servers like this one would still find room here, one after the other.
+    pub fn fits(&self, ask: &Ask) -> u64 {
+        if self.lacks(ask).is_some() {
+            return 0;
+        }
+        if !ask.class.is_empty() {
+            return 1;
+        }
+        let room = [
+            (self.free_vcpus(), ask.vcpus),
+            (self.free_memory(), ask.memory_mib),
+            (self.free_disk(), ask.disk_gib),
+        ];
+        let least = room.iter().filter(|(_, asked)| *asked > 0).map(|(free, asked)| free / asked).min();
+        least.unwrap_or(0)
+    }
     fn lacks(&self, ask: &Ask) -> Option<Lack> {
         let metal = !ask.class.is_empty();
         let checks = [

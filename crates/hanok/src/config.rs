@@ -114,10 +114,14 @@ impl Config {
     }
 
     pub fn print(&self) -> Result<()> {
-        let shown = Config { database: self.database_shown(), ..self.clone() };
-        let text = toml::to_string(&shown).map_err(Fault::internal)?;
+        let text = toml::to_string(&self.shown()).map_err(Fault::internal)?;
         crate::say::out(text.trim_end());
         Ok(())
+    }
+
+    /// All of it, without what is secret.
+    pub fn shown(&self) -> Config {
+        Config { database: self.database_shown(), ..self.clone() }
     }
 
     /// The database without the password in its address.

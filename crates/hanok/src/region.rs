@@ -77,7 +77,7 @@ impl Region {
         compute.watch().begin().await?;
         let idle = Duration::from_secs(site.config.portal.idle_s.max(60));
         let sessions = portal::Sessions::new(db.clone(), identity.clone(), idle);
-        let about = portal::About { version: VERSION.into(), region: identity::REGION.into() };
+        let about = about(site)?;
         let portal = portal::Portal::new(db.clone(), identity.clone(), sessions.clone(), about);
         let portal = Arc::new(portal);
         Ok(Region {
@@ -229,6 +229,20 @@ pub async fn database(config: &Config, file: &std::path::Path) -> Result<Db> {
              admin move-database` too.)"
         ))),
     }
+}
+
+/// What the portal says of this process.
+fn about(site: &Site) -> Result<portal::About> {
+    let config = &site.config;
+    Ok(portal::About {
+        version: VERSION.into(),
+        region: identity::REGION.into(),
+        config: serde_json::to_value(config.shown())?,
+        database: config.database_shown(),
+        data: config.data.clone(),
+        images: site.images(),
+        certificates: config.tls_cert.iter().cloned().collect(),
+    })
 }
 
 /// What programs read at `/`; browsers get the portal there.

@@ -1,10 +1,11 @@
-//! Who may know that an image changed.
+//! Who may know that an image changed, and what lists of work say of imports.
 
 use crate::model::Visibility;
 use crate::table;
 use base::{ImageId, Result};
-use store::Tx;
+use std::collections::HashMap;
 use store::change::Audience;
+use store::{Sql, Tx};
 
 /// Whoever may know of a change to the image with this id; `None` when it is no more.
 pub fn audience(tx: &Tx<'_>, id: &str) -> Result<Option<Audience>> {
@@ -19,4 +20,20 @@ pub fn audience(tx: &Tx<'_>, id: &str) -> Result<Option<Audience>> {
             Audience::Projects(std::iter::once(owner).chain(members).collect())
         }
     }))
+}
+
+/// Ids of the work of a project, whose id goes behind it.
+pub const OWN_WORK: &str = "SELECT id FROM image_task WHERE owner =";
+
+/// Names of images and projects, by the ids of the imports that are for them; ids of other things are left out.
+pub fn labels(tx: &Tx<'_>, ids: &[String]) -> Result<HashMap<String, (String, Option<String>)>> {
+    let mut q = Sql::new(
+        "SELECT t.id, i.name, t.image_id, t.owner FROM image_task t LEFT JOIN image i ON i.id = t.image_id WHERE 1 = 1",
+    );
+    q.and_in("t.id", ids);
+    let rows = q.rows(tx, |r| {
+        let name = r.get::<Option<String>>(1)?.filter(|n| !n.is_empty());
+        Ok((r.get(0)?, (name.map_or_else(|| r.get(2), Ok)?, Some(r.get(3)?))))
+    })?;
+    Ok(rows.into_iter().collect())
 }

@@ -33,7 +33,7 @@ mod tests;
 mod upload;
 
 pub use api::service;
-pub use audience::audience;
+pub use audience::{OWN_WORK, audience, labels};
 pub use for_compute::{BootImage, for_boot};
 pub use from_server::{Delivery, Snapshot, abandon, backups, delivery, discard, from_server, source_server};
 pub use hold::{hold, release};

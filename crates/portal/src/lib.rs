@@ -9,6 +9,7 @@
 
 mod api;
 mod assets;
+mod doctor;
 mod feed;
 mod session;
 #[cfg(test)]
@@ -21,11 +22,13 @@ pub use session::Sessions;
 use feed::Feed;
 use identity::Identity;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::sync::Arc;
 use store::Db;
 
 /// The service's state, one per process.
 pub struct Portal {
+    db: Db,
     identity: Arc<Identity>,
     sessions: Arc<Sessions>,
     feed: Arc<Feed>,
@@ -47,19 +50,28 @@ impl Default for Settings {
 }
 
 /// What the portal says of the region.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct About {
     /// The program's version.
     pub version: String,
     /// The region's name.
     pub region: String,
+    /// The configuration in effect, without what is secret.
+    pub config: serde_json::Value,
+    /// Where the database is, without its password.
+    pub database: String,
+    /// The data directory, and that of images.
+    pub data: PathBuf,
+    pub images: PathBuf,
+    /// Files of certificates that somebody has to renew.
+    pub certificates: Vec<PathBuf>,
 }
 
 impl Portal {
     /// `sessions` is who lets browsers in: the gate of all services asks it.
     pub fn new(db: Db, identity: Arc<Identity>, sessions: Arc<Sessions>, about: About) -> Portal {
-        let feed = Feed::new(db);
-        Portal { identity, sessions, feed, about }
+        let feed = Feed::new(db.clone());
+        Portal { db, identity, sessions, feed, about }
     }
 
     /// Forgets sessions that are over, until dropped.

@@ -1,7 +1,7 @@
 //! What happened: events (for people who look after the cloud) and the audit trail (who asked for what).
 
 use crate::change::{self, Change, What};
-use crate::{Tx, params};
+use crate::{Sql, Tx, params};
 use base::{Micros, Result};
 
 /// How much an event matters.
@@ -52,6 +52,31 @@ pub fn audit(tx: &Tx<'_>, who: &Who, action: &str, target: &str) -> Result<()> {
         change::note(tx, change);
     }
     Ok(())
+}
+
+/// How many events since then somebody should look at.
+pub fn errors_since(tx: &Tx<'_>, since: Micros) -> Result<u64> {
+    let sql = "SELECT COUNT(*) FROM event WHERE level = 'error' AND at >= $1";
+    tx.one(sql, params![since], |r| r.get(0))
+}
+
+/// An event as it is shown.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Event {
+    pub at: String,
+    pub level: String,
+    pub kind: String,
+    pub target: String,
+    pub message: String,
+}
+
+/// The last events, newest first.
+pub fn latest(tx: &Tx<'_>, n: usize) -> Result<Vec<Event>> {
+    let mut q = Sql::new("SELECT at, level, kind, target, message FROM event ORDER BY id DESC");
+    q.limit(n).rows(tx, |r| {
+        let at = r.get::<Micros>(0)?.seconds_z();
+        Ok(Event { at, level: r.get(1)?, kind: r.get(2)?, target: r.get(3)?, message: r.get(4)? })
+    })
 }
 
 fn row_id() -> String {

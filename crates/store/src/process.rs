@@ -93,6 +93,12 @@ pub fn alive(tx: &Tx<'_>) -> Result<Vec<String>> {
     tx.rows("SELECT id FROM process WHERE seen_at > $1", params![tx.clock()?.minus(DEAD)], |r| r.get(0))
 }
 
+/// The versions of the processes that live.
+pub fn versions(tx: &Tx<'_>) -> Result<Vec<String>> {
+    let sql = "SELECT version FROM process WHERE seen_at > $1 ORDER BY version";
+    tx.rows(sql, params![tx.clock()?.minus(DEAD)], |r| r.get(0))
+}
+
 /// The processes that may live besides `me`: all that are known, but earlier ones of its own name.
 pub fn others(tx: &Tx<'_>, me: &str) -> Result<Vec<String>> {
     let all = tx.rows("SELECT id FROM process", &[], |r| r.get::<String>(0))?;

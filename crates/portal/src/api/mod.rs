@@ -1,7 +1,10 @@
 //! The route table of the portal's part of `/hanok/v1`.
 
+mod capacity;
 mod events;
+mod operator;
 mod session;
+mod work;
 
 use crate::Portal;
 use ::api::{Rule, Service, Style};
@@ -15,5 +18,10 @@ pub fn service() -> Service<Portal> {
     s.delete("/hanok/v1/session", Rule::Any, session::delete);
     // A list for overseers, a stream for everybody.
     s.get("/hanok/v1/events", Rule::Any, events::events);
+    s.get("/hanok/v1/capacity", Rule::ADMIN, capacity::show);
+    s.get("/hanok/v1/work", Rule::READER, work::list);
+    s.get("/hanok/v1/doctor", Rule::ADMIN, operator::doctor);
+    s.get("/hanok/v1/config", Rule::ADMIN, operator::config);
+    s.get("/hanok/v1/support-bundle", Rule::ADMIN, operator::bundle);
     s
 }

@@ -78,7 +78,14 @@ impl World {
             Identity::open(db.clone(), &dir.path().join("master-key"), Rules::default()).await.unwrap();
         identity.bootstrap(ADMIN, DEMO).await.unwrap();
         let sessions = Sessions::new(db.clone(), identity.clone(), idle);
-        let about = About { version: "0.0".into(), region: "Here".into() };
+        let about = About {
+            version: "0.0".into(),
+            region: "Here".into(),
+            config: json!({"idle": 1}),
+            data: dir.path().to_owned(),
+            images: dir.path().to_owned(),
+            ..About::default()
+        };
         let portal = Arc::new(Portal::new(db.clone(), identity.clone(), sessions.clone(), about));
         let gate = Gate { authority: sessions.clone(), public_url: None };
         let router = Router::new()

@@ -13,12 +13,14 @@
 //! says why, since when, and how long it may.
 
 mod engine;
+mod list;
 #[cfg(test)]
 mod tests;
 
 pub use engine::{Engine, Ran};
+pub use list::{Filter, list};
 
-use crate::{Topic, Tx, params};
+use crate::{Row, Topic, Tx, params};
 use base::{Fault, Micros, Result};
 use serde::{Serialize, de::DeserializeOwned};
 use std::any::Any;
@@ -153,25 +155,25 @@ pub struct Explanation {
 
 /// Explains the life-cycle of a resource, if it has one.
 pub fn why(tx: &Tx<'_>, id: &str) -> Result<Option<Explanation>> {
-    tx.opt(
-        "SELECT id, kind, state, since, budget, overrun, reason, attempt, last_error, wake_at FROM work WHERE id = $1",
-        params![id],
-        |r| {
-            let state: String = r.get(2)?;
-            Ok(Explanation {
-                id: r.get(0)?,
-                kind: r.get(1)?,
-                state: serde_json::from_str(&state).unwrap_or(serde_json::Value::String(state)),
-                since: r.get(3)?,
-                budget: r.get(4)?,
-                overrun: r.get(5)?,
-                reason: r.get(6)?,
-                attempt: r.get(7)?,
-                last_error: r.get(8)?,
-                wake_at: r.get(9)?,
-            })
-        },
-    )
+    tx.opt(&format!("SELECT {COLUMNS} FROM work WHERE id = $1"), params![id], explanation)
+}
+
+const COLUMNS: &str = "id, kind, state, since, budget, overrun, reason, attempt, last_error, wake_at";
+
+fn explanation(r: &Row<'_>) -> Result<Explanation> {
+    let state: String = r.get(2)?;
+    Ok(Explanation {
+        id: r.get(0)?,
+        kind: r.get(1)?,
+        state: serde_json::from_str(&state).unwrap_or(serde_json::Value::String(state)),
+        since: r.get(3)?,
+        budget: r.get(4)?,
+        overrun: r.get(5)?,
+        reason: r.get(6)?,
+        attempt: r.get(7)?,
+        last_error: r.get(8)?,
+        wake_at: r.get(9)?,
+    })
 }
 
 fn budget_micros(d: Option<Duration>) -> Option<i64> {
