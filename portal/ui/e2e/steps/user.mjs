@@ -66,11 +66,11 @@ export async function user(page, { password, guests }) {
       await rows.getByText("mini#").first().waitFor({ timeout: 120_000 });
       await page.locator(".xterm-helper-textarea").focus();
       await page.keyboard.type("echo he''llo\n");
-      await rows.getByText("hello", { exact: true }).waitFor();
+      await rows.getByText("hello", { exact: true }).last().waitFor();
       // What an input method puts in comes as composed text, not as keys.
       await page.keyboard.insertText("echo 한글");
       await page.keyboard.press("Enter");
-      await rows.getByText("한글", { exact: true }).waitFor();
+      await rows.getByText("한글", { exact: true }).last().waitFor();
     }], ["sees the screen", async () => {
       await page.getByRole("button", { name: "Screen", exact: true }).click();
       await page.waitForFunction(() => {

@@ -59,9 +59,15 @@ export interface Work {
   over_budget?: boolean; last_error?: string; attempt?: number;
 }
 export interface Machine {
-  id: string; name: string; state: string; state_reason?: string; since?: string; power?: string; cpu_count?: number;
-  memory_mib?: number; disks?: { name: string; size: number; model?: string }[]; nics?: { name: string; mac: string }[];
-  suitability?: unknown; arch?: string; allocated_to?: string | null;
+  id: string; name: string; status: string; status_name: string; status_at: string | null; message: string | null; locked: boolean;
+  project_id: string | null; zone?: string; pool?: string; arch: string; uefi: boolean; vendor: string | null; product: string | null;
+  serial: string | null; cpu_model: string | null; cores: number; memory_mib: number; disk_bytes: number; power: "on" | "off" | "unknown";
+  image_name: string | null; tags: string[]; as_host: boolean; bmc?: string; rack?: string | null; power_reason?: string | null;
+  /** What a person has to do by hand, where no controller switches the power. */
+  to_do?: string | null;
+  nics: { mac: string; name: string | null; boot: boolean; link: boolean; speed: number | null; segment: string | null; addresses: string[] }[];
+  disks: { id: string; name: string; model: string | null; size_bytes: number; kind: string; role: string | null }[];
+  verdicts?: { what: string; ok: boolean; reason: string }[];
 }
 export interface Why {
   id: string; kind: string; name: string | null; status?: string;

@@ -1,8 +1,17 @@
 // Numbers, sizes and times as the reader's language writes them.
 import { language, t } from ".";
 
+/** Making a formatter costs a hundred times what using one does, and a table uses thousands. */
+const made = new Map<string, unknown>();
+function once<F>(key: string, make: (lang: string) => F): F {
+  const full = `${language()} ${key}`;
+  if (!made.has(full)) made.set(full, make(language()));
+  return made.get(full) as F;
+}
+const plain = (digits: number) => once(`n${digits}`, (lang) => new Intl.NumberFormat(lang, { maximumFractionDigits: digits }));
+
 export function number(n: number): string {
-  return new Intl.NumberFormat(language()).format(n);
+  return plain(3).format(n);
 }
 
 /** Bytes, in powers of two, with as many digits as help. */
@@ -16,7 +25,7 @@ export function bytes(n: number | null | undefined): string {
     at++;
   }
   const digits = value >= 100 || at === 0 || Number.isInteger(value) ? 0 : 1;
-  return `${new Intl.NumberFormat(language(), { maximumFractionDigits: digits }).format(value)} ${units[at]}`;
+  return `${plain(digits).format(value)} ${units[at]}`;
 }
 
 export const mib = (n: number | null | undefined) => bytes(n === null || n === undefined ? n : n * 1024 * 1024);
@@ -29,7 +38,7 @@ export function parse(time: string): Date {
 
 export function when(time: string | null | undefined): string {
   if (!time) return "–";
-  return new Intl.DateTimeFormat(language(), { dateStyle: "medium", timeStyle: "medium" }).format(parse(time));
+  return once("when", (lang) => new Intl.DateTimeFormat(lang, { dateStyle: "medium", timeStyle: "medium" })).format(parse(time));
 }
 
 /** “3 minutes ago”: the largest unit that is not nothing. */
@@ -40,7 +49,7 @@ export function ago(time: string | null | undefined, now = Date.now()): string {
 
 export function agoSeconds(s: number): string {
   if (s < 5) return t("time.now");
-  const words = new Intl.RelativeTimeFormat(language(), { numeric: "always", style: "short" });
+  const words = once("ago", (lang) => new Intl.RelativeTimeFormat(lang, { numeric: "always", style: "short" }));
   const [n, unit] = largest(s);
   return words.format(-n, unit);
 }
@@ -49,7 +58,7 @@ export function agoSeconds(s: number): string {
 export function duration(s: number | null | undefined): string {
   if (s === null || s === undefined) return "–";
   const [n, unit] = largest(s);
-  return new Intl.NumberFormat(language(), { style: "unit", unit, unitDisplay: "short" }).format(n);
+  return once(unit, (lang) => new Intl.NumberFormat(lang, { style: "unit", unit, unitDisplay: "short" })).format(n);
 }
 
 function largest(s: number): [number, "second" | "minute" | "hour" | "day"] {

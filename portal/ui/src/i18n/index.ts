@@ -36,12 +36,15 @@ export function t(key: Key, values?: Values): string {
   return fill(catalogue[key][lang === "en" ? 0 : 1], values, lang);
 }
 
+const formats: Partial<Record<Lang, Intl.NumberFormat>> = {};
+
 export function fill(text: string, values: Values | undefined, by: Lang): string {
   if (!values) return text;
+  const numbers = (formats[by] ??= new Intl.NumberFormat(by));
   return text
     .replace(/\{(\w+)\}/g, (all, name: string) => {
       const value = values[name];
-      return value === undefined ? all : typeof value === "number" ? new Intl.NumberFormat(by).format(value) : value;
+      return value === undefined ? all : typeof value === "number" ? numbers.format(value) : value;
     })
     .replace(/\{([^{}|]*)\|([^{}|]*)\}/g, (_, one: string, many: string) => (values.n === 1 ? one : many));
 }

@@ -1,5 +1,5 @@
 import type { ReactNode } from "react";
-import { Button, Checkbox as BaseCheckbox, Label, ListBox, ListBoxItem, Popover, Select, SelectValue, Switch as BaseSwitch } from "react-aria-components";
+import { Button, Label, ListBox, ListBoxItem, Popover, Select, SelectValue, Switch as BaseSwitch } from "react-aria-components";
 import { cx } from "./cx";
 import { Icon } from "./icons";
 
@@ -44,17 +44,20 @@ export function Choice(p: ChoiceProps) {
   );
 }
 
+/** A native box under a drawn one: a table has thousands of them, and they cost nothing. */
 export function Checkbox({ checked, onChange, children, some, label, disabled }: {
   checked: boolean; onChange: (on: boolean) => void; children?: ReactNode; some?: boolean; label?: string; disabled?: boolean;
 }) {
   return (
-    <BaseCheckbox isSelected={checked} isIndeterminate={some} onChange={onChange} aria-label={label} isDisabled={disabled}
-      className="group inline-flex items-center gap-2 cursor-pointer data-[disabled]:opacity-50">
-      <span className="grid place-items-center size-4 shrink-0 rounded-[4px] border border-line2 bg-surface text-on-giwa group-data-[selected]:bg-giwa group-data-[selected]:border-giwa group-data-[indeterminate]:bg-giwa group-data-[indeterminate]:border-giwa group-data-[focus-visible]:outline-2 group-data-[focus-visible]:outline-offset-2 outline-giwa">
+    <label className="relative inline-flex items-center gap-2 cursor-pointer has-disabled:opacity-50">
+      <input type="checkbox" checked={checked} disabled={disabled} aria-label={label} onChange={(e) => onChange(e.target.checked)}
+        ref={(box) => { if (box) box.indeterminate = Boolean(some); }} className="peer absolute size-4 opacity-0 cursor-pointer" />
+      <span aria-hidden="true" className={cx("grid place-items-center size-4 shrink-0 rounded-[4px] border peer-focus-visible:outline-2 outline-offset-2 outline-giwa",
+        checked || some ? "bg-giwa border-giwa text-on-giwa" : "border-line2 bg-surface")}>
         {some ? <span className="w-2 h-0.5 bg-on-giwa" /> : checked && <Icon name="check" size={12} />}
       </span>
       {children}
-    </BaseCheckbox>
+    </label>
   );
 }
 

@@ -27,7 +27,7 @@ const tones: Record<string, Tone> = {
 };
 
 export function toneOf(state: string): Tone {
-  return tones[state] ?? (/ing$/.test(state) ? "busy" : /fail|error/i.test(state) ? "bad" : "off");
+  return tones[state] ?? (/fail|error/i.test(state) ? "bad" : /ing(_|$)/.test(state) ? "busy" : "off");
 }
 
 /** A state in the reader's words where the catalogue has them, in the service's own where not. */

@@ -1,5 +1,5 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { useSyncExternalStore } from "react";
 
 /** A word in the address, such as ?tab=log: shared by copying, kept by going back. */
 export function useWord(name: string, otherwise: string): [string, (value: string) => void] {
@@ -18,12 +18,28 @@ export function useOpen(name: string): [boolean, (open: boolean) => void] {
   return [value !== "", (open) => set(open ? "1" : "")];
 }
 
-/** The time, for words like “3 minutes ago”; nothing is asked of a service. */
+const clocks = new Map<number, { now: number; ears: Set<() => void>; timer: number }>();
+
+/** The time, for words like “3 minutes ago”; nothing is asked of a service. All who want the same beat share a clock. */
 export function useNow(everyMs = 1000): number {
-  const [now, setNow] = useState(() => Date.now());
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), everyMs);
-    return () => clearInterval(timer);
-  }, [everyMs]);
-  return now;
+  return useSyncExternalStore((tell) => {
+    const clock = clocks.get(everyMs)!;
+    if (clock.ears.size === 0) {
+      clock.timer = window.setInterval(() => {
+        clock.now = Date.now();
+        clock.ears.forEach((ear) => ear());
+      }, everyMs);
+    }
+    clock.ears.add(tell);
+    return () => {
+      clock.ears.delete(tell);
+      if (clock.ears.size === 0) clearInterval(clock.timer);
+    };
+  }, () => {
+    const clock = clocks.get(everyMs) ?? { now: Date.now(), ears: new Set(), timer: 0 };
+    clocks.set(everyMs, clock);
+    // A clock that stood still while nobody looked is set again.
+    if (clock.ears.size === 0 && Date.now() - clock.now > everyMs) clock.now = Date.now();
+    return clock.now;
+  });
 }

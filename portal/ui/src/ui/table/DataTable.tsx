@@ -1,7 +1,7 @@
 // A table that holds thousands of rows: only those in sight are drawn. j/k or arrows move, Enter opens, x selects,
 // / goes to the filter. On a phone every row is a card.
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import { t } from "~/i18n";
 import { number } from "~/i18n/format";
 import { ErrorNote } from "../ErrorNote";
@@ -71,11 +71,11 @@ export function DataTable<Row>(p: Props<Row>) {
     return () => removeEventListener("keydown", key);
   }, []);
 
-  const toggle = (id: string) => setChosen((was) => {
+  const toggle = useCallback((id: string) => setChosen((was) => {
     const next = new Set(was);
     if (!next.delete(id)) next.add(id);
     return next;
-  });
+  }), []);
   const go = (to: number) => {
     const next = Math.max(0, Math.min(rows.length - 1, to));
     setAt(next);
@@ -119,9 +119,9 @@ export function DataTable<Row>(p: Props<Row>) {
             const row = rows[item.index]!;
             const id = p.id(row);
             return (
-              <TableRow key={id} row={row} at={item.index} top={item.start - virtual.options.scrollMargin} height={height} columns={columns}
+              <TableRow key={id} id={id} row={row} at={item.index} top={item.start - virtual.options.scrollMargin} height={height} columns={columns}
                 tracks={tracks} narrow={narrow} name={p.name(row)} href={p.href?.(row)} onOpen={p.onOpen} focusable={item.index === Math.max(0, at)}
-                onFocus={() => setAt(item.index)} chosen={chosen.has(id)} onChoose={p.bulk && (() => toggle(id))} menu={p.menu?.(row)} />
+                onFocus={setAt} chosen={chosen.has(id)} onChoose={p.bulk && toggle} menu={p.menu} />
             );
           })}
         </div>

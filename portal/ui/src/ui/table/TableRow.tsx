@@ -1,5 +1,4 @@
-import { Link } from "@tanstack/react-router";
-import type { ReactNode } from "react";
+import { memo, type MouseEvent, type ReactNode } from "react";
 import { Checkbox } from "../Choice";
 import { cx } from "../cx";
 import { Icon } from "../icons";
@@ -38,16 +37,21 @@ export function HeadRow<Row>({ columns, tracks, sort, onSort, check, menu }: Hea
 }
 
 interface RowProps<Row> {
-  row: Row; at: number; top: number; height: number; columns: Column<Row>[]; tracks: string; narrow: boolean; name: string; href?: string;
-  onOpen?: (row: Row) => void; focusable: boolean; onFocus: () => void; chosen: boolean; onChoose?: () => void; menu?: ReactNode;
+  id: string; row: Row; at: number; top: number; height: number; columns: Column<Row>[]; tracks: string; narrow: boolean; name: string; href?: string;
+  onOpen?: (row: Row) => void; focusable: boolean; onFocus: (at: number) => void; chosen: boolean; onChoose?: (id: string) => void; menu?: (row: Row) => ReactNode;
 }
 
-export function TableRow<Row>(p: RowProps<Row>) {
+function Row<Row>(p: RowProps<Row>) {
   const shared = {
-    role: "row", "data-at": p.at, "aria-rowindex": p.at + 2, tabIndex: p.focusable ? 0 : -1, onFocus: p.onFocus,
+    role: "row", "data-at": p.at, "aria-rowindex": p.at + 2, tabIndex: p.focusable ? 0 : -1, onFocus: () => p.onFocus(p.at),
     "aria-selected": p.onChoose ? p.chosen : undefined,
-    onClick: (event: React.MouseEvent) => {
-      if (!(event.target as Element).closest("a,button,input,label,[role=menu]")) p.onOpen?.(p.row);
+    onClick: (event: MouseEvent) => {
+      const target = event.target as Element;
+      const link = target.closest("a[data-row]");
+      // A link that is wanted in another tab is the browser's.
+      if (event.metaKey || event.ctrlKey || event.shiftKey || (!link && target.closest("a,button,input,label,[role=menu],[role=dialog]"))) return;
+      if (link) event.preventDefault();
+      p.onOpen?.(p.row);
     },
   } as const;
   const place = { position: "absolute", insetInline: 0, height: p.height, transform: `translateY(${p.top}px)` } as const;
@@ -57,11 +61,11 @@ export function TableRow<Row>(p: RowProps<Row>) {
   );
   const box = p.onChoose && (
     <div role="cell" className="grid place-items-center">
-      <Checkbox label={t("table.select", { name: p.name })} checked={p.chosen} onChange={p.onChoose} />
+      <Checkbox label={t("table.select", { name: p.name })} checked={p.chosen} onChange={() => p.onChoose?.(p.id)} />
     </div>
   );
   const linked = (content: ReactNode) => p.href
-    ? <Link to={p.href} tabIndex={-1} className="truncate hover:text-giwa hover:underline underline-offset-3">{content}</Link>
+    ? <a href={p.href} data-row tabIndex={-1} className="truncate hover:text-giwa hover:underline underline-offset-3">{content}</a>
     : content;
   if (p.narrow) {
     const by = (role: string) => p.columns.filter((c) => c.phone === role);
@@ -77,7 +81,7 @@ export function TableRow<Row>(p: RowProps<Row>) {
             {by("line").map((c) => <div key={c.id} role="cell" className="truncate">{c.cell(p.row)}</div>)}
           </div>
         </div>
-        {p.menu && <div role="cell">{p.menu}</div>}
+        {p.menu && <div role="cell">{p.menu(p.row)}</div>}
       </div>
     );
   }
@@ -89,7 +93,10 @@ export function TableRow<Row>(p: RowProps<Row>) {
           <div className="min-w-0 truncate">{i === 0 ? linked(c.cell(p.row)) : c.cell(p.row)}</div>
         </div>
       ))}
-      {p.menu && <div role="cell" className="text-right">{p.menu}</div>}
+      {p.menu && <div role="cell" className="text-right">{p.menu(p.row)}</div>}
     </div>
   );
 }
+
+/** Scrolling draws the rows that come into sight, not those that are there. */
+export const TableRow = memo(Row) as typeof Row;
