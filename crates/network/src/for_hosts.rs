@@ -137,7 +137,7 @@ fn routers_here(tx: &Tx<'_>, host: HostId, networks: &[NetworkId]) -> Result<Vec
     table::router::by_ids(tx, &ids)
 }
 
-fn legs(tx: &Tx<'_>, routers: &[model::Router]) -> Result<Vec<Port>> {
+pub(crate) fn legs(tx: &Tx<'_>, routers: &[model::Router]) -> Result<Vec<Port>> {
     if routers.is_empty() {
         return Ok(Vec::new());
     }
@@ -167,12 +167,12 @@ fn join_outside(router: &mut doc::Router, outside: Vec<doc::Route>) {
 }
 
 /// The gateway ports of these routers.
-fn gateways(tx: &Tx<'_>, routers: &[model::Router]) -> Result<Vec<Port>> {
+pub(crate) fn gateways(tx: &Tx<'_>, routers: &[model::Router]) -> Result<Vec<Port>> {
     let ids: Vec<PortId> = routers.iter().filter_map(|r| r.gateway_port).collect();
     if ids.is_empty() { Ok(Vec::new()) } else { table::port::find_in(tx, "t.id", ids, "") }
 }
 
-fn networks(tx: &Tx<'_>, ids: &BTreeSet<NetworkId>) -> Result<Vec<model::Network>> {
+pub(crate) fn networks(tx: &Tx<'_>, ids: &BTreeSet<NetworkId>) -> Result<Vec<model::Network>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -433,7 +433,7 @@ fn rule_doc(r: &model::Rule, remote: Remote) -> doc::SecurityRule {
 }
 
 /// Addresses of the bound ports in each group, and the single addresses that they may use beside.
-fn members(
+pub(crate) fn members(
     tx: &Tx<'_>,
     groups: &BTreeSet<SecurityGroupId>,
 ) -> Result<BTreeMap<SecurityGroupId, BTreeSet<IpAddr>>> {

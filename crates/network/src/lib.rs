@@ -24,6 +24,7 @@ pub mod for_proxies;
 mod links;
 mod model;
 mod plan;
+mod reach;
 mod table;
 mod touch;
 mod transit;

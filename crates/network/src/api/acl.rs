@@ -29,7 +29,7 @@ const FIELDS: &[&str] = &[
     "cidr",
     "description",
 ];
-const PROTOCOLS: &[(&str, u8)] = &[("icmp", 1), ("tcp", 6), ("udp", 17), ("icmpv6", 58), ("sctp", 132)];
+pub const PROTOCOLS: &[(&str, u8)] = &[("icmp", 1), ("tcp", 6), ("udp", 17), ("icmpv6", 58), ("sctp", 132)];
 /// Those of them that have ports.
 const WITH_PORTS: [u8; 3] = [6, 17, 132];
 

@@ -19,6 +19,7 @@ pub mod qos;
 pub mod qos_rule;
 pub mod quota;
 pub mod rbac;
+mod reach;
 pub mod router;
 pub mod rule;
 pub mod scope;
@@ -218,6 +219,7 @@ pub fn own_service() -> Service<Network> {
     let mut s = Service::new("", Style::Hanok);
     s.get("/hanok/v1/networks/{id}/acl", Rule::READER, acl::show);
     s.put("/hanok/v1/networks/{id}/acl", Rule::MEMBER, acl::replace);
+    s.get("/hanok/v1/reach", Rule::READER, reach::show);
     s
 }
 

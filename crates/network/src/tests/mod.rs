@@ -16,6 +16,7 @@ mod pools;
 mod ports;
 mod qos;
 mod quotas;
+mod reach;
 mod routers;
 mod routes;
 mod sharing;
