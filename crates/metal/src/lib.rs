@@ -16,30 +16,69 @@
 //! to a rack; whatever changes a rack's document touches its generation.
 
 pub mod act;
+mod api;
+mod bell;
+mod document;
 mod facts;
 pub mod life;
 pub mod maas;
 pub mod model;
+mod observed;
+pub mod racks;
+mod routes;
+mod seed;
 pub mod table;
 
+pub use document::{live, set_live};
+pub use life::MachineLife;
+pub use routes::{live_service, rack_service};
+
+use base::Result;
 use sha2::{Digest, Sha256};
+use std::net::IpAddr;
 use std::sync::Arc;
-use store::Db;
+use store::{Db, Tx};
 
 /// Seals secrets for the database.
 pub trait Seal: Send + Sync {
     fn seal(&self, secret: &str) -> String;
     /// # Errors
     /// `Unavailable` when the master key is another.
-    fn unseal(&self, sealed: &str) -> base::Result<String>;
+    fn unseal(&self, sealed: &str) -> Result<String>;
 }
 
 impl Seal for identity::Identity {
     fn seal(&self, secret: &str) -> String {
         identity::Identity::seal(self, secret)
     }
-    fn unseal(&self, sealed: &str) -> base::Result<String> {
+    fn unseal(&self, sealed: &str) -> Result<String> {
         identity::Identity::unseal(self, sealed)
+    }
+}
+
+/// Who lets machines join as hosts that run guests.
+pub trait Hosts: Send + Sync {
+    /// What the new host shows, and where: `TOKEN@ADDRESS:PORT`, good once.
+    fn invite(&self, tx: &Tx<'_>, name: &str) -> Result<String>;
+}
+
+/// What an installation says of itself.
+#[derive(Clone)]
+pub struct Settings {
+    /// DNS domain of machines, without a dot at the end.
+    pub domain: String,
+    /// Asked by racks for names outside of it.
+    pub upstream_dns: Vec<IpAddr>,
+    /// Where machines reach the region if no rack is known that passes on what they ask.
+    pub region_url: String,
+    /// Absent: no machine can become a host.
+    pub hosts: Option<Arc<dyn Hosts>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let domain = "metal".to_owned();
+        Settings { domain, upstream_dns: Vec::new(), region_url: String::new(), hosts: None }
     }
 }
 
@@ -47,11 +86,29 @@ impl Seal for identity::Identity {
 pub struct Metal {
     pub db: Db,
     pub seal: Arc<dyn Seal>,
+    pub(crate) image: Arc<image::Image>,
+    /// Signs certificates of racks, where the region speaks TLS.
+    pub(crate) authority: Option<Arc<tls::Authority>>,
+    pub settings: Settings,
+    pub(crate) bells: bell::Bells,
 }
 
 impl Metal {
-    pub fn new(db: Db, seal: Arc<dyn Seal>) -> Arc<Metal> {
-        Arc::new(Metal { db, seal })
+    /// Must be called inside a tokio runtime: it listens for changed documents from now on.
+    pub fn new(
+        db: Db,
+        seal: Arc<dyn Seal>,
+        image: Arc<image::Image>,
+        authority: Option<Arc<tls::Authority>>,
+        settings: Settings,
+    ) -> Arc<Metal> {
+        let bells = bell::Bells::start(&db);
+        Arc::new(Metal { db, seal, image, authority, settings, bells })
+    }
+
+    /// The life-cycle of machines, for the work engine.
+    pub fn life(self: &Arc<Self>) -> MachineLife {
+        MachineLife::new(self.clone())
     }
 }
 

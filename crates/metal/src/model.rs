@@ -189,6 +189,8 @@ pub struct Machine {
     pub deployed_at: Micros,
     pub created_at: Micros,
     pub updated_at: Micros,
+    /// What a person, or its own system as it went down, said of its power last.
+    pub said: Option<(bool, Micros)>,
     /// What the racks see of it.
     pub seen: Sight,
 }
@@ -196,6 +198,10 @@ pub struct Machine {
 impl Machine {
     pub fn owned(&self) -> bool {
         !self.project.0.is_empty() || !self.user.0.is_empty()
+    }
+    /// Nothing can read its power: somebody's word counts.
+    pub fn blind(&self) -> bool {
+        matches!(self.bmc_kind.as_str(), "manual" | "wake_on_lan")
     }
     /// Power as last read: `on`, `off`, `unknown`.
     pub fn power(&self) -> &'static str {

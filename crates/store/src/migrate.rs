@@ -31,6 +31,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0017_scale", include_str!("../../../migrations/0017_scale.sql")),
     ("0018_compute_lock", include_str!("../../../migrations/0018_compute_lock.sql")),
     ("0019_metal", include_str!("../../../migrations/0019_metal.sql")),
+    ("0020_metal_more", include_str!("../../../migrations/0020_metal_more.sql")),
     ("0021_portal", include_str!("../../../migrations/0021_portal.sql")),
     ("0025_compute_metal", include_str!("../../../migrations/0025_compute_metal.sql")),
     ("0022_maas", include_str!("../../../migrations/0022_maas.sql")),

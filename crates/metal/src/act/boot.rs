@@ -22,6 +22,11 @@ pub struct Installation {
     pub as_host: bool,
 }
 
+/// Debian packages that a host needs beside this program.
+pub const HOST_PACKAGES: &str = "qemu-system-x86 qemu-utils seabios genisoimage nftables iproute2";
+/// The image that a machine gets that becomes a host.
+const HOST_IMAGE: &str = "debian-12";
+
 /// By which a machine holds image content, which servers hold too.
 pub fn holder(id: MachineId) -> ServerId {
     ServerId(id.0)
@@ -65,6 +70,7 @@ impl Metal {
     pub fn install(&self, tx: &Tx<'_>, id: MachineId, errand: Deploy) -> Result<Machine> {
         let m = hold(tx, id)?;
         image::hold(tx, holder(id), &errand.sha512)?;
+        content(tx, &errand)?;
         give_addresses(tx, &m)?;
         machine::set(tx, id, "image_id", errand.image.to_string())?;
         machine::set(tx, id, "image_name", &errand.image_name)?;
@@ -73,6 +79,48 @@ impl Metal {
         machine::set(tx, id, "booted_at", 0_i64)?;
         let words = format!("{} is going to be written", errand.image_name);
         self.send(tx, &m, Status::Deploying, &Errand::Deploy(Box::new(errand)), &words)
+    }
+
+    /// Makes a discovered machine a host that runs guests: it is given to the administrator who approves it, a
+    /// Debian is written, and that joins by itself.
+    ///
+    /// # Errors
+    /// `Conflict` when it is not suited, or busy; `BadRequest` when there is no image for it.
+    pub fn approve_as_host(
+        &self,
+        tx: &Tx<'_>,
+        auth: &Auth,
+        id: MachineId,
+        image: Option<ImageId>,
+    ) -> Result<Machine> {
+        let m = hold(tx, id)?;
+        let found = self.inventory(tx, id)?.ok_or_else(|| {
+            Fault::conflict(format!("{} was not measured yet: hanok machine commission {}", m.name, m.name))
+        })?;
+        if let Some(v) = found.verdicts.iter().find(|v| v.what == "host" && !v.ok) {
+            return Err(Fault::conflict(format!("{} cannot be a host: {}.", m.name, v.reason)));
+        }
+        if m.status == Status::New {
+            machine::set_status(tx, id, Status::Ready, "approved")?;
+        }
+        let owner = super::Owner {
+            project: auth.project()?.clone(),
+            user: auth.user.id.clone(),
+            agent_name: String::new(),
+        };
+        if matches!(m.status, Status::New | Status::Ready) {
+            let only = crate::model::Constraints { id: Some(id), ..Default::default() };
+            self.allocate(tx, &only, &owner)?;
+        }
+        let image = image.map_or_else(|| host_image(tx), Ok)?;
+        let what = Installation {
+            image,
+            seed: Seed::default(),
+            disk: String::new(),
+            wait_for_system: true,
+            as_host: true,
+        };
+        self.deploy(tx, auth, id, what)
     }
 
     /// A deployed system says that it is up.
@@ -99,6 +147,22 @@ impl Metal {
     pub(crate) fn booted_secret() -> String {
         token::secret()
     }
+}
+
+fn host_image(tx: &Tx<'_>) -> Result<ImageId> {
+    let sql = "SELECT id FROM image WHERE name = $1 AND status = 'active' ORDER BY created_at DESC LIMIT 1";
+    tx.opt(sql, store::params![HOST_IMAGE], |r| r.get(0))?.ok_or_else(|| {
+        Fault::bad_request(format!(
+            "There is no image {HOST_IMAGE} for hosts. Make it (hanok image build {HOST_IMAGE}), upload it under that              name, or name another image."
+        ))
+    })
+}
+
+/// Racks are told of it by these.
+fn content(tx: &Tx<'_>, d: &Deploy) -> Result<()> {
+    let sql = "INSERT INTO metal_content (sha512, format, size) VALUES ($1, $2, $3)
+               ON CONFLICT (sha512) DO UPDATE SET format = excluded.format, size = excluded.size";
+    tx.exec(sql, store::params![&d.sha512, &d.format, d.bytes]).map(drop)
 }
 
 /// The disk that is meant, by id; empty where the live system chooses.

@@ -8,9 +8,10 @@ mod power;
 mod whole;
 
 pub use allocate::Owner;
-pub use boot::Installation;
+pub(crate) use allocate::{after_release, disown};
+pub use boot::{HOST_PACKAGES, Installation};
 pub use enter::{Change, NewMachine};
-pub use power::Power;
+pub use power::{Power, wanted};
 
 use crate::model::{Errand, Machine, Status};
 use crate::table::{errand, machine, rack};

@@ -2,11 +2,11 @@
 
 use super::{hold, note, unlocked};
 use crate::Metal;
-use crate::model::{Machine, Status};
+use crate::model::{BootWish, Machine, Status};
 use crate::table::machine;
-use base::{Fault, MachineId, Micros, Result};
+use base::{Fault, MachineId, Result};
+use store::Tx;
 use store::log::Level;
-use store::{Tx, params};
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,10 @@ impl Metal {
             Power::Off { hard } => (false, false, hard, "to be switched off"),
             Power::Cycle { hard } => (true, true, hard, "to be restarted"),
         };
+        if on && m.status != Status::Deployed && m.boot == BootWish::Off {
+            // There is nothing else that it could start.
+            machine::set(tx, id, "boot", BootWish::Live.word())?;
+        }
         machine::set_power(tx, id, on, cycle, hard, from)?;
         note(tx, Level::Info, &m, "power", words)?;
         self.wake(tx, id)?;
@@ -62,9 +66,7 @@ impl Metal {
                 m.bmc_kind.replace('_', " ")
             )));
         }
-        let sql = "UPDATE machine_seen SET power = $2, cycles = $3, reason = '', read_at = $4 WHERE machine_id = $1";
-        let on = m.want_power.or(m.seen.power);
-        tx.exec(sql, params![id, on, m.power_cycles, Micros::now()])?;
+        machine::say_power(tx, &m, m.want_power.or(m.seen.power).unwrap_or(true))?;
         note(tx, Level::Info, &m, "power", "a person says that it is done")?;
         self.wake(tx, id)?;
         hold(tx, id)

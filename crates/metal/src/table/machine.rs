@@ -11,7 +11,8 @@ pub const COLUMNS: &str = "m.id, m.system_id, m.name, m.description, m.status, m
     m.serial, m.arch, m.uefi, m.vendor, m.product, m.cpu_model, m.cpu_mhz, m.cores, m.memory_mib, m.disk_bytes,
     m.resource_class, m.class_by_hand, m.inventory_at, m.bmc_kind, m.op, m.boot, m.want_power, m.power_cycles,
     m.power_hard, m.boot_from, m.stay_until, m.image_id, m.image_name, m.image_sha512, m.as_host, m.booted_at,
-    m.deployed_at, m.created_at, m.updated_at, s.power, s.cycles, s.reason, s.read_at, s.boot_at, s.boot_answer";
+    m.deployed_at, m.created_at, m.updated_at, s.power, s.cycles, s.reason, s.read_at, s.boot_at, s.boot_answer,
+    m.said_on, m.said_at";
 pub const FROM: &str = "machine m LEFT JOIN machine_seen s ON s.machine_id = m.id";
 
 pub fn read(r: &Row<'_>) -> Result<Machine> {
@@ -21,6 +22,7 @@ pub fn read(r: &Row<'_>) -> Result<Machine> {
     };
     let owner_data: String = r.get(10)?;
     let image_id: String = r.get(38)?;
+    let said_at: Micros = r.get(53)?;
     Ok(Machine {
         id: r.get(0)?,
         system_id: r.get(1)?,
@@ -68,6 +70,7 @@ pub fn read(r: &Row<'_>) -> Result<Machine> {
         deployed_at: r.get(43)?,
         created_at: r.get(44)?,
         updated_at: r.get(45)?,
+        said: r.get::<Option<i64>>(52)?.map(|on| (on != 0, said_at)),
         seen: sight(r)?,
     })
 }
@@ -176,7 +179,16 @@ pub fn set_power(tx: &Tx<'_>, id: MachineId, on: bool, cycle: bool, hard: bool, 
     tx.exec(sql, params![id, on, cycle, hard, from, Micros::now()]).map(drop)
 }
 
-/// Writes what a rack sees. Of machines that a person switches the person's word counts, not the rack's.
+/// Keeps somebody's word of a machine's power, and believes it until a rack says otherwise.
+pub fn say_power(tx: &Tx<'_>, m: &Machine, on: bool) -> Result<()> {
+    let now = Micros::now();
+    tx.exec("UPDATE machine SET said_on = $2, said_at = $3 WHERE id = $1", params![m.id, on, now])?;
+    let sql =
+        "UPDATE machine_seen SET power = $2, cycles = $3, reason = '', read_at = $4 WHERE machine_id = $1";
+    tx.exec(sql, params![m.id, on, m.power_cycles, now]).map(drop)
+}
+
+/// Writes what a rack sees.
 pub fn set_sight(tx: &Tx<'_>, id: MachineId, s: &Sight) -> Result<()> {
     tx.exec(
         "UPDATE machine_seen SET power = $2, cycles = $3, reason = $4, read_at = $5, boot_at = $6, boot_answer = $7

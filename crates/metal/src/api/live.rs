@@ -1,0 +1,290 @@
+//! What live systems and deployed machines ask; see [`base::doc::live`].
+//!
+//! The route table calls these open because they take no user's token: the boot token, the session or the
+//! machine's own secret is the proof. Invariants: a live system comes through a rack, which says from which MAC it
+//! asks; a boot token is good once, for the MACs of its machine, and again only until the session that came of it
+//! was used, because an answer can be lost.
+
+use super::rack::{number, parse, passed_on_by, wait_until};
+use crate::act::{hold, note};
+use crate::model::{Machine, Status};
+use crate::table::rack::{self, Rack};
+use crate::table::session::{self, Session};
+use crate::table::token::{self, BootToken};
+use crate::table::{key, machine, nic, task};
+use crate::{Metal, facts, token_hash};
+use api::{Reply, Req};
+use axum::body::Body;
+use base::doc::live::{Hello, Inventory, Report, Welcome, Work};
+use base::doc::rack::ASKER_MAC;
+use base::{Fault, Micros, Result};
+use http::header;
+use std::sync::Arc;
+use std::time::Duration;
+use store::log::Level;
+use store::{Tx, work};
+use tokio_util::io::ReaderStream;
+
+/// How long an answer to a greeting may have been lost.
+const AGAIN: Duration = Duration::from_secs(300);
+const HELLO_MAX: usize = 1 << 16;
+const BODY_MAX: usize = 8 << 20;
+
+fn bearer(req: &Req) -> Result<String> {
+    let bearer = req.header("authorization").and_then(|v| v.strip_prefix("Bearer "));
+    Ok(token_hash(bearer.ok_or_else(Fault::unauthorized)?.trim()))
+}
+
+fn refused(words: &str) -> Fault {
+    Fault { message: words.to_owned(), ..Fault::unauthorized() }
+}
+
+/// The rack that passed a request on, and the MAC that it says asks.
+struct Through {
+    rack: Rack,
+    mac: Option<String>,
+}
+
+fn through(tx: &Tx<'_>, proof: Option<&str>, mac: Option<&str>) -> Result<Through> {
+    let rack = proof.map(|p| rack::by_proof(tx, p)).transpose()?.flatten();
+    let rack = rack.ok_or_else(|| refused("Live systems ask through a rack controller."))?;
+    Ok(Through { rack, mac: mac.map(nic::good_mac).transpose()? })
+}
+
+/// `POST /live/v1/hello`: a live system has come up.
+pub async fn hello(m: Arc<Metal>, mut req: Req) -> Result<Reply> {
+    let (hash, proof) = (bearer(&req)?, passed_on_by(&req));
+    let mac = req.header(ASKER_MAC).map(str::to_owned);
+    let (check, said, asks) = (hash.clone(), proof.clone(), mac.clone());
+    m.db.read(move |tx| {
+        through(tx, said.as_deref(), asks.as_deref())?;
+        token::by_hash(tx, &check)?.ok_or_else(|| refused("This boot token is not known here.")).map(drop)
+    })
+    .await?;
+    let mut hello: Hello = parse(&req.bytes(HELLO_MAX).await?, "greeting")?;
+    hello.macs = hello.macs.iter().map(|m| nic::good_mac(m)).collect::<Result<_>>()?;
+    let metal = m.clone();
+    let welcome = m.db.write(move |tx| {
+        let by = through(tx, proof.as_deref(), mac.as_deref())?;
+        greet(&metal, tx, &by, &hash, &hello)
+    });
+    Reply::json_of(200, &welcome.await?)
+}
+
+fn greet(metal: &Metal, tx: &Tx<'_>, by: &Through, hash: &str, hello: &Hello) -> Result<Welcome> {
+    let t = token::by_hash(tx, hash)?.ok_or_else(|| refused("This boot token is not known here."))?;
+    its_own(tx, &t, by, hello)?;
+    let m = match t.machine {
+        Some(id) => hold(tx, id)?,
+        None => metal.enlist(tx, &hello.macs, by.rack.id, t.segment)?,
+    };
+    let fresh = token::spend(tx, hash, m.id)?;
+    if !fresh && !answer_was_lost(tx, &t, &m)? {
+        return Err(refused(
+            "This boot token was used already, and each is good once. Start the machine again.",
+        ));
+    }
+    let secret = token::secret();
+    session::begin(tx, m.id, &token_hash(&secret), hash, hello)?;
+    // Should it start once more, another token is ready.
+    token::of_machine(tx, &*metal.seal, m.id)?;
+    for mac in &hello.macs {
+        nic::add(tx, m.id, mac, false)?;
+    }
+    if let Some(first) = hello.macs.first() {
+        nic::started_from(tx, m.id, first, t.segment)?;
+    }
+    describe(tx, &m, by, hello)?;
+    begin_anew(metal, tx, &m)?;
+    note(tx, Level::Info, &m, "live", &format!("its live system is up at {}", hello.address))?;
+    work::wake(tx, &m.id.to_string())?;
+    rack::touch_of(tx, m.id)?;
+    Ok(Welcome {
+        machine: m.id,
+        name: m.name.clone(),
+        session: secret,
+        ssh_keys: keys(tx, &m)?,
+        now: Micros::now().0,
+    })
+}
+
+/// The token is for the machine that shows it.
+fn its_own(tx: &Tx<'_>, t: &BootToken, by: &Through, hello: &Hello) -> Result<()> {
+    if t.expires_at.0 > 0 && t.expires_at <= Micros::now() {
+        return Err(refused("This boot token has expired. Start the machine again."));
+    }
+    let own: Vec<String> = match t.machine {
+        Some(id) => nic::of(tx, id)?.into_iter().map(|n| n.mac).collect(),
+        None => vec![t.mac.clone()],
+    };
+    let shown = hello.macs.iter().any(|m| own.contains(m));
+    // Once it is known which machine it is, any of the NICs that it names may be the one that asks.
+    let asks = by.mac.as_ref().is_none_or(|m| own.contains(m) || hello.macs.contains(m));
+    if shown && asks {
+        return Ok(());
+    }
+    Err(refused("This boot token is another machine's."))
+}
+
+fn answer_was_lost(tx: &Tx<'_>, t: &BootToken, m: &Machine) -> Result<bool> {
+    let recent = t.used_at.is_some_and(|at| Micros::now().since(at) < AGAIN);
+    Ok(recent && session::of(tx, m.id)?.is_some_and(|s| s.boot_hash == t.hash && !s.used))
+}
+
+fn describe(tx: &Tx<'_>, m: &Machine, by: &Through, hello: &Hello) -> Result<()> {
+    if m.rack != Some(by.rack.id) {
+        rack::touch_of(tx, m.id)?;
+        machine::set(tx, m.id, "rack_id", by.rack.id)?;
+    }
+    machine::set(tx, m.id, "uefi", hello.uefi)?;
+    for (column, value) in [("uuid", &hello.uuid.to_lowercase()), ("serial", &hello.serial)] {
+        if !value.is_empty() {
+            machine::set(tx, m.id, column, value)?;
+        }
+    }
+    // What talks to us is on.
+    if m.blind() || m.seen.power.is_none() {
+        machine::say_power(tx, m, true)?;
+    }
+    Ok(())
+}
+
+/// A live system that has just come up begins its task anew; an order to leave was for the last one.
+fn begin_anew(metal: &Metal, tx: &Tx<'_>, m: &Machine) -> Result<()> {
+    let Some(told) = task::newer(tx, &*metal.seal, m.id, 0)? else { return Ok(()) };
+    match told.work {
+        Work::Reboot | Work::PowerOff => task::tell(tx, &*metal.seal, m.id, told.number + 1, &Work::Idle),
+        _ => task::again(tx, m.id),
+    }
+}
+
+/// Operators may log in; in rescue mode so may the machine's owner.
+fn keys(tx: &Tx<'_>, m: &Machine) -> Result<Vec<String>> {
+    let mut keys = key::operators(tx)?;
+    if matches!(m.status, Status::EnteringRescue | Status::RescueMode) {
+        keys.extend(key::of(tx, &m.user)?.into_iter().map(|k| k.key));
+    }
+    Ok(keys)
+}
+
+/// The session, if the rack that passes it on does not say that another machine shows it.
+fn known(tx: &Tx<'_>, hash: &str, proof: Option<&str>, mac: Option<&str>) -> Result<Session> {
+    let s = session::by_hash(tx, hash)?.ok_or_else(Fault::unauthorized)?;
+    if proof.is_some()
+        && let Ok(Through { mac: Some(mac), .. }) = through(tx, proof, mac)
+        && !nic::of(tx, s.machine)?.iter().any(|n| n.mac == mac)
+    {
+        return Err(refused("This session is another machine's."));
+    }
+    Ok(s)
+}
+
+/// Who asks with a session.
+struct Asker {
+    hash: String,
+    proof: Option<String>,
+    mac: Option<String>,
+}
+
+impl Asker {
+    fn of(req: &Req) -> Result<Asker> {
+        let mac = req.header(ASKER_MAC).map(str::to_owned);
+        Ok(Asker { hash: bearer(req)?, proof: passed_on_by(req), mac })
+    }
+    fn session(&self, tx: &Tx<'_>) -> Result<Session> {
+        known(tx, &self.hash, self.proof.as_deref(), self.mac.as_deref())
+    }
+}
+
+/// How old a note of when a live system was heard may be.
+const HEARD_LAG: Duration = Duration::from_secs(10);
+
+/// `GET /live/v1/task?since=N&wait=S`: the task when newer than N, else 204 after S seconds.
+pub async fn task(m: Arc<Metal>, req: Req) -> Result<Reply> {
+    let (asker, since, until) = (Arc::new(Asker::of(&req)?), number(&req, "since")?, wait_until(&req)?);
+    let who = asker.clone();
+    let s = m.db.read(move |tx| who.session(tx)).await?;
+    if !s.used || Micros::now().since(s.seen_at) > HEARD_LAG {
+        m.db.write(move |tx| session::seen(tx, s.machine)).await?;
+    }
+    let bell = m.bells.of(s.machine.0);
+    loop {
+        let mut told = std::pin::pin!(bell.notified());
+        told.as_mut().enable();
+        let (metal, who) = (m.clone(), asker.clone());
+        let task = m.db.read(move |tx| task::newer(tx, &*metal.seal, who.session(tx)?.machine, since));
+        if let Some(task) = task.await? {
+            return Reply::json_of(200, &task);
+        }
+        tokio::select! {
+            () = told => {}
+            () = tokio::time::sleep_until(until) => return Ok(Reply::empty(204)),
+        }
+    }
+}
+
+/// `PUT /live/v1/report`: how the task goes.
+pub async fn report(m: Arc<Metal>, mut req: Req) -> Result<Reply> {
+    let asker = Arc::new(Asker::of(&req)?);
+    let who = asker.clone();
+    m.db.read(move |tx| who.session(tx).map(drop)).await?;
+    let report: Report = parse(&req.bytes(BODY_MAX).await?, "report")?;
+    m.db.write(move |tx| {
+        let s = asker.session(tx)?;
+        let before = task::progress(tx, s.machine)?.and_then(|p| p.stage);
+        work::hold(tx, &s.machine.to_string())?;
+        session::seen(tx, s.machine)?;
+        // What is shown of a machine under way is read when somebody asks.
+        if task::report(tx, s.machine, &report)? && before != Some(report.stage) {
+            work::wake(tx, &s.machine.to_string())?;
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(Reply::empty(204))
+}
+
+/// `PUT /live/v1/inventory`: what the machine is made of.
+pub async fn inventory(m: Arc<Metal>, mut req: Req) -> Result<Reply> {
+    let asker = Arc::new(Asker::of(&req)?);
+    let who = asker.clone();
+    m.db.read(move |tx| who.session(tx).map(drop)).await?;
+    let found: Inventory = parse(&req.bytes(BODY_MAX).await?, "inventory")?;
+    m.db.write(move |tx| {
+        let s = asker.session(tx)?;
+        let before = hold(tx, s.machine)?;
+        session::seen(tx, s.machine)?;
+        facts::settle(tx, &before, &found)?;
+        let words = format!(
+            "measured: {} threads, {} MiB, {} disks",
+            found.cpu.threads,
+            found.memory_mib,
+            found.disks.len()
+        );
+        note(tx, Level::Info, &before, "inventory", &words)?;
+        work::wake(tx, &s.machine.to_string())?;
+        rack::touch_of(tx, s.machine)
+    })
+    .await?;
+    Ok(Reply::empty(204))
+}
+
+/// `POST /live/v1/booted/{secret}`: a deployed system says that it is up.
+pub async fn booted(m: Arc<Metal>, req: Req) -> Result<Reply> {
+    let (secret, metal) = (req.text_param("secret").to_owned(), m.clone());
+    m.db.write(move |tx| metal.booted(tx, &secret).map(drop)).await?;
+    Ok(Reply::empty(204))
+}
+
+/// `GET /live/v1/program/{secret}`: this program, for a machine that becomes a host.
+pub async fn program(m: Arc<Metal>, req: Req) -> Result<Reply> {
+    let secret = req.text_param("secret").to_owned();
+    let found = m.db.read(move |tx| machine::by_booted_hash(tx, &token_hash(&secret))).await?;
+    found.filter(|m| m.as_host).ok_or_else(Fault::unauthorized)?;
+    let file = tokio::fs::File::open("/proc/self/exe").await?;
+    let length = file.metadata().await?.len();
+    let body = Body::from_stream(ReaderStream::with_capacity(file, 256 << 10));
+    let mut reply = Reply::text(200, "application/octet-stream", body);
+    reply.headers.insert(header::CONTENT_LENGTH, length.into());
+    Ok(reply)
+}

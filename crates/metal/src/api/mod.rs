@@ -1,0 +1,4 @@
+//! Handlers, by noun: parse, call, answer.
+
+pub mod live;
+pub mod rack;

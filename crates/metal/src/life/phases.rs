@@ -1,0 +1,291 @@
+//! What a step does in each phase.
+
+use super::ends::{fail, finish};
+use super::enter::{self, Phase, enter};
+use super::{LOOK, MachineLife, Run, Seen, State, TRIES};
+use crate::model::{Errand, Status};
+use crate::table::task::Progress;
+use crate::table::{erase, test};
+use base::doc::live::Stage;
+use base::{Micros, Result};
+use std::time::Duration;
+use store::Tx;
+use store::work::Step;
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// A machine that was switched on says hello within this; servers test themselves for a while first.
+const HELLO: Duration = Duration::from_secs(10 * 60);
+/// A person needs time.
+const BY_HAND: Duration = Duration::from_secs(24 * 3600);
+/// A rack that is away comes back, or somebody sees to it.
+const RACK_AWAY: Duration = Duration::from_secs(24 * 3600);
+/// A live system that was told to leave is gone by then.
+const LEAVES: Duration = Duration::from_secs(90);
+/// A system that does not say that it is up is taken as up after this, if nobody waits for its word.
+const QUIET: Duration = Duration::from_secs(180);
+/// And if somebody does, it is given up after this.
+const SAYS_SO: Duration = Duration::from_secs(20 * 60);
+
+/// The first step of something that was asked.
+pub fn begin(life: &MachineLife, seen: &Seen) -> Step<State> {
+    match &seen.errand {
+        None => fail(life, seen, "nobody knows what was asked of it; ask again"),
+        Some(Errand::Release { erase: base::doc::live::EraseMode::None }) => {
+            enter(life, seen, Phase::PowerOff, 0)
+        }
+        // Only one that was deployed starts from its disk; others stay in their live system for a while.
+        Some(Errand::ExitRescue) if seen.m.previous != Status::Deployed => finish(life, seen, vec![]),
+        Some(Errand::ExitRescue) => enter(life, seen, Phase::Restart, 0),
+        Some(_) if seen.alive() => next(life, seen, None, 0),
+        Some(_) => enter(life, seen, Phase::Boot, 0),
+    }
+}
+
+fn planned(seen: &Seen) -> Vec<Phase> {
+    seen.errand.as_ref().map(|e| enter::plan(e, seen.m.previous)).unwrap_or_default()
+}
+
+/// The phase after `now` (from the beginning: `None`), or the end.
+fn next(life: &MachineLife, seen: &Seen, now: Option<&State>, tries: u32) -> Step<State> {
+    let plan = planned(seen);
+    let done = now.and_then(|s| plan.iter().position(|p| enter::is(s, p))).map_or(0, |at| at + 1);
+    match plan.into_iter().nth(done) {
+        Some(phase) => enter(life, seen, phase, tries),
+        None => finish(life, seen, vec![]),
+    }
+}
+
+/// A step of something that is under way.
+pub fn go_on(life: &MachineLife, state: &State, run: Run, seen: &Seen) -> Step<State> {
+    match state {
+        State::Booting(_) => booting(life, run, seen),
+        State::Fetching(_) => fetching(life, state, run, seen),
+        State::Restarting(_) => restarting(life, run, seen),
+        State::PoweringOff(_) => powering_off(life, seen),
+        State::Resting => Step::rest(State::Resting),
+        _ => working(life, state, run, seen),
+    }
+}
+
+fn booting(life: &MachineLife, run: Run, seen: &Seen) -> Step<State> {
+    if seen.alive() {
+        return next(life, seen, None, run.tries);
+    }
+    let limit = if seen.m.bmc_kind == "manual" { BY_HAND } else { HELLO };
+    let limit = if seen.rack_is_away() { RACK_AWAY } else { limit };
+    if seen.elapsed() < limit {
+        return Step::wait(LOOK, seen.why("waiting for its live system"));
+    }
+    if run.tries + 1 < TRIES {
+        return enter(life, seen, Phase::Boot, run.tries + 1);
+    }
+    let asked = seen.m.seen.boot_at.filter(|at| *at >= seen.since);
+    let words = match (seen.trouble(), asked) {
+        (Some(trouble), _) => format!("it did not come up: {trouble}"),
+        (None, None) => {
+            "it never asked to boot from the network. Is its network cable plugged into the rack's \
+                         segment, and does its firmware start from the network first?"
+                .to_owned()
+        }
+        (None, Some(at)) => format!(
+            "it asked to boot from the network at {} and got {}, but its live system never came up. Look at its \
+             screen or serial console.",
+            at.seconds_z(),
+            seen.m.seen.boot_answer
+        ),
+    };
+    fail(life, seen, &words)
+}
+
+/// Its live system does something.
+fn working(life: &MachineLife, state: &State, run: Run, seen: &Seen) -> Step<State> {
+    let Some(p) = seen.progress(run) else {
+        // Somebody came up after the task was told to leave, and is told what to do.
+        return next(life, seen, None, run.tries);
+    };
+    match p.stage {
+        Some(Stage::Done) => done(life, state, run, seen, p),
+        Some(Stage::Failed) if again(state, run) => {
+            match planned(seen).into_iter().find(|p| enter::is(state, p)) {
+                Some(phase) => enter(life, seen, phase, run.tries + 1),
+                None => fail(life, seen, &p.reason),
+            }
+        }
+        Some(Stage::Failed) => {
+            let (m, kept) = (seen.m.id, p.clone());
+            fail(life, seen, &p.reason).also(move |tx| test::keep(tx, m, kept.number, &kept.results))
+        }
+        _ if !seen.alive() && seen.rack_is_away() && seen.elapsed() < RACK_AWAY => {
+            Step::wait(LOOK, seen.why("its live system has fallen silent"))
+        }
+        _ if !seen.alive() && run.tries + 1 < TRIES => enter(life, seen, Phase::Boot, run.tries + 1),
+        _ if !seen.alive() => fail(
+            life,
+            seen,
+            "its live system fell silent again and again. Does it lose its power, or its network?",
+        ),
+        _ if seen.elapsed() > limit(state) => {
+            fail(life, seen, &format!("it took too long; its live system said last: {}", said(p)))
+        }
+        _ => Step::wait(LOOK, seen.why(&said(p))),
+    }
+}
+
+/// Once more where trying is worth it: bytes that were spoiled on the way, a disk that was busy.
+fn again(state: &State, run: Run) -> bool {
+    run.tries == 0 && matches!(state, State::Writing(_) | State::Measuring(_))
+}
+
+/// What is given up after this: twice the budget and more.
+fn limit(state: &State) -> Duration {
+    MINUTE
+        * match state {
+            State::Measuring(_) => 30,
+            State::Testing(_) => 4 * 60,
+            State::Erasing(_) => 7 * 24 * 60,
+            _ => 4 * 60,
+        }
+}
+
+/// How far it is, for people.
+fn said(p: &Progress) -> String {
+    let words = if p.reason.is_empty() { "its live system works" } else { &p.reason };
+    match p.total_bytes {
+        0 => words.to_owned(),
+        total => format!(
+            "{words} ({} of {} MiB, {} %)",
+            p.done_bytes >> 20,
+            total >> 20,
+            p.done_bytes.saturating_mul(100) / total
+        ),
+    }
+}
+
+/// The live system says that its task is done.
+fn done(life: &MachineLife, state: &State, run: Run, seen: &Seen, p: &Progress) -> Step<State> {
+    let (m, kept) = (seen.m.clone(), p.clone());
+    match state {
+        State::Measuring(_) if seen.m.inventory_at < p.told_at => {
+            fail(life, seen, "its live system says that it has measured, but sent no inventory")
+        }
+        State::Testing(_) => {
+            let bad: Vec<String> = p.results.iter().filter(|r| !r.passed).map(in_words).collect();
+            let keep = move |tx: &Tx<'_>| -> Result<()> { test::keep(tx, m.id, kept.number, &kept.results) };
+            if bad.is_empty() {
+                return next(life, seen, Some(state), run.tries).also(keep);
+            }
+            super::ends::fail_as(life, seen, Status::FailedTesting, &bad.join("; ")).also(keep)
+        }
+        State::Erasing(_) => {
+            let mode = match &seen.errand {
+                Some(Errand::Release { erase }) => *erase,
+                _ => base::doc::live::EraseMode::None,
+            };
+            let dirty: Vec<&str> = p.erased.iter().filter(|e| e.wrong > 0).map(|e| e.disk.as_str()).collect();
+            let keep = move |tx: &Tx<'_>| -> Result<()> { erase::keep(tx, &m, mode, &kept.erased) };
+            if dirty.is_empty() {
+                return next(life, seen, Some(state), run.tries).also(keep);
+            }
+            let words = format!("reading back found what was written before on: {}", dirty.join(", "));
+            fail(life, seen, &words).also(keep)
+        }
+        _ => next(life, seen, Some(state), run.tries),
+    }
+}
+
+fn in_words(r: &base::doc::live::TestResult) -> String {
+    let test = format!("{:?}", r.test).to_lowercase();
+    let part = if r.part.is_empty() { String::new() } else { format!(" of {}", r.part) };
+    let first = r.output.lines().next().unwrap_or_default();
+    format!("the {test} test{part} failed: {first}")
+}
+
+fn fetching(life: &MachineLife, state: &State, run: Run, seen: &Seen) -> Step<State> {
+    if !seen.alive() && !seen.rack_is_away() {
+        // It need not be up for the rack to get an image, but it has to be afterwards.
+        return match run.tries + 1 < TRIES {
+            true => enter(life, seen, Phase::Boot, run.tries + 1),
+            false => fail(life, seen, "its live system fell silent again and again"),
+        };
+    }
+    match &seen.image {
+        Some(i) if i.ready => next(life, seen, Some(state), run.tries),
+        Some(i) if seen.elapsed() > 2 * 60 * MINUTE => {
+            fail(life, seen, &format!("its rack could not get the image: {}", i.reason))
+        }
+        None if seen.elapsed() > 2 * 60 * MINUTE => fail(life, seen, "its rack did not get the image"),
+        Some(i) => {
+            let far =
+                format!("its rack gets the image ({} of {} MiB)", i.done_bytes >> 20, i.total_bytes >> 20);
+            let far = if i.reason.is_empty() { far } else { format!("{far}: {}", i.reason) };
+            Step::wait(LOOK, seen.why(&far))
+        }
+        None => Step::wait(LOOK, seen.why("waiting for its rack to get the image")),
+    }
+}
+
+/// Whether it has left its live system: that said so, or has fallen silent.
+fn left(run: Run, seen: &Seen) -> bool {
+    let obeys = seen.progress(run).is_some_and(|p| matches!(p.stage, Some(Stage::Running | Stage::Done)));
+    let fresh = seen.session.as_ref().is_some_and(|s| s.begun_at > seen.since);
+    (obeys || !seen.alive()) && !fresh
+}
+
+fn restarting(life: &MachineLife, run: Run, seen: &Seen) -> Step<State> {
+    if seen.m.booted_at.0 > 0 && seen.m.booted_at >= seen.since.minus(MINUTE) {
+        return finish(life, seen, vec![]);
+    }
+    if !left(run, seen) {
+        if seen.elapsed() < LEAVES {
+            return Step::wait(LOOK, seen.why("its live system is leaving"));
+        }
+        return match run.tries + 1 < TRIES {
+            true => enter(life, seen, Phase::Restart, run.tries + 1),
+            false => fail(
+                life,
+                seen,
+                "it comes back into its live system instead of starting from its disk. Does its firmware try the \
+                 disk at all?",
+            ),
+        };
+    }
+    let waits = match &seen.errand {
+        Some(Errand::Deploy(d)) => d.wait_for_system || d.as_host,
+        _ => return finish(life, seen, vec![]),
+    };
+    let local = seen.m.seen.boot_at.filter(|at| *at >= seen.since && seen.m.seen.boot_answer == "local");
+    if !waits && seen.elapsed() > QUIET {
+        return finish(
+            life,
+            seen,
+            vec!["it has not said that it is up: its image may not know how to".into()],
+        );
+    }
+    if seen.elapsed() > SAYS_SO && !seen.rack_is_away() {
+        return fail(
+            life,
+            seen,
+            "its image was written, but the new system has not said that it is up. Look at its screen or serial \
+             console; it may not start on this hardware.",
+        );
+    }
+    let way = if local.is_some() { "it starts from its disk" } else { "it restarts" };
+    Step::wait(LOOK, seen.why(way))
+}
+
+fn powering_off(life: &MachineLife, seen: &Seen) -> Step<State> {
+    // Nothing can read the power of these; they are off when their own system has gone.
+    let gone = !seen.alive() || seen.task.as_ref().is_some_and(|t| t.stage == Some(Stage::Done));
+    let asked_before = Micros::now().since(seen.since) >= LOOK;
+    if seen.m.seen.power == Some(false) || (seen.m.blind() && gone && asked_before) {
+        return super::ends::is_off(life, seen);
+    }
+    if seen.elapsed() < 5 * MINUTE || seen.rack_is_away() {
+        return Step::wait(Duration::from_secs(2), seen.why("waiting for it to switch off"));
+    }
+    let trouble = seen.trouble().unwrap_or_else(|| "its BMC says that it is still on".into());
+    if seen.m.status.busy() {
+        return fail(life, seen, &format!("it could not be switched off: {trouble}"));
+    }
+    super::ends::stays_on(seen, &trouble)
+}
