@@ -16,6 +16,7 @@ mod host_role;
 mod invite;
 mod machine;
 mod memory;
+mod metal_role;
 mod mover;
 mod rack_role;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use base::{Fault, Result};
 use compute::Compute;
 use identity::Identity;
 use image::Image;
+use metal::Metal;
 use network::Network;
 use std::future::Future;
 use std::pin::Pin;
@@ -27,6 +28,7 @@ pub struct Region {
     pub image: Arc<Image>,
     pub network: Arc<Network>,
     pub compute: Arc<Compute>,
+    pub metal: Arc<Metal>,
     portal: Arc<portal::Portal>,
     /// Who lets people and programs in.
     sessions: Arc<portal::Sessions>,
@@ -71,6 +73,7 @@ impl Region {
         });
         let compute =
             Compute::over(db.clone(), compute::Limits::with(&site.config.compute), blobs, hosts.transpose()?);
+        let metal = crate::metal_role::open(&site.config, &db, &identity, &image, channel.as_ref());
         let public_url = site.config.public_url.clone();
         let keep_deleted_days = site.config.compute.keep_deleted_days;
         compute::set_silent_after(Duration::from_secs(site.config.compute.silent_after_s));
@@ -86,6 +89,7 @@ impl Region {
             image,
             network,
             compute,
+            metal,
             portal,
             sessions,
             channel,
@@ -114,6 +118,9 @@ impl Region {
             .merge(compute::placement_service().router(self.compute.clone(), &gate))
             .merge(compute::agent_service().router(self.compute.clone(), &gate))
             .merge(compute::console_service().router(self.compute.clone(), &gate))
+            .merge(metal::rack_service().router(self.metal.clone(), &gate))
+            .merge(metal::live_service().router(self.metal.clone(), &gate))
+            .merge(metal::own_service().router(self.metal.clone(), &gate))
             .merge(portal::service().router(self.portal.clone(), &gate))
             .merge(portal::pages(welcome()))
             .merge(metal::maas::router(self.maas()))
@@ -128,6 +135,7 @@ impl Region {
         Engine::builder(self.db.clone())
             .with(self.compute.life())
             .with(self.compute.watch())
+            .with(self.metal.life())
             .with(image::life(self.image.clone()))
             .with(image::imports(self.image.clone()))
             .process(&self.process)
@@ -208,6 +216,9 @@ pub fn routes() -> Vec<Listed> {
         compute::placement_service().list(),
         compute::agent_service().list(),
         compute::console_service().list(),
+        metal::rack_service().list(),
+        metal::live_service().list(),
+        metal::own_service().list(),
         portal::service().list(),
     ]
     .concat()

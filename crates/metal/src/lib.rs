@@ -31,7 +31,7 @@ pub mod table;
 
 pub use document::{live, set_live};
 pub use life::MachineLife;
-pub use routes::{live_service, rack_service};
+pub use routes::{live_service, own_service, rack_service};
 
 use base::Result;
 use sha2::{Digest, Sha256};

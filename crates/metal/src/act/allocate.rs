@@ -123,6 +123,9 @@ impl Metal {
                 m.status.name()
             )));
         }
+        // Where nothing was written a quick wipe has nothing to do.
+        let clean = m.image_sha512.is_empty() && m.status == Status::Allocated;
+        let erase = if clean && erase == EraseMode::Quick { EraseMode::None } else { erase };
         let (to, words) = match erase {
             EraseMode::None => (Status::Releasing, "it is switched off"),
             _ => (Status::DiskErasing, "waiting for its live system"),

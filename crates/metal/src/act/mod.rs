@@ -10,7 +10,7 @@ mod whole;
 pub use allocate::Owner;
 pub(crate) use allocate::{after_release, disown};
 pub use boot::{HOST_PACKAGES, Installation};
-pub use enter::{Change, NewMachine};
+pub use enter::{Change, NewMachine, good_name};
 pub use power::{Power, wanted};
 
 use crate::model::{Errand, Machine, Status};
