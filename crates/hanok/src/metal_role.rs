@@ -28,7 +28,7 @@ pub fn open(
         hosts: Some(Arc::new(Doors { fingerprint, address: address(config) })),
         ..Settings::default()
     };
-    Metal::new(db.clone(), identity.clone(), image.clone(), authority, settings)
+    Metal::with(db.clone(), identity.clone(), Some(image.clone()), authority, settings)
 }
 
 /// `host:port` at which other computers find the region.

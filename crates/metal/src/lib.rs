@@ -28,6 +28,8 @@ pub mod racks;
 mod routes;
 mod seed;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 pub use document::{live, set_live};
 pub use life::MachineLife;
@@ -86,7 +88,8 @@ impl Default for Settings {
 pub struct Metal {
     pub db: Db,
     pub seal: Arc<dyn Seal>,
-    pub(crate) image: Arc<image::Image>,
+    /// Where racks get image content from; absent in a process that only asks things of machines.
+    pub(crate) image: Option<Arc<image::Image>>,
     /// Signs certificates of racks, where the region speaks TLS.
     pub(crate) authority: Option<Arc<tls::Authority>>,
     pub settings: Settings,
@@ -94,11 +97,16 @@ pub struct Metal {
 }
 
 impl Metal {
-    /// Must be called inside a tokio runtime: it listens for changed documents from now on.
-    pub fn new(
+    /// Without a door for racks. Must be called inside a tokio runtime: it listens for changed documents from now on.
+    pub fn new(db: Db, seal: Arc<dyn Seal>) -> Arc<Metal> {
+        Self::with(db, seal, None, None, Settings::default())
+    }
+
+    /// As [`Metal::new`], for a whole region.
+    pub fn with(
         db: Db,
         seal: Arc<dyn Seal>,
-        image: Arc<image::Image>,
+        image: Option<Arc<image::Image>>,
         authority: Option<Arc<tls::Authority>>,
         settings: Settings,
     ) -> Arc<Metal> {

@@ -36,7 +36,7 @@ struct Yard {
 
 impl Yard {
     async fn on(mut w: World) -> Yard {
-        let metal = Arc::new(Metal { db: w.db.clone(), seal: Arc::new(Open) });
+        let metal = Metal::new(w.db.clone(), Arc::new(Open));
         let m = metal.clone();
         let id = w.db.write(move |tx| {
             let segment = segment::Segment {

@@ -192,7 +192,8 @@ pub async fn renew(m: Arc<Metal>, mut req: Req) -> Result<Reply> {
 pub async fn image(m: Arc<Metal>, req: Req) -> Result<Reply> {
     let proof = proof(&req)?;
     m.db.read(move |tx| known(tx, &proof).map(drop)).await?;
-    let (mut file, length) = m.image.open_blob(req.text_param("sha512")).await?;
+    let images = m.image.as_ref().ok_or_else(|| Fault::not_found("There is no image content here."))?;
+    let (mut file, length) = images.open_blob(req.text_param("sha512")).await?;
     let Some((first, last)) = req.header("range").and_then(|r| range(r, length)) else {
         let body = Body::from_stream(ReaderStream::with_capacity(file, 256 << 10));
         let mut reply = Reply::text(200, "application/octet-stream", body);

@@ -232,7 +232,8 @@ fn left(run: Run, seen: &Seen) -> bool {
 }
 
 fn restarting(life: &MachineLife, run: Run, seen: &Seen) -> Step<State> {
-    if seen.m.booted_at.0 > 0 && seen.m.booted_at >= seen.since.minus(MINUTE) {
+    // Forgotten when the disk was written anew.
+    if seen.m.booted_at.0 > 0 && matches!(seen.errand, Some(Errand::Deploy(_))) {
         return finish(life, seen, vec![]);
     }
     if !left(run, seen) {

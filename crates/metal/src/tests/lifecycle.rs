@@ -1,0 +1,269 @@
+//! The ordinary way, and everything that goes wrong on it.
+
+use super::world::{Room, worlds};
+use serde_json::json;
+
+const MAC: &str = "52:54:00:aa:00:01";
+
+#[tokio::test]
+async fn a_blank_machine_is_found_measured_imaged_handed_over_and_taken_back_clean() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.found(&mut room).await;
+        let m = w.machine(id).await;
+        assert_eq!((m.status.word(), m.cores, m.memory_mib), ("new", 4, 8192));
+        assert_eq!((m.resource_class.as_str(), m.name.as_str()), ("metal.4c-8g-107g", "pc-aa0001"));
+
+        w.act(id, "commission", json!({"tests": ["memory", "cpu"]})).await.of(202);
+        w.until(&mut room, id, "ready").await;
+        w.act(id, "allocate", json!({"project_id": "a"})).await.of(202);
+        w.act(id, "deploy", json!({"image_id": w.image.to_string(), "user_data": "#cloud-config"}))
+            .await
+            .of(202);
+        w.until(&mut room, id, "deployed").await;
+        // It stayed up all the way: found, measured, tested, written, without a restart in between.
+        assert_eq!(room.pcs[0].done, ["inventory", "inventory", "test", "idle", "write", "reboot"]);
+        assert_eq!(room.pcs[0].cycles, 0);
+        let m = w.machine(id).await;
+        assert!(m.booted_at.0 > 0 && m.deployed_at.0 > 0 && m.message.is_empty(), "{m:?}");
+        let shown = w.member("GET", &format!("/hanok/v1/machines/{id}"), None).await.of(200);
+        assert_eq!(shown["machine"]["nics"][0]["addresses"][0], "10.9.0.2");
+
+        w.act(id, "release", json!({"erase": "verified"})).await.of(202);
+        w.until(&mut room, id, "ready").await;
+        assert!(!room.pcs[0].marker, "what was there is gone");
+        let m = w.machine(id).await;
+        assert!(!m.owned() && m.image_id.is_none() && m.owner_data.is_empty());
+        w.member("GET", &format!("/hanok/v1/machines/{id}"), None).await.of(404);
+        let reports = w.admin("GET", &format!("/hanok/v1/machines/{id}/erasures"), None).await.of(200);
+        assert_eq!(
+            (&reports["erasures"][0]["mode"], &reports["erasures"][0]["clean"]),
+            (&json!("verified"), &json!(true))
+        );
+        let tests = w.admin("GET", &format!("/hanok/v1/machines/{id}/tests"), None).await.of(200);
+        assert_eq!(tests["tests"].as_array().unwrap().len(), 2);
+        let events = w.admin("GET", &format!("/hanok/v1/machines/{id}/events"), None).await.of(200);
+        assert!(events["events"].as_array().unwrap().len() > 10);
+    }
+}
+
+#[tokio::test]
+async fn an_idle_live_system_is_switched_off_after_a_while_and_brought_back_when_needed() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.ready(&mut room).await;
+        assert!(room.pcs[0].on);
+        // Nothing was asked for half an hour, and it is still talking.
+        w.db.write(move |tx| crate::table::machine::set(tx, id, "stay_until", 1_i64)).await.unwrap();
+        w.db.write(move |tx| store::work::wake(tx, &id.to_string())).await.unwrap();
+        for _ in 0..4 {
+            w.steps(id).await;
+            room.turn(&w).await;
+        }
+        assert!(!room.pcs[0].on);
+        assert_eq!(w.machine(id).await.boot.word(), "off");
+        w.act(id, "test", json!({"tests": ["cpu"]})).await.of(202);
+        w.until(&mut room, id, "testing").await;
+        w.until(&mut room, id, "ready").await;
+        assert!(room.pcs[0].done.contains(&"test".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn power_that_goes_in_the_middle_of_each_step_costs_nothing_but_time() {
+    for w in worlds().await {
+        for (n, task) in ["inventory", "test", "write", "erase"].into_iter().enumerate() {
+            let mac = format!("52:54:00:bb:00:{n:02x}");
+            let mut room = Room::new(&[&mac]);
+            let id = w.ready(&mut room).await;
+            room.pcs[0].dies_in = Some((task, 1));
+            match task {
+                "inventory" => drop(w.act(id, "commission", json!({})).await.of(202)),
+                "test" => drop(w.act(id, "test", json!({"tests": ["cpu"]})).await.of(202)),
+                _ => {
+                    w.act(id, "allocate", json!({})).await.of(202);
+                    w.act(id, "deploy", json!({"image_id": w.image.to_string()})).await.of(202);
+                    if task == "erase" {
+                        w.until(&mut room, id, "deployed").await;
+                        w.act(id, "release", json!({})).await.of(202);
+                    }
+                }
+            }
+            let end = if task == "write" { "deployed" } else { "ready" };
+            for _ in 0..6 {
+                w.steps(id).await;
+                room.turn(&w).await;
+            }
+            // It is off, and its rack brings it back as soon as it is known that it fell silent.
+            w.later(id, 2).await;
+            w.until(&mut room, id, end).await;
+            assert_eq!(room.pcs[0].dies_in, Some((task, 0)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_never_boots_is_explained_and_tried_again_by_one_click() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.ready(&mut room).await;
+        room.pcs[0].off();
+        room.pcs[0].deaf = true;
+        w.later(id, 40).await;
+        w.steps(id).await;
+        w.act(id, "test", json!({"tests": ["cpu"]})).await.of(202);
+        for _ in 0..3 {
+            for _ in 0..3 {
+                w.steps(id).await;
+                room.turn(&w).await;
+            }
+            assert_eq!(w.status(id).await, "testing");
+            w.later(id, 11).await;
+        }
+        w.steps(id).await;
+        let m = w.machine(id).await;
+        assert_eq!(m.status.word(), "failed_testing");
+        assert!(m.message.contains("never asked to boot from the network"), "{}", m.message);
+        assert!(m.power_cycles >= 2, "it was restarted before that was said");
+        room.pcs[0].deaf = false;
+        w.act(id, "retry", json!({})).await.of(202);
+        w.until(&mut room, id, "ready").await;
+    }
+}
+
+#[tokio::test]
+async fn a_spoiled_write_is_repeated_once_and_then_explained() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.ready(&mut room).await;
+        w.act(id, "allocate", json!({})).await.of(202);
+        room.pcs[0].fails = Some(("write", 1));
+        w.act(id, "deploy", json!({"image_id": w.image.to_string()})).await.of(202);
+        w.until(&mut room, id, "deployed").await;
+        w.act(id, "release", json!({"erase": "none"})).await.of(202);
+        w.until(&mut room, id, "ready").await;
+        w.act(id, "allocate", json!({})).await.of(202);
+        room.pcs[0].fails = Some(("write", 9));
+        w.act(id, "deploy", json!({"image_id": w.image.to_string()})).await.of(202);
+        w.until(&mut room, id, "failed_deployment").await;
+        assert_eq!(w.machine(id).await.message, "the write went wrong");
+        // Aborted, released, nothing stuck.
+        w.act(id, "release", json!({})).await.of(202);
+        w.until(&mut room, id, "ready").await;
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_is_too_small_is_refused_before_anything_starts() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.ready(&mut room).await;
+        w.act(id, "allocate", json!({})).await.of(202);
+        w.db.write(|tx| tx.exec("UPDATE image SET virtual_size = 1099511627776", &[])).await.unwrap();
+        let words = w.act(id, "deploy", json!({"image_id": w.image.to_string()})).await.refused(400);
+        assert!(words.contains("1024 GiB") && words.contains("100 GiB"), "{words}");
+        assert_eq!(w.status(id).await, "allocated");
+    }
+}
+
+#[tokio::test]
+async fn a_system_that_says_nothing_is_taken_as_up_unless_somebody_waits_for_its_word() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.ready(&mut room).await;
+        room.pcs[0].mute = true;
+        w.act(id, "allocate", json!({})).await.of(202);
+        for (waits, end) in [(false, "deployed"), (true, "failed_deployment")] {
+            let wish = json!({"image_id": w.image.to_string(), "wait_for_system": waits});
+            w.act(id, "deploy", wish).await.of(202);
+            for _ in 0..12 {
+                w.steps(id).await;
+                room.turn(&w).await;
+            }
+            assert_eq!(w.status(id).await, "deploying");
+            w.later(id, 25).await;
+            w.until(&mut room, id, end).await;
+            assert!(w.machine(id).await.message.contains("has not said that it is up"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rack_that_is_away_is_named_and_waited_for() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.ready(&mut room).await;
+        room.away = true;
+        room.pcs[0].off();
+        w.later(id, 40).await;
+        w.steps(id).await;
+        let rack = w.rack;
+        w.db.write(move |tx| {
+            tx.exec("UPDATE rack SET seen_at = 1 WHERE id = $1", store::params![rack]).map(drop)
+        })
+        .await
+        .unwrap();
+        w.act(id, "commission", json!({})).await.of(202);
+        w.steps(id).await;
+        w.later(id, 60).await;
+        w.steps(id).await;
+        let far = w.admin("GET", &format!("/hanok/v1/machines/{id}/progress"), None).await.of(200);
+        assert!(far["progress"]["reason"].as_str().unwrap().contains("rack r1 is silent"), "{far}");
+        assert_eq!(w.status(id).await, "commissioning");
+        room.away = false;
+        w.until(&mut room, id, "ready").await;
+    }
+}
+
+#[tokio::test]
+async fn rescue_and_back_and_abort() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.deployed(&mut room).await;
+        w.act(id, "rescue", json!({})).await.of(202);
+        w.until(&mut room, id, "rescue_mode").await;
+        assert!(room.pcs[0].session.is_some());
+        w.act(id, "exit-rescue", json!({})).await.of(202);
+        w.until(&mut room, id, "deployed").await;
+        assert!(room.pcs[0].session.is_none(), "it runs its own system again");
+        assert!(room.pcs[0].marker, "and nothing was written");
+
+        w.act(id, "release", json!({"erase": "secure"})).await.of(202);
+        w.act(id, "abort", json!({})).await.of(202);
+        assert_eq!(w.status(id).await, "failed_disk_erasing");
+        w.act(id, "retry", json!({})).await.of(202);
+        w.until(&mut room, id, "ready").await;
+        w.act(id, "commission", json!({"tests": ["cpu"]})).await.of(202);
+        w.act(id, "abort", json!({})).await.of(202);
+        assert_eq!(w.status(id).await, "ready");
+        w.act(id, "abort", json!({})).await.refused(409);
+    }
+}
+
+#[tokio::test]
+async fn a_found_machine_becomes_a_host_by_one_call() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.found(&mut room).await;
+        w.act(id, "approve", json!({"as": "host"})).await.of(202);
+        w.until(&mut room, id, "deployed").await;
+        assert!(w.machine(id).await.as_host);
+    }
+}
+
+#[tokio::test]
+async fn a_machine_without_a_bmc_waits_for_a_person() {
+    for w in worlds().await {
+        let wish = json!({"machine": {"name": "desk-1", "macs": [MAC], "segment": "lab"}});
+        let made = w.admin("POST", "/hanok/v1/machines", Some(wish)).await.of(201);
+        let id = made["machine"]["id"].as_str().unwrap().parse().unwrap();
+        w.act(id, "commission", json!({})).await.of(202);
+        w.steps(id).await;
+        let shown = w.admin("GET", "/hanok/v1/machines/desk-1", None).await.of(200);
+        let asked = shown["machine"]["to_do"].as_str().unwrap();
+        assert!(asked.contains("switch it on") && asked.contains("hanok machine done desk-1"), "{asked}");
+        w.act(id, "done", json!({})).await.of(202);
+        let shown = w.admin("GET", "/hanok/v1/machines/desk-1", None).await.of(200);
+        assert_eq!((&shown["machine"]["to_do"], &shown["machine"]["power"]), (&json!(null), &json!("on")));
+    }
+}
