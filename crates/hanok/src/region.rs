@@ -127,8 +127,7 @@ impl Region {
     }
 
     fn maas(&self) -> Arc<metal::maas::Door> {
-        let metal = metal::Metal::new(self.db.clone(), self.identity.clone());
-        metal::maas::Door::new(metal, self.identity.clone(), self.public_url.clone())
+        metal::maas::Door::new(self.metal.clone(), self.identity.clone(), self.public_url.clone())
     }
 
     pub fn engine(&self) -> Engine {
@@ -150,6 +149,7 @@ impl Region {
             self.network.keep_homes(compute::silent_after()),
             self.compute.clone().tidy(self.keep_deleted_days),
             self.portal.maintain(),
+            compute::MetalKeeper::new(self.db.clone(), self.metal.clone()).run(),
             self.live(),
             crate::memory::give_back()
         );
