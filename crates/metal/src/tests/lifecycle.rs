@@ -108,7 +108,7 @@ async fn a_machine_that_never_boots_is_explained_and_tried_again_by_one_click() 
         let mut room = Room::new(&[MAC]);
         let id = w.ready(&mut room).await;
         room.pcs[0].off();
-        room.pcs[0].deaf = true;
+        (room.pcs[0].deaf, room.pcs[0].boot_at) = (true, None);
         w.later(id, 40).await;
         w.steps(id).await;
         w.act(id, "test", json!({"tests": ["cpu"]})).await.of(202);

@@ -231,6 +231,7 @@ impl World {
                     "UPDATE live_session SET seen_at = seen_at - $2, begun_at = begun_at - $2 WHERE machine_id = $1",
                     params![&id, by],
                 )?;
+                tx.exec("UPDATE machine_seen SET boot_at = boot_at - $2 WHERE machine_id = $1", params![&id, by])?;
                 tx.exec("UPDATE machine SET stay_until = stay_until - $2 WHERE id = $1", params![&id, by])?;
                 store::work::wake(tx, &id)
             })
