@@ -5,8 +5,6 @@ import type { Server } from "~/api/types";
 import { t } from "~/i18n";
 import { mib, number } from "~/i18n/format";
 import { Ago } from "~/ui/Ago";
-import { buttonLook } from "~/ui/Button";
-import { Icon } from "~/ui/icons";
 import { Meter, Page, Section, Waiting } from "~/ui/Page";
 import { Dot, Status, stateWord, toneOf } from "~/ui/Status";
 import type { Limits } from "../create/wish";
@@ -59,7 +57,6 @@ export function Home() {
               </>
             ) : <Waiting />}
           </div>
-          <Link to="/servers/new" className={`${buttonLook("solid")} w-full mt-4 !h-10`}><Icon name="plus" size={14} />{t("servers.create")}</Link>
         </Section>
       </div>
     </Page>

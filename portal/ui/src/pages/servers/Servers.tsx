@@ -73,7 +73,7 @@ function columnsFor(imageName: Map<string, string>): Column<Server>[] {
       id: "size", head: t("word.size"), width: "minmax(0,1.2fr)", phone: "line", value: (s) => s.flavor.vcpus * 1e9 + s.flavor.ram,
       cell: (s) => <>{s.flavor.original_name} <span className="text-ink3">{t("word.vcpus", { n: s.flavor.vcpus })}, {mib(s.flavor.ram)}</span></>,
     },
-    { id: "image", head: t("images.one"), width: "minmax(0,1fr)", from: 960, value: (s) => imageOf(s, imageName), cell: (s) => imageOf(s, imageName) },
+    { id: "image", head: t("images.one"), width: "minmax(0,0.8fr)", from: 1340, value: (s) => imageOf(s, imageName), cell: (s) => imageOf(s, imageName) },
     { id: "created", head: t("word.created"), width: "112px", from: 800, end: true, value: (s) => Date.parse(s.created), cell: (s) => <span className="text-ink2"><Ago time={s.created} /></span> },
   ];
 }

@@ -5,8 +5,10 @@ import { t } from "~/i18n";
 import { Button } from "~/ui/Button";
 import { Choice } from "~/ui/Choice";
 import { ErrorNote } from "~/ui/ErrorNote";
+import { Field } from "~/ui/Field";
 import { Section } from "~/ui/Page";
 import { Dot } from "~/ui/Status";
+import { parseService } from "../network/rules";
 
 interface Step { ok: boolean; what: string; why?: string }
 interface Answer { reaches: boolean; steps: Step[] }
@@ -15,16 +17,19 @@ interface Answer { reaches: boolean; steps: Step[] }
 export function Reach({ ports, servers }: { ports: Port[]; servers: Server[] }) {
   const [from, setFrom] = useState<string | null>(null);
   const [to, setTo] = useState<string | null>(null);
+  const [text, setText] = useState("");
   const [answer, setAnswer] = useState<Answer | null>(null);
   const [error, setError] = useState<unknown>(null);
   const options = ports.flatMap((p) => {
     const server = servers.find((s) => s.id === p.device_id);
     return server ? [{ id: p.id, label: server.name, note: p.fixed_ips[0]?.ip_address }] : [];
   });
+  const service = parseService(text);
+  const traffic = service?.protocol ? `&protocol=${service.protocol}${service.from === null ? "" : `&port=${service.from}`}` : "";
   const follow = async () => {
     setError(null);
     setAnswer(null);
-    await ask<Answer>(`/hanok/v1/reach?from=${from}&to=${to}`).then(setAnswer, setError);
+    await ask<Answer>(`/hanok/v1/reach?from=${from}&to=${to}${traffic}`).then(setAnswer, setError);
   };
   return (
     <Section title={t("topology.reach")} className="mt-8">
@@ -32,7 +37,8 @@ export function Reach({ ports, servers }: { ports: Port[]; servers: Server[] }) 
       <div className="flex flex-wrap items-end gap-3">
         <Choice label={t("topology.from")} value={from} onChange={setFrom} options={options} placeholder={t("do.choose")} className="w-56" />
         <Choice label={t("topology.to")} value={to} onChange={setTo} options={options} placeholder={t("do.choose")} className="w-56" />
-        <Button look="solid" isDisabled={!from || !to || from === to} onPress={() => void follow()}>{t("topology.ask")}</Button>
+        <Field label={t("groups.service")} value={text} onChange={setText} placeholder="tcp 22" mono className="w-28" />
+        <Button look="solid" isDisabled={!from || !to || from === to || (text.trim() !== "" && !service)} onPress={() => void follow()}>{t("topology.ask")}</Button>
       </div>
       {error !== null && <div className="mt-4"><ErrorNote error={error} /></div>}
       {answer && (
