@@ -5,6 +5,7 @@ use crate::upload::{Arrival, By, upload};
 use crate::{Image, content::blocking, table};
 use api::{Auth, Level};
 use base::{Fault, ImageId, Kind, ProjectId, Result};
+use sha2::{Digest, Sha512};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -28,20 +29,56 @@ impl Image {
     ) -> Result<ImageId> {
         let format = DiskFormat::of(disk_format)
             .ok_or_else(|| Fault::bad_request(format!("{disk_format} is no disk format.")))?;
-        let (limits, name, properties) = (self.limits.clone(), name.to_owned(), properties.clone());
+        let wanted = |owner| Record {
+            name: Some(name.to_owned()),
+            visibility: Visibility::Public,
+            disk_format: Some(format),
+            ..Record::queued(ImageId::new(), owner)
+        };
+        self.ensure(wanted, file, properties).await
+    }
+
+    /// Keeps a file that the installation itself needs among the contents, as a hidden image of the admin project;
+    /// answers its SHA-512. A file of another content is another image: `name` is followed by a part of the digest.
+    ///
+    /// # Errors
+    /// What an upload refuses, and when there is no admin project yet.
+    pub async fn keep_own(self: &Arc<Self>, name: &str, file: &Path) -> Result<String> {
+        let path = file.to_owned();
+        let sha512 = blocking(move || {
+            let mut hash = Sha512::new();
+            std::io::copy(&mut std::fs::File::open(path)?, &mut HashWriter(&mut hash))?;
+            Ok(hex::encode(hash.finalize()))
+        })
+        .await?;
+        let name = format!("{name}-{sha512:.12}");
+        let wanted = |owner| Record {
+            name: Some(name.clone()),
+            visibility: Visibility::Private,
+            disk_format: Some(DiskFormat::Raw),
+            hidden: true,
+            ..Record::queued(ImageId::new(), owner)
+        };
+        self.ensure(wanted, file, &BTreeMap::new()).await?;
+        Ok(sha512)
+    }
+
+    /// An image such as `wanted` makes for its owner, with the file's content, unless there is one of that name and
+    /// visibility.
+    async fn ensure(
+        self: &Arc<Self>,
+        wanted: impl FnOnce(ProjectId) -> Record,
+        file: &Path,
+        properties: &BTreeMap<String, String>,
+    ) -> Result<ImageId> {
+        let owner = self.db.read(admin_project).await?;
+        let row = Record { container: Some(Container::Bare), ..wanted(owner) };
+        let (limits, properties) = (self.limits.clone(), properties.clone());
         let ready = self.db.write(move |tx| {
-            let owner = admin_project(tx)?;
             one_at_a_time(tx)?;
-            if let Some(found) = find(tx, &owner, &name)? {
+            if let Some(found) = find(tx, &row)? {
                 return Ok(found);
             }
-            let row = Record {
-                name: Some(name),
-                visibility: Visibility::Public,
-                disk_format: Some(format),
-                container: Some(Container::Bare),
-                ..Record::queued(ImageId::new(), owner)
-            };
             let found = (row.id, row.status);
             let owner = row.owner.clone();
             table::image::insert(tx, &Shown { row, properties, tags: BTreeSet::new() })?;
@@ -82,6 +119,19 @@ impl Image {
     }
 }
 
+/// Bytes on their way into a digest.
+struct HashWriter<'a>(&'a mut Sha512);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// How often one looks whether another process is done with an image.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -100,12 +150,12 @@ pub fn mark(tx: &Tx<'_>, own: &str) -> Result<String> {
     tx.one(sql, params![own], |r| r.get(0))
 }
 
-/// The oldest public image of that name, finished ones first.
-fn find(tx: &Tx<'_>, owner: &ProjectId, name: &str) -> Result<Option<(ImageId, Status)>> {
+/// The oldest image of the same owner, name and visibility, finished ones first.
+fn find(tx: &Tx<'_>, like: &Record) -> Result<Option<(ImageId, Status)>> {
     tx.opt(
-        "SELECT id, status FROM image WHERE owner = $1 AND name = $2 AND visibility = 'public'
+        "SELECT id, status FROM image WHERE owner = $1 AND name = $2 AND visibility = $3
          ORDER BY CASE WHEN status = 'queued' THEN 1 ELSE 0 END, created_at LIMIT 1",
-        params![owner, name],
+        params![&like.owner, like.name.as_deref(), like.visibility.as_str()],
         |r| Ok((r.get(0)?, r.get(1)?)),
     )
 }

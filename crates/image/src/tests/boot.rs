@@ -76,5 +76,21 @@ async fn the_first_image_is_made_once() {
         assert_eq!(shown["os_distro"], "mini");
         assert_eq!(shown["size"], 5000);
         assert!(boot(&w, &id.to_string(), "member:z").await.is_ok());
+
+        // What the installation needs for itself is kept once, and survives the sweep; others do not see it.
+        let own = w.dir.path().join("kernel");
+        std::fs::write(&own, vec![7; 300]).unwrap();
+        let sha512 = w.image.keep_own("live-kernel", &own).await.unwrap();
+        assert_eq!(w.image.keep_own("live-kernel", &own).await.unwrap(), sha512);
+        std::fs::write(&own, vec![8; 300]).unwrap();
+        let other = w.image.keep_own("live-kernel", &own).await.unwrap();
+        assert_ne!(other, sha512);
+        assert_eq!(w.count("SELECT COUNT(*) FROM image").await, 3);
+        w.image.sweep().await.unwrap();
+        for digest in [sha512, other] {
+            assert_eq!(w.image.open_blob(&digest).await.unwrap().1, 300);
+        }
+        let seen = w.count("SELECT COUNT(*) FROM image WHERE visibility = 'public' OR os_hidden = 0").await;
+        assert_eq!(seen, 1);
     }
 }
