@@ -26,11 +26,13 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// A disk of the inventory, for nobody else meanwhile.
+    /// A disk of the inventory that nobody else uses. It is not kept from others: the kernel would not look at its
+    /// partition table again as long as it is.
     pub fn open(facts: &DiskFacts) -> Result<Disk> {
         let path = Path::new("/dev").join(&facts.name);
-        let flags = OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = open(&path, flags, Mode::empty()).map_err(|e| {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let alone = open(&path, flags | OFlags::EXCL, Mode::empty());
+        let file = alone.and_then(|_| open(&path, flags, Mode::empty())).map_err(|e| {
             Fault::unavailable(format!(
                 "The disk {} cannot be opened: {e}. Is something on it in use?",
                 facts.name

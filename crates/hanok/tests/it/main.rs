@@ -41,6 +41,7 @@ mod up_day;
 mod up_debian;
 mod up_lay;
 mod up_life;
+mod up_live;
 mod up_moves;
 mod up_parts;
 mod up_restart;
