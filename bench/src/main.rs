@@ -4,6 +4,7 @@
 //! `hanok-bench PATH-TO-HANOK [--guests] [--scale]`.
 
 mod agent_alone;
+mod disk;
 mod guest;
 mod load;
 mod product;
@@ -48,6 +49,7 @@ async fn main() -> Result<()> {
     images(&target, &mut report).await?;
     report.figure("control plane after the load, resident", product.resident_mib()?, "MiB", None);
     product.stop().await;
+    disk::run(&hanok, &mut report).await?;
     if std::env::args().any(|a| a == "--guests") {
         guest::first_kernel_line(&hanok, &mut report).await?;
         agent_alone::memory(&hanok, &mut report).await?;
