@@ -194,6 +194,9 @@ impl Ipmi {
             Fail::Silent => Trouble::Silent(format!(
                 "The BMC {bmc} does not answer on UDP {port}; is it plugged in, and is IPMI over LAN on?"
             )),
+            Fail::Mute => Trouble::Refused(format!(
+                "The BMC {bmc} falls silent when user {user} logs in: is there that user, and may it log in over the network?"
+            )),
             Fail::Closed => Trouble::Silent(format!(
                 "Nothing listens on UDP {port} of {bmc}; is this the BMC's address, and is IPMI over LAN on?"
             )),

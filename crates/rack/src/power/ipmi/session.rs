@@ -36,6 +36,8 @@ const BUSY: u8 = 0xc0;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fail {
     Silent,
+    /// It answers until a user is named.
+    Mute,
     /// The network says that nothing listens there.
     Closed,
     Socket(String),
@@ -280,7 +282,8 @@ impl Caller<'_> {
         hello.extend_from_slice(&dice);
         hello.extend_from_slice(&[role, 0, 0, self.user.len() as u8]);
         hello.extend_from_slice(self.user);
-        let said = self.exchange(RAKP_1, &hello, RAKP_2).await?;
+        let said = self.exchange(RAKP_1, &hello, RAKP_2).await;
+        let said = said.map_err(|f| if f == Fail::Silent { Fail::Mute } else { f })?;
         let (its_dice, guid) = (said.get(8..24).ok_or(Fail::Odd)?, said.get(24..40).ok_or(Fail::Odd)?);
         let code = said.get(40..).filter(|c| c.len() == self.suite.code_bytes()).ok_or(Fail::Odd)?;
         let ours = self.ours.to_le_bytes();

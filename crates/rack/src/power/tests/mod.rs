@@ -186,6 +186,15 @@ async fn who_is_refused_reads_why() {
 }
 
 #[tokio::test]
+async fn a_bmc_that_does_not_speak_to_strangers() {
+    let sim = Sim::start(Behind::File);
+    let relay = relay::Relay::start(sim.address, relay::Weather::Deaf).await;
+    let mut rack = Rack::new(vec![machine("pc", ipmi(relay.address, "admin", "secret", None))]);
+    rack.order(0, |o| o.want = Some(true));
+    rack.until(0, "advice", words("falls silent when user admin logs in")).await;
+}
+
+#[tokio::test]
 async fn a_bmc_that_is_plugged_in_later_is_found() {
     let mut sim = Sim::down(Behind::File);
     let mut rack = Rack::new(vec![machine("pc", ipmi(sim.address, "admin", "secret", None))]);

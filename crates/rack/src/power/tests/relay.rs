@@ -14,6 +14,8 @@ pub enum Weather {
     Bad,
     /// Every answer takes a while.
     Slow,
+    /// No user gets through, as with BMCs that do not speak to strangers.
+    Deaf,
 }
 
 pub struct Relay {
@@ -72,6 +74,9 @@ async fn run(front: Arc<UdpSocket>, to: SocketAddr, weather: Weather, counts: Ar
                 }
                 socket.send(&buffer[..bytes]).await.unwrap();
             }
+            // The message that names the user: its type is in the sixth byte.
+            Weather::Deaf if buffer[5] == 0x12 => {}
+            Weather::Deaf => drop(socket.send(&buffer[..bytes]).await.unwrap()),
             Weather::Bad if number % 4 == 0 => {
                 counts.lost.fetch_add(1, Ordering::SeqCst);
             }
@@ -99,7 +104,7 @@ async fn back(
             Weather::Slow => Duration::from_millis(20),
             // Later than the question is asked again.
             Weather::Bad if number % 7 == 0 => Duration::from_millis(1500),
-            Weather::Bad => Duration::ZERO,
+            Weather::Bad | Weather::Deaf => Duration::ZERO,
         };
         let (packet, front, counts) = (buffer[..bytes].to_vec(), front.clone(), counts.clone());
         tokio::spawn(async move {
