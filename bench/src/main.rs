@@ -4,6 +4,7 @@
 //! `hanok-bench PATH-TO-HANOK [--guests] [--scale]`.
 
 mod agent_alone;
+mod dhcp;
 mod disk;
 mod guest;
 mod load;
@@ -53,6 +54,7 @@ async fn main() -> Result<()> {
     if std::env::args().any(|a| a == "--guests") {
         guest::first_kernel_line(&hanok, &mut report).await?;
         agent_alone::memory(&hanok, &mut report).await?;
+        tokio::task::block_in_place(|| dhcp::run(&hanok, &mut report))?;
     }
     if std::env::args().any(|a| a == "--scale") {
         scale::run(&hanok, &mut report).await?;
