@@ -148,3 +148,53 @@ fn images_come_in_chunks_and_a_bad_one_is_fetched_again() {
         assert_eq!(passed[3], "Bearer mine");
     });
 }
+
+#[test]
+fn thousands_that_are_switched_on_in_one_moment_are_all_answered() {
+    const CLIENTS: u32 = 4500;
+    in_world(async |world| {
+        let (url, _region) = world.region.serve().await;
+        world.region.tell(|d| {
+            d.segments = vec![segment(DhcpMode::Serve, &[("10.77.1.0", "10.77.99.255")])];
+            d.segments[0].subnets[0].cidr = "10.77.0.0/16".parse().unwrap();
+        });
+        let _rack = world.rack(&url);
+        let wire = world.clients();
+        world.region.sees("the segment is served", |s| s.segments.iter().any(|s| s.free > 3000)).await;
+        let done = tokio::task::spawn_blocking(move || {
+            let mac = |n: u32| {
+                let [a, b, c, d] = n.to_be_bytes();
+                [0x52, 0x54, a, b, c, d]
+            };
+            assert!(wire.discover(mac(0), &[]).is_some(), "it serves");
+            let begun = std::time::Instant::now();
+            (1..=CLIENTS).for_each(|n| wire.ask(mac(n), 1, &[]));
+            let mut offers = std::collections::HashMap::new();
+            // As long as answers come, the next may take a while.
+            while offers.len() < CLIENTS as usize
+                && let Some((to, answer)) = wire.hear(std::time::Instant::now() + Duration::from_secs(20))
+            {
+                offers.insert(to, answer.address);
+            }
+            eprintln!("{} offers in {:?}", offers.len(), begun.elapsed());
+            let different: std::collections::HashSet<_> = offers.values().collect();
+            assert_eq!(
+                (offers.len(), different.len()),
+                (CLIENTS as usize, CLIENTS as usize),
+                "each has one of its own"
+            );
+            let begun = std::time::Instant::now();
+            offers.iter().for_each(|(to, address)| wire.ask(*to, 3, &[(50, &address.octets())]));
+            let mut leases = 0;
+            while leases < CLIENTS as usize
+                && let Some((to, answer)) = wire.hear(std::time::Instant::now() + Duration::from_secs(20))
+            {
+                leases += usize::from(answer.kind == 5 && offers.get(&to) == Some(&answer.address));
+            }
+            eprintln!("{leases} leases in {:?}", begun.elapsed());
+            assert_eq!(leases, CLIENTS as usize);
+        });
+        done.await.unwrap();
+        world.region.sees("all leases", |s| s.leases.len() == CLIENTS as usize).await;
+    });
+}
