@@ -160,6 +160,13 @@ enum AdminCommand {
         #[command(flatten)]
         wish: invite::Options,
     },
+    /// Let a computer join as a rack controller: prints a token that is good once.
+    RackToken {
+        #[command(flatten)]
+        site: Site,
+        #[command(flatten)]
+        wish: invite::RackOptions,
+    },
 }
 
 /// Which lines of a log are meant.
@@ -257,6 +264,9 @@ impl Cli {
             Command::Acl { network, set } => client::acl(&network, set.as_deref()).await,
             Command::Admin { command: AdminCommand::RotateKeys(site) } => {
                 crate::region::rotate_keys(&site.load()?).await
+            }
+            Command::Admin { command: AdminCommand::RackToken { site, wish } } => {
+                invite::rack(&site.load()?, wish).await
             }
             Command::Admin { command: AdminCommand::JoinToken { site, wish } } => {
                 invite::run(&site.load()?, wish).await

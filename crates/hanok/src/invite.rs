@@ -1,4 +1,4 @@
-//! `hanok admin join-token`: works beside a running region, by the database.
+//! `hanok admin join-token` and `rack-token`: work beside a running region, by the database.
 
 use crate::config::Config;
 use crate::{channel, region, say};
@@ -21,26 +21,56 @@ pub struct Options {
     zone: Option<String>,
 }
 
-pub async fn run(config: &Config, wish: Options) -> Result<()> {
+#[derive(Debug, Clone, Args)]
+pub struct RackOptions {
+    /// How long it is good, such as 30m, 1h or 2d.
+    #[arg(long, default_value = "1h", value_parser = span)]
+    ttl: Duration,
+    /// The new rack's name. A rack that has it already gets a new identity: after it was installed anew.
+    #[arg(long)]
+    name: Option<String>,
+}
+
+/// `hanok admin rack-token`.
+pub async fn rack(config: &Config, wish: RackOptions) -> Result<()> {
+    let db = database(config).await?;
+    let made = db.write(move |tx| metal::racks::invite(tx, wish.name.as_deref(), wish.ttl)).await?;
+    let token = compute::with_fingerprint(&made.secret, channel::fingerprint(config, &db).await?);
+    say::progress(&format!("good once, until {}. On the new rack, as root:", made.expires_at.seconds_z()));
+    say::progress(&format!("  hanok rack --join {}@{}", token, address(config)));
+    hint(config);
+    say::out(&token);
+    Ok(())
+}
+
+async fn database(config: &Config) -> Result<store::Db> {
     if !config.data.join("hanok.db").exists() && config.database == "sqlite" {
         return Err(Fault::bad_request(format!(
             "There is no region in {}. Run this where the region runs, with its --data.",
             config.data.display()
         )));
     }
-    let db = region::database(config, &config.data.join("hanok.db")).await?;
+    region::database(config, &config.data.join("hanok.db")).await
+}
+
+pub async fn run(config: &Config, wish: Options) -> Result<()> {
+    let db = database(config).await?;
     let invitation = Invitation { name: wish.name, zone: wish.zone, life: wish.ttl };
     let made = db.write(move |tx| compute::invite(tx, &invitation)).await?;
     let token = compute::with_fingerprint(&made.secret, channel::fingerprint(config, &db).await?);
     say::progress(&format!("good once, until {}. On the new host, as root:", made.expires_at.seconds_z()));
     say::progress(&format!("  hanok agent --join {}@{}", token, address(config)));
-    if config.listen.ip().is_loopback() && config.public_url.is_none() {
-        say::progress(
-            "this region listens on loopback only: start it with --listen ADDRESS:PORT, or no other host reaches it.",
-        );
-    }
+    hint(config);
     say::out(&token);
     Ok(())
+}
+
+fn hint(config: &Config) {
+    if config.listen.ip().is_loopback() && config.public_url.is_none() {
+        say::progress(
+            "this region listens on loopback only: start it with --listen ADDRESS:PORT, or no other computer reaches it.",
+        );
+    }
 }
 
 /// Where the new host finds us.

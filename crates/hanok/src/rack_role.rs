@@ -4,6 +4,7 @@
 //! later starts need nothing. Which networks it serves the region says.
 
 use crate::config::Config;
+use crate::region::Region;
 use crate::site::Site;
 use crate::{say, up};
 use agent::join::Invitation;
@@ -90,6 +91,37 @@ async fn identity(site: &Site, invitation: Option<&Invitation>) -> Result<Identi
              rack-token`, and use the line that it prints: hanok rack --join TOKEN@ADDRESS",
             data.display()
         ))),
+    }
+}
+
+/// The rack on the region's own machine, which the region knows from now on; `None` where none is asked for.
+///
+/// # Errors
+/// `Conflict` when another rack has this machine's name.
+pub async fn own(site: &Site, region: &Region) -> Result<Option<rack::Config>> {
+    if site.config.rack.is_empty() {
+        return Ok(None);
+    }
+    // One computer is one host and one rack.
+    let id = base::RackId(site.host_id()?.0);
+    let (token, _) = site.secret("rack-token")?;
+    let (name, proof) = (up::host_name(&site.config), metal::token_hash(&token));
+    region.db.write(move |tx| metal::table::rack::admit(tx, id, &name, &proof)).await?;
+    let dialer = if site.config.secure() {
+        let trusted = tls::client_config(Some(&site.config.data.join("ca.pem")))?;
+        tls::Dialer::to(trusted, tls::REGION)?
+    } else {
+        tls::Dialer::plain()
+    };
+    let link = rack::link::Link::new(&up::local_url(&site.config), dialer, Some(&token))?;
+    Ok(Some(config_of(site, id, link, None)))
+}
+
+/// Runs it, or waits for ever where there is none.
+pub async fn run_own(config: Option<rack::Config>) -> Result<()> {
+    match config {
+        Some(config) => rack::run(config, std::future::pending()).await,
+        None => std::future::pending().await,
     }
 }
 

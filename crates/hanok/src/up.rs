@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::region::Region;
 use crate::site::Site;
-use crate::{accept, channel, check, first, say};
+use crate::{accept, channel, check, first, rack_role, say};
 use agent::keys::Keys;
 use base::{Fault, HostId, Result};
 use std::future::Future;
@@ -28,6 +28,7 @@ pub async fn run(config: Config) -> Result<()> {
     let welcome = first::furnish(&site, &region).await?;
 
     let agent = agent::run(agent_config(&site, host, token, keys)?, std::future::pending());
+    let rack = rack_role::run_own(rack_role::own(&site, &region).await?);
     let begin = async {
         first::mini(&site.config, &region).await?;
         first::tell(&site.config, &welcome, site.config.public);
@@ -37,6 +38,7 @@ pub async fn run(config: Config) -> Result<()> {
         out = accept::serve(listener, region.router(), region.front()) => out?,
         () = region.run() => {}
         out = agent => out?,
+        out = rack => out?,
         out = begin => out?,
         () = stop => {}
     }
