@@ -9,7 +9,7 @@ const out = process.env.OUT ?? new URL("./out/shots", import.meta.url).pathname;
 const password = (who) => readFileSync(join(data, `${who}-password`), "utf8").trim();
 const user = ["/", "/servers", "/servers/new", "SERVER", "SERVER?tab=network", "SERVER?tab=activity", "/images", "/keys", "/topology", "/networks", "NETWORK", "/floating-ips",
   "/security-groups", "GROUP", "/team", "/quota", "/access"];
-const admin = ["/fleet", "/fleet/hosts", "HOST", "/fleet/machines", "/fleet/jobs", "/fleet/audit", "/fleet/projects", "/fleet/users", "/fleet/flavors", "/fleet/settings", "/fleet/doctor"];
+const admin = ["/fleet", "/fleet/hosts", "HOST", "/fleet/machines", "/fleet/racks", "/fleet/jobs", "/fleet/audit", "/fleet/projects", "/fleet/users", "/fleet/flavors", "/fleet/settings", "/fleet/doctor"];
 const looks = (process.env.LOOKS ?? "en-light-desk,en-dark-desk,ko-light-desk,ko-dark-desk,en-light-phone,ko-dark-phone").split(",").map((l) => l.split("-"));
 const only = process.env.ONLY?.split(",");
 

@@ -1,6 +1,7 @@
 // Cuts the fonts down to what the pages say. The words of the catalogue come in one small file per weight, so
 // that the first page is light; what users type in Korean comes in further pieces that a browser asks for only
-// when a page holds one of their syllables. Written to src/fonts, which is not kept in the repository.
+// when a page holds one of their syllables. What is cut goes by names of our own, since its makers keep theirs for the
+// whole. Written to src/fonts, which is not kept in the repository.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -50,14 +51,14 @@ const sizes = {};
 const put = async (...a) => { sizes[`${a[3]}-${a[1]}`] = await face(...a); };
 for (const [weight, style] of [[400, "Regular"], [600, "SemiBold"]]) {
   const file = `pretendard/dist/web/static/woff2/Pretendard-${style}.woff2`;
-  await put("Pretendard", weight, file, "text-latin", [...latin, ...WAY]);
-  await put("Pretendard", weight, file, "text-korean", said);
-  for (const [i, piece] of pieces.entries()) await put("Pretendard", weight, file, `text-rest${i}`, piece);
+  await put("Hanok Text", weight, file, "text-latin", [...latin, ...WAY]);
+  await put("Hanok Text", weight, file, "text-korean", said);
+  for (const [i, piece] of pieces.entries()) await put("Hanok Text", weight, file, `text-rest${i}`, piece);
 }
 const gowun = (set) => `@fontsource/gowun-batang/files/gowun-batang-${set}-700-normal.woff2`;
-await put("Gowun Batang", 700, gowun("latin"), "title-latin", span(0x20, 0x7e).concat([..."–—’“”…"]));
-await put("Gowun Batang", 700, gowun("korean"), "title-korean", titles);
-await put("IBM Plex Mono", 400, "@fontsource/ibm-plex-mono/files/ibm-plex-mono-latin-400-normal.woff2", "mono", span(0x20, 0x7e));
+await put("Hanok Title", 700, gowun("latin"), "title-latin", span(0x20, 0x7e).concat([..."–—’“”…"]));
+await put("Hanok Title", 700, gowun("korean"), "title-korean", titles);
+await put("Hanok Mono", 400, "@fontsource/ibm-plex-mono/files/ibm-plex-mono-latin-400-normal.woff2", "mono", span(0x20, 0x7e));
 
 writeFileSync(join(out, "fonts.css"), css.join("\n"));
 writeFileSync(seal, stamp);

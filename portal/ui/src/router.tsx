@@ -37,6 +37,7 @@ const routes = [
   page("/fleet/hosts/$id", () => import("./pages/fleet/HostPage"), "HostPage"),
   page("/fleet/machines", () => import("./pages/fleet/Machines"), "Machines"),
   page("/fleet/machines/$id", () => import("./pages/fleet/MachinePage"), "MachinePage"),
+  page("/fleet/racks", () => import("./pages/fleet/Racks"), "Racks"),
   page("/fleet/jobs", () => import("./pages/fleet/Jobs"), "Jobs"),
   page("/fleet/audit", () => import("./pages/fleet/Audit"), "Audit"),
   page("/fleet/projects", () => import("./pages/fleet/Projects"), "Projects"),

@@ -35,7 +35,7 @@ export async function operator(page, { password }) {
       await dialog.getByRole("button", { name: "삭제" }).click();
       await row.waitFor({ state: "detached" });
     }],
-    ...["/fleet", "/fleet/hosts", "/fleet/machines", "/fleet/jobs", "/fleet/audit", "/fleet/projects", "/fleet/users", "/fleet/flavors", "/fleet/settings", "/fleet/doctor"].map((path) => [
+    ...["/fleet", "/fleet/hosts", "/fleet/machines", "/fleet/racks", "/fleet/jobs", "/fleet/audit", "/fleet/projects", "/fleet/users", "/fleet/flavors", "/fleet/settings", "/fleet/doctor"].map((path) => [
       `${path} is accessible`, async () => {
         await page.goto(path);
         await page.locator("main h1").waitFor();

@@ -2,6 +2,7 @@ import { beforeEach, expect, test, vi } from "vitest";
 import { settle } from "./events";
 import { failure, setCsrf, headersFor } from "./http";
 import { explain } from "./errors";
+import { expiredFor } from "./password";
 import { queries } from "./query";
 import { setProject } from "./scope";
 import type { Server } from "./types";
@@ -55,4 +56,10 @@ test("another project's server does not enter this project's list", async () => 
   settle([{ kind: "server", id: "x", what: "created" }]);
   await vi.waitFor(() => expect(queries.getQueryData<Server[]>(["list", "server", "all"])).toHaveLength(1));
   expect(queries.getQueryData(["list", "server", "mine"])).toEqual([]);
+});
+
+test("an expired password is told from a wrong one, and whose it is", () => {
+  const refusal = (message: string) => failure(401, { error: { message } }, "", null, "");
+  expect(expiredFor(refusal("The password is expired and needs to be changed for user: 0123456789abcdef0123456789abcdef."))).toBe("0123456789abcdef0123456789abcdef");
+  expect(expiredFor(refusal("This name and password do not fit together"))).toBeNull();
 });

@@ -26,7 +26,7 @@ interface Holder {
   /** undefined while nobody knows yet */
   session: Session | null | undefined;
   ended: Ending | null;
-  signIn(user: string, password: string, domain: string): Promise<void>;
+  signIn(user: string, password: string, domain: string, passcode?: string): Promise<void>;
   signOut(why: Ending): Promise<void>;
   enter(project: string): Promise<void>;
 }
@@ -62,8 +62,8 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   const value = useMemo<Holder>(() => ({
     session,
     ended,
-    async signIn(user, password, domain) {
-      take(await ask<Session>(PATH, { method: "POST", body: { user, password, domain } }));
+    async signIn(user, password, domain, passcode) {
+      take(await ask<Session>(PATH, { method: "POST", body: { user, password, domain, ...(passcode ? { passcode } : {}) } }));
     },
     async signOut(why) {
       setEnded(why);

@@ -1,5 +1,6 @@
 import { useEffect, useState, type FormEvent } from "react";
 import { ApiError } from "~/api/http";
+import { changePassword, expiredFor } from "~/api/password";
 import { useHolder } from "~/api/session";
 import { setLanguage, t, useLanguage } from "~/i18n";
 import { Button } from "~/ui/Button";
@@ -13,6 +14,9 @@ export function SignIn({ onBegin }: { onBegin: () => void }) {
   const [user, setUser] = useState("");
   const [password, setPassword] = useState("");
   const [domain, setDomain] = useState("Default");
+  const [passcode, setPasscode] = useState("");
+  const [next, setNext] = useState("");
+  const [expired, setExpired] = useState<string | null>(null);
   const [more, setMore] = useState(false);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
@@ -25,9 +29,12 @@ export function SignIn({ onBegin }: { onBegin: () => void }) {
     setBusy(true);
     setError(null);
     try {
-      await signIn(user.trim(), password, domain.trim());
+      if (expired) await changePassword(expired, password, next);
+      await signIn(user.trim(), expired ? next : password, domain.trim(), passcode.trim() || undefined);
     } catch (failure) {
-      setError(failure);
+      const whose = expiredFor(failure);
+      if (whose) setExpired(whose);
+      else setError(failure);
       setBusy(false);
     }
   };
@@ -60,11 +67,22 @@ export function SignIn({ onBegin }: { onBegin: () => void }) {
           <Field label={t("signin.user")} value={user} onChange={(text) => (setUser(text), onBegin())} autoFocus autoComplete="username" name="user" />
           <Field label={t("signin.password")} value={password} onChange={setPassword} type="password" autoComplete="current-password" name="password"
             error={wrong ? t("signin.wrong") : null} />
+          {expired && (
+            <>
+              <p role="status" className="rounded-[8px] bg-hwang-soft text-hwang px-3 py-2">{t("password.expired")}</p>
+              <Field label={t("password.new")} value={next} onChange={setNext} type="password" autoComplete="new-password" autoFocus />
+            </>
+          )}
           {more
-            ? <Field label={t("signin.domain")} value={domain} onChange={setDomain} name="domain" />
+            ? (
+              <div className="grid grid-cols-2 gap-3">
+                <Field label={t("signin.domain")} value={domain} onChange={setDomain} name="domain" />
+                <Field label={t("signin.passcode")} value={passcode} onChange={setPasscode} name="passcode" autoComplete="one-time-code" />
+              </div>
+            )
             : <button type="button" className="self-start text-[13px] text-ink3 hover:text-ink underline underline-offset-3 decoration-line2" onClick={() => setMore(true)}>{t("signin.other")}</button>}
           {error !== null && !wrong && <ErrorNote error={error} />}
-          <Button type="submit" look="solid" isDisabled={busy || !user || !password} className="!h-10 mt-1">{busy ? t("do.working") : t("signin.do")}</Button>
+          <Button type="submit" look="solid" isDisabled={busy || !user || !password || (expired !== null && !next)} className="!h-10 mt-1">{busy ? t("do.working") : t("signin.do")}</Button>
           <p className="label mt-2">{t("signin.first")} <code className="font-mono text-[11.5px]">/var/lib/hanok/admin-password</code></p>
         </form>
       </main>

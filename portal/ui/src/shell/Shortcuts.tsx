@@ -58,6 +58,7 @@ export function Help({ open, onClose }: { open: boolean; onClose: () => void }) 
         <ul>{keys.map(([k, text]) => row(k, t(text)))}</ul>
         <ul>{placesFor(admin).filter((p) => p.jump).map((p) => row(`g ${p.jump}`, t(p.key)))}</ul>
       </div>
+      <p className="mt-5"><a href="/licences.txt" target="_blank" rel="noreferrer" className="link text-[13px]">{t("help.licences")}</a></p>
     </Dialog>
   );
 }

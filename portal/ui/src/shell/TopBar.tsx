@@ -1,4 +1,5 @@
 import { Link } from "@tanstack/react-router";
+import { useState } from "react";
 import { useLink } from "~/api/events";
 import { useHolder, useSession } from "~/api/session";
 import { language, setLanguage, t } from "~/i18n";
@@ -6,6 +7,7 @@ import { Button, buttonLook } from "~/ui/Button";
 import { cx } from "~/ui/cx";
 import { Icon } from "~/ui/icons";
 import { Menu } from "~/ui/Menu";
+import { PasswordDialog } from "./PasswordDialog";
 import { setTheme, useTheme } from "./theme";
 
 export const mod = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘" : "Ctrl ";
@@ -15,6 +17,7 @@ export function TopBar({ onMenu, onPalette, onHelp }: { onMenu: () => void; onPa
   const { signOut } = useHolder();
   const theme = useTheme();
   const link = useLink();
+  const [changing, setChanging] = useState(false);
   const next = theme === "system" ? "dark" : theme === "dark" ? "light" : "system";
   return (
     <div className="sticky top-0 z-20 flex items-center gap-2 h-[52px] px-3 sm:px-6 bg-[color-mix(in_srgb,var(--paper)_88%,transparent)] backdrop-blur border-b border-line">
@@ -38,6 +41,7 @@ export function TopBar({ onMenu, onPalette, onHelp }: { onMenu: () => void; onPa
           acts={[
             { id: "lang", label: language() === "en" ? "한국어로 보기" : "Read in English", icon: "globe", run: () => setLanguage(language() === "en" ? "ko" : "en") },
             { id: "theme", label: t("theme.switch", { now: t(`theme.${theme}`) }), icon: "sun", run: () => setTheme(next) },
+            { id: "password", label: t("password.change"), icon: "key", run: () => setChanging(true) },
             { id: "help", label: t("help.title"), icon: "terminal", run: onHelp },
             { id: "out", label: t("nav.signOut"), icon: "out", run: () => void signOut("asked") },
           ]}>
@@ -46,6 +50,7 @@ export function TopBar({ onMenu, onPalette, onHelp }: { onMenu: () => void; onPa
         <Link to="/servers/new" className={cx(buttonLook("solid"), "ml-1")}>
           <Icon name="plus" size={14} /><span className="max-sm:sr-only">{t("servers.create")}</span>
         </Link>
+        {changing && <PasswordDialog onClose={() => setChanging(false)} />}
       </div>
     </div>
   );

@@ -1,0 +1,73 @@
+import { useState } from "react";
+import { ApiError, ask } from "~/api/http";
+import { useAsk } from "~/api/query";
+import { t } from "~/i18n";
+import { Ago } from "~/ui/Ago";
+import { Button } from "~/ui/Button";
+import { CodeBlock } from "~/ui/Copy";
+import { Dialog } from "~/ui/Dialog";
+import { Empty } from "~/ui/Empty";
+import { ErrorNote } from "~/ui/ErrorNote";
+import { Icon } from "~/ui/icons";
+import { Page, Section, Waiting } from "~/ui/Page";
+import { Status } from "~/ui/Status";
+import { DataTable } from "~/ui/table/DataTable";
+
+interface Rack { id: string; name: string; state: string; seen_at: string | null; version: string; segments: unknown[]; machines: number }
+interface Segment {
+  id: string; name: string; rack: string | null; interface: string; dhcp: boolean; reason: string | null;
+  subnets: { id: string; cidr: string; gateway: string | null }[];
+}
+
+/** Where machines are: rack controllers, and the segments on which they boot. */
+export function Racks() {
+  const racks = useAsk<{ racks: Rack[] }>(["racks"], "/hanok/v1/racks");
+  const segments = useAsk<{ segments: Segment[] }>(["segments"], "/hanok/v1/segments");
+  const [adding, setAdding] = useState(false);
+  const add = <Button look="solid" onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("racks.add")}</Button>;
+  const page = (body: React.ReactNode) => <Page title={t("racks.title")} lead={t("racks.lead")} actions={add}>{body}</Page>;
+  if (racks.error instanceof ApiError && racks.error.status === 404) return page(<div className="box"><Empty title={t("machines.absent")}>{t("machines.absentNote")}</Empty></div>);
+  if (racks.error) return page(<ErrorNote error={racks.error} retry={racks.refetch} />);
+  if (!racks.data) return page(<Waiting />);
+  return page(
+    <div className="grid gap-10">
+      <DataTable label={t("racks.title")} rows={racks.data.racks} id={(r) => r.id} name={(r) => r.name}
+        columns={[
+          { id: "name", head: t("word.name"), phone: "title", value: (r) => r.name, cell: (r) => r.name },
+          { id: "state", head: t("word.state"), phone: "aside", value: (r) => r.state, cell: (r) => <Status state={r.state} /> },
+          { id: "machines", head: t("machines.title"), end: true, width: "90px", phone: "line", value: (r) => r.machines, cell: (r) => r.machines },
+          { id: "version", head: t("racks.version"), from: 800, value: (r) => r.version, cell: (r) => r.version || "–" },
+          { id: "seen", head: t("racks.seen"), end: true, phone: "line", value: (r) => r.seen_at ?? "", cell: (r) => <Ago time={r.seen_at} /> },
+        ]}
+        empty={<Empty title={t("racks.empty")} action={add}>{t("racks.emptyNote")}</Empty>} />
+      <Section title={t("racks.segments")}>
+        {segments.error && <ErrorNote error={segments.error} />}
+        <DataTable label={t("racks.segments")} rows={segments.data?.segments} id={(s) => s.id} name={(s) => s.name}
+          columns={[
+            { id: "name", head: t("word.name"), phone: "title", value: (s) => s.name, cell: (s) => s.name },
+            { id: "rack", head: t("racks.one"), phone: "line", value: (s) => s.rack ?? "", cell: (s) => s.rack ? `${s.rack} ${s.interface}` : "–" },
+            { id: "nets", head: t("networks.subnets"), width: "minmax(0,1.4fr)", phone: "line", cell: (s) => <span className="font-mono text-[12.5px]">{s.subnets.map((n) => n.cidr).join(", ") || "–"}</span> },
+            { id: "dhcp", head: "DHCP", phone: "aside", value: (s) => Number(s.dhcp), cell: (s) => <Status state={s.dhcp ? "on" : "off"} /> },
+            { id: "why", head: t("jobs.reason"), width: "minmax(0,1.6fr)", from: 900, cell: (s) => <span className="text-ink2" title={s.reason ?? ""}>{s.reason || "–"}</span> },
+          ]}
+          empty={<Empty title={t("racks.noSegments")}>{t("racks.noSegmentsNote")}</Empty>} />
+      </Section>
+      {adding && <Invite onClose={() => setAdding(false)} />}
+    </div>,
+  );
+}
+
+function Invite({ onClose }: { onClose: () => void }) {
+  const [line, setLine] = useState<string | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const make = () => ask<{ rack_token: { token: string } }>("/hanok/v1/rack-tokens", { method: "POST", body: { rack_token: {} } })
+    .then((made) => setLine(`hanok rack --join ${made.rack_token.token}@${location.host}`), setError);
+  return (
+    <Dialog title={t("racks.add")} open onClose={onClose} wide>
+      <p className="text-ink2 mb-4">{t("racks.addNote")}</p>
+      {error !== null && <ErrorNote error={error} />}
+      {line ? <CodeBlock text={line} label={t("racks.add")} /> : <Button look="solid" onPress={() => void make()}>{t("hosts.invite")}</Button>}
+      <div className="flex justify-end mt-4"><Button onPress={onClose}>{t("do.close")}</Button></div>
+    </Dialog>
+  );
+}
