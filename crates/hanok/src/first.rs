@@ -5,6 +5,7 @@ use crate::build;
 use crate::config::Config;
 use crate::region::Region;
 use crate::site::{Site, write_private};
+use base::doc::rack::LiveSystem;
 use base::{HostId, ImageId, Result};
 use ipnet::Ipv4Net;
 use std::collections::BTreeMap;
@@ -65,6 +66,24 @@ pub async fn mini(config: &Config, region: &Region) -> Result<ImageId> {
         ("os_admin_user".to_owned(), "mini".to_owned()),
     ]);
     region.image.ensure_public("mini", &file, "qcow2", &properties).await
+}
+
+/// What machines boot, as the racks shall serve it: built once a machine, and again for another program.
+pub async fn live(config: &Config, region: &Region) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    build::live(&config.cache, dir.path()).await?;
+    let keep =
+        async |part: &str| region.image.keep_own(&format!("hanok-live-{part}"), &dir.path().join(part)).await;
+    let live = LiveSystem {
+        kernel: keep("kernel").await?,
+        initrd: keep("initrd").await?,
+        efi: keep("efi").await?,
+        cmdline: std::fs::read_to_string(dir.path().join("cmdline"))?.trim().to_owned(),
+    };
+    let set = move |tx: &store::Tx<'_>| {
+        if metal::live(tx)?.as_ref() == Some(&live) { Ok(()) } else { metal::set_live(tx, &live) }
+    };
+    region.db.write(set).await
 }
 
 /// `clouds.yaml` with the clouds `hanok` (admin) and `demo`.

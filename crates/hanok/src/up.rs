@@ -32,6 +32,7 @@ pub async fn run(config: Config) -> Result<()> {
     let begin = async {
         first::mini(&site.config, &region).await?;
         first::tell(&site.config, &welcome, site.config.public);
+        live_system(&site.config, &region).await;
         std::future::pending::<Result<()>>().await
     };
     tokio::select! {
@@ -46,6 +47,20 @@ pub async fn run(config: Config) -> Result<()> {
     say::progress("stopped; guests keep running. `make up` finds them again, `make down` stops them too.");
     site.release();
     Ok(())
+}
+
+/// Where this machine is a rack, what its machines boot. Without it the cloud works all the same.
+async fn live_system(config: &Config, region: &Region) {
+    if config.rack.is_empty() {
+        return;
+    }
+    match first::live(config, region).await {
+        Ok(()) => say::progress("machines that start from the network get the live system"),
+        Err(fault) => say::progress(&format!(
+            "no live system: {} Machines that start from the network wait until the next start of Hanok.",
+            fault.message
+        )),
+    }
 }
 
 /// Ends with Ctrl-C or SIGTERM.

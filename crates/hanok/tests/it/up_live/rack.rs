@@ -107,7 +107,7 @@ impl Rack {
     }
 }
 
-fn bearer<'a>(headers: &'a HeaderMap) -> &'a str {
+fn bearer(headers: &HeaderMap) -> &str {
     headers.get("authorization").and_then(|v| v.to_str().ok()?.strip_prefix("Bearer ")).unwrap_or_default()
 }
 
