@@ -84,7 +84,7 @@ impl Kernel {
         self.starts.load(Ordering::Relaxed)
     }
 
-    fn run(&self, program: &str, args: &[&str], input: &str) -> Result<Output> {
+    pub fn run(&self, program: &str, args: &[&str], input: &str) -> Result<Output> {
         self.starts.fetch_add(1, Ordering::Relaxed);
         let mut child = Command::new(program)
             .args(args)

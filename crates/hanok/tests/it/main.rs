@@ -34,6 +34,7 @@ mod postgres;
 mod proxy;
 mod random;
 mod room;
+mod talk;
 mod up_bmc;
 mod up_chaos;
 mod up_cloud;

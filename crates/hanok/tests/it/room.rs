@@ -130,6 +130,14 @@ impl Room {
         (self.lan.bridge(), self.lan.number)
     }
 
+    /// The way of this machine to the outside of the cloud, by the first host.
+    pub fn way_out(&self) -> Way {
+        let [a, b, c, _] = self.world().public.octets();
+        let way = Way(format!("{a}.{b}.{c}.0/24"));
+        way.by(self.address(0));
+        way
+    }
+
     /// Where a host keeps everything.
     pub fn data(&self, i: usize) -> PathBuf {
         if i == 0 { self.world().data() } else { self.world().file(&self.name(i)) }
@@ -334,6 +342,22 @@ impl Room {
             agent.child.take().map(|mut c| c.wait().unwrap());
             assert!(!agent.data.exists(), "{} is still there", agent.data.display());
         }
+    }
+}
+
+/// A route of this machine; it goes when dropped.
+pub struct Way(String);
+
+impl Way {
+    /// Leads by this host from now on.
+    pub fn by(&self, host: Ipv4Addr) {
+        ip(&format!("route replace {} via {host}", self.0));
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["route", "del", &self.0]).output();
     }
 }
 

@@ -122,9 +122,7 @@ fn networks_span_hosts() {
         assert!(!admin.ports_of(id).is_empty(), "{name} has its ports");
     }
     // The outside is a network of the first host; this machine goes there by it.
-    let public = w.public.octets();
-    let outside = format!("{}.{}.{}.0/24", public[0], public[1], public[2]);
-    ip(&format!("route add {outside} via {}", room.address(0)));
+    let way = room.way_out();
     let floating =
         w.osc_admin("floating ip create public")["floating_ip_address"].as_str().unwrap().to_owned();
     w.osc_do_as("hanok", &format!("server add floating ip a {floating}"));
@@ -166,13 +164,12 @@ fn networks_span_hosts() {
     let agents = w.osc_admin("network agent list --agent-type l3 --host host-1");
     let agent = agents[0]["ID"].as_str().unwrap();
     w.osc_do_as("hanok", &format!("network agent add router --l3 {agent} router1"));
-    ip(&format!("route replace {outside} via {}", room.address(1)));
+    way.by(room.address(1));
     until(60, "the new home answers", || a.attempt("true").status.success().then_some(()));
     assert!(c.pings(&room.address(1).to_string()), "and translates");
     for id in &ids {
         admin.delete_server(id);
     }
-    ip(&format!("route del {outside}"));
-    drop(office);
+    drop((way, office));
     room.finish();
 }

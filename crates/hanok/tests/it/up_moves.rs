@@ -2,12 +2,15 @@
 //! is being emptied, and anew elsewhere when a host dies.
 
 use crate::api::Api;
+use crate::guest::{Guest, make_key};
 use crate::leaks;
 use crate::room::Room;
+use crate::talk::{Call, Talk};
 use crate::up_cloud::{BOOT, console};
 use crate::wait::{until, until_true};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// How long a move may take on a busy machine, in seconds.
 const MOVE: u64 = 300;
@@ -16,15 +19,27 @@ const MOVE: u64 = 300;
 fn guests_move_between_hosts() {
     let mut room = Room::new(3);
     let (admin, demo) = (room.world().api("hanok"), room.world().api("demo"));
-    let mut body = admin.server_body("mover", &[]);
-    body["server"]["networks"] = json!([{"uuid": demo.network("private")}]);
-    body["server"]["availability_zone"] = json!(format!("nova:{}", room.name(1)));
-    body["server"]["metadata"] = json!({"hanok:ha": "restart"});
-    let id = admin.create_server(&body);
-    admin.wait_for(&id, "ACTIVE");
+    let key = room.world().file("key");
+    make_key(&key);
+    room.world().osc_admin(&format!("keypair create --public-key {}.pub mine", key.display()));
+    let [mover, other] = [("mover", 5002), ("other", 5003)].map(|(name, out)| group(&room, name, out));
+    let server = |name: &str, group: &str, host: usize| {
+        let mut body = admin.server_body(name, &[&demo.network("private")]);
+        body["server"]["key_name"] = json!("mine");
+        body["server"]["security_groups"] = json!([{"name": group}]);
+        body["server"]["availability_zone"] = json!(format!("nova:{}", room.name(host)));
+        body["server"]["metadata"] = json!({"hanok:ha": "restart"});
+        admin.create_server(&body)
+    };
+    let (id, peer) = (server("mover", &mover, 1), server("other", &other, 0));
+    for id in [&id, &peer] {
+        admin.wait_for(id, "ACTIVE");
+    }
     until(BOOT, "the guest boots", || starts(&admin, &id).contains("mini: ready mover").then_some(()));
 
-    live(&room, &admin, &id);
+    live_under_connections(&room, &admin, [&id, &peer], &key);
+    admin.delete_server(&peer);
+    until_true(30, "it runs there alone", || running(&room) == [2]);
     cold_and_back(&room, &admin, &id);
     emptied(&room, &admin, &id);
     host_dies(&mut room, &admin, &id);
@@ -62,13 +77,49 @@ fn outcome(admin: &Api, id: &str) -> String {
     format!("{}: {}", all["migrations"][0]["status"], why["events"])
 }
 
+/// A group that lets in ssh and what the test talks about, and out only calls to one port: what else passes does
+/// so as part of a connection.
+fn group(room: &Room, name: &str, out: u16) -> String {
+    let w = room.world();
+    let made = w.osc_admin(&format!("security group create {name}"));
+    for rule in made["rules"].as_array().unwrap() {
+        w.osc_do_as("hanok", &format!("security group rule delete {}", rule["id"].as_str().unwrap()));
+    }
+    let out = format!("--egress --dst-port {out}");
+    for rule in ["--ingress --dst-port 22", "--ingress --dst-port 5001:5003", &out] {
+        w.osc_admin(&format!("security group rule create --protocol tcp {rule} {name}"));
+    }
+    name.to_owned()
+}
+
+/// Connections from outside by the floating address, and between guests by whoever called, go on where they were.
+fn live_under_connections(room: &Room, admin: &Api, [id, peer]: [&str; 2], key: &Path) {
+    let way = room.way_out();
+    let [mover, other] = [("mover", id), ("other", peer)].map(|(name, _)| {
+        let address = room.world().osc_admin("floating ip create public")["floating_ip_address"].clone();
+        let address = address.as_str().unwrap();
+        room.world().osc_do_as("hanok", &format!("server add floating ip {name} {address}"));
+        let guest = Guest::at(address, "mini", key);
+        guest.wait(BOOT);
+        guest
+    });
+    let outside = Call::begin(&mover, 5001);
+    let called = Talk::begin_silent(&mover, &other, &admin.address_of(peer), 5002);
+    let calls = Talk::begin(&other, &mover, &admin.address_of(id), 5003);
+    live(room, admin, id);
+    outside.goes_on();
+    calls.goes_on();
+    called.goes_on();
+    drop(way);
+}
+
 fn live(room: &Room, admin: &Api, id: &str) {
     let ask =
         json!({"os-migrateLive": {"host": room.name(2), "block_migration": true, "disk_over_commit": false}});
     admin.action(id, &ask).expect(202);
     comes_to(admin, id, "ACTIVE");
     assert_eq!(host_of(admin, id), room.name(2), "{}", outcome(admin, id));
-    until_true(30, "it runs there alone", || running(room) == [2]);
+    until_true(30, "the one that was left has ended", || leaks::qemus(&room.data(1)).is_empty());
     let incoming = leaks::qemus(&room.data(2))[0].1.contains("-incoming");
     assert!(incoming, "no fresh start: its memory came along");
 }

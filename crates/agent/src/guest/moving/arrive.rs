@@ -1,7 +1,9 @@
 //! The destination's side: makes room, takes what comes, and owns the guest once it is whole.
 
 use super::seat::{Call, Step, Waiting};
-use super::{CAME, Came, Coming, Parcel, check, forget, incoming, read, routes, sparse, status, write};
+use super::{
+    CAME, Came, Coming, Parcel, check, flows, forget, incoming, read, routes, sparse, status, write,
+};
 use crate::guest::keeper::{Keeper, Next};
 use crate::guest::process::Process;
 use crate::guest::{Dir, Record, disk};
@@ -193,6 +195,17 @@ impl Keeper {
             Step::Disks => {
                 let qmp = self.connected().await?;
                 incoming::close(qmp).await
+            }
+            Step::Flows(all) => {
+                let heard = all.len();
+                match flows(&self.host, guest)?.write(all).await {
+                    // They go on without it, too, as far as the groups let them.
+                    Err(fault) if fault.kind != Kind::BadRequest => {
+                        tracing::warn!(guest = %guest.id, "its {heard} connections are not known here: {fault}");
+                        Ok(())
+                    }
+                    done => done,
+                }
             }
             Step::Go if arrival.live => {
                 let record = match parcel {

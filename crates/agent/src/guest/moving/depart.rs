@@ -2,10 +2,11 @@
 
 use super::far::Far;
 use super::live::{self, Progress};
-use super::{LEFT, LOG, Leaving, Left, Parcel, files, forget, read, sparse, status, write};
+use super::{LEFT, LOG, Leaving, Left, Parcel, files, flows, forget, read, sparse, status, write};
 use crate::guest::keeper::{Keeper, Next};
 use crate::guest::qmp::Qmp;
 use crate::guest::{Dir, Record, disk, hardware};
+use crate::host::Host;
 use crate::link::Backoff;
 use base::doc::{Departure, Guest, GuestState, MoveStage, MoveStatus, Power};
 use base::{Kind, Result};
@@ -179,12 +180,11 @@ impl Keeper {
         write(&self.dir, LEFT, &Left { number, stage: Leaving::Begun, reason: String::new() })?;
         let far = Far::new(guest.id, departure, &self.host.dialer)?;
         let progress = Arc::new(Progress::default());
-        let accel = self.host.probe.accel().await.name().to_owned();
         let task = {
             let (dir, guest, record) = (self.dir.clone(), guest.clone(), record.clone());
-            let (far, progress) = (far.clone(), progress.clone());
+            let (host, far, progress) = (self.host.clone(), far.clone(), progress.clone());
             async move {
-                let sent = send_live(&dir, &guest, record, &mut qmp, &far, &progress, accel).await;
+                let sent = send_live(&host, &dir, &guest, record, &mut qmp, &far, &progress).await;
                 (sent, qmp)
             }
         };
@@ -288,13 +288,13 @@ async fn send_once(dir: &Dir, far: &Far, parcel: &Parcel) -> Result<()> {
 
 /// Sends a running guest to where the other side holds all of it.
 async fn send_live(
+    host: &Host,
     dir: &Dir,
     guest: &Guest,
     mut record: Record,
     qmp: &mut Qmp,
     far: &Far,
     progress: &Progress,
-    accel: String,
 ) -> Result<()> {
     let mut open = vec![("root".to_owned(), "disk.qcow2".to_owned(), false)];
     if guest.rescue.is_some() {
@@ -304,6 +304,7 @@ async fn send_live(
     open.extend(locals.map(|l| (format!("local-{}", l.name), hardware::local_file(l), true)));
     let disks = live::disks(qmp, &open).await?;
     record.machine = Some(live::machine(qmp).await?);
+    let accel = host.probe.accel().await.name().to_owned();
     let parcel = Parcel { record, files: files(dir, guest, true)?, disks, accel };
     far.parcel(&parcel, PATIENCE).await?;
     let mut log = 0;
@@ -314,5 +315,21 @@ async fn send_live(
         }
     }
     far.step("start", START).await?;
-    live::send(dir, qmp, far, &parcel, log, progress).await
+    let line = live::send(dir, qmp, far, &parcel, progress).await?;
+    let now = dir.path(LOG).metadata().map_or(0, |m| m.len());
+    // A log that is shorter than it was has been cut: all of it is new.
+    far.file(&dir.path(LOG), LOG, if now < log { 0 } else { log }, true).await?;
+    send_flows(host, guest, far).await;
+    line.finish(qmp, progress).await
+}
+
+/// The guest's connections go on without it, too, as far as the groups let them.
+async fn send_flows(host: &Host, guest: &Guest, far: &Far) {
+    let send = async {
+        let all = flows(host, guest)?.read().await?;
+        if all.is_empty() { Ok(()) } else { far.flows(&all).await }
+    };
+    if let Err(fault) = send.await {
+        tracing::warn!(guest = %guest.id, "its connections do not go along: {fault}");
+    }
 }

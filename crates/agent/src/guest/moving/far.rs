@@ -2,6 +2,7 @@
 
 use super::routes::PROTOCOL;
 use super::{Parcel, sparse};
+use crate::net::Flow;
 use base::doc::Departure;
 use base::{Fault, Kind, Result, ServerId};
 use bytes::Bytes;
@@ -122,6 +123,15 @@ impl Far {
     /// `Gone` when the guest never runs there; `Unavailable` when it is not known what came of it.
     pub async fn step(&self, step: &str, limit: Duration) -> Result<()> {
         self.call(Method::POST, step, full(Bytes::new()), limit).await
+    }
+
+    /// Sends the connections of the guest that stands still.
+    ///
+    /// # Errors
+    /// As [`Far::step`]; `BadRequest` from a host that knows nothing of connections.
+    pub async fn flows(&self, flows: &[Flow]) -> Result<()> {
+        let body = full(Bytes::from(serde_json::to_vec(flows)?));
+        self.call(Method::PUT, "flows", body, CONNECT).await
     }
 
     async fn call(&self, method: Method, what: &str, body: AnyBody, limit: Duration) -> Result<()> {

@@ -2,11 +2,11 @@
 //!
 //! Disks are mirrored first, each write going to both sides from then on; then memory goes round by round
 //! until the rest fits into a short stop. At that stop QEMU waits for us (`pre-switchover`): the mirrors end,
-//! the other side's exports end, the rest of the console's log goes, and QEMU sends what is left. A guest that
-//! writes faster than the line carries is slowed down by QEMU, and given up in the end.
+//! the other side's exports end, the rest of the console's log goes, the guest's connections, and QEMU sends what
+//! is left. A guest that writes faster than the line carries is slowed down by QEMU, and given up in the end.
 
 use super::far::Far;
-use super::{LOG, Mirrored, Parcel};
+use super::{Mirrored, Parcel};
 use crate::guest::Dir;
 use crate::guest::qmp::Qmp;
 use base::{Fault, Result};
@@ -76,6 +76,12 @@ pub async fn machine(qmp: &mut Qmp) -> Result<String> {
     name.map(str::to_owned).ok_or_else(|| Fault::internal(format!("QEMU calls its machine {kind}")))
 }
 
+/// A guest that stands still at both sides, with the last of its memory still here.
+pub struct Still {
+    lines: Lines,
+    memory: JoinSet<()>,
+}
+
 /// Ends relays and their socket when dropped.
 struct Lines {
     dir: Dir,
@@ -90,37 +96,39 @@ impl Drop for Lines {
     }
 }
 
-/// Brings the running guest over, to where it stands still at both sides and the other side has all of it.
-/// `log` is how much of the console's log went before.
+/// Brings the running guest over, to where it stands still and the other side has its disks.
 pub async fn send(
     dir: &Dir,
     qmp: &mut Qmp,
     far: &Far,
     parcel: &Parcel,
-    log: u64,
     progress: &Progress,
-) -> Result<()> {
+) -> Result<Still> {
     let lines = open(dir, far)?;
     mirror(qmp, parcel, progress).await?;
-    let mut line = memory(qmp, far, &lines.stop).await?;
+    let memory = memory(qmp, far, &lines.stop).await?;
     until_still(qmp, progress).await?;
     finish_mirrors(qmp, parcel).await?;
     far.step("disks", GIVE_UP).await?;
-    let now = dir.path(LOG).metadata().map_or(0, |m| m.len());
-    // A log that is shorter than it was has been cut: all of it is new.
-    far.file(&dir.path(LOG), LOG, if now < log { 0 } else { log }, true).await?;
-    qmp.ask("migrate-continue", json!({ "state": "pre-switchover" })).await?;
-    loop {
-        match migration(qmp, progress).await?.as_str() {
-            "completed" => break,
-            "active" | "device" | "setup" | "pre-switchover" => tokio::time::sleep(POLL / 5).await,
-            _ => return Err(failed(qmp).await),
+    Ok(Still { lines, memory })
+}
+
+impl Still {
+    /// Sends what is left: the other side has all of it then.
+    pub async fn finish(mut self, qmp: &mut Qmp, progress: &Progress) -> Result<()> {
+        qmp.ask("migrate-continue", json!({ "state": "pre-switchover" })).await?;
+        loop {
+            match migration(qmp, progress).await?.as_str() {
+                "completed" => break,
+                "active" | "device" | "setup" | "pre-switchover" => tokio::time::sleep(POLL / 5).await,
+                _ => return Err(failed(qmp).await),
+            }
         }
+        // QEMU has handed everything to the relay: it has come over when the relay has ended.
+        let _ = tokio::time::timeout(GIVE_UP, self.memory.join_next()).await;
+        drop(self.lines);
+        Ok(())
     }
-    // QEMU has handed everything to the relay: it has come over when the relay has ended.
-    let _ = tokio::time::timeout(GIVE_UP, line.join_next()).await;
-    drop(lines);
-    Ok(())
 }
 
 /// The guest's directory by its descriptor: the address of a UNIX socket is short.

@@ -9,6 +9,7 @@
 //!           nbd     (upgraded)  mirror of disks ─▶   QEMU's export of its disks
 //!           memory  (upgraded)  migrate         ─▶   QEMU
 //!           POST disks  (source stands still)   ─▶   export ends
+//!           PUT  flows  its connections         ─▶   the kernel knows them
 //!           POST go     (memory is over)        ─▶   record written, guest goes on: Arrived
 //! ```
 //! All routes are below `/v1/guests/{id}/arrival/{number}/`, open to who shows the arrival's token while the
@@ -36,6 +37,8 @@ mod sparse;
 pub(in crate::guest) use arrive::settle;
 
 use super::{Dir, Record, hardware, write_private};
+use crate::host::Host;
+use crate::net::Flows;
 use base::doc::{Guest, MoveStage, MoveStatus};
 use base::{Fault, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -153,6 +156,13 @@ fn settled(dir: &Dir, number: u64) -> Result<Option<bool>> {
 
 fn status(number: u64, stage: MoveStage, reason: &str) -> MoveStatus {
     MoveStatus { number, stage, reason: reason.to_owned(), sent_bytes: 0, total_bytes: 0 }
+}
+
+/// Where the guest's connections are on this host.
+fn flows(host: &Host, guest: &Guest) -> Result<Flows> {
+    let desired = host.desired.borrow().clone();
+    let desired = desired.ok_or_else(|| Fault::internal("a guest without a document"))?;
+    Ok(host.net.flows(guest, &desired))
 }
 
 /// Files of a guest that go along as they are, whether or not it runs. Without its consoles' sockets, pid

@@ -3,6 +3,7 @@
 //! ```text
 //! PUT  …/parcel        204
 //! PUT  …/files/{name}  204; `?more` adds to the file. 400 when it did not come whole
+//! PUT  …/flows         204; the guest's connections
 //! POST …/{step}        204 start, disks, go; 410 it never will run here under this number
 //! GET  …/streams/{of}  101 to bytes both ways: `nbd`, `memory`
 //! ```
@@ -28,6 +29,8 @@ use std::sync::Arc;
 pub const PROTOCOL: &str = "hanok-stream";
 /// A log may grow so much, in bytes, while its guest is on its way.
 const LOG_MORE: u64 = 16 << 20;
+/// Longest list of connections in bytes.
+const FLOWS_MAX: usize = 4 << 20;
 /// Sockets of QEMU that streams lead to.
 pub const NBD: &str = "nbd.sock";
 pub const MEMORY: &str = "memory.sock";
@@ -38,6 +41,7 @@ pub fn routes(host: Arc<Host>) -> Router {
     Router::new()
         .route("/v1/guests/{id}/arrival/{number}/parcel", put(parcel))
         .route("/v1/guests/{id}/arrival/{number}/files/{name}", put(file))
+        .route("/v1/guests/{id}/arrival/{number}/flows", put(flows))
         .route("/v1/guests/{id}/arrival/{number}/streams/{of}", get(stream))
         .route("/v1/guests/{id}/arrival/{number}/{step}", post(step))
         .with_state(host)
@@ -82,12 +86,27 @@ async fn parcel(
 ) -> Result<StatusCode, Refusal> {
     admit(&host, id, number, &headers)?;
     let seat = seat(&host, id, number)?;
-    let body = axum::body::to_bytes(body, PARCEL_MAX);
-    let body = body.await.map_err(|e| Fault::bad_request("The parcel is torn or too long.").because(e))?;
-    let parcel = serde_json::from_slice(&body)
-        .map_err(|e| Fault::bad_request("The parcel cannot be read.").because(e))?;
-    seat.ask(Step::Parcel(Box::new(parcel))).await?;
+    seat.ask(Step::Parcel(Box::new(heard(body, PARCEL_MAX).await?))).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn flows(
+    State(host): State<Arc<Host>>,
+    Path((id, number)): Path<(ServerId, u64)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Refusal> {
+    admit(&host, id, number, &headers)?;
+    let seat = seat(&host, id, number)?;
+    seat.ask(Step::Flows(heard(body, FLOWS_MAX).await?)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What was sent as JSON.
+async fn heard<T: serde::de::DeserializeOwned>(body: Body, most: usize) -> Result<T> {
+    let body = axum::body::to_bytes(body, most);
+    let body = body.await.map_err(|e| Fault::bad_request("What was sent is torn or too long.").because(e))?;
+    serde_json::from_slice(&body).map_err(|e| Fault::bad_request("What was sent cannot be read.").because(e))
 }
 
 async fn file(

@@ -3,6 +3,7 @@
 
 use super::Parcel;
 use crate::guest::Dir;
+use crate::net::Flow;
 use base::{Fault, Result, ServerId};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub enum Step {
     },
     Start,
     Disks,
+    /// The guest's connections, as its host knew them when it stood still.
+    Flows(Vec<Flow>),
     Go,
 }
 
