@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 /// Guests started at the same time.
 pub const STARTS: usize = 4;
@@ -44,9 +45,26 @@ pub struct Host {
     pub desired: watch::Sender<Option<Arc<Desired>>>,
     /// Generation whose networks are in place, so that its guests may start.
     pub applied: watch::Sender<u64>,
+    /// Whether the region has said what it wants since this agent began.
+    pub heard: watch::Sender<bool>,
+    pub begun: Instant,
 }
 
+/// How long guests wait with their start for the region's word, from when the agent began: a host that was away
+/// does not know yet which of them run elsewhere by now. Those that run go on whatever happens.
+const WORD: Duration = Duration::from_secs(15);
+
 impl Host {
+    /// Returns when the region has said what it wants, or is not expected to any more. False when its newest
+    /// document does not have the guest under this ownership.
+    pub async fn may_start(&self, guest: &Guest) -> bool {
+        let mut heard = self.heard.subscribe();
+        let _ = tokio::time::timeout_at(self.begun + WORD, heard.wait_for(|h| *h)).await;
+        let desired = self.desired.borrow().clone();
+        let same = |g: &Guest| g.id == guest.id && g.ownership == guest.ownership;
+        desired.is_some_and(|d| d.guests.iter().any(same))
+    }
+
     /// What the config drive of a guest should hold.
     pub fn drive_files(&self, guest: &Guest) -> Result<BTreeMap<String, Vec<u8>>> {
         let desired = self.desired.borrow().clone();

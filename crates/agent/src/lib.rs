@@ -110,6 +110,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
         dialer,
         desired: watch::Sender::new(remembered.map(Arc::new)),
         applied: watch::Sender::new(0),
+        heard: watch::Sender::new(false),
+        begun: tokio::time::Instant::now(),
         link,
         data,
     });

@@ -63,7 +63,9 @@ pub async fn follow(host: Arc<Host>) {
         let since = host.desired.borrow().as_ref().map_or(0, |d| d.generation);
         let held = host.desired.borrow().clone();
         // A host that is fenced wants to know at once whether its guests are still its own.
-        let wait = if host.lease.fenced(held.as_ref()) { Duration::ZERO } else { POLL };
+        // So does one that has just begun.
+        let hasty = host.lease.fenced(held.as_ref()) || !*host.heard.borrow();
+        let wait = if hasty { Duration::ZERO } else { POLL };
         let begun = Moment::now();
         let got = tokio::select! {
             got = host.link.desired(since, wait) => got,
@@ -74,6 +76,7 @@ pub async fn follow(host: Arc<Host>) {
             None => Ok(()),
         });
         if got.is_ok() {
+            host.heard.send_replace(true);
             let held = host.desired.borrow().clone();
             host.lease.polled(begun, held.as_ref());
             host.lease.note(held.as_ref());

@@ -65,6 +65,34 @@ async fn a_silent_host_ends_what_may_run_elsewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_comes_back_asks_before_it_starts_anything() {
+    let region = Region::start().await;
+    let ids = [region.add_guest(), region.add_guest()];
+    let mut agent = Agent::start(&region).await;
+    for id in ids {
+        agent.until_serial(id, GREETING, |s| s.contains(GREETING)).await;
+    }
+    // Its power goes; meanwhile one guest is made anew elsewhere.
+    agent.kill().await;
+    for id in ids {
+        parts::kill(agent.pid(id).unwrap());
+    }
+    region.change(|d| d.guests.retain(|g| g.id != ids[0]));
+    region.dumb.send_replace(true);
+    region.forget();
+    agent.again();
+    for id in ids {
+        let waits = |g: &GuestStatus| g.reason.contains("the region's word");
+        region.until_guest(id, "it waits for the region", waits).await;
+    }
+    region.dumb.send_replace(false);
+    agent.until_serial(ids[1], "it again", |s| s.matches(GREETING).count() == 2).await;
+    region.until("one guest", |o| o.guests.len() == 1 && o.guests[0].id == ids[1]).await;
+    assert!(!agent.guest_file(ids[0], "").exists(), "it was started here");
+    agent.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn guests_get_the_processor_that_is_named() {
     let region = Region::start().await;
     let facts = {

@@ -5,7 +5,7 @@
 mod parts;
 
 use base::doc::*;
-use parts::{Agent, GREETING, Region};
+use parts::{Agent, GREETING, Region, kill};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -55,11 +55,6 @@ async fn a_killed_guest_is_started_again() {
     agent.again();
     agent.until_serial(id, "a third greeting", |s| s.matches(GREETING).count() == 3).await;
     agent.end().await;
-}
-
-fn kill(pid: i32) {
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ mod parts;
 
 use base::ServerId;
 use base::doc::*;
-use parts::{Agent, GREETING, Region};
+use parts::{Agent, GREETING, Region, kill};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,11 +174,6 @@ impl Trip {
         self.from.agent.end().await;
         self.to.agent.end().await;
     }
-}
-
-fn kill(pid: i32) {
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
 async fn until<T>(f: impl Fn() -> Option<T>) -> T {

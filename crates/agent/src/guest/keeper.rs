@@ -421,6 +421,10 @@ impl Keeper {
         }
         self.captures.let_go();
         self.at_rest(guest, &mut record)?;
+        self.say(guest, &record, GuestState::Preparing, "waiting for the region's word");
+        if !self.host.may_start(guest).await {
+            return Ok(Next::Rest(None));
+        }
         self.keep_copy(guest, &mut record).await.map_err(|e| blame("disk", e))?;
         self.disk(guest, &mut record).await.map_err(|e| blame("disk", e))?;
         self.rescue(guest, &mut record).await.map_err(|e| blame("rescue disk", e))?;

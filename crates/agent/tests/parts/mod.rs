@@ -64,6 +64,8 @@ pub struct Region {
     pub downloads: AtomicUsize,
     /// Reports are not taken while this is true.
     pub deaf: AtomicBool,
+    /// Documents are not given while this is true.
+    pub dumb: watch::Sender<bool>,
     pub url: String,
 }
 
@@ -90,6 +92,7 @@ impl Region {
             conflicts: AtomicUsize::new(0),
             downloads: AtomicUsize::new(0),
             deaf: AtomicBool::new(false),
+            dumb: watch::Sender::new(false),
             url: format!("http://{}", listener.local_addr().unwrap()),
         });
         let app = Router::new()
@@ -159,6 +162,12 @@ impl Region {
     pub async fn until_state(&self, id: ServerId, state: GuestState) -> GuestStatus {
         self.until_guest(id, &format!("{state:?}"), |g| g.state == state).await
     }
+}
+
+/// `kill -9`, as a host's loss of power ends a guest.
+pub fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
 pub fn guest(image: ImageSource) -> Guest {
@@ -249,6 +258,7 @@ async fn desired_route(
     let query = query.unwrap();
     let value = |name| query.split('&').find_map(|p| p.strip_prefix(name)).unwrap().parse::<u64>().unwrap();
     let (since, wait) = (value("since="), Duration::from_secs(value("wait=")));
+    let _ = region.dumb.subscribe().wait_for(|dumb| !dumb).await;
     let mut desired = region.desired.subscribe();
     let newer = tokio::time::timeout(wait, desired.wait_for(|d| d.generation > since)).await;
     match newer {

@@ -8,9 +8,12 @@ use crate::room::Room;
 use crate::talk::{Call, Talk};
 use crate::up_cloud::{BOOT, console};
 use crate::wait::{until, until_true};
+use crate::world::both;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// How long a move may take on a busy machine, in seconds.
 const MOVE: u64 = 300;
@@ -23,12 +26,13 @@ fn guests_move_between_hosts() {
     make_key(&key);
     room.world().osc_admin(&format!("keypair create --public-key {}.pub mine", key.display()));
     let [mover, other] = [("mover", 5002), ("other", 5003)].map(|(name, out)| group(&room, name, out));
+    let names = [0, 1, 2].map(|i| room.name(i));
     let server = |name: &str, group: &str, host: usize| {
         let mut body = admin.server_body(name, &[&demo.network("private")]);
         body["server"]["key_name"] = json!("mine");
         body["server"]["security_groups"] = json!([{"name": group}]);
-        body["server"]["availability_zone"] = json!(format!("nova:{}", room.name(host)));
-        body["server"]["metadata"] = json!({"hanok:ha": "restart"});
+        body["server"]["availability_zone"] = json!(format!("nova:{}", names[host]));
+        body["server"]["metadata"] = json!({"hanok:ha": if name == "mover" { "restart" } else { "no" }});
         admin.create_server(&body)
     };
     let (id, peer) = (server("mover", &mover, 1), server("other", &other, 0));
@@ -44,6 +48,9 @@ fn guests_move_between_hosts() {
     emptied(&room, &admin, &id);
     host_dies(&mut room, &admin, &id);
     admin.delete_server(&id);
+    let third = server("third", &mover, 1);
+    evacuated(&mut room, &admin, &third);
+    admin.delete_server(&third);
     until_true(60, "no guest runs any more", || (0..3).all(|i| leaks::qemus(&room.data(i)).is_empty()));
     room.finish_despite("the region was not heard of for too long");
 }
@@ -158,15 +165,64 @@ fn emptied(room: &Room, admin: &Api, id: &str) {
 
 /// Its power goes: agent and guests. The server says that it should start elsewhere by itself.
 fn host_dies(room: &mut Room, admin: &Api, id: &str) {
-    room.kill(1);
-    for (pid, _) in leaks::qemus(&room.data(1)) {
-        kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
-    }
+    power_off(room);
     until(MOVE, "it is another host's", || (host_of(admin, id) != room.name(1)).then_some(()));
     comes_to(admin, id, "ACTIVE");
     until(BOOT, "it boots anew", || starts(admin, id).contains("mini: ready mover").then_some(()));
     room.start(1);
     room.wait_for_hosts();
     until_true(30, "the old host has no part in it", || leaks::qemus(&room.data(1)).is_empty());
+    assert_eq!(running(room).len(), 1);
+}
+
+/// The power of the second host goes.
+fn power_off(room: &mut Room) {
+    room.kill(1);
+    for (pid, _) in leaks::qemus(&room.data(1)) {
+        kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+    }
+}
+
+/// A server that says nothing of restarts stays where it was, until an administrator has it made anew elsewhere. The
+/// host that comes back knows it from its last document, and does not run it.
+fn evacuated(room: &mut Room, admin: &Api, id: &str) {
+    admin.wait_for(id, "ACTIVE");
+    until_true(BOOT, "it boots", || starts(admin, id).contains("mini: ready third"));
+    let early = room.world().openstack("hanok", "server evacuate third");
+    assert!(!early.status.success(), "its host is not down: {}", both(&early));
+    power_off(room);
+    // From 2.95 on it would stay powered off.
+    until_true(MOVE, "the client may evacuate it", || {
+        room.world()
+            .openstack("hanok", "--os-compute-api-version 2.94 server evacuate third")
+            .status
+            .success()
+    });
+    until_true(MOVE, "it is another host's", || host_of(admin, id) != room.name(1));
+    comes_to(admin, id, "ACTIVE");
+    until_true(BOOT, "it boots anew", || starts(admin, id).contains("mini: ready third"));
+    let (data, back) = (room.data(1), AtomicBool::new(false));
+    let old = data.join("host/guests").join(id);
+    assert!(old.exists(), "what it had of it");
+    let ran = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut ran = false;
+            while !back.load(Ordering::Relaxed) {
+                ran |= !leaks::qemus(&data).is_empty();
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            ran
+        });
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            room.start(1);
+            room.wait_for_hosts();
+            until_true(60, "the old host has removed what it had", || !old.exists());
+        }));
+        back.store(true, Ordering::Relaxed);
+        let ran = watch.join().unwrap();
+        done.unwrap();
+        ran
+    });
+    assert!(!ran, "the host that came back ran a second copy");
     assert_eq!(running(room).len(), 1);
 }
