@@ -38,7 +38,7 @@ impl Keys {
 pub async fn renew(mut keys: Keys, shown: Arc<tls::HostKeys>, link: Link) {
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
     loop {
-        let now = Micros::now();
+        let now = Micros::wall();
         if now < keys.certificate.renew_at {
             tokio::time::sleep(keys.certificate.renew_at.since(now).min(LOOK)).await;
             continue;

@@ -4,6 +4,7 @@
 //!
 //! Invariant: no input or output happens here.
 
+pub mod clock;
 pub mod doc;
 pub mod fault;
 pub mod id;

@@ -8,7 +8,12 @@ use std::time::Duration;
 pub struct Micros(pub i64);
 
 impl Micros {
+    /// By the clock of this process ([`crate::clock`]): what is compared with other times in the database.
     pub fn now() -> Self {
+        crate::clock::now()
+    }
+    /// By the machine's clock: what is compared with the world's, such as the validity of certificates.
+    pub fn wall() -> Self {
         Micros(jiff::Timestamp::now().as_microsecond())
     }
     fn ts(self) -> jiff::Timestamp {

@@ -40,6 +40,11 @@ pub struct Decision {
     pub fenced: Vec<HostId>,
 }
 
+/// A host that has been silent for so long does not run its guests any more.
+pub fn fenced_after(lag: Duration) -> Duration {
+    FENCE + MARGIN + lag
+}
+
 /// Looks at all hosts. `cut_off` is what the last look came to: it stays so until half of the hosts are heard.
 /// `lag` is how much too old what is known of them may be.
 pub fn decide(hosts: &[Watched], cut_off: bool, now: Micros, lag: Duration) -> Decision {
@@ -49,9 +54,8 @@ pub fn decide(hosts: &[Watched], cut_off: bool, now: Micros, lag: Duration) -> D
     let lately = known.iter().filter(|h| h.silent && !h.forced_down && (cut_off || recent(h))).count();
     let before = known.iter().filter(|h| !h.silent || recent(h) || cut_off).count();
     let cut_off = lately > 1 && lately * 2 > before;
-    let fenced = |h: &&&Watched| {
-        h.forced_down || (h.silent && !cut_off && now.since(h.seen_at) > FENCE + MARGIN + lag)
-    };
+    let fenced =
+        |h: &&&Watched| h.forced_down || (h.silent && !cut_off && now.since(h.seen_at) > fenced_after(lag));
     Decision {
         went: known.iter().filter(|h| h.silent && h.down_since.0 == 0).map(|h| h.id).collect(),
         came: known.iter().filter(|h| !h.silent && h.down_since.0 != 0).map(|h| h.id).collect(),

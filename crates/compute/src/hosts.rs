@@ -5,7 +5,7 @@ use base::{HostId, Micros, Result};
 use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use store::{Tx, params};
+use store::{Db, Tx, params};
 
 /// Seconds after which a host that does not report is taken as down, as this process was configured.
 static SILENT_AFTER_S: AtomicU64 = AtomicU64::new(60);
@@ -23,6 +23,23 @@ pub fn set_silent_after(time: Duration) {
 /// When a host was last seen is known at least so well: what the database says may be this much too old.
 pub fn seen_lag() -> Duration {
     silent_after() / 4
+}
+
+/// Hosts that were heard at times that lie ahead, from before the clock went back, were heard now at the latest.
+///
+/// # Errors
+/// What the database says; it may be called again.
+pub async fn mend_times(db: &Db) -> Result<()> {
+    let ahead = db.read(|tx| {
+        let sql = "SELECT id FROM host WHERE seen_at > $1 OR down_since > $1";
+        tx.rows(sql, params![Micros::now()], |r| r.get::<HostId>(0))
+    });
+    for id in ahead.await? {
+        let sql = "UPDATE host SET seen_at = CASE WHEN seen_at > $2 THEN $2 ELSE seen_at END,
+                   down_since = CASE WHEN down_since > $2 THEN $2 ELSE down_since END WHERE id = $1";
+        db.write(move |tx| tx.exec(sql, params![id, Micros::now()])).await?;
+    }
+    Ok(())
 }
 
 /// Makes a host known, or gives a known one a new name, token and zone. The token itself is not kept.

@@ -42,7 +42,7 @@ mod wire;
 pub use audience::audience;
 pub use capacity::{Amount, Capacity, Fit, HostRoom, capacity};
 pub use health::{HostHealth, health};
-pub use hosts::{admit as admit_host, register_host, set_silent_after, silent_after, token_hash};
+pub use hosts::{admit as admit_host, mend_times, register_host, set_silent_after, silent_after, token_hash};
 pub use jobs::{OWN_WORK, labels};
 pub use join::{Invitation, Invited, certificate, invite, with_fingerprint};
 pub use life::fleet::FleetLife;

@@ -118,6 +118,10 @@ fn due(memory: &mut Memory) -> Vec<(HostId, Micros)> {
     memory.proofs.retain(|_, (_, since)| since.elapsed() < BELIEVED);
     // Who has not been heard for so long is no host of ours any more, or of another region process.
     let now = Micros::now();
+    for h in memory.heard.values_mut() {
+        // After the clock went back nothing was heard or written later than now.
+        (h.at, h.written) = (h.at.min(now), h.written.min(now));
+    }
     memory.heard.retain(|_, h| h.at > h.written || now.since(h.at) < silent_after());
     let old = |h: &Heard| h.at > h.written && now.since(h.written) + TICK >= seen_lag();
     let mut due: Vec<_> = memory.heard.iter().filter(|(_, h)| old(h)).map(|(id, h)| (*id, h.at)).collect();

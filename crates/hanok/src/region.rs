@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use store::process::{self, Pulse};
-use store::{Db, work::Engine};
+use store::{Db, clock, work::Engine};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -43,6 +43,7 @@ pub struct Region {
 impl Region {
     pub async fn open(site: &Site) -> Result<Region> {
         let db = database(&site.config, &site.file("hanok.db")).await?;
+        clock::follow(&db).await?;
         let (name, _) = site.secret("region-name")?;
         let process = process::new_id(&name);
         // Before anything is tidied up: the others leave alone what is ours, and we what is theirs.
@@ -155,18 +156,32 @@ impl Region {
         );
     }
 
-    /// Tells the other processes that this one lives, and takes up what dead ones left.
+    /// Tells the other processes that this one lives, takes up what dead ones left, and keeps their time.
     async fn live(&self) {
-        if self.db.is_alone() {
-            return;
-        }
         let mut pulse = Pulse::new(self.db.clone(), &self.process, VERSION);
+        // It may have gone back while no process ran.
+        let mut mended = false;
         loop {
-            if let Err(fault) = self.heartbeat(&mut pulse).await {
+            if let Err(fault) = self.keep_time(&mut mended).await {
+                tracing::warn!(%fault, "the database's clock could not be looked at; it is tried again");
+            }
+            if !self.db.is_alone()
+                && let Err(fault) = self.heartbeat(&mut pulse).await
+            {
                 tracing::warn!(%fault, "this process could not say that it lives; it tries again");
             }
             tokio::time::sleep(process::BEAT).await;
         }
+    }
+
+    async fn keep_time(&self, mended: &mut bool) -> Result<()> {
+        *mended &= !clock::follow(&self.db).await?;
+        if !*mended {
+            clock::mend(&self.db).await?;
+            compute::mend_times(&self.db).await?;
+            *mended = true;
+        }
+        Ok(())
     }
 
     async fn heartbeat(&self, pulse: &mut Pulse) -> Result<()> {

@@ -207,7 +207,7 @@ impl<'a> Tx<'a> {
     /// The time by the database's clock, which is the same for all processes.
     pub fn clock(&self) -> Result<Micros> {
         match &self.conn {
-            Conn::Sqlite(_) => Ok(Micros::now()),
+            Conn::Sqlite(_) => Ok(Micros::wall()),
             Conn::Pg(t) => {
                 let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
                 t.rows(sql, &[], |r| r.get(0))?.pop().ok_or_else(|| Fault::internal("no time"))

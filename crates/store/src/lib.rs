@@ -7,6 +7,7 @@
 //! (`$1` parameters, TEXT and BIGINT, `ON CONFLICT`, `RETURNING`).
 
 pub mod change;
+pub mod clock;
 mod db;
 #[cfg(test)]
 mod db_tests;

@@ -124,7 +124,7 @@ fn authority_params() -> CertificateParams {
 
 /// From when until when a certificate is good, in the words of the crate that writes it.
 fn valid(params: &mut CertificateParams, life: Duration) {
-    let now = u64::try_from(Micros::now().0 / 1_000_000).unwrap_or(0);
+    let now = u64::try_from(Micros::wall().0 / 1_000_000).unwrap_or(0);
     let now = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(now);
     params.not_before = now - EARLIER;
     params.not_after = now + life;

@@ -193,7 +193,7 @@ struct Own {
 
 impl Own {
     fn get(&self, address: Option<IpAddr>) -> Option<Arc<CertifiedKey>> {
-        let now = Micros::now();
+        let now = Micros::wall();
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((until, key)) = made.get(&address)
             && now < *until

@@ -59,7 +59,11 @@ impl Life for FleetLife {
             .db
             .read(move |tx| {
                 let hosts = table::watched(tx)?;
-                let d = fleet::decide(&hosts, was_cut_off, Micros::now(), seen_lag());
+                let mut d = fleet::decide(&hosts, was_cut_off, Micros::now(), seen_lag());
+                if base::clock::steady_for() < fleet::fenced_after(seen_lag()) {
+                    // How long somebody has been silent is not known right after a jump.
+                    d.fenced.retain(|id| hosts.iter().any(|h| h.id == *id && h.forced_down));
+                }
                 let restarts = restarts(tx, &d)?;
                 let mut leaving = Vec::new();
                 for h in hosts.iter().filter(|h| h.draining) {

@@ -300,7 +300,8 @@ fn give_up(seen: &Seen, m: &Move, why: String) -> Step<State> {
 pub fn let_go(seen: &Seen, m: &Move) -> bool {
     let Some(to) = &seen.to else { return true };
     let heard = to.applied >= m.withdrawn && seen.there.is_none();
-    let dead = to.forced_down || Micros::now().since(to.seen_at) > DEAD_AFTER;
+    let silent = Micros::now().since(to.seen_at).min(base::clock::steady_for());
+    let dead = to.forced_down || silent > DEAD_AFTER;
     // A cold guest does not start there before it is handed over.
     heard || (to.silent() && (dead || !m.live()))
 }

@@ -17,7 +17,7 @@ use tracing::{debug, error, warn};
 /// Steps at the same time in one process.
 const STEPS: usize = 32;
 /// How long a claim lasts. A step that takes longer may run twice, which steps must bear anyway.
-const LEASE: Duration = Duration::from_secs(60);
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
 /// The clock is the truth: due rows are looked for this often, hints or not.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How long a state that this release cannot read is left alone.

@@ -17,6 +17,7 @@ mod list;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use engine::LEASE;
 pub use engine::{Engine, Ran};
 pub use list::{Filter, list};
 
