@@ -1,6 +1,7 @@
 //! More processes on the database of a [`World`], each with a data directory of its own.
 
 use crate::api::Api;
+use crate::clock::Clock;
 use crate::wait::until_true;
 use crate::world::{World, free_address};
 use std::io::{BufRead, BufReader};
@@ -12,6 +13,9 @@ pub struct Peer {
     pub data: PathBuf,
     pub to: SocketAddr,
     role: Vec<String>,
+    netns: Option<String>,
+    /// What it goes by, if not by the right time.
+    pub clock: Option<Clock>,
     child: Option<Child>,
 }
 
@@ -22,11 +26,22 @@ impl Peer {
         std::fs::create_dir_all(&data).unwrap();
         std::fs::copy(w.data().join("master-key"), data.join("master-key")).unwrap();
         let role = role.iter().map(|s| (*s).to_owned()).collect();
-        Peer { data, to: free_address(), role, child: None }
+        Peer { data, to: free_address(), role, netns: None, clock: None, child: None }
+    }
+
+    /// The same in a network namespace, listening on an address there.
+    pub fn inside(w: &World, name: &str, role: &[&str], netns: String, to: SocketAddr) -> Peer {
+        let mut peer = Peer::of(w, name, role);
+        (peer.to, peer.netns) = (to, Some(netns));
+        peer.clock = Some(Clock::at(&w.file(&format!("{name}.clock"))));
+        peer
     }
 
     fn command(&self, w: &World) -> std::process::Command {
-        let mut command = w.hanok_command();
+        let mut command = w.role_command(self.netns.as_deref());
+        if let Some(clock) = &self.clock {
+            clock.rule(&mut command);
+        }
         command.args(&self.role).args(["--listen", &self.to.to_string(), "--data"]).arg(&self.data);
         command.stdin(Stdio::null());
         command

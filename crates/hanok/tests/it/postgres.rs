@@ -1,5 +1,6 @@
 //! A PostgreSQL of the test's own (Debian's), which can be killed and started again.
 
+use crate::clock::Clock;
 use crate::wait::until_true;
 use crate::world::both;
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,6 +14,8 @@ pub struct Server {
     port: u16,
     /// Where it listens, if not in the namespace of the tests.
     netns: Option<String>,
+    /// What it goes by, if not by the right time.
+    pub clock: Option<Clock>,
     child: Option<Child>,
 }
 
@@ -24,11 +27,17 @@ impl Server {
 
     /// The same in a network namespace.
     pub fn start_in(netns: Option<String>) -> Option<Server> {
+        Server::start_by(netns, |_| None)
+    }
+
+    /// The same by a clock that may be set, which is kept in a directory that everybody can read.
+    pub fn start_by(netns: Option<String>, clock: impl FnOnce(&Path) -> Option<Clock>) -> Option<Server> {
         let Some(bin) = programs() else {
             eprintln!("no PostgreSQL here (apt-get install postgresql): nothing to try");
             return None;
         };
         let mut server = Server::place(bin, netns);
+        server.clock = clock(server.dir.path());
         let made = server
             .command("initdb")
             .args(["-U", "hanok", "-A", "trust", "-E", "UTF8", "--locale", "C", "--no-sync", "-D"])
@@ -70,7 +79,7 @@ impl Server {
             assert!(given.success());
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Server { bin, dir, port, netns, child: None }
+        Server { bin, dir, port, netns, clock: None, child: None }
     }
 
     fn data(&self) -> PathBuf {
@@ -136,7 +145,11 @@ impl Server {
     fn spawn(&self) -> Child {
         let file = self.dir.path().join("server.log");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
-        self.command("postgres")
+        let mut command = self.command("postgres");
+        if let Some(clock) = &self.clock {
+            clock.rule(&mut command);
+        }
+        command
             .arg("-D")
             .arg(self.data())
             .args(["-p", &self.port.to_string(), "-h", "127.0.0.1", "-k", ""])

@@ -15,7 +15,12 @@ pub struct Proxy {
 
 impl Proxy {
     pub fn before(targets: Vec<SocketAddr>) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Proxy::at("127.0.0.1:0".parse().unwrap(), targets)
+    }
+
+    /// The same at an address of one's own.
+    pub fn at(to: SocketAddr, targets: Vec<SocketAddr>) -> Proxy {
+        let listener = TcpListener::bind(to).unwrap();
         let to = listener.local_addr().unwrap();
         let open = Arc::new(AtomicBool::new(true));
         let (alive, next) = (open.clone(), AtomicUsize::new(0));

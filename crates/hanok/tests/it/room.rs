@@ -10,10 +10,13 @@
 //! The number is the room's own while the test lives; what a killed test left is removed by the next that
 //! gets its number.
 
+use crate::clock::Clock;
 use crate::leaks;
+use crate::peer::Peer;
 use crate::postgres::Server;
+use crate::proxy::Proxy;
 use crate::wait::until_true;
-use crate::world::{World, both, lines_of};
+use crate::world::{World, both, is_worrying, lines_of};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
@@ -35,6 +38,8 @@ pub struct Room {
     agents: Vec<Agent>,
     /// In the namespace of the first host, where the region uses it.
     pub database: Option<Server>,
+    /// A second process of the region beside the first one, and what is before both.
+    pub second: Option<(Peer, Proxy)>,
     lan: Lan,
 }
 
@@ -43,6 +48,8 @@ struct Agent {
     data: PathBuf,
     child: Option<Child>,
     said: mpsc::Receiver<String>,
+    /// What it goes by, if not by the right time.
+    clock: Option<Clock>,
 }
 
 /// What is on the wire.
@@ -59,12 +66,24 @@ impl Room {
         Room::with(n, "")
     }
 
-    /// As `new`, on a PostgreSQL where there is one.
-    pub fn on_postgres(n: usize) -> Room {
+    /// As `new`, on a PostgreSQL where there is one, with two processes of the region then; every process has a
+    /// clock of its own that may be set.
+    pub fn in_parts(n: usize) -> Room {
         let lan = Lan::new(n);
-        let database = Server::start_in(Some(lan.host(0)));
-        let line = database.as_ref().map(|d| format!("database = {:?}", d.url())).unwrap_or_default();
-        Room::start_in(lan, &line, database).filled()
+        let database = Server::start_by(Some(lan.host(0)), |dir| Some(Clock::at(&dir.join("clock"))));
+        let line = database.as_ref().map(|d| format!("database = {:?}\nimages = \"shared\"", d.url()));
+        let mut room = Room::start_by(lan, &line.unwrap_or_default(), database, |w| {
+            Some(Clock::at(&w.file("hanok.clock")))
+        });
+        if room.database.is_some() {
+            let to = SocketAddr::from((room.address(0), PORT + 1));
+            let mut peer = Peer::inside(room.world(), "second", &["region"], room.netns(0), to);
+            peer.start(room.world());
+            let first = SocketAddr::from((room.address(0), PORT));
+            let before = Proxy::at(SocketAddr::from((room.lan.own(), PORT)), vec![first, to]);
+            room.second = Some((peer, before));
+        }
+        room.filled()
     }
 
     /// As `new`, with more lines in the configuration file that all of them read.
@@ -89,10 +108,29 @@ impl Room {
     }
 
     fn start_in(lan: Lan, configuration: &str, database: Option<Server>) -> Room {
+        Room::start_by(lan, configuration, database, |_| None)
+    }
+
+    fn start_by(
+        lan: Lan,
+        configuration: &str,
+        database: Option<Server>,
+        clock: impl FnOnce(&World) -> Option<Clock>,
+    ) -> Room {
         let to = SocketAddr::from((lan.address(0), PORT));
         let configuration = format!("host_name = \"host-0\"\n{configuration}");
-        let world = World::up_in(&lan.host(0), to, &configuration);
-        Room { world: Some(world), agents: Vec::new(), database, lan }
+        let world = World::up_by(&lan.host(0), to, &configuration, clock);
+        Room { world: Some(world), agents: Vec::new(), database, second: None, lan }
+    }
+
+    /// Every clock that may be set, by whose it is.
+    pub fn clocks(&self) -> Vec<(String, Clock)> {
+        let first = self.world().clock.iter().map(|c| ("region".to_owned(), c.clone()));
+        let second =
+            self.second.iter().filter_map(|(p, _)| Some(("second region".to_owned(), p.clock.clone()?)));
+        let database = self.database.iter().filter_map(|d| Some(("database".to_owned(), d.clock.clone()?)));
+        let agents = self.agents.iter().filter_map(|a| Some(("agent".to_owned(), a.clock.clone()?)));
+        first.chain(second).chain(database).chain(agents).collect()
     }
 
     pub fn world(&self) -> &World {
@@ -167,7 +205,7 @@ impl Room {
     #[track_caller]
     pub fn token(&self, more: &[&str]) -> String {
         let data = self.world().data();
-        let to = self.region_address();
+        let to = format!("{}:{PORT}", self.address(0));
         let asked = ["admin", "join-token", "--listen", &to, "--data", data.to_str().unwrap()];
         // Where the region runs, or its database may be out of reach.
         let mut command = self.world().role_command(Some(&self.netns(0)));
@@ -176,9 +214,10 @@ impl Room {
         String::from_utf8(made.stdout).unwrap().trim().to_owned()
     }
 
-    /// Address and port of the region.
+    /// Address and port of the region, or of what is before its processes.
     pub fn region_address(&self) -> String {
-        format!("{}:{PORT}", self.address(0))
+        let before = self.second.as_ref().map(|(_, before)| before.to.to_string());
+        before.unwrap_or_else(|| format!("{}:{PORT}", self.address(0)))
     }
 
     /// `hanok agent --join` on the next host, which must be `i`.
@@ -188,8 +227,9 @@ impl Room {
         let data = self.world().file(&self.name(i));
         fs::write(data.with_extension("netns"), self.netns(i)).unwrap();
         let (name, to) = (self.name(i), format!("{token}@{}", self.region_address()));
-        let (child, said) = self.spawn(i, &["--name", &name, "--join", &to]);
-        self.agents.push(Agent { data, child: Some(child), said });
+        let clock = self.second.as_ref().map(|_| Clock::at(&self.world().file(&format!("{name}.clock"))));
+        let (child, said) = self.spawn(i, &["--name", &name, "--join", &to], clock.as_ref());
+        self.agents.push(Agent { data, child: Some(child), said, clock });
         self.wait_for_ready(i);
     }
 
@@ -206,7 +246,7 @@ impl Room {
         // The name of a computer is a namespace's too.
         let line = format!("exec unshare --uts sh -c 'hostname {name}; exec {line}'");
         let (child, said) = self.run(i, command.args(["-c", &line]));
-        self.agents.push(Agent { data, child: Some(child), said });
+        self.agents.push(Agent { data, child: Some(child), said, clock: None });
         self.wait_for_ready(i);
     }
 
@@ -216,7 +256,7 @@ impl Room {
         if i == 0 {
             return self.world_mut().start();
         }
-        let (child, said) = self.spawn(i, &[]);
+        let (child, said) = self.spawn(i, &[], self.agents[i - 1].clock.as_ref());
         let agent = &mut self.agents[i - 1];
         assert!(agent.child.is_none(), "it runs already");
         (agent.child, agent.said) = (Some(child), said);
@@ -242,8 +282,11 @@ impl Room {
         command.arg("agent").arg("--data").arg(data).args(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
-    fn spawn(&self, i: usize, arguments: &[&str]) -> (Child, mpsc::Receiver<String>) {
+    fn spawn(&self, i: usize, arguments: &[&str], clock: Option<&Clock>) -> (Child, mpsc::Receiver<String>) {
         let mut command = self.world().role_command(Some(&self.netns(i)));
+        if let Some(clock) = clock {
+            clock.rule(&mut command);
+        }
         self.run(i, command.arg("agent").args(arguments).arg("--data").arg(self.data(i)))
     }
 
@@ -319,17 +362,21 @@ impl Room {
         self.finish_despite("\n");
     }
 
-    /// The same where agents had to complain of something, in these words.
+    /// The same where agents or the region had to complain of something, in these words.
     #[track_caller]
     pub fn finish_despite(mut self, expected: &str) {
         for i in 1..=self.agents.len() {
             let log = self.log(i);
-            let worrying = |l: &&str| l.contains(" ERROR ") || l.contains("panicked at");
-            let worrying = log.lines().filter(|l| !l.contains(expected)).find(worrying);
+            let worrying = log.lines().find(|l| is_worrying(l) && !l.contains(expected));
             assert_eq!(worrying, None, "in the log of {}", self.name(i));
         }
         let prefixes: Vec<_> = (1..=self.agents.len()).map(|i| (self.data(i), self.prefix(i))).collect();
-        self.world.take().unwrap().finish();
+        if let Some((mut second, _)) = self.second.take() {
+            let worrying = second.log().lines().find(|l| is_worrying(l)).map(str::to_owned);
+            assert_eq!(worrying, None, "in the log of the second process");
+            second.interrupt();
+        }
+        self.world.take().unwrap().finish_despite(expected);
         for (data, prefix) in prefixes {
             assert_eq!(
                 leaks::traces(&data, &prefix, None),
@@ -375,6 +422,7 @@ impl Drop for Room {
                     kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::CONT);
             }
         }
+        drop(self.second.take());
         drop(self.world.take());
         for agent in &mut self.agents {
             if let Some(mut child) = agent.child.take() {

@@ -1,10 +1,12 @@
-//! Everything dies now and then, and nothing is lost: real guests on three hosts, clients that never stop
-//! asking, and faults one upon the other. A guest's disk is blank, so that it costs little.
+//! Everything dies now and then, and nothing is lost: real guests on three hosts, two processes of the region on one
+//! PostgreSQL, clients that never stop asking, and faults one upon the other: what is killed, frozen or cut off, and
+//! clocks that jump. A guest's disk is blank, so that it costs little.
 //!
-//! `HANOK_FAULTS=500 HANOK_SEED=7 cargo nextest run -p hanok --test it up_chaos` is the long way; the seed
-//! chooses the faults and what clients ask, the machine chooses how they fall together.
+//! `HANOK_FAULTS=500 HANOK_SEED=7 cargo nextest run -p hanok --test it up_chaos` is the long way
+//! (`scripts/chaos.sh`); the seed chooses the faults and what clients ask, the machine chooses how they fall together.
 
 use crate::api::Api;
+use crate::clock::Clock;
 use crate::dev_crash::assert_counters;
 use crate::leaks;
 use crate::random::Random;
@@ -13,6 +15,7 @@ use crate::wait::{until, until_true};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +41,12 @@ struct Told {
     deleted: BTreeSet<String>,
     /// Deletion asked for, with no answer.
     unsure: BTreeSet<String>,
+    /// Names of servers that were asked for without an answer.
+    perhaps: BTreeSet<String>,
+    /// What was granted and takes its time: server and request.
+    granted: Vec<(String, String)>,
+    names: u64,
+    turns: usize,
     tally: BTreeMap<String, u64>,
 }
 
@@ -59,7 +68,7 @@ impl Told {
 fn nothing_is_lost_whatever_dies() {
     let mut random = Random::seeded(SEED);
     let faults = std::env::var("HANOK_FAULTS").ok().and_then(|s| s.parse().ok()).unwrap_or(FAULTS);
-    let mut room = Room::on_postgres(HOSTS);
+    let mut room = Room::in_parts(HOSTS);
     let scene = Scene::set(&room);
     let (told, stop) = (Mutex::new(Told::default()), AtomicBool::new(false));
     let data: Vec<_> = (0..HOSTS).map(|i| room.data(i)).collect();
@@ -86,12 +95,8 @@ fn nothing_is_lost_whatever_dies() {
     eprintln!("{faults} faults: {:#?}", told.tally);
     assert!(!told.made.is_empty(), "too little happened to mean anything");
     let end = until(HEAL, "every server comes to rest", || scene.at_rest());
-    for id in &told.deleted {
-        assert!(!end.contains_key(id), "{id} was deleted and is {}", end[id]);
-    }
-    for id in told.made.iter().filter(|id| !told.deleted.contains(*id) && !told.unsure.contains(*id)) {
-        assert!(end.contains_key(id), "{id} was promised and is not there");
-    }
+    scene.promises_are_kept(&told, &end);
+    everything_granted_has_ended(&room, &told, &end);
     scene.no_address_is_held_twice();
     until_true(HEAL, "what should run runs once, and nothing else", || {
         let mut run = running(&data);
@@ -118,6 +123,8 @@ fn nothing_is_lost_whatever_dies() {
 
 /// What the clients work with.
 struct Scene {
+    /// Where the processes of the region listen.
+    regions: Vec<SocketAddr>,
     demo: Api,
     /// Who may move servers.
     admin: Api,
@@ -145,9 +152,10 @@ impl Scene {
         let subnet = json!({"subnet": {"network_id": second, "ip_version": 4, "cidr": "10.77.0.0/24"}});
         demo.post("/network/v2.0/subnets", &subnet).expect(201);
         let networks = vec![demo.network("private"), second];
+        let regions = std::iter::once(demo.to).chain(room.second.iter().map(|(peer, _)| peer.to)).collect();
         let mut body = demo.server_body("chaos", &[&networks[0]]);
         body["server"]["imageRef"] = json!(image);
-        Scene { bigger: demo.flavor("micro"), demo, admin, body, networks }
+        Scene { regions, bigger: demo.flavor("micro"), demo, admin, body, networks }
     }
 
     /// One client: asks for this and that until it is told to stop.
@@ -187,7 +195,18 @@ impl Scene {
     ) -> Option<(bool, Value)> {
         let who = if what.contains("igrate") { &self.admin } else { &self.demo };
         let text = if body.is_null() { String::new() } else { body.to_string() };
-        let answer = who.raw(method, path, &HEADERS, text.as_bytes());
+        // One process or the other; the other too, where nobody answers and twice does no harm.
+        let turn = {
+            let mut told = told.lock().unwrap();
+            told.turns += 1;
+            told.turns
+        };
+        let mut answer =
+            who.at(self.regions[turn % self.regions.len()]).raw(method, path, &HEADERS, text.as_bytes());
+        if answer.is_err() && method != "POST" {
+            let other = self.regions[(turn + 1) % self.regions.len()];
+            answer = who.at(other).raw(method, path, &HEADERS, text.as_bytes());
+        }
         let mut told = told.lock().unwrap();
         let Ok(answer) = answer else {
             told.count(&format!("{what}: no answer"));
@@ -201,14 +220,30 @@ impl Scene {
             _ => "refused",
         };
         told.count(&format!("{what}: {outcome}"));
+        if answer.status == 202
+            && let Some(id) = path.strip_suffix("/action").and_then(|p| p.rsplit('/').next())
+        {
+            let request = answer.header("x-openstack-request-id").expect("an answer says of which request");
+            told.granted.push((id.to_owned(), request.to_owned()));
+        }
         let said = serde_json::from_str(&answer.text()).unwrap_or_default();
         (answer.status != 503).then_some((granted, said))
     }
 
     fn create(&self, told: &Mutex<Told>) {
-        if let Some((granted, said)) = self.ask("create", "POST", "/compute/v2.1/servers", &self.body, told) {
-            assert!(granted, "create was refused: {said}");
-            told.lock().unwrap().made.insert(said["server"]["id"].as_str().unwrap().to_owned());
+        let name = {
+            let mut told = told.lock().unwrap();
+            told.names += 1;
+            format!("chaos-{}", told.names)
+        };
+        let mut body = self.body.clone();
+        body["server"]["name"] = json!(name);
+        match self.ask("create", "POST", "/compute/v2.1/servers", &body, told) {
+            Some((granted, said)) => {
+                assert!(granted, "create was refused: {said}");
+                told.lock().unwrap().made.insert(said["server"]["id"].as_str().unwrap().to_owned());
+            }
+            None => drop(told.lock().unwrap().perhaps.insert(name)),
         }
     }
 
@@ -252,6 +287,23 @@ impl Scene {
         }
     }
 
+    /// What was promised is there, what was deleted is not, and what nobody promised is explained by an answer that
+    /// was lost.
+    fn promises_are_kept(&self, told: &Told, end: &BTreeMap<String, String>) {
+        for id in &told.deleted {
+            assert!(!end.contains_key(id), "{id} was deleted and is {}", end[id]);
+        }
+        for id in told.alive() {
+            assert!(end.contains_key(&id), "{id} was promised and is not there");
+        }
+        let mut names = BTreeSet::new();
+        for id in end.keys() {
+            let name = self.demo.server(id)["name"].as_str().unwrap().to_owned();
+            assert!(told.made.contains(id) || told.perhaps.contains(&name), "{id} ({name}) is nobody's");
+            assert!(names.insert(name.clone()), "{name} was asked for once and is there twice");
+        }
+    }
+
     /// Every server and its status, once none of them is on the way any more. What failed says why.
     fn at_rest(&self) -> Option<BTreeMap<String, String>> {
         let said = self.demo.get("/compute/v2.1/servers/detail?limit=1000").expect(200);
@@ -282,6 +334,29 @@ impl Scene {
     }
 }
 
+/// Of every request that was granted there is a record, which says how it ended.
+fn everything_granted_has_ended(room: &Room, told: &Told, end: &BTreeMap<String, String>) {
+    let all = room
+        .rows("SELECT server_id || ' ' || request_id || ' ' || COALESCE(result, 'open') FROM server_action");
+    let all: Vec<Vec<&str>> = all.iter().map(|l| l.split(' ').collect()).collect();
+    let mut tally = BTreeMap::new();
+    for (id, request) in told.granted.iter().filter(|(id, _)| end.contains_key(id)) {
+        let records: Vec<_> = all.iter().filter(|r| r[0] == id && r[1] == request).collect();
+        assert!(!records.is_empty(), "{request} of {id} was granted, and nothing is known of it");
+        for record in records {
+            // One that waits for its user's word is not over.
+            let waits = end[id] == "VERIFY_RESIZE";
+            assert!(
+                record[2] != "open" || waits,
+                "{request} of {id} ({}) was granted and has no end",
+                end[id]
+            );
+            *tally.entry(record[2].to_owned()).or_insert(0) += 1;
+        }
+    }
+    eprintln!("granted, of servers that are left: {tally:?}");
+}
+
 /// The uuids of the guests that run, once for each process; those that another host hands over are told apart.
 fn processes(data: &[PathBuf]) -> Vec<(String, bool)> {
     let uuid = |line: &str| line.split(" -uuid ").nth(1)?.split(' ').next().map(str::to_owned);
@@ -308,74 +383,102 @@ fn watch(data: &[PathBuf], stop: &AtomicBool) -> Vec<String> {
     twice.into_iter().collect()
 }
 
-/// A host that is in trouble for a while.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is in trouble for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Wound {
-    Cut,
-    Frozen,
+    Cut(usize),
+    Frozen(usize),
+    /// The clock with this number does not go right.
+    Clock(usize),
 }
 
 /// Breaks one thing after the other, heals wounds some faults later, and everything at the end.
 fn break_things(room: &mut Room, faults: u64, random: &mut Random, told: &Mutex<Told>) {
-    let mut wounds: BTreeMap<usize, (Wound, u64)> = BTreeMap::new();
+    let clocks = room.clocks();
+    let mut wounds: BTreeMap<Wound, u64> = BTreeMap::new();
     for n in 0..faults {
         let host = 1 + usize::try_from(random.below(HOSTS as u64 - 1)).unwrap();
-        let what = match random.below(7) {
+        let whole = !wounds.contains_key(&Wound::Cut(host)) && !wounds.contains_key(&Wound::Frozen(host));
+        let until = n + 1 + random.below(3);
+        let what = match random.below(9) {
             0 => {
                 room.kill(0);
                 room.start(0);
-                "region killed"
+                "region killed".to_owned()
             }
-            1 if room.database.is_some() => {
+            1 if room.second.is_some() => kill_second(room, random),
+            2 if room.database.is_some() => {
                 let database = room.database.as_mut().unwrap();
                 database.kill();
                 database.up();
-                "database killed"
+                "database killed".to_owned()
             }
-            2 if !wounds.contains_key(&host) => {
+            3 if whole => {
                 room.kill(host);
                 room.start(host);
-                "agent killed"
+                "agent killed".to_owned()
             }
-            3 if !wounds.contains_key(&host) => {
+            4 if whole => {
                 room.cut(host);
-                wounds.insert(host, (Wound::Cut, n + 1 + random.below(3)));
-                "cable cut"
+                wounds.insert(Wound::Cut(host), until);
+                "cable cut".to_owned()
             }
-            4 if !wounds.contains_key(&host) => {
+            5 if whole => {
                 room.freeze(host);
-                wounds.insert(host, (Wound::Frozen, n + 1 + random.below(3)));
-                "agent frozen"
+                wounds.insert(Wound::Frozen(host), until);
+                "agent frozen".to_owned()
             }
-            _ => {
-                let guests: Vec<_> = (0..HOSTS).flat_map(|i| leaks::qemus(&room.data(i))).collect();
-                match random.pick(&guests) {
-                    Some((pid, _)) => {
-                        // It may have ended by itself in between.
-                        let pid = Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap();
-                        let _ = kill_process(pid, Signal::KILL);
-                        "guest killed"
-                    }
-                    None => "no guest to kill",
-                }
+            6 | 7 if !clocks.is_empty() => {
+                let which = usize::try_from(random.below(clocks.len() as u64)).unwrap();
+                let wide = [5, 60, 600, 7200][usize::try_from(random.below(4)).unwrap()];
+                let by = if random.below(2) == 0 { wide } else { -wide };
+                clocks[which].1.set(by);
+                wounds.insert(Wound::Clock(which), until);
+                format!("clock of {} {}", clocks[which].0, if by > 0 { "forward" } else { "back" })
             }
+            _ => kill_guest(room, random),
         };
-        told.lock().unwrap().count(what);
+        told.lock().unwrap().count(&what);
         // The moment itself is what is tried here; nothing is expected of it.
         std::thread::sleep(Duration::from_millis(random.below(1500)));
-        heal(room, &mut wounds, n);
+        heal(room, &clocks, &mut wounds, n);
     }
-    heal(room, &mut wounds, u64::MAX);
+    heal(room, &clocks, &mut wounds, u64::MAX);
 }
 
-fn heal(room: &Room, wounds: &mut BTreeMap<usize, (Wound, u64)>, now: u64) {
-    wounds.retain(|host, (wound, until)| {
+/// The second process, or both.
+fn kill_second(room: &mut Room, random: &mut Random) -> String {
+    let both = random.below(3) == 0;
+    if both {
+        room.kill(0);
+    }
+    let (mut peer, before) = room.second.take().unwrap();
+    peer.kill();
+    if both {
+        room.start(0);
+    }
+    peer.start(room.world());
+    room.second = Some((peer, before));
+    if both { "both regions killed" } else { "second region killed" }.to_owned()
+}
+
+fn kill_guest(room: &Room, random: &mut Random) -> String {
+    let guests: Vec<_> = (0..HOSTS).flat_map(|i| leaks::qemus(&room.data(i))).collect();
+    let Some((pid, _)) = random.pick(&guests) else { return "no guest to kill".to_owned() };
+    // It may have ended by itself in between.
+    let _ = kill_process(Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap(), Signal::KILL);
+    "guest killed".to_owned()
+}
+
+fn heal(room: &Room, clocks: &[(String, Clock)], wounds: &mut BTreeMap<Wound, u64>, now: u64) {
+    wounds.retain(|wound, until| {
         if *until > now {
             return true;
         }
-        match wound {
-            Wound::Cut => room.restore(*host),
-            Wound::Frozen => room.thaw(*host),
+        match *wound {
+            Wound::Cut(host) => room.restore(host),
+            Wound::Frozen(host) => room.thaw(host),
+            Wound::Clock(which) => clocks[which].1.set(0),
         }
         false
     });

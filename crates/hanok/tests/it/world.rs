@@ -3,6 +3,7 @@
 //! killed test is wiped by the next.
 
 use crate::api::Api;
+use crate::clock::Clock;
 use crate::leaks;
 use crate::wait::until_true;
 use rustix::fs::{FlockOperation, flock};
@@ -32,6 +33,8 @@ pub struct World {
     role: Vec<String>,
     /// The network namespace that the program runs in, if not the tests' own.
     netns: Option<String>,
+    /// What the program goes by, if not by the right time.
+    pub clock: Option<Clock>,
     to: SocketAddr,
     /// This machine's address on the external network.
     pub public: Ipv4Addr,
@@ -50,7 +53,7 @@ impl World {
 
     /// As `dev`, with more lines in the configuration file.
     pub fn dev_with(hosts: u32, configuration: &str) -> World {
-        World::new(&["dev", "--hosts", &hosts.to_string()], configuration, None, None)
+        World::new(&["dev", "--hosts", &hosts.to_string()], configuration, None, None).started()
     }
 
     /// The whole cloud on this machine, with real guests.
@@ -60,12 +63,20 @@ impl World {
 
     /// As `up`, with more lines in the configuration file.
     pub fn up_with(configuration: &str) -> World {
-        World::new(&["up"], configuration, Some(turn()), None)
+        World::new(&["up"], configuration, Some(turn()), None).started()
     }
 
-    /// As `up`, in a network namespace of its own, listening on an address there that the tests reach.
-    pub fn up_in(netns: &str, to: SocketAddr, configuration: &str) -> World {
-        World::new(&["up"], configuration, Some(turn()), Some((netns, to)))
+    /// As `up`, in a network namespace of its own, listening on an address there that the tests reach, by a clock that
+    /// may be set if there is one; the files of the world are there when it is asked for.
+    pub fn up_by(
+        netns: &str,
+        to: SocketAddr,
+        configuration: &str,
+        clock: impl FnOnce(&World) -> Option<Clock>,
+    ) -> World {
+        let mut world = World::new(&["up"], configuration, Some(turn()), Some((netns, to)));
+        world.clock = clock(&world);
+        world.started()
     }
 
     fn new(
@@ -84,22 +95,26 @@ impl World {
         if let Some((netns, _)) = place {
             fs::write(dir.join("data.netns"), netns).unwrap();
         }
-        let mut world = World {
+        World {
             dir,
             _owner: owner,
             _net: net,
             _turn: turn,
             role: role.iter().map(|s| (*s).to_owned()).collect(),
             netns: place.map(|(netns, _)| netns.to_owned()),
+            clock: None,
             to: place.map_or_else(free_address, |(_, to)| to),
             public,
             venv: venv(),
             child: None,
             said: String::new(),
             finished: false,
-        };
-        world.start();
-        world
+        }
+    }
+
+    fn started(mut self) -> World {
+        self.start();
+        self
     }
 
     pub fn data(&self) -> PathBuf {
@@ -116,8 +131,11 @@ impl World {
     pub fn start(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let log = fs::OpenOptions::new().create(true).append(true).open(self.file("hanok.log")).unwrap();
-        let mut child = self
-            .role_command(self.netns.as_deref())
+        let mut command = self.role_command(self.netns.as_deref());
+        if let Some(clock) = &self.clock {
+            clock.rule(&mut command);
+        }
+        let mut child = command
             .args(&self.role)
             .args(["--listen", &self.to.to_string(), "--public", &format!("{}/24", self.public)])
             .arg("--data")
@@ -324,9 +342,16 @@ impl World {
 
     /// The end of a test that went well: stops, wipes, and looks that nothing is left.
     #[track_caller]
-    pub fn finish(mut self) {
+    pub fn finish(self) {
+        self.finish_despite("\n");
+    }
+
+    /// The same where it had to complain of something, in these words.
+    #[track_caller]
+    pub fn finish_despite(mut self, expected: &str) {
         assert!(self.runs(), "it died; log:\n{}", self.log());
-        let errors: Vec<_> = self.log().lines().filter(|l| is_worrying(l)).map(str::to_owned).collect();
+        let log = self.log();
+        let errors: Vec<_> = log.lines().filter(|l| is_worrying(l) && !l.contains(expected)).collect();
         assert!(errors.is_empty(), "the log has what nobody should see:\n{}", errors.join("\n"));
         let prefix = self.prefix();
         let wiped = wipe(&self.dir);
