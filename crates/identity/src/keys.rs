@@ -26,6 +26,9 @@ const RELOAD_EVERY: Duration = Duration::from_secs(1);
 /// hourly, and clocks differ.
 const GRACE: Duration = Duration::from_secs(24 * 3600);
 
+/// Seconds since 1970; nothing was sealed later.
+const FAR: u64 = u64::MAX / 2;
+
 struct Key {
     created_at: Micros,
     fernet: Fernet,
@@ -86,13 +89,13 @@ impl Ring {
 
     /// Opens what [`Ring::keep`] has sealed.
     pub fn open_kept(&self, sealed: &str) -> Result<String> {
-        let open = self.master.decrypt(sealed).ok().and_then(|k| String::from_utf8(k).ok());
-        open.ok_or_else(wrong_master)
+        let opened = open(&self.master, sealed).and_then(|k| String::from_utf8(k).ok());
+        opened.ok_or_else(wrong_master)
     }
 
     fn try_unseal(&self, token: &str) -> Option<Vec<u8>> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        keys.iter().find_map(|k| k.fernet.decrypt(token).ok())
+        keys.iter().find_map(|k| open(&k.fernet, token))
     }
 
     fn last_read(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -118,12 +121,12 @@ impl Ring {
                 )
             })
             .await?;
-        let open = |(secret, created_at): (String, Micros)| {
-            let secret = self.master.decrypt(&secret).ok().and_then(|k| String::from_utf8(k).ok());
+        let key = |(secret, created_at): (String, Micros)| {
+            let secret = open(&self.master, &secret).and_then(|k| String::from_utf8(k).ok());
             let fernet = secret.and_then(|k| Fernet::new(&k)).ok_or_else(wrong_master)?;
             Ok(Key { created_at, fernet })
         };
-        let keys = rows.into_iter().map(open).collect::<Result<Vec<_>>>()?;
+        let keys = rows.into_iter().map(key).collect::<Result<Vec<_>>>()?;
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
     }
@@ -196,7 +199,13 @@ async fn settle_check(db: &Db, master: &Fernet, known: Option<String>) -> Result
             .await?
         }
     };
-    if master.decrypt(&check).is_ok() { Ok(()) } else { Err(wrong_master()) }
+    if open(master, &check).is_some() { Ok(()) } else { Err(wrong_master()) }
+}
+
+/// Opens what was sealed at whatever time: what has an end says so itself, and by the clock of a machine that was set
+/// back nothing would open that was sealed before.
+fn open(key: &Fernet, sealed: &str) -> Option<Vec<u8>> {
+    key.decrypt_at_time(sealed, None, FAR).ok()
 }
 
 fn wrong_master() -> Fault {
