@@ -50,5 +50,6 @@ mod up_restart;
 mod up_room;
 mod up_traffic;
 mod up_tutorial;
+mod up_upgrade;
 mod wait;
 mod world;

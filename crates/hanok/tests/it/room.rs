@@ -21,7 +21,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -50,6 +50,7 @@ struct Agent {
     said: mpsc::Receiver<String>,
     /// What it goes by, if not by the right time.
     clock: Option<Clock>,
+    program: PathBuf,
 }
 
 /// What is on the wire.
@@ -73,7 +74,7 @@ impl Room {
         let database = Server::start_by(Some(lan.host(0)), |dir| Some(Clock::at(&dir.join("clock"))));
         let line = database.as_ref().map(|d| format!("database = {:?}\nimages = \"shared\"", d.url()));
         let mut room = Room::start_by(lan, &line.unwrap_or_default(), database, |w| {
-            Some(Clock::at(&w.file("hanok.clock")))
+            w.clock = Some(Clock::at(&w.file("hanok.clock")))
         });
         if room.database.is_some() {
             let to = SocketAddr::from((room.address(0), PORT + 1));
@@ -89,6 +90,29 @@ impl Room {
     /// As `new`, with more lines in the configuration file that all of them read.
     pub fn with(n: usize, configuration: &str) -> Room {
         Room::region(n, configuration).filled()
+    }
+
+    /// As `new`, with every role of another program.
+    pub fn of_program(n: usize, program: &Path) -> Room {
+        Room::start_by(Lan::new(n), "", None, |w| program.clone_into(&mut w.program)).filled()
+    }
+
+    /// Ends a host's agent in good order (with the region, where it is the first one), and starts it from another
+    /// program.
+    #[track_caller]
+    pub fn replace(&mut self, i: usize, program: &Path) {
+        if i == 0 {
+            let world = self.world_mut();
+            world.interrupt();
+            program.clone_into(&mut world.program);
+            return world.start();
+        }
+        self.signal(i, Signal::INT);
+        let agent = &mut self.agents[i - 1];
+        let ended = agent.child.take().expect("it runs").wait().unwrap();
+        assert!(ended.success(), "{ended} after Ctrl-C");
+        program.clone_into(&mut agent.program);
+        self.start(i);
     }
 
     fn filled(mut self) -> Room {
@@ -108,18 +132,18 @@ impl Room {
     }
 
     fn start_in(lan: Lan, configuration: &str, database: Option<Server>) -> Room {
-        Room::start_by(lan, configuration, database, |_| None)
+        Room::start_by(lan, configuration, database, |_| {})
     }
 
     fn start_by(
         lan: Lan,
         configuration: &str,
         database: Option<Server>,
-        clock: impl FnOnce(&World) -> Option<Clock>,
+        prepare: impl FnOnce(&mut World),
     ) -> Room {
         let to = SocketAddr::from((lan.address(0), PORT));
         let configuration = format!("host_name = \"host-0\"\n{configuration}");
-        let world = World::up_by(&lan.host(0), to, &configuration, clock);
+        let world = World::up_by(&lan.host(0), to, &configuration, prepare);
         Room { world: Some(world), agents: Vec::new(), database, second: None, lan }
     }
 
@@ -228,8 +252,9 @@ impl Room {
         fs::write(data.with_extension("netns"), self.netns(i)).unwrap();
         let (name, to) = (self.name(i), format!("{token}@{}", self.region_address()));
         let clock = self.second.as_ref().map(|_| Clock::at(&self.world().file(&format!("{name}.clock"))));
-        let (child, said) = self.spawn(i, &["--name", &name, "--join", &to], clock.as_ref());
-        self.agents.push(Agent { data, child: Some(child), said, clock });
+        let program = self.world().program.clone();
+        let (child, said) = self.spawn(i, &["--name", &name, "--join", &to], &program, clock.as_ref());
+        self.agents.push(Agent { data, child: Some(child), said, clock, program });
         self.wait_for_ready(i);
     }
 
@@ -246,7 +271,13 @@ impl Room {
         // The name of a computer is a namespace's too.
         let line = format!("exec unshare --uts sh -c 'hostname {name}; exec {line}'");
         let (child, said) = self.run(i, command.args(["-c", &line]));
-        self.agents.push(Agent { data, child: Some(child), said, clock: None });
+        self.agents.push(Agent {
+            data,
+            child: Some(child),
+            said,
+            clock: None,
+            program: self.world().program.clone(),
+        });
         self.wait_for_ready(i);
     }
 
@@ -256,7 +287,8 @@ impl Room {
         if i == 0 {
             return self.world_mut().start();
         }
-        let (child, said) = self.spawn(i, &[], self.agents[i - 1].clock.as_ref());
+        let agent = &self.agents[i - 1];
+        let (child, said) = self.spawn(i, &[], &agent.program, agent.clock.as_ref());
         let agent = &mut self.agents[i - 1];
         assert!(agent.child.is_none(), "it runs already");
         (agent.child, agent.said) = (Some(child), said);
@@ -277,13 +309,19 @@ impl Room {
     }
 
     /// `hanok agent` in a host's namespace, to its end.
-    pub fn agent(&self, i: usize, arguments: &[&str], data: &std::path::Path) -> Output {
+    pub fn agent(&self, i: usize, arguments: &[&str], data: &Path) -> Output {
         let mut command = self.world().role_command(Some(&self.netns(i)));
         command.arg("agent").arg("--data").arg(data).args(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
-    fn spawn(&self, i: usize, arguments: &[&str], clock: Option<&Clock>) -> (Child, mpsc::Receiver<String>) {
-        let mut command = self.world().role_command(Some(&self.netns(i)));
+    fn spawn(
+        &self,
+        i: usize,
+        arguments: &[&str],
+        program: &Path,
+        clock: Option<&Clock>,
+    ) -> (Child, mpsc::Receiver<String>) {
+        let mut command = self.world().command_of(program, Some(&self.netns(i)));
         if let Some(clock) = clock {
             clock.rule(&mut command);
         }

@@ -35,6 +35,8 @@ pub struct World {
     netns: Option<String>,
     /// What the program goes by, if not by the right time.
     pub clock: Option<Clock>,
+    /// The program, if not the one that was built with the tests.
+    pub program: PathBuf,
     to: SocketAddr,
     /// This machine's address on the external network.
     pub public: Ipv4Addr,
@@ -66,16 +68,16 @@ impl World {
         World::new(&["up"], configuration, Some(turn()), None).started()
     }
 
-    /// As `up`, in a network namespace of its own, listening on an address there that the tests reach, by a clock that
-    /// may be set if there is one; the files of the world are there when it is asked for.
+    /// As `up`, in a network namespace of its own, listening on an address there that the tests reach, with what is
+    /// set before it starts.
     pub fn up_by(
         netns: &str,
         to: SocketAddr,
         configuration: &str,
-        clock: impl FnOnce(&World) -> Option<Clock>,
+        prepare: impl FnOnce(&mut World),
     ) -> World {
         let mut world = World::new(&["up"], configuration, Some(turn()), Some((netns, to)));
-        world.clock = clock(&world);
+        prepare(&mut world);
         world.started()
     }
 
@@ -103,6 +105,7 @@ impl World {
             role: role.iter().map(|s| (*s).to_owned()).collect(),
             netns: place.map(|(netns, _)| netns.to_owned()),
             clock: None,
+            program: HANOK.into(),
             to: place.map_or_else(free_address, |(_, to)| to),
             public,
             venv: venv(),
@@ -310,9 +313,14 @@ impl World {
 
     /// The program itself, in a network namespace if one is named. It becomes the program, and is not its parent.
     pub fn role_command(&self, netns: Option<&str>) -> Command {
-        let Some(netns) = netns else { return self.command(HANOK) };
+        self.command_of(&self.program, netns)
+    }
+
+    /// The same of a program of another release.
+    pub fn command_of(&self, program: &Path, netns: Option<&str>) -> Command {
+        let Some(netns) = netns else { return self.command(program) };
         let mut command = self.command("nsenter");
-        command.arg(format!("--net=/run/netns/{netns}")).arg(HANOK);
+        command.arg(format!("--net=/run/netns/{netns}")).arg(program);
         command
     }
 
