@@ -2,7 +2,7 @@
 
 use crate::table::reservation::{self, Amounts, Reservation};
 use base::{HostId, Result};
-use store::{Sql, Tx};
+use store::{Row, Sql, Tx};
 
 /// One consumer's part of one host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,23 +29,26 @@ impl From<Reservation> for Holder {
     }
 }
 
+/// From consumer, host, processors, memory, disk, project, user and revision.
+fn holder(r: &Row<'_>, kind: &str) -> Result<Holder> {
+    Ok(Holder {
+        consumer: r.get(0)?,
+        host: r.get(1)?,
+        amounts: Amounts { vcpus: r.get(2)?, memory_mib: r.get(3)?, disk_gib: r.get(4)? },
+        project_id: r.get(5)?,
+        user_id: r.get(6)?,
+        kind: kind.into(),
+        revision: r.get(7)?,
+    })
+}
+
 fn servers(tx: &Tx<'_>, column: &str, value: &str) -> Result<Vec<Holder>> {
     let mut q = Sql::new(
         "SELECT id, host_id, vcpus, ram, disk, project_id, user_id, ownership FROM server
          WHERE host_id IS NOT NULL AND deleted_at IS NULL",
     );
     q.and(&format!("{column} ="), value).push(" ORDER BY id");
-    q.rows(tx, |r| {
-        Ok(Holder {
-            consumer: r.get(0)?,
-            host: r.get(1)?,
-            amounts: Amounts { vcpus: r.get(2)?, memory_mib: r.get(3)?, disk_gib: r.get(4)? },
-            project_id: r.get(5)?,
-            user_id: r.get(6)?,
-            kind: INSTANCE.into(),
-            revision: r.get(7)?,
-        })
-    })
+    q.rows(tx, |r| holder(r, INSTANCE))
 }
 
 /// What servers on their way hold at their destinations, in the name of their migration.
@@ -56,17 +59,7 @@ fn migrations(tx: &Tx<'_>, column: &str, value: &str) -> Result<Vec<Holder>> {
          WHERE v.to_host IS NOT NULL AND v.kind NOT IN ('back', 'evacuate')",
     );
     q.and(&format!("{column} ="), value).push(" ORDER BY g.uuid");
-    q.rows(tx, |r| {
-        Ok(Holder {
-            consumer: r.get(0)?,
-            host: r.get(1)?,
-            amounts: Amounts { vcpus: r.get(2)?, memory_mib: r.get(3)?, disk_gib: r.get(4)? },
-            project_id: r.get(5)?,
-            user_id: r.get(6)?,
-            kind: MIGRATION.into(),
-            revision: r.get(7)?,
-        })
-    })
+    q.rows(tx, |r| holder(r, MIGRATION))
 }
 
 pub fn of_host(tx: &Tx<'_>, host: HostId) -> Result<Vec<Holder>> {
