@@ -6,7 +6,7 @@ mod parts;
 
 use base::ServerId;
 use base::doc::*;
-use parts::{Agent, GREETING, Region, kill};
+use parts::{Agent, GREETING, Region, kill, image_of};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,16 +26,6 @@ const CODE: &[u8] = &[
     0x13, 0xc3, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xf8, 0xba, 0xf8, 0x03, 0xec, 0xc3, 0x50, 0xba,
     0xfd, 0x03, 0xec, 0xa8, 0x20, 0x74, 0xfb, 0x58, 0xba, 0xf8, 0x03, 0xee, 0xc3, 0x30,
 ];
-
-fn image() -> Vec<u8> {
-    let mut disk = CODE.to_vec();
-    disk.extend(GREETING.bytes());
-    disk.extend(*b"\r\n\0");
-    disk.resize(510, 0);
-    disk.extend([0x55, 0xaa]);
-    disk.resize(1 << 20, 0);
-    disk
-}
 
 /// A side of a move.
 struct Side {
@@ -84,8 +74,8 @@ struct Trip {
 impl Trip {
     async fn new(f: impl FnOnce(&mut Guest)) -> Self {
         let (from, to) = tokio::join!(Side::new('s'), Side::new('t'));
-        let mut guest = parts::guest(from.region.store(image()));
-        to.region.store(image());
+        let mut guest = parts::guest(from.region.store(image_of(CODE)));
+        to.region.store(image_of(CODE));
         f(&mut guest);
         let id = guest.id;
         from.region.change(|d| d.guests.push(guest));
@@ -351,26 +341,18 @@ async fn a_live_move_that_breaks_leaves_the_guest_running() {
     trip.give_up().await;
     trip.from.answers(id, "n", "<2>").await;
 
-    // The destination's agent, and with it the lines.
-    let number = 2;
-    trip.begin(number, true).await;
-    until(|| trip.to.agent.pid(id)).await;
-    trip.to.agent.kill().await;
-    trip.to.agent.again();
-    trip.from.until_moving(id, number, MoveStage::Failed).await;
-    trip.give_up().await;
-    trip.from.answers(id, "n", "<3>").await;
-
-    // The source's agent.
-    let number = 3;
-    trip.begin(number, true).await;
-    until(|| trip.to.agent.pid(id)).await;
-    trip.from.agent.kill().await;
-    trip.from.agent.again();
-    trip.from.until_moving(id, number, MoveStage::Failed).await;
-    trip.give_up().await;
-    assert_eq!(trip.from.agent.pid(id), pid, "it was started anew");
-    trip.from.answers(id, "n", "<4>").await;
+    // The destination's agent, and with it the lines; then the source's.
+    for (number, counted) in [(2, "<3>"), (3, "<4>")] {
+        trip.begin(number, true).await;
+        until(|| trip.to.agent.pid(id)).await;
+        let side = if number == 2 { &mut trip.to } else { &mut trip.from };
+        side.agent.kill().await;
+        side.agent.again();
+        trip.from.until_moving(id, number, MoveStage::Failed).await;
+        trip.give_up().await;
+        assert_eq!(trip.from.agent.pid(id), pid, "it was started anew");
+        trip.from.answers(id, "n", counted).await;
+    }
 
     // The line itself, at any time.
     let mut number = 3;

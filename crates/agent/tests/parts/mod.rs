@@ -40,7 +40,12 @@ pub const GREETING: &str = "hanok guest up";
 
 /// A raw image of one MiB that boots [`CODE`].
 pub fn image() -> Vec<u8> {
-    let mut disk = CODE.to_vec();
+    image_of(CODE)
+}
+
+/// The same of other code, which finds the greeting behind it.
+pub fn image_of(code: &[u8]) -> Vec<u8> {
+    let mut disk = code.to_vec();
     disk.extend(GREETING.bytes());
     disk.extend(*b"\r\n\0");
     disk.resize(510, 0);
