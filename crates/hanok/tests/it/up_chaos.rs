@@ -2,8 +2,8 @@
 //! PostgreSQL, clients that never stop asking, and faults one upon the other: what is killed, frozen or cut off, and
 //! clocks that jump. A guest's disk is blank, so that it costs little.
 //!
-//! `HANOK_FAULTS=500 HANOK_SEED=7 cargo nextest run -p hanok --test it up_chaos` is the long way
-//! (`scripts/chaos.sh`); the seed chooses the faults and what clients ask, the machine chooses how they fall together.
+//! `scripts/chaos.sh 500 7` is the long way; the seed chooses the faults and what clients ask, the machine chooses how
+//! they fall together.
 
 use crate::api::Api;
 use crate::clock::Clock;
