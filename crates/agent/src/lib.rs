@@ -12,6 +12,8 @@ mod accept;
 pub mod board;
 pub mod bytes;
 pub mod facts;
+#[cfg(test)]
+mod former;
 pub mod guest;
 pub mod host;
 pub mod join;

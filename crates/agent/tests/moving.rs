@@ -6,7 +6,7 @@ mod parts;
 
 use base::ServerId;
 use base::doc::*;
-use parts::{Agent, GREETING, Region, kill, image_of};
+use parts::{Agent, GREETING, Region, image_of, kill};
 use std::sync::Arc;
 use std::time::Duration;
 
