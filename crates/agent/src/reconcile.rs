@@ -34,8 +34,7 @@ const REMOVAL: Duration = Duration::from_secs(20);
 
 /// How long a report waits until every guest has been looked at.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
-/// How long the first report waits for a document to be applied, lest it say less than the last one
-/// of the run before.
+/// How long the first report of a host that remembers no document waits for one to be applied.
 const FIRST_REPORT: Duration = Duration::from_secs(15);
 
 const DOCUMENT: &str = "desired.json";
@@ -212,7 +211,13 @@ async fn removed(document: &Desired, kept: &HashMap<ServerId, Kept>) -> Vec<Prob
 /// Brings the board back to the region: at once after a change, and regularly.
 pub async fn report(host: Arc<Host>, facts: HostFacts) {
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
-    let _ = tokio::time::timeout(FIRST_REPORT, host.board.applied()).await;
+    let remembers = host.desired.borrow().is_some();
+    if remembers {
+        // On a busy machine that takes its time, and before it a report would be refused as an old one.
+        host.board.applied().await;
+    } else {
+        let _ = tokio::time::timeout(FIRST_REPORT, host.board.applied()).await;
+    }
     let mut board = host.board.watch();
     let mut models = false;
     loop {
