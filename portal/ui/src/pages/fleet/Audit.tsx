@@ -27,7 +27,7 @@ export function Audit() {
     <Page title={t("audit.title")} lead={t("audit.lead")}>
       <DataTable label={t("audit.title")} rows={data?.pages.flatMap((p) => p.audit)} error={error} retry={refetch} id={(a) => a.id} name={(a) => a.action} search={(a) => a.request_id}
         columns={[
-          { id: "what", head: t("audit.what"), phone: "title", value: (a) => a.action, cell: (a) => <span className="font-mono text-[12.5px] font-normal">{a.action}</span> },
+          { id: "what", head: t("audit.what"), width: "minmax(0,1.5fr)", phone: "title", value: (a) => a.action, cell: (a) => <span className="font-mono text-[12.5px] font-normal">{a.action}</span> },
           { id: "who", head: t("audit.who"), phone: "line", value: (a) => `${a.user_name ?? ""} ${a.project_name ?? ""}`, cell: (a) => a.user_name ? <>{a.user_name} <span className="text-ink3">{a.project_name}</span></> : <span className="text-ink3">{t("audit.system")}</span> },
           { id: "target", head: t("audit.target"), width: "minmax(0,1.6fr)", phone: "line", value: (a) => a.target, cell: (a) => <Copy text={a.target} mono /> },
           { id: "request", head: t("audit.request"), width: "minmax(0,1.6fr)", from: 1000, value: (a) => a.request_id, cell: (a) => <Copy text={a.request_id} mono /> },

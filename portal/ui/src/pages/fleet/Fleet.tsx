@@ -18,6 +18,7 @@ export function Fleet() {
   const work = useList("work").data;
   const capacity = useAsk<Capacity>(["capacity"], "/hanok/v1/capacity").data;
   const events = useAsk<{ events: Event[] }>(["happened"], "/hanok/v1/events?limit=12").data?.events;
+  const findings = useAsk<{ checks: { state: string }[] }>(["doctor"], "/hanok/v1/doctor").data?.checks.filter((c) => c.state !== "ok").length ?? 0;
   if (!hosts) return <Page title={t("fleet.title")}><Waiting /></Page>;
   const sum = totals(hosts);
   const room = (id: string) => capacity?.flavors?.find((f) => f.id === id)?.fits;
@@ -25,6 +26,7 @@ export function Fleet() {
     ["bad", "/fleet/hosts", t("fleet.hostsDown", { n: hosts.filter((h) => h.state !== "up").length }), hosts.filter((h) => h.state !== "up").length],
     ["warn", "/fleet/jobs", t("fleet.jobsLate", { n: work?.filter((w) => w.over_budget).length ?? 0 }), work?.filter((w) => w.over_budget).length ?? 0],
     ["bad", "/servers", t("fleet.serversBad", { n: servers?.filter((s) => s.status === "ERROR").length ?? 0 }), servers?.filter((s) => s.status === "ERROR").length ?? 0],
+    ["warn", "/fleet/doctor", t("fleet.doctorSays", { n: findings }), findings],
   ];
   const ringing = alarms.filter(([, , , n]) => n > 0);
   return (

@@ -16,7 +16,7 @@ export function Settings() {
   const inner = (typeof data.config === "object" && data.config ? data.config : data) as Record<string, unknown>;
   if (typeof data.config === "string") return page(<CodeBlock label={t("settings.title")} text={data.config} />);
   const plain = Object.entries(inner).filter(([, v]) => typeof v !== "object" || v === null || Array.isArray(v));
-  const nested = Object.entries(inner).filter(([, v]) => typeof v === "object" && v !== null && !Array.isArray(v)) as [string, Record<string, unknown>][];
+  const nested = Object.entries(inner).filter(([, v]) => typeof v === "object" && v !== null && !Array.isArray(v) && Object.keys(v).length > 0) as [string, Record<string, unknown>][];
   return page(
     <div className="grid md:grid-cols-2 gap-8">
       {plain.length > 0 && <Table rows={plain} />}
@@ -25,12 +25,17 @@ export function Settings() {
   );
 }
 
+function say(value: unknown): string {
+  if (value === null || value === "" || (Array.isArray(value) && value.length === 0)) return "–";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
 function Table({ rows }: { rows: [string, unknown][] }) {
   return (
     <dl className="box font-mono text-[12.5px]">
       {rows.map(([key, value]) => (
         <div key={key} className="flex justify-between gap-6 px-4 py-2 border-b border-line last:border-0">
-          <dt className="text-ink2">{key}</dt><dd className="text-right [overflow-wrap:anywhere]">{typeof value === "string" ? value || "–" : JSON.stringify(value)}</dd>
+          <dt className="text-ink2">{key}</dt><dd className="text-right [overflow-wrap:anywhere]">{say(value)}</dd>
         </div>
       ))}
     </dl>
