@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { base, launch, open, signIn } from "./browser.mjs";
 import { firstLoad, latency, scroll } from "./steps/budgets.mjs";
 import { operator, pages } from "./steps/operator.mjs";
+import { tabs } from "./steps/tabs.mjs";
 import { user } from "./steps/user.mjs";
 import { ok } from "./check.mjs";
 
@@ -40,6 +41,7 @@ try {
   await inWindow({}, async (page) => {
     await signIn(page, "demo", password("demo"));
     await latency(page, base);
+    await tabs(page);
   });
   await scroll(browser, password("demo"));
   await made();

@@ -38,7 +38,7 @@ export const groups: Group[] = [
       { to: "/fleet", key: "fleet.title", icon: "fleet", jump: "o" },
       { to: "/fleet/hosts", key: "hosts.title", icon: "host" },
       { to: "/fleet/machines", key: "machines.title", icon: "machine" },
-      { to: "/fleet/racks", key: "racks.title", icon: "fleet" },
+      { to: "/fleet/racks", key: "racks.title", icon: "rack" },
       { to: "/fleet/jobs", key: "jobs.title", icon: "jobs", jump: "j" },
       { to: "/fleet/audit", key: "audit.title", icon: "audit" },
       { to: "/fleet/projects", key: "projects.title", icon: "project", jump: "p" },
