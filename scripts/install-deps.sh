@@ -3,7 +3,7 @@
 # build. Quick when everything is there; asks nothing.
 set -euo pipefail
 
-packages="gcc libc6-dev qemu-system-x86 qemu-utils seabios iproute2 nftables conntrack genisoimage curl"
+packages="gcc libc6-dev qemu-system-x86 qemu-utils seabios iproute2 nftables conntrack genisoimage ipxe curl"
 missing=""
 for p in $packages; do
   dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"

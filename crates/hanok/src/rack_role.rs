@@ -11,6 +11,7 @@ use agent::join::Invitation;
 use base::{Fault, Result};
 use clap::Args;
 use rack::join::Identity;
+use std::future::Future;
 use std::path::PathBuf;
 
 /// A rack's own settings; the rest is in the configuration file.
@@ -117,11 +118,14 @@ pub async fn own(site: &Site, region: &Region) -> Result<Option<rack::Config>> {
     Ok(Some(config_of(site, id, link, None)))
 }
 
-/// Runs it, or waits for ever where there is none.
-pub async fn run_own(config: Option<rack::Config>) -> Result<()> {
+/// Runs it, or only waits where there is none, until `stop` is ready.
+pub async fn run_own(config: Option<rack::Config>, stop: impl Future<Output = ()>) -> Result<()> {
     match config {
-        Some(config) => rack::run(config, std::future::pending()).await,
-        None => std::future::pending().await,
+        Some(config) => rack::run(config, stop).await,
+        None => {
+            stop.await;
+            Ok(())
+        }
     }
 }
 

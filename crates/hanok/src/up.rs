@@ -9,7 +9,11 @@ use agent::keys::Keys;
 use base::{Fault, HostId, Result};
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How long the rack has to end.
+const RACK_ENDS: Duration = Duration::from_secs(5);
 
 pub async fn run(config: Config) -> Result<()> {
     check::machine(&config)?;
@@ -28,7 +32,9 @@ pub async fn run(config: Config) -> Result<()> {
     let welcome = first::furnish(&site, &region).await?;
 
     let agent = agent::run(agent_config(&site, host, token, keys)?, std::future::pending());
-    let rack = rack_role::run_own(rack_role::own(&site, &region).await?);
+    let (end_rack, ended) = tokio::sync::oneshot::channel::<()>();
+    let rack = rack_role::run_own(rack_role::own(&site, &region).await?, async { drop(ended.await) });
+    tokio::pin!(rack);
     let begin = async {
         first::mini(&site.config, &region).await?;
         first::tell(&site.config, &welcome, site.config.public);
@@ -39,9 +45,14 @@ pub async fn run(config: Config) -> Result<()> {
         out = accept::serve(listener, region.router(), region.front()) => out?,
         () = region.run() => {}
         out = agent => out?,
-        out = rack => out?,
+        out = &mut rack => out?,
         out = begin => out?,
         () = stop => {}
+    }
+    // It takes its packet filter away.
+    drop(end_rack);
+    if let Ok(Err(fault)) = tokio::time::timeout(RACK_ENDS, rack).await {
+        tracing::warn!("the rack did not end well: {fault}");
     }
     region.close().await;
     say::progress("stopped; guests keep running. `make up` finds them again, `make down` stops them too.");

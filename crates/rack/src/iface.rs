@@ -92,8 +92,40 @@ pub async fn is_way_out(interface: &str, region: Option<IpAddr>) -> bool {
 
 /// The MAC that answers for an address on an interface, as the kernel has just seen it.
 pub async fn neighbour(interface: &str, address: IpAddr) -> Option<Mac> {
+    if address.is_ipv4() {
+        // Asked for every request of a machine, so no program is started for it.
+        let table = std::fs::read_to_string("/proc/thread-self/net/arp").ok()?;
+        return known(&table, interface, address);
+    }
     let text = address.to_string();
     let output = ip(&["-j", "neighbour", "show", "to", &text, "dev", interface]).await.ok()?;
     let found: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).ok()?;
     found.first()?["lladdr"].as_str()?.parse().ok()
+}
+
+/// The entry of an address in the kernel's table (proc(5): address, type, flags, MAC, mask, device).
+fn known(table: &str, interface: &str, address: IpAddr) -> Option<Mac> {
+    let complete =
+        |flags: &str| u32::from_str_radix(flags.trim_start_matches("0x"), 16).is_ok_and(|f| f & 2 != 0);
+    table.lines().skip(1).find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [ip, _, flags, mac, _, device] = words.as_slice() else { return None };
+        let right = ip.parse() == Ok(address) && *device == interface && complete(flags);
+        if right { mac.parse().ok() } else { None }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_entries_of_the_interface_count() {
+        let table = "IP address       HW type     Flags       HW address            Mask     Device\n\
+                     10.1.0.9         0x1         0x2         52:54:00:00:00:01     *        br0\n\
+                     10.1.0.8         0x1         0x0         00:00:00:00:00:00     *        br0\n";
+        let of = |device, ip: &str| known(table, device, ip.parse().unwrap()).map(|m| m.to_string());
+        assert_eq!(of("br0", "10.1.0.9").as_deref(), Some("52:54:00:00:00:01"));
+        assert_eq!((of("br0", "10.1.0.8"), of("eth0", "10.1.0.9")), (None, None));
+    }
 }

@@ -108,7 +108,11 @@ impl Segments {
 
     /// Makes it so.
     pub async fn apply(&self, rack: &Arc<Rack>, doc: &RackDesired) {
-        let shown = iface::all().await.unwrap_or_default();
+        let shown = match iface::all().await {
+            Ok(shown) => shown,
+            // What runs stays: that nothing can be looked at does not mean that it has gone.
+            Err(fault) => return tracing::warn!("the network interfaces cannot be looked at: {fault}"),
+        };
         let mut idle = BTreeMap::new();
         // Those that go first: another segment may have got their interface.
         lock(&self.running)
