@@ -47,7 +47,7 @@ export function MachinePage() {
           </Section>
         )}
         <Section title={t("machines.disks")}><List rows={m.disks.map((d) => [d.name, `${bytes(d.size_bytes)} · ${d.kind}${d.model ? ` · ${d.model}` : ""}`])} /></Section>
-        <Section title={t("machines.nics")}><List rows={m.nics.map((n) => [n.name ?? n.mac, [n.mac, n.segment, ...n.addresses].filter(Boolean).join(" · ")])} /></Section>
+        <Section title={t("machines.nics")}><List rows={m.nics.map((n) => [n.name ?? n.mac, [n.name && n.mac, n.segment, ...n.addresses].filter(Boolean).join(" · ")])} /></Section>
         <Section title={t("machines.history")} className="lg:col-span-2">
           <ul className="box">
             {events?.length === 0 && <li className="px-5 py-4 text-ink2">{t("machines.noHistory")}</li>}
