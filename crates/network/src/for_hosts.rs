@@ -20,6 +20,7 @@ use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
+use store::change::{self, Change, What};
 use store::{Sql, Tx, params};
 
 /// The network part of a host's desired document.
@@ -492,7 +493,10 @@ pub fn observed(tx: &Tx<'_>, host: HostId, ports_up: &[PortId]) -> Result<()> {
         let now = now(id);
         tx.exec("UPDATE port SET status = $2 WHERE id = $1", params![id, now])?;
         table::bump(tx, "port", &id.to_string())?;
-        tx.exec("UPDATE floating_ip SET status = $2 WHERE port_id = $1", params![id, now])?;
+        let floating = "UPDATE floating_ip SET status = $2 WHERE port_id = $1 RETURNING id";
+        for floating in tx.rows(floating, params![id, now], |r| r.get::<String>(0))? {
+            change::note(tx, Change::new("floatingip", &floating, What::Updated));
+        }
     }
     Ok(())
 }

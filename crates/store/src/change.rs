@@ -12,6 +12,9 @@ const MOST: usize = 256;
 /// The kind of a change that stands for more than can be told.
 const MANY: &str = "*";
 
+/// The owner of what everybody may see.
+pub const EVERYBODY: &str = "*";
+
 /// What happened to a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
@@ -52,7 +55,7 @@ pub struct Change {
     pub kind: String,
     pub id: String,
     pub what: What,
-    /// Whose it is, where whoever changed it knew. What is still there can be asked.
+    /// Whose it is, where whoever changed it knew: a project, or [`EVERYBODY`]. What is still there can be asked.
     pub owner: Option<String>,
     /// The project of whoever asked for the change.
     pub by: Option<String>,

@@ -3,6 +3,7 @@
 use crate::model::{Content, Status};
 use crate::upload::Kept;
 use base::{Fault, ImageId, Micros, Result};
+use store::change::{self, Change, What};
 use store::{Sql, Tx, params};
 
 /// Makes the content's row, if there is none, and locks it: it cannot go until the transaction ends.
@@ -74,13 +75,21 @@ pub fn all(tx: &Tx<'_>) -> Result<Vec<String>> {
     tx.rows("SELECT sha512 FROM image_blob", &[], |r| r.get(0))
 }
 
+/// Tells whoever watches that an image is not as it was, if it is not.
+fn told(tx: &Tx<'_>, id: ImageId, changed: bool) -> Result<bool> {
+    if changed {
+        change::note(tx, Change::new("image", &id.to_string(), What::Updated));
+    }
+    Ok(changed)
+}
+
 /// From one status to another; false when the image is not in the first (any more).
 pub fn shift(tx: &Tx<'_>, id: ImageId, from: Status, to: Status) -> Result<bool> {
     let n = tx.exec(
         "UPDATE image SET status = $3, updated_at = $4 WHERE id = $1 AND status = $2",
         params![id, from.as_str(), to.as_str(), Micros::now()],
     )?;
-    Ok(n == 1)
+    told(tx, id, n == 1)
 }
 
 /// Back to `queued`. `created_at` tells the image from another that took its id meanwhile.
@@ -89,7 +98,7 @@ pub fn give_back(tx: &Tx<'_>, id: ImageId, created_at: Micros, from: Status) -> 
         "UPDATE image SET status = 'queued', updated_at = $3 WHERE id = $1 AND status = $4 AND created_at = $2",
         params![id, created_at, Micros::now(), from.as_str()],
     )?;
-    Ok(())
+    told(tx, id, true).map(drop)
 }
 
 /// From `queued` into an upload by the process `by`; false when the image is not queued (any more).
@@ -98,7 +107,7 @@ pub fn take(tx: &Tx<'_>, id: ImageId, to: Status, by: &str) -> Result<bool> {
         "UPDATE image SET status = $2, upload_by = $3, updated_at = $4 WHERE id = $1 AND status = 'queued'",
         params![id, to.as_str(), by, Micros::now()],
     )?;
-    Ok(n == 1)
+    told(tx, id, n == 1)
 }
 
 /// Uploads that ended with the process that took them: of all processes but these.
@@ -120,5 +129,5 @@ pub fn finish(tx: &Tx<'_>, from: Status, k: &Kept<'_>) -> Result<bool> {
          WHERE id = $1 AND status = $6 AND created_at = $2",
         params![k.id, k.created_at, &k.content.sha512, k.virtual_size, Micros::now(), from.as_str()],
     )?;
-    Ok(n == 1)
+    told(tx, k.id, n == 1)
 }

@@ -4,6 +4,7 @@ use crate::model::{Container, Content, DiskFormat, MemberStatus, Record, Shown, 
 use api::{Auth, Scope};
 use base::{Fault, ImageId, Micros, Result, ServerId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use store::change::{self, What};
 use store::{Row, Sql, Tx, params};
 
 /// What [`record`] reads, from `image i` joined with its content `b`.
@@ -239,7 +240,13 @@ pub fn touch(tx: &Tx<'_>, id: ImageId) -> Result<()> {
 }
 
 pub fn delete(tx: &Tx<'_>, id: ImageId) -> Result<()> {
-    tx.exec("DELETE FROM image WHERE id = $1", params![id])?;
+    let sql = "DELETE FROM image WHERE id = $1 RETURNING owner, visibility";
+    let gone = tx.opt(sql, params![id], |r| Ok((r.get::<String>(0)?, r.get::<Visibility>(1)?)))?;
+    if let Some((owner, visibility)) = gone {
+        let seen_by_all = matches!(visibility, Visibility::Public | Visibility::Community);
+        let owner = if seen_by_all { change::EVERYBODY } else { &owner };
+        change::owned(tx, "image", &id.to_string(), What::Deleted, owner);
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use ::api::{Auth, Level, Scope};
 use base::Result;
 use serde_json::json;
 use store::Tx;
-use store::change::{Audience, Change, What};
+use store::change::{Audience, Change, EVERYBODY, What};
 
 /// What somebody who watches may know of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,9 @@ fn audience(tx: &Tx<'_>, c: &Change) -> Result<Audience> {
         if c.kind == "keypair" {
             return Ok(Audience::User(owner.clone()));
         }
+        if owner == EVERYBODY {
+            return Ok(Audience::Everybody);
+        }
         if c.what == What::Deleted {
             return Ok(Audience::Projects(vec![owner.clone()]));
         }
@@ -62,15 +65,23 @@ fn audience(tx: &Tx<'_>, c: &Change) -> Result<Audience> {
     let found = match c.kind.as_str() {
         "image" => image::audience(tx, &c.id)?,
         "server" | "server_group" | "flavor" | "quota" => compute::audience(tx, &c.kind, &c.id)?,
-        "event" | "host" | "join_token" | "fleet" | "aggregate" | "machine" => Some(Audience::Operators),
+        "event" | "rack" | "host" | "join_token" | "fleet" | "aggregate" | "machine" => {
+            Some(Audience::Operators)
+        }
         kind => match network::audience(tx, kind, &c.id)? {
             None => identity::audience(tx, kind, &c.id)?,
             found => found,
         },
     };
-    let gone = || match c.owner.as_ref().or(c.by.as_ref()) {
+    Ok(found.unwrap_or_else(|| gone(c)))
+}
+
+/// Of what is no more, and of which nobody said whose it was: mostly whoever deletes something does so in its project.
+fn gone(c: &Change) -> Audience {
+    let own = ["server_group", "application_credential", "credential", "trust", "auto_allocated_topology"];
+    match c.owner.as_ref().or(c.by.as_ref().filter(|_| own.contains(&c.kind.as_str()))) {
         Some(project) => Audience::Projects(vec![project.clone()]),
+        None if c.kind == "flavor" => Audience::Everybody,
         None => Audience::Operators,
-    };
-    Ok(found.unwrap_or_else(gone))
+    }
 }

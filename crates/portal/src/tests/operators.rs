@@ -73,7 +73,7 @@ async fn capacity_says_how_many_more_fit() {
         assert_eq!(c["vcpus"], json!({"total": 64, "used": 0, "free": 32}));
         for f in c["flavors"].as_array().unwrap() {
             let of = |n: &str| f[n].as_u64().unwrap();
-            let room = |free: u64, asked: u64| if asked == 0 { u64::MAX } else { free / asked };
+            let room = |free: u64, asked: u64| free.checked_div(asked).unwrap_or(u64::MAX);
             let fits =
                 room(32, of("vcpus")).min(room(16384, of("memory_mib"))).min(room(100, of("disk_gib")));
             assert_eq!(of("fits"), fits, "{f}");

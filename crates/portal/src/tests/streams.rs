@@ -6,6 +6,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::time::Duration;
+use store::change::{self, Change, EVERYBODY, What};
 
 /// Long enough for a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -189,5 +190,32 @@ async fn what_another_region_changes_is_heard_here() {
         let there = network(&other, &b, "there").await;
         let heard = reader.to("network").await;
         assert_eq!(heard.last().unwrap().data["id"], json!(there));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_more_is_told_to_those_who_could_see_it() {
+    for w in worlds().await {
+        let demo = w.sign_in("demo", DEMO).await;
+        let mut own = Reader::open(&w, &demo, None).await;
+        assert_eq!(own.next().await.unwrap().name, "hello");
+        let project = demo.session["project"]["id"].as_str().unwrap().to_owned();
+        w.db.write(move |tx| {
+            let by = |project: &str| Some(project.to_owned());
+            let gone = |kind, id| Change::new(kind, id, What::Deleted);
+            change::note(tx, Change { by: by("another"), ..gone("host", "not-1") });
+            change::note(tx, Change { by: by(&project), ..gone("host", "not-2") });
+            change::owned(tx, "image", "not-3", What::Deleted, "another");
+            change::note(tx, Change { by: by("another"), ..gone("flavor", "yes-1") });
+            change::owned(tx, "image", "yes-2", What::Deleted, EVERYBODY);
+            change::owned(tx, "image", "yes-3", What::Deleted, &project);
+            change::note(tx, Change { by: by(&project), ..gone("server_group", "yes-4") });
+            Ok(())
+        })
+        .await
+        .unwrap();
+        for id in ["yes-1", "yes-2", "yes-3", "yes-4"] {
+            assert_eq!(own.next().await.unwrap().data["id"], id);
+        }
     }
 }
