@@ -36,3 +36,10 @@ fn openstack_client_verb_by_verb() {
         make_key(&w.file("cli-key"));
     });
 }
+
+/// MAAS's own client and its command through the life of machines, and Debian's cloud-init against what deployed
+/// machines are told.
+#[test]
+fn maas() {
+    script(&["maas/run.sh"], |_| {});
+}
