@@ -35,6 +35,8 @@ pub struct Region {
     /// What it shows where it speaks TLS.
     pub channel: Option<channel::Channel>,
     public_url: Option<String>,
+    /// Where images that arrive in pieces wait for the rest.
+    uploads: std::path::PathBuf,
     /// This process, by the name of its data directory, which one process at a time works on.
     pub process: String,
     keep_deleted_days: u64,
@@ -95,6 +97,7 @@ impl Region {
             sessions,
             channel,
             public_url,
+            uploads: site.file("maas-uploads"),
             process,
             keep_deleted_days,
         })
@@ -128,7 +131,8 @@ impl Region {
     }
 
     fn maas(&self) -> Arc<metal::maas::Door> {
-        metal::maas::Door::new(self.metal.clone(), self.identity.clone(), self.public_url.clone())
+        let (metal, identity, image) = (self.metal.clone(), self.identity.clone(), self.image.clone());
+        metal::maas::Door::new(metal, identity, image, self.uploads.clone(), self.public_url.clone())
     }
 
     pub fn engine(&self) -> Engine {

@@ -35,6 +35,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0021_portal", include_str!("../../../migrations/0021_portal.sql")),
     ("0025_compute_metal", include_str!("../../../migrations/0025_compute_metal.sql")),
     ("0022_maas", include_str!("../../../migrations/0022_maas.sql")),
+    ("0022_maas_upload", include_str!("../../../migrations/0022_maas_upload.sql")),
 ];
 
 /// Names of migrations that take something away, which older releases cannot live with, end so.

@@ -2,7 +2,8 @@
 
 use super::table::Table;
 use super::{
-    account, config, describe, events, images, keys, machines, metadata, network, ops, places, tags, users,
+    account, config, describe, events, images, keys, machines, metadata, network, ops, places, tags, uploads,
+    users,
 };
 use crate::table::named::Kind;
 use api::Rule;
@@ -239,11 +240,14 @@ fn networks(t: &mut Table) {
 fn images(t: &mut Table) {
     t.at("BootResources", "boot-resources/", "Images.")
         .get(ANY, "Images that can be deployed.", images::list)
-        .post(Rule::ADMIN, "Refused: images come by the Image API.", images::elsewhere)
+        .post(Rule::ADMIN, "Announces an image (name, sha256, size, …).", uploads::create)
         .op_post("import", Rule::ADMIN, "Refused.", images::elsewhere)
         .op_post("stop_import", Rule::ADMIN, "Refused.", images::elsewhere)
         .op_get("is_importing", ANY, "No.", images::is_importing);
     t.at("BootResource", "boot-resources/{id}/", "An image.").get(ANY, "With its content.", images::read);
+    t.beside("BootResourceFile", "/MAAS/api/2.0/boot-resources/{id}/upload/{file}/", "")
+        .put(Rule::ADMIN, "The next piece of an announced image.", uploads::put)
+        .raw();
     t.at("BootSources", "boot-sources/", "Streams of images: none.").get(ANY, "None.", network::none).post(
         Rule::ADMIN,
         "Refused.",

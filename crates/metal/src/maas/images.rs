@@ -56,6 +56,11 @@ pub async fn list(door: Arc<Door>, call: Call) -> Result<Reply> {
 }
 
 pub async fn read(door: Arc<Door>, call: Call) -> Result<Reply> {
+    if let Ok(number) = call.param("id").parse()
+        && let Some(arriving) = super::uploads::read(&door, number).await?
+    {
+        return Ok(Reply::json(200, &arriving));
+    }
     let of = move |tx: &Tx<'_>| {
         let wanted = call.param("id");
         let found = images(tx, &call.auth)?.into_iter().find(|i| number(i.id).to_string() == wanted);

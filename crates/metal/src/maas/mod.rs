@@ -30,6 +30,7 @@ mod table;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod uploads;
 mod users;
 mod view;
 
@@ -43,6 +44,8 @@ use bytes::Bytes;
 use fields::Fields;
 use http::HeaderMap;
 use identity::Identity;
+use image::Image;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use store::Db;
 use table::Table;
@@ -52,6 +55,9 @@ pub struct Door {
     pub db: Db,
     pub metal: Arc<Metal>,
     pub identity: Arc<Identity>,
+    pub image: Arc<Image>,
+    /// Where pieces of images wait for the rest.
+    pub uploads: PathBuf,
     /// Configured public URL (behind a proxy); else addresses are made from the request.
     pub public_url: Option<String>,
     table: Table,
@@ -59,9 +65,16 @@ pub struct Door {
 }
 
 impl Door {
-    pub fn new(metal: Arc<Metal>, identity: Arc<Identity>, public_url: Option<String>) -> Arc<Door> {
-        let db = metal.db.clone();
-        Arc::new(Door { db, metal, identity, public_url, table: contents::table(), hash: OnceLock::new() })
+    /// `uploads` is made when it is needed.
+    pub fn new(
+        metal: Arc<Metal>,
+        identity: Arc<Identity>,
+        image: Arc<Image>,
+        uploads: PathBuf,
+        public_url: Option<String>,
+    ) -> Arc<Door> {
+        let (db, table) = (metal.db.clone(), contents::table());
+        Arc::new(Door { db, metal, identity, image, uploads, public_url, table, hash: OnceLock::new() })
     }
 
     /// Of the description; clients compare it with the one that they have kept.

@@ -87,7 +87,10 @@ pub fn parse(boundary: &str, body: &Bytes) -> Result<Vec<Part>> {
         if parts.len() == PARTS {
             return Err(wrong("it has too many parts"));
         }
-        parts.push(part(body, start, end)?);
+        // A form without fields is written as one part without anything.
+        if !body[start..end.max(start)].iter().all(u8::is_ascii_whitespace) {
+            parts.push(part(body, start, end)?);
+        }
         at = next;
     }
 }
@@ -216,6 +219,13 @@ mod tests {
         // The same with bare line feeds, and text before the first boundary.
         let body = format!("preamble\n{}", body.replace("\r\n", "\n"));
         assert_eq!(parse("=b=", &Bytes::from(body)).unwrap()[0], field("distro_series", b"debian"));
+    }
+
+    #[test]
+    fn a_form_without_fields() {
+        for body in ["--b\n\n--b--\n", "--b\r\n\r\n--b--\r\n", "--b--", "--b\r\n--b--\r\n"] {
+            assert_eq!(parse("b", &Bytes::from_static(body.as_bytes())).unwrap(), [], "{body:?}");
+        }
     }
 
     #[test]

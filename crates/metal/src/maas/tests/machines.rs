@@ -431,9 +431,50 @@ async fn what_is_refused_says_what_to_do() {
         assert_eq!(w.get(&w.admin, path).await.status, status, "{path}");
         assert_eq!(w.get("x:y:z", path).await.status, 401, "{path}");
     }
-    for path in ["fabrics/", "subnets/", "boot-resources/", "users/"] {
+    for path in ["fabrics/", "subnets/", "boot-sources/", "users/"] {
         let answer = w.post(&w.admin, path, "name=x").await;
         assert_eq!(answer.status, 501, "{path}");
         assert!(answer.text.len() > 40, "{}", answer.text);
     }
+}
+
+/// As MAAS's command sends an image: announced, then in pieces.
+#[tokio::test]
+async fn images_arrive_in_pieces() {
+    use sha2::{Digest, Sha256};
+    let w = World::on_sqlite().await;
+    let disk = vec![7_u8; 1 << 20];
+    let digest = hex::encode(Sha256::digest(&disk));
+    let form = format!(
+        "name=custom%2Fbare&architecture=amd64%2Fgeneric&filetype=ddraw&size={}&sha256={digest}",
+        disk.len()
+    );
+    w.post(&w.demo, "boot-resources/", &form).await.of(403);
+    let made = w.post(&w.admin, "boot-resources/", &form).await.of(201);
+    let uri = made["sets"]["1"]["files"]["root-dd"]["upload_uri"].as_str().unwrap().to_owned();
+    let put = |bytes: Vec<u8>| {
+        let (w, uri) = (&w, &uri);
+        async move {
+            w.send(&w.admin, "PUT", uri, "application/octet-stream", axum::body::Body::from(bytes))
+                .await
+                .status
+        }
+    };
+    assert_eq!(put(disk[..600_000].to_vec()).await, 200);
+    assert_eq!(put(disk.clone()).await, 400, "more than was announced");
+    let so_far = w.get(&w.admin, made["resource_uri"].as_str().unwrap()).await.of(200);
+    assert_eq!(so_far["sets"]["1"]["progress"], 57);
+    assert_eq!(put(disk[600_000..].to_vec()).await, 200);
+    let whole = w.get(&w.admin, made["resource_uri"].as_str().unwrap()).await.of(200);
+    assert_eq!(whole["sets"]["1"]["complete"], true);
+    assert_eq!(w.get(&w.demo, "boot-resources/").await.of(200)[0]["name"], "custom/bare");
+    w.post(&w.admin, "boot-resources/", &form).await.of(400);
+
+    let other = form.replace("bare", "other").replace(&digest, &"0".repeat(64));
+    let made = w.post(&w.admin, "boot-resources/", &other).await.of(201);
+    let uri = made["sets"]["1"]["files"]["root-dd"]["upload_uri"].as_str().unwrap();
+    let wrong = w.send(&w.admin, "PUT", uri, "application/octet-stream", axum::body::Body::from(disk)).await;
+    assert!(wrong.status == 400 && wrong.text.contains("sha256"), "{}", wrong.text);
+    w.get(&w.admin, made["resource_uri"].as_str().unwrap()).await.of(404);
+    w.post(&w.admin, "boot-resources/", "name=x&filetype=tgz&size=1").await.of(400);
 }

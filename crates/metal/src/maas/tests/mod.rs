@@ -91,8 +91,10 @@ impl World {
             async move { db.write(move |tx| keys::make_for(tx, user, None, "test")).await.unwrap().to_string() }
         };
         let (admin, demo) = (key("admin").await, key("demo").await);
+        let images = dir.path().join("images");
+        let image = image::Image::open(db.clone(), &images, image::Imports::default(), "test").await.unwrap();
         let metal = Metal::new(db.clone(), identity.clone());
-        let door: Arc<Door> = Door::new(metal.clone(), identity, None);
+        let door: Arc<Door> = Door::new(metal.clone(), identity, image, dir.path().join("uploads"), None);
         World { db, metal, router: router(door.clone()), door, admin, demo, _dir: dir }
     }
 

@@ -83,8 +83,8 @@ impl Scene {
 }
 
 /// The domain of machines' names, without a dot at the end.
-pub fn domain(_: &crate::Metal) -> &'static str {
-    "metal"
+pub fn domain(metal: &crate::Metal) -> &str {
+    &metal.settings.domain
 }
 
 /// A rack controller's short id.
