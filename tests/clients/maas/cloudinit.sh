@@ -13,7 +13,7 @@ source=(env PYTHONPATH="$kept/usr/lib/python3/dist-packages" "$venv/bin/python" 
 key=(--ckey consumer --tkey token --csec '' --tsec secret)
 "${source[@]}" "${key[@]}" check-seed "$url" | tee "$dir/seed"
 grep -q "$id" "$dir/seed"
-"${source[@]}" "${key[@]}" crawl "$url/2012-03-01" > "$dir/crawled" 2>&1
+"${source[@]}" "${key[@]}" crawl "$url/2012-03-01/meta-data/" > "$dir/crawled" 2>&1
 grep -q "$id" "$dir/crawled"
 grep -q "local-hostname" "$dir/crawled"
 # Another secret opens nothing.

@@ -15,8 +15,10 @@ export HOME=$dir/home
 mkdir -p "$HOME"
 maas=$venv/bin/maas
 "$maas" login -p hanok --apikey "$admin" "$url/MAAS/" < /dev/null
-"$maas" machines | tee "$dir/machines" | grep -q pc-1
+"$maas" machines > "$dir/machines"
+grep -q pc-1 "$dir/machines"
 "$maas" login -p password "$url/MAAS/" demo "$(cat "$dir/data/demo-password")" < /dev/null
-"$maas" machines | grep -q pc-2
+"$maas" machines > "$dir/own-machines"
+grep -q pc-2 "$dir/own-machines"
 
 bash "$here/cloudinit.sh" "$url" "$id" "$venv" "$dir"
