@@ -97,6 +97,9 @@ impl Reply {
     pub fn json(&self) -> Result<Value> {
         serde_json::from_slice(&self.body).map_err(Fault::internal)
     }
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
     /// The words of an error, from whichever API's body.
     pub fn message(&self) -> String {
         let inside = self.json().ok().and_then(|v| {

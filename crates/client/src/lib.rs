@@ -11,6 +11,7 @@ pub mod hosts;
 mod http_client;
 mod log;
 mod login;
+pub mod machine;
 mod why;
 
 pub use acl::acl;

@@ -1,6 +1,8 @@
 //! The command line.
 
-use crate::{build, config::Config, control, dev, down, host_cli, host_role, invite, mover, rack_role, up};
+use crate::{
+    build, config::Config, control, dev, down, host_cli, host_role, invite, machine_cli, mover, rack_role, up,
+};
 use base::Result;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -35,6 +37,9 @@ enum Command {
         /// How many hosts to simulate.
         #[arg(long, default_value_t = 3)]
         hosts: u32,
+        /// How many machines to simulate, behind racks of a hundred each.
+        #[arg(long, default_value_t = 0)]
+        machines: u32,
         /// Only make the hosts known: another process simulates them, with --fleet-of.
         #[arg(long, hide = true)]
         apart: bool,
@@ -102,6 +107,18 @@ enum Command {
         #[command(subcommand)]
         command: host_cli::HostCommand,
     },
+    /// Look after the machines that are handed out whole.
+    Machine {
+        #[command(subcommand)]
+        command: machine_cli::MachineCommand,
+    },
+    /// Look after the layer-2 networks of machines.
+    Segment {
+        #[command(subcommand)]
+        command: machine_cli::SegmentCommand,
+    },
+    /// One line a rack controller.
+    Racks,
     /// Work on the installation itself.
     Admin {
         #[command(subcommand)]
@@ -246,7 +263,9 @@ impl Cli {
             Command::Dev { site, hosts, fleet_of: Some(url), .. } => {
                 dev::fleet(&site.load()?, hosts, url).await
             }
-            Command::Dev { site, hosts, apart, .. } => dev::run(site.load()?, hosts, apart).await,
+            Command::Dev { site, hosts, machines, apart, .. } => {
+                dev::run(site.load()?, hosts, machines, apart).await
+            }
             Command::Image { command: ImageCommand::Build { name, out, cache } } => {
                 build::run(name, out, cache).await
             }
@@ -265,11 +284,11 @@ impl Cli {
             Command::Admin { command: AdminCommand::RotateKeys(site) } => {
                 crate::region::rotate_keys(&site.load()?).await
             }
-            Command::Admin { command: AdminCommand::RackToken { site, wish } } => {
-                invite::rack(&site.load()?, wish).await
-            }
             Command::Admin { command: AdminCommand::JoinToken { site, wish } } => {
                 invite::run(&site.load()?, wish).await
+            }
+            Command::Admin { command: AdminCommand::RackToken { site, wish } } => {
+                invite::rack(&site.load()?, wish).await
             }
             Command::Admin { command: AdminCommand::MaasKey { site, user, project, name } } => {
                 crate::region::maas_key(&site.load()?, user, project, name).await
@@ -277,6 +296,9 @@ impl Cli {
             Command::Agent(options) => host_role::run(options).await,
             Command::Rack(options) => rack_role::run(options).await,
             Command::Host { command } => host_cli::run(command).await,
+            Command::Machine { command } => machine_cli::run(command).await,
+            Command::Segment { command } => machine_cli::segment(command).await,
+            Command::Racks => client::machine::racks().await,
             Command::Admin { command: AdminCommand::MoveDatabase { site, to } } => {
                 mover::run(site.load()?, to).await
             }

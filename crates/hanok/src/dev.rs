@@ -6,7 +6,7 @@
 use crate::config::Config;
 use crate::region::Region;
 use crate::site::Site;
-use crate::{accept, check, files, first, say, up};
+use crate::{accept, check, files, first, metal_role, say, up};
 use base::{HostId, Result};
 use std::time::Duration;
 use store::{Tx, params, process};
@@ -15,9 +15,9 @@ use store::{Tx, params, process};
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Threads of progress a start prints are the same as `up`'s, so scripts need not care which it is.
-pub async fn run(mut config: Config, hosts: u32, apart: bool) -> Result<()> {
+pub async fn run(mut config: Config, hosts: u32, machines: u32, apart: bool) -> Result<()> {
     // A connection has two ends, and here are both.
-    files::enough_for(u64::from(hosts) * if apart { 1 } else { 2 })?;
+    files::enough_for(u64::from(hosts) * if apart { 1 } else { 2 } + u64::from(machines) * 2)?;
     // Simulated hosts report less often, so that thousands of them cost little.
     config.compute.silent_after_s = config.compute.silent_after_s.max(60);
     let listener = check::listen(&config).await?;
@@ -30,6 +30,8 @@ pub async fn run(mut config: Config, hosts: u32, apart: bool) -> Result<()> {
     let url = format!("http://{}", inner.local_addr()?);
     let fleet = Fleet { region: &region, hosts, apart, secret, url };
     fleet.join_all().await?;
+    let racks = metal_role::simulated(&region, machines, &fleet.secret).await?;
+    let metal = sim::machines::run(fleet.url.clone(), racks);
     let welcome = first::furnish(&site, &region).await?;
     say::progress(&format!("simulating {} hosts", if apart { 0 } else { hosts }));
     let begin = async {
@@ -42,6 +44,7 @@ pub async fn run(mut config: Config, hosts: u32, apart: bool) -> Result<()> {
         out = accept::serve(inner, region.router(), None) => out?,
         () = region.run() => {}
         () = fleet.simulate() => {}
+        () = async { metal.await; std::future::pending().await } => {}
         out = begin => out?,
         () = stop => {}
     }

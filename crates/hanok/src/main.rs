@@ -15,6 +15,7 @@ mod host_cli;
 mod host_role;
 mod invite;
 mod machine;
+mod machine_cli;
 mod memory;
 mod metal_role;
 mod mover;

@@ -4,6 +4,8 @@
 //! Invariant: a simulated host keeps nothing of its own. Everything it reports follows from the newest
 //! desired document, so that thousands of them cost little.
 
+pub mod machines;
+
 use agent::link::{Backoff, Link};
 use base::doc::{Desired, GuestStatus, HostFacts, Observed, PortOwner, VERSION};
 use base::{HostId, Kind, Micros, PortId, Result};

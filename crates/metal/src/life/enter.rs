@@ -103,6 +103,8 @@ fn write(metal: Arc<Metal>, seen: &Seen, run: Run, deploy: &Deploy) -> Step<Stat
         let work = seed::work(&metal, tx, &m, &deploy, door.as_deref(), &secret)?;
         machine::set(tx, id, "booted_hash", &hash)?;
         machine::set(tx, id, "booted_at", 0_i64)?;
+        // What was deployed before is no more.
+        machine::set(tx, id, "deployed_at", 0_i64)?;
         task::tell(tx, &*metal.seal, id, run.task, &Work::Write(Box::new(work)))
     })
 }
