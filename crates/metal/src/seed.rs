@@ -43,6 +43,9 @@ pub fn work(
         let user_data = if d.as_host { host(metal, tx, m, &base, secret)? } else { d.seed.user_data.clone() };
         drive = config_drive(tx, m, &nics, &keys, &user_data, &format!("{base}/live/v1/booted/{secret}"))?;
     }
+    if !d.seed.drive.is_empty() {
+        drive.clone_from(&d.seed.drive);
+    }
     let files: BTreeMap<String, SeedFile> = d.seed.files.clone();
     Ok(WriteImage {
         image_sha512: d.sha512.clone(),

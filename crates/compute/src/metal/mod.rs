@@ -179,7 +179,7 @@ fn carry_out(tx: &Tx<'_>, metal: &Metal, held: &Held, m: &Machine, act: Act, d: 
             table::wrote(tx, held.host, g.disk.epoch, g.boots)
         }
         Act::Release => {
-            metal.release(tx, m.id, EraseMode::Quick)?;
+            metal.release(tx, m.id, EraseMode::Secure)?;
             table::give(tx, held.host, None)
         }
         Act::Forget => table::give(tx, held.host, None),

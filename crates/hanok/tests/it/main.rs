@@ -44,6 +44,7 @@ mod up_debian;
 mod up_lay;
 mod up_life;
 mod up_live;
+mod up_metal;
 mod up_moves;
 mod up_parts;
 mod up_restart;

@@ -128,7 +128,7 @@ fn at_rest(w: &mut World, demo: &Api, id: &str, guest: &Guest) {
 }
 
 /// The built image, named after its recipe.
-fn debian() -> PathBuf {
+pub fn debian() -> PathBuf {
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../images/debian-12/build.sh");
     let sum = Command::new("sha256sum").arg(&recipe).output().unwrap();
     let sum = String::from_utf8(sum.stdout).unwrap()[..12].to_owned();
