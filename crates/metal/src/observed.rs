@@ -3,7 +3,7 @@
 //! Reports come every few seconds and mostly say the same again: a digest tells a repetition from news. The
 //! life-cycle of a machine is woken only when something about it changed that a step looks at.
 
-use crate::model::{Machine, Sight};
+use crate::model::{Machine, Sight, Status};
 use crate::table::rack::Rack;
 use crate::table::{lease, machine, rack_image, segment};
 use base::doc::rack::{RackImageStatus, RackMachineStatus, RackObserved};
@@ -105,6 +105,11 @@ fn machines(tx: &Tx<'_>, known: &[Machine], told: &[RackMachineStatus]) -> Resul
             continue;
         }
         machine::set_sight(tx, m.id, &now)?;
+        let done = m.want_power.is_some() && now.power == m.want_power && now.cycles >= m.power_cycles;
+        if done && m.status == Status::Deployed {
+            machine::power_is_theirs(tx, m.id)?;
+            crate::table::rack::touch_of(tx, m.id)?;
+        }
         if (now.power, now.cycles, now.boot_at) != (was.power, was.cycles, was.boot_at) {
             wake.insert(m.id);
         }
@@ -120,7 +125,7 @@ fn images(tx: &Tx<'_>, rack: RackId, told: &[RackImageStatus]) -> Result<Vec<Mac
     let mut wake = Vec::new();
     for i in news {
         let sql = "SELECT id FROM machine WHERE rack_id = $1 AND image_sha512 = $2 AND status = $3";
-        let deploying = crate::model::Status::Deploying.number();
+        let deploying = Status::Deploying.number();
         wake.extend(tx.rows(sql, params![rack, &i.sha512, deploying], |r| r.get::<MachineId>(0))?);
     }
     rack_image::replace(tx, rack, told)?;

@@ -15,10 +15,7 @@ pub enum Act {
     Release,
     /// It was taken back already, by somebody else.
     Forget,
-    Power {
-        on: bool,
-        hard: bool,
-    },
+    Stop,
     /// Off and on again; only on, where it is off.
     Restart {
         off: bool,
@@ -116,12 +113,13 @@ fn serve(held: &Held, m: &Machine, g: &Guest) -> Decision {
 
 /// What the server's intent asks of the power.
 fn power(held: &Held, m: &Machine, g: &Guest) -> Option<Act> {
-    let on = g.power == Power::On;
-    if on && g.boots > held.boots {
+    if g.power == Power::On {
+        // One that its user switches off stays off, until a start is asked for.
+        let hard = g.boot_kind == BootKind::Hard;
         let off = m.seen.power == Some(false);
-        return Some(Act::Restart { off, hard: g.boot_kind == BootKind::Hard, boots: g.boots });
+        return (g.boots > held.boots).then_some(Act::Restart { off, hard, boots: g.boots });
     }
-    (m.want_power != Some(on)).then_some(Act::Power { on, hard: false })
+    (m.seen.power != Some(false) && m.want_power != Some(false)).then_some(Act::Stop)
 }
 
 fn said(held: &Held, g: &Guest, state: GuestState, why: &str) -> GuestStatus {

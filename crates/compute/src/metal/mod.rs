@@ -183,10 +183,7 @@ fn carry_out(tx: &Tx<'_>, metal: &Metal, held: &Held, m: &Machine, act: Act, d: 
             table::give(tx, held.host, None)
         }
         Act::Forget => table::give(tx, held.host, None),
-        Act::Power { on, hard } => {
-            let what = if on { Power::On } else { Power::Off { hard } };
-            metal.power(tx, m.id, what).map(drop)
-        }
+        Act::Stop => metal.power(tx, m.id, Power::Off { hard: false }).map(drop),
         Act::Restart { off, hard, boots } => {
             metal.power(tx, m.id, if off { Power::On } else { Power::Cycle { hard } })?;
             table::restarted(tx, held.host, boots)

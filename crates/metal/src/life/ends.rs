@@ -33,6 +33,9 @@ pub fn finish(life: &MachineLife, seen: &Seen, words: Vec<String>) -> Step<State
         if leaves {
             session::end(tx, m.id)?;
             set_boot(tx, m.id, BootWish::Local)?;
+            if m.seen.power == Some(true) {
+                machine::power_is_theirs(tx, m.id)?;
+            }
         } else {
             idle(tx, &*metal.seal, m.id, number, alive)?;
             machine::set(tx, m.id, "stay_until", Micros::now().plus(stay))?;

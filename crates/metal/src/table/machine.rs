@@ -188,6 +188,11 @@ pub fn say_power(tx: &Tx<'_>, m: &Machine, on: bool) -> Result<()> {
     tx.exec(sql, params![m.id, on, m.power_cycles, now]).map(drop)
 }
 
+/// Its power has come to what was asked; from now on it is its owner's, who may press the button.
+pub fn power_is_theirs(tx: &Tx<'_>, id: MachineId) -> Result<()> {
+    tx.exec("UPDATE machine SET want_power = NULL WHERE id = $1", params![id]).map(drop)
+}
+
 /// Writes what a rack sees.
 pub fn set_sight(tx: &Tx<'_>, id: MachineId, s: &Sight) -> Result<()> {
     tx.exec(
