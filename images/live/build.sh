@@ -50,7 +50,7 @@ done
 [ -n "$firmware" ] || say "apt's sources have no non-free firmware: some network cards (bnx2, bnx2x, qed) will not start"
 mkdir debs pkg kernel
 # shellcheck disable=SC2086
-(cd debs && apt-get download -q -o APT::Sandbox::User=root $kernel $packages $libraries $firmware >/dev/null) || die "download failed"
+(cd debs && apt-get download -q -o APT::Sandbox::User=root -o Acquire::Retries=5 -o Acquire::http::Timeout=20 $kernel $packages $libraries $firmware >/dev/null) || die "download failed"
 for deb in debs/*.deb; do
   case $deb in debs/linux-image-*) dpkg -x "$deb" kernel ;; *) dpkg -x "$deb" pkg ;; esac
 done

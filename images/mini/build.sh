@@ -51,7 +51,7 @@ libraries=$(apt-cache depends --recurse --no-recommends --no-suggests --no-confl
   grep -E '^(lib|zlib1g)' | sort -u)
 mkdir debs pkg kernel
 # shellcheck disable=SC2086
-(cd debs && apt-get download -q -o APT::Sandbox::User=root $kernel $programs $libraries >/dev/null) || die "download failed"
+(cd debs && apt-get download -q -o APT::Sandbox::User=root -o Acquire::Retries=5 -o Acquire::http::Timeout=20 $kernel $programs $libraries >/dev/null) || die "download failed"
 for deb in debs/*.deb; do
   case $deb in debs/linux-image-*) dpkg -x "$deb" kernel ;; *) dpkg -x "$deb" pkg ;; esac
 done

@@ -15,8 +15,8 @@ export async function open(browser, { lang = "en", theme = "light", phone = fals
   });
   const page = await context.newPage();
   const faults = [];
-  // 401 is how a page learns that nobody is signed in; a region without machines or racks has not every operator's page.
-  const expected = (m) => /status of 401/.test(m.text()) || (/status of 404/.test(m.text()) && /\/hanok\/v1\/(capacity|work|machines|racks|segments|config|doctor)/.test(m.location().url));
+  // 401 is how a page learns that nobody is signed in.
+  const expected = (m) => /status of 401/.test(m.text());
   page.on("console", (m) => m.type() === "error" && !expected(m) && faults.push(`console: ${m.text()} (${m.location().url})`));
   page.on("pageerror", (e) => faults.push(`page: ${e.message}`));
   page.on("request", (r) => {

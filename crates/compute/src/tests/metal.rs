@@ -100,7 +100,7 @@ impl Yard {
     async fn turn(&self, server: Option<ServerId>) {
         for _ in 0..6 {
             self.keeper.look().await.unwrap();
-            for id in server {
+            if let Some(id) = server {
                 while self.w.engine.run_one(&id.to_string(), true).await.unwrap() == Ran::Committed {}
             }
         }
