@@ -22,6 +22,7 @@ mod dev_crash;
 mod dev_failover;
 mod dev_full_disk;
 mod dev_image;
+mod dev_machines;
 mod dev_move;
 mod dev_network;
 mod dev_postgres;

@@ -53,6 +53,11 @@ impl World {
         World::dev_with(hosts, "")
     }
 
+    /// A region over simulated machines.
+    pub fn dev_machines(machines: u64) -> World {
+        World::new(&["dev", "--hosts", "0", "--machines", &machines.to_string()], "", None, None)
+    }
+
     /// As `dev`, with more lines in the configuration file.
     pub fn dev_with(hosts: u32, configuration: &str) -> World {
         World::new(&["dev", "--hosts", &hosts.to_string()], configuration, None, None).started()
