@@ -15,8 +15,9 @@ export async function open(browser, { lang = "en", theme = "light", phone = fals
   });
   const page = await context.newPage();
   const faults = [];
-  // 401 is how a page learns that nobody is signed in.
-  const expected = (m) => /status of 401/.test(m.text());
+  // 401 is how a page learns that nobody is signed in; 404, that a server has gone while it was asked for.
+  const expected = (m) =>
+    /status of 401/.test(m.text()) || (/status of 404/.test(m.text()) && /\/servers\/[0-9a-f-]{36}$/.test(m.location().url));
   page.on("console", (m) => m.type() === "error" && !expected(m) && faults.push(`console: ${m.text()} (${m.location().url})`));
   page.on("pageerror", (e) => faults.push(`page: ${e.message}`));
   page.on("request", (r) => {

@@ -181,9 +181,9 @@ impl Pc {
         self.read("console")
     }
 
-    /// The image behind its disk (qcow2).
+    /// The file behind its disk (raw): what the machine has written is there at once.
     pub fn disk(&self) -> PathBuf {
-        self.path("disk.qcow2")
+        self.path("disk.raw")
     }
 
     /// Takes the current away behind the BMC's back.
@@ -233,7 +233,7 @@ impl Pc {
         self.script("chassis", CHASSIS);
         let size = format!("{}M", kit.disk_mb);
         let mut make = Command::new("qemu-img");
-        make.args(["create", "-q", "-f", "qcow2"]).arg(self.disk()).arg(size).stdin(Stdio::null());
+        make.args(["create", "-q", "-f", "raw"]).arg(self.disk()).arg(size).stdin(Stdio::null());
         assert!(
             make.status().is_ok_and(|s| s.success()),
             "qemu-img is missing: scripts/install-test-deps.sh installs it"
@@ -260,7 +260,7 @@ impl Pc {
             "exec nsenter --net=/run/netns/{wire} qemu-system-x86_64 -nodefaults -display none {firmware} \
              -accel tcg,thread=multi -cpu max -smp 2 -m {memory} -uuid {uuid} \
              -smbios type=1,manufacturer=Hanok,product=Test-PC,serial=PC{number},uuid={uuid} \
-             -drive file=disk.qcow2,if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap \
+             -drive file=disk.raw,if=none,id=disk,format=raw,cache=unsafe,discard=unmap \
              -device virtio-blk-pci,drive=disk,serial=DISK{number},bootindex=$DISK \
              -netdev tap,id=net,ifname={tap},script=no,downscript=no \
              -device virtio-net-pci,netdev=net,mac={mac},bootindex=$NET{rom} \

@@ -10,7 +10,7 @@ use crate::world::World;
 use serde_json::{Value, json};
 use std::io::Read;
 use std::net::Ipv4Addr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Seconds for firmware, live system and a disk's worth of bytes under emulation on a busy machine.
 const LONG: u64 = 900;
@@ -73,18 +73,10 @@ fn until_some<T>(seconds: u64, mut ask: impl FnMut() -> Option<T>) -> Option<T> 
 
 /// Whether the disk holds these words anywhere, also where no file is any more.
 fn on_disk(pc: &Pc, words: &str) -> bool {
-    let mut reader = Command::new("qemu-img")
-        .args(["dd", "-U", "-f", "qcow2", "-O", "raw", "bs=4M"])
-        .arg(format!("if={}", pc.disk().display()))
-        .arg("of=/dev/stdout")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = reader.stdout.take().unwrap();
+    let mut disk = std::fs::File::open(pc.disk()).unwrap();
     let (mut buffer, mut kept, mut found) = (vec![0; 4 << 20], Vec::new(), false);
     loop {
-        let n = out.read(&mut buffer).unwrap();
+        let n = disk.read(&mut buffer).unwrap();
         if n == 0 {
             break;
         }
@@ -92,7 +84,6 @@ fn on_disk(pc: &Pc, words: &str) -> bool {
         found |= kept.windows(words.len()).any(|w| w == words.as_bytes());
         kept.drain(..kept.len().saturating_sub(words.len()));
     }
-    assert!(reader.wait().unwrap().success());
     found
 }
 
@@ -183,12 +174,20 @@ fn up_metal() {
     assert_eq!(inside.run(&reached), "no", "the region's port by the rack's address");
     inside.run(&format!("echo {MARKER} | sudo tee /marker > /dev/null && sync"));
     assert!(on_disk(&pc, MARKER));
+    w.osc_do("server stop db");
+    until(LONG, "the server is SHUTOFF", || (demo.server(&server)["status"] == "SHUTOFF").then_some(()));
+    assert!(!pc.is_on());
 
     // Taken back, it is clean.
     demo.delete_server(&server);
     machine(&admin, "ready");
     assert!(!on_disk(&pc, MARKER), "the marker is still on the disk");
     let orders = pc.orders();
-    assert!(orders.contains(&"on".to_owned()), "{orders:?}");
+    assert_eq!(
+        orders.first().map(String::as_str),
+        Some("on"),
+        "the button; nobody restarts it until it is deployed"
+    );
+    assert!(orders.windows(2).any(|o| o == ["boot network", "on"]), "to be erased: {orders:?}");
     w.finish();
 }
