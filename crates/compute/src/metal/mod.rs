@@ -107,7 +107,8 @@ fn admit(tx: &Tx<'_>, id: MachineId) -> Result<()> {
     if !table::first_of_class(tx, &class)? {
         return Ok(());
     }
-    let name = format!("metal.{}", m.resource_class.to_lowercase());
+    let lower = m.resource_class.to_lowercase();
+    let name = if lower.starts_with("metal.") { lower } else { format!("metal.{lower}") };
     if flavor::offer(tx, &name, &name, m.cores.max(1), m.memory_mib, (m.disk_bytes >> 30).max(1))? {
         flavor::set_spec(tx, &FlavorId::from(name), &format!("resources:{class}"), "1")?;
     }
