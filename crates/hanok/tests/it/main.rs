@@ -54,4 +54,5 @@ mod up_traffic;
 mod up_tutorial;
 mod up_upgrade;
 mod wait;
+mod wire;
 mod world;

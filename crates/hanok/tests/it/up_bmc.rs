@@ -2,31 +2,9 @@
 
 use crate::bmc::{Controller, Firmware, Kit, Pc};
 use crate::wait::until_true;
+use crate::wire::Wire;
 use std::net::Ipv4Addr;
 use std::process::Command;
-
-struct Wire(String);
-
-impl Wire {
-    fn new() -> Wire {
-        let name = format!("bmc{}", std::process::id());
-        for line in [
-            format!("netns add {name}"),
-            format!("-n {name} link set lo up"),
-            format!("-n {name} link add br0 type bridge"),
-            format!("-n {name} link set br0 up"),
-        ] {
-            assert!(Command::new("ip").args(line.split(' ')).status().unwrap().success(), "ip {line}");
-        }
-        Wire(name)
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
-    }
-}
 
 #[test]
 fn up_blank_pcs_are_switched_by_their_bmcs() {
@@ -38,8 +16,8 @@ fn up_blank_pcs_are_switched_by_their_bmcs() {
         controller,
         memory_mb: 256,
         disk_mb: 64,
-        wire: (&wire.0, "br0"),
-        management: (Some(&wire.0), Ipv4Addr::new(127, 0, 0, number)),
+        wire: wire.bridge(),
+        management: (Some(&wire.netns), Ipv4Addr::new(127, 0, 0, number)),
     };
 
     let plan = kit(1, Firmware::Bios, Controller::Ipmi);
@@ -67,7 +45,8 @@ fn up_blank_pcs_are_switched_by_their_bmcs() {
     let url = pc.bmc()["url"].as_str().unwrap().to_owned();
     let ask = |method: &str, path: &str, body: &str| {
         let mut curl = Command::new("nsenter");
-        curl.arg(format!("--net=/run/netns/{}", wire.0)).args(["curl", "-sS", "-u", "admin:metal-secret"]);
+        let here = format!("--net=/run/netns/{}", wire.netns);
+        curl.arg(here).args(["curl", "-sS", "-u", "admin:metal-secret"]);
         curl.args(["-X", method, "-H", "Content-Type: application/json", "-d", body]);
         let said = curl.arg(format!("{url}/redfish/v1/Systems/{}{path}", pc.uuid())).output().unwrap();
         String::from_utf8_lossy(&said.stdout).into_owned()
