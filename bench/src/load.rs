@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -257,25 +258,31 @@ impl Target {
         }
     }
 
-    /// Creates `n` servers from 16 connections; answers their ids and the time until all are ACTIVE.
+    /// Creates `n` servers from 16 connections, as many on each network; answers their ids and the time until all
+    /// are ACTIVE.
     pub async fn create_until_active(
         &self,
         name: &str,
         n: usize,
-        network: &str,
+        networks: &[String],
     ) -> Result<(Vec<String>, Duration)> {
-        let body = self.create_body(name, network).await?;
+        let mut bodies = Vec::new();
+        for network in networks {
+            bodies.push(self.create_body(name, network).await?);
+        }
+        let wishes: Vec<_> = (0..n).map(|i| bodies[i * bodies.len() / n].clone()).collect();
+        let wishes = Arc::new(Mutex::new(wishes.into_iter()));
+        let next = move || wishes.lock().ok()?.next();
         let begin = Instant::now();
         let mut workers = JoinSet::new();
-        for share in shares(n) {
-            let (target, body) = (self.clone(), body.clone());
+        for _ in 0..crate::CONCURRENCY {
+            let (target, next) = (self.clone(), next.clone());
             workers.spawn(async move {
                 let mut connection = connect(&target.address).await?;
                 let mut ids = Vec::new();
-                for _ in 0..share {
-                    let made = target
-                        .call_on(&mut connection, "POST", "/compute/v2.1/servers", Some(body.clone()))
-                        .await?;
+                while let Some(wish) = next() {
+                    let made =
+                        target.call_on(&mut connection, "POST", "/compute/v2.1/servers", Some(wish)).await?;
                     ids.push(crate::id_of(&made, "server")?);
                 }
                 Ok::<_, Fault>(ids)
@@ -285,7 +292,9 @@ impl Target {
         while let Some(part) = workers.join_next().await {
             ids.extend(part.map_err(Fault::internal)??);
         }
-        self.wait_count(&format!("/compute/v2.1/servers?status=ACTIVE&name=%5E{name}"), n).await?;
+        for other in ["BUILD", "ERROR"] {
+            self.wait_none(&format!("/compute/v2.1/servers?limit=1&status={other}&name=%5E{name}")).await?;
+        }
         Ok((ids, begin.elapsed()))
     }
 
@@ -346,29 +355,22 @@ impl Target {
         while let Some(part) = workers.join_next().await {
             part.map_err(Fault::internal)??;
         }
-        self.wait_count("/compute/v2.1/servers", 0).await
+        self.wait_none("/compute/v2.1/servers?limit=1").await
     }
 
-    /// Waits until a list of servers has exactly `n` entries, following its pages.
-    async fn wait_count(&self, path: &str, n: usize) -> Result<()> {
+    /// Waits until a list of servers is empty.
+    async fn wait_none(&self, path: &str) -> Result<()> {
         let begin = Instant::now();
         let mut connection = connect(&self.address).await?;
         loop {
             let list = self.call_on(&mut connection, "GET", path, None).await?;
-            let found = list["servers"].as_array().map_or(0, Vec::len);
-            if found == n || (n >= 1000 && found >= 1000) {
+            if list["servers"].as_array().is_some_and(Vec::is_empty) {
                 return Ok(());
             }
             if begin.elapsed() > PATIENCE {
-                return Err(Fault::internal(format!("{path}: {found} instead of {n}")));
+                return Err(Fault::internal(format!("{path}: {list}")));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-}
-
-fn shares(n: usize) -> Vec<usize> {
-    (0..crate::CONCURRENCY)
-        .map(|i| n / crate::CONCURRENCY + usize::from(i < n % crate::CONCURRENCY))
-        .collect()
 }

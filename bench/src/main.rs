@@ -162,11 +162,11 @@ async fn ports(target: &Target, report: &mut Report) -> Result<()> {
 }
 
 async fn servers(target: &Target, report: &mut Report) -> Result<()> {
-    let network = target.private_network().await?;
-    let mut ids = target.create_until_active("a", 100, &network).await?.0;
+    let networks = [target.private_network().await?];
+    let mut ids = target.create_until_active("a", 100, &networks).await?.0;
     let detail = Load::get("/compute/v2.1/servers/detail", target);
     both("servers/detail of 100", &detail, target, report, Some(10.5)).await?;
-    let (more, took) = target.create_until_active("b", SERVERS - 100, &network).await?;
+    let (more, took) = target.create_until_active("b", SERVERS - 100, &networks).await?;
     report.rate("servers to ACTIVE", (SERVERS - 100) as f64 / took.as_secs_f64(), 0.7);
     ids.extend(more);
     let detail = Load::get("/compute/v2.1/servers/detail", target);
