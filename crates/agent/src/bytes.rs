@@ -44,13 +44,6 @@ struct Bytes {
     stop: CancellationToken,
 }
 
-/// A secret for the byte routes, for one run of the agent: 64 hexadecimal digits.
-pub fn new_token() -> Result<String> {
-    let mut bytes = [0_u8; 32];
-    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
-    Ok(hex::encode(bytes))
-}
-
 /// Serves until dropped; viewers are let go then.
 pub async fn serve(
     host: Arc<Host>,

@@ -21,8 +21,8 @@
 //! The time of the last report is kept in a file, so that an agent that is merely started anew kills nothing;
 //! after a reboot of the machine it is worth nothing.
 
+use crate::guest::Dir;
 use crate::guest::process::Process;
-use crate::guest::{Dir, write_private};
 use crate::host::Host;
 use base::doc::{Desired, Guest};
 use serde::{Deserialize, Serialize};
@@ -143,7 +143,8 @@ impl Lease {
         let last = self.state.borrow().last;
         if let Some(at) = last.filter(|_| desired.is_some_and(|d| allowed(d).is_some())) {
             let noted = serde_json::to_vec(&Noted { boot: self.boot.clone(), at });
-            if let Err(e) = noted.map_err(base::Fault::from).and_then(|b| write_private(&self.file, &b)) {
+            if let Err(e) = noted.map_err(base::Fault::from).and_then(|b| tls::write_private(&self.file, &b))
+            {
                 tracing::warn!("the time of the last report could not be kept: {e}");
             }
         }

@@ -90,7 +90,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|e| {
         Fault::unavailable(format!("{} cannot be listened on for consoles.", config.listen)).because(e)
     })?;
-    let bytes_token = bytes::new_token()?;
+    let bytes_token = tls::new_token()?;
     let mut facts =
         facts::gather(listener.local_addr()?, secure.is_some(), bytes_token.clone(), config.tunnel).await;
     let datapath = net::Datapath::start(config.prefix.clone(), config.host, config.guests_reach).await?;

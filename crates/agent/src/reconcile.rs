@@ -8,12 +8,11 @@
 use crate::board::State;
 use crate::facts;
 use crate::guest::keeper::{Want, keep};
-use crate::guest::{Dir, logs, process, write_private};
+use crate::guest::{Dir, logs, process};
 use crate::host::Host;
 use crate::lease::{self, Moment};
-use crate::link::Backoff;
 use base::doc::{Desired, HostFacts, Observed, Problem, VERSION};
-use base::{Fault, HostId, Micros, Result, ServerId};
+use base::{Backoff, Fault, HostId, Micros, Result, ServerId};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -98,7 +97,7 @@ pub async fn follow(host: Arc<Host>) {
 
 fn accept(host: &Host, since: u64, new: Desired) -> Result<()> {
     acceptable(host.id, host.desired.borrow().is_some().then_some(since), &new)?;
-    write_private(&host.data.join(DOCUMENT), &serde_json::to_vec(&new)?)?;
+    tls::write_private(&host.data.join(DOCUMENT), &serde_json::to_vec(&new)?)?;
     tracing::debug!(generation = new.generation, guests = new.guests.len(), "new document");
     host.desired.send_replace(Some(Arc::new(new)));
     Ok(())

@@ -4,6 +4,7 @@
 //!
 //! Invariant: no input or output happens here.
 
+mod backoff;
 pub mod clock;
 pub mod doc;
 pub mod fault;
@@ -12,6 +13,7 @@ pub mod metadata;
 pub mod names;
 pub mod time;
 
+pub use backoff::Backoff;
 pub use fault::{Fault, Kind, Result};
 pub use id::*;
 pub use time::Micros;

@@ -3,7 +3,6 @@
 
 use crate::config::Config;
 use crate::say;
-use crate::site::write_private;
 use base::{Fault, HostId, Micros, Result};
 use identity::Identity;
 use std::path::Path;
@@ -34,7 +33,7 @@ pub async fn open(config: &Config, db: &Db, identity: &Identity) -> Result<Optio
     };
     let authority = Arc::new(authority(config, db, identity).await?);
     let file = config.data.join("ca.pem");
-    write_private(&file, authority.pem())?;
+    tls::write_private(&file, authority.pem().as_bytes())?;
     // Everybody may know whom to trust.
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     let front = Arc::new(Front::new(authority.clone(), names(config), files)?);
@@ -96,7 +95,7 @@ pub fn own_keys(channel: &Channel, host: HostId, data: &Path) -> Result<(agent::
         Ok(key) => key,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let key = tls::new_key()?;
-            write_private(&file, &key)?;
+            tls::write_private(&file, key.as_bytes())?;
             key
         }
         Err(e) => return Err(e.into()),
@@ -104,7 +103,7 @@ pub fn own_keys(channel: &Channel, host: HostId, data: &Path) -> Result<(agent::
     let public = tls::public_key(&key)?;
     let certificate = compute::certificate(Some(&channel.authority), host, &public)?;
     let proof = tls::proof_of(&public)?;
-    Ok((agent::keys::Keys { key, certificate, file: None }, proof))
+    Ok((agent::keys::Keys { key, certificate, data: None }, proof))
 }
 
 /// Says once what people have to trust.

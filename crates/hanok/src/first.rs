@@ -4,7 +4,7 @@
 use crate::build;
 use crate::config::Config;
 use crate::region::Region;
-use crate::site::{Site, write_private};
+use crate::site::Site;
 use base::doc::rack::LiveSystem;
 use base::{HostId, ImageId, Result};
 use ipnet::Ipv4Net;
@@ -104,7 +104,7 @@ fn write_clouds(site: &Site, admin: &str, demo: &str) -> Result<PathBuf> {
         cloud("demo", "demo", "demo", demo)
     );
     let file = site.file("clouds.yaml");
-    write_private(&file, &text)?;
+    tls::write_private(&file, text.as_bytes())?;
     hand_over(&file)?;
     hand_over(&site.file("admin-password"))?;
     Ok(file)

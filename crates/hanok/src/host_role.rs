@@ -5,13 +5,14 @@
 
 use crate::config::Config;
 use crate::site::Site;
-use crate::{check, down, machine, say, up};
-use agent::join::{Identity, Invitation};
+use crate::{check, down, joined, machine, say, up};
+use agent::join::{Identity, ROLE};
 use base::{Fault, Kind, Result};
 use clap::{Args, Subcommand};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+use tls::Invitation;
 
 /// How often it is looked whether the address is still the same.
 const LOOK: Duration = Duration::from_secs(5);
@@ -100,7 +101,7 @@ pub async fn run(options: Options) -> Result<()> {
 
 /// Tells the region first: it refuses while there are servers. One that knows this host no more is as good.
 async fn leave(config: Config) -> Result<()> {
-    let Some(identity) = Identity::load(&config.data)? else {
+    let Some(identity) = ROLE.load::<Identity>(&config.data)? else {
         return Err(Fault::bad_request(format!("No host of a region is in {}.", config.data.display())));
     };
     match identity.link(&config.data)?.leave().await {
@@ -132,30 +133,18 @@ async fn moved(site: &Site, identity: &Identity, was: IpAddr) {
 
 /// Who this host is: as it is kept, or by joining.
 async fn identity(site: &Site, invitation: Option<&Invitation>) -> Result<Identity> {
-    let known = Identity::load(&site.config.data)?;
-    match (known, invitation) {
-        (Some(known), None) => Ok(known),
-        (Some(known), Some(asked)) if known.region == asked.url() => {
-            say::progress(&format!("this host has joined {} already; the token was not used", known.region));
-            Ok(known)
-        }
-        (Some(known), Some(asked)) => Err(Fault::conflict(format!(
-            "This host belongs to the region at {} already, not to {}. Use another --data, or take it out there first.",
-            known.region, asked.region
-        ))),
-        (None, Some(invitation)) => {
+    let data = &site.config.data;
+    joined::known_or(
+        &ROLE,
+        data,
+        invitation,
+        |i: &Identity| &i.region,
+        async |invitation| {
             machine::fit(&site.config).await?;
-            let (name, data) = (up::host_name(&site.config), &site.config.data);
-            let identity = agent::join::join(invitation, &name, data, &site.file("host")).await?;
-            say::progress(&format!("joined as {}", identity.name));
-            Ok(identity)
-        }
-        (None, None) => Err(Fault::bad_request(format!(
-            "This computer has joined no region yet: {} does not say who it is. On the region, run `hanok admin \
-             join-token`, and use the line that it prints: hanok agent --join TOKEN@ADDRESS",
-            site.config.data.display()
-        ))),
-    }
+            agent::join::join(invitation, &up::host_name(&site.config), data, &site.file("host")).await
+        },
+    )
+    .await
 }
 
 async fn agent_config(site: &Site, identity: &Identity) -> Result<agent::Config> {

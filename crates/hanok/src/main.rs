@@ -14,6 +14,7 @@ mod first;
 mod host_cli;
 mod host_role;
 mod invite;
+mod joined;
 mod machine;
 mod machine_cli;
 mod memory;

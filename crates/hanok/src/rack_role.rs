@@ -6,13 +6,13 @@
 use crate::config::Config;
 use crate::region::Region;
 use crate::site::Site;
-use crate::{say, up};
-use agent::join::Invitation;
+use crate::{joined, say, up};
 use base::{Fault, Result};
 use clap::Args;
-use rack::join::Identity;
+use rack::join::{Identity, ROLE};
 use std::future::Future;
 use std::path::PathBuf;
+use tls::Invitation;
 
 /// A rack's own settings; the rest is in the configuration file.
 #[derive(Debug, Clone, Args)]
@@ -68,31 +68,14 @@ pub async fn run(options: Options) -> Result<()> {
 /// Who this rack is: as it is kept, or by joining.
 async fn identity(site: &Site, invitation: Option<&Invitation>) -> Result<Identity> {
     let data = &site.config.data;
-    match (Identity::load(data)?, invitation) {
-        (Some(known), None) => Ok(known),
-        (Some(known), Some(asked)) if known.region == asked.url() => {
-            say::progress(&format!("this rack has joined {} already; the token was not used", known.region));
-            Ok(known)
-        }
-        (Some(known), Some(asked)) => Err(Fault::conflict(format!(
-            "This rack belongs to the region at {} already, not to {}. Use another --data.",
-            known.region,
-            asked.url()
-        ))),
-        (None, Some(asked)) => {
-            let region = asked.url();
-            let (secret, fingerprint) = (&asked.secret, asked.fingerprint.as_deref());
-            let invitation = rack::join::Invitation { region: &region, secret, fingerprint };
-            let identity = rack::join::join(invitation, &up::host_name(&site.config), data).await?;
-            say::progress(&format!("joined as {}", identity.name));
-            Ok(identity)
-        }
-        (None, None) => Err(Fault::bad_request(format!(
-            "This computer has joined no region yet: {} does not say which rack it is. On the region, run `hanok admin \
-             rack-token`, and use the line that it prints: hanok rack --join TOKEN@ADDRESS",
-            data.display()
-        ))),
-    }
+    joined::known_or(
+        &ROLE,
+        data,
+        invitation,
+        |i: &Identity| &i.region,
+        async |invitation| rack::join::join(invitation, &up::host_name(&site.config), data).await,
+    )
+    .await
 }
 
 /// The rack on the region's own machine, which the region knows from now on; `None` where none is asked for.

@@ -67,7 +67,7 @@ impl Site {
             return Ok((old, false));
         }
         let new = random_text(32);
-        write_private(&file, &format!("{new}\n"))?;
+        tls::write_private(&file, format!("{new}\n").as_bytes())?;
         Ok((new, true))
     }
 
@@ -83,7 +83,7 @@ impl Site {
             return old.parse().map_err(|_| Fault::bad_request(format!("{} holds no uuid.", file.display())));
         }
         let new = HostId::new();
-        write_private(&file, &format!("{new}\n"))?;
+        tls::write_private(&file, format!("{new}\n").as_bytes())?;
         Ok(new)
     }
 
@@ -105,16 +105,6 @@ fn make_dir(dir: &Path) -> Result<()> {
 
 fn open_private(file: &Path) -> Result<File> {
     Ok(OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(file)?)
-}
-
-/// Writes a whole file that only we may read, at once or not at all.
-pub fn write_private(file: &Path, text: &str) -> Result<()> {
-    let temp = file.with_extension("new");
-    let mut f = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temp)?;
-    f.write_all(text.as_bytes())?;
-    f.sync_all()?;
-    fs::rename(&temp, file)?;
-    Ok(())
 }
 
 fn read_trimmed(file: &Path) -> Result<Option<String>> {
@@ -146,7 +136,7 @@ fn prefix(data: &Path) -> Result<Prefix> {
         Some(old) => old,
         None => {
             let new = if data == Path::new("/var/lib/hanok") { "hk".to_owned() } else { path_prefix(data) };
-            write_private(&file, &format!("{new}\n"))?;
+            tls::write_private(&file, format!("{new}\n").as_bytes())?;
             new
         }
     };

@@ -8,7 +8,6 @@ use base::doc::rack::{Lease, RackDesired, RackMachineStatus, RackObserved};
 use base::{Fault, Kind, RackId, Result};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,17 +42,6 @@ pub fn remembered(data: &Path, rack: RackId) -> Result<Option<RackDesired>> {
     }
 }
 
-/// Writes a file that only we read: it holds passwords of BMCs.
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let new = path.with_extension("new");
-    let mut file =
-        std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    Ok(std::fs::rename(&new, path)?)
-}
-
 /// Fetches the document, for ever.
 pub async fn follow(rack: Arc<Rack>) {
     let mut wait = Duration::from_millis(200);
@@ -70,7 +58,7 @@ pub async fn follow(rack: Arc<Rack>) {
                 since = doc.generation;
                 let kept = serde_json::to_vec(&doc)
                     .map_err(Fault::from)
-                    .and_then(|b| write_private(&rack.data.join(FILE), &b));
+                    .and_then(|b| tls::write_private(&rack.data.join(FILE), &b));
                 if let Err(fault) = kept {
                     tracing::error!("the document cannot be kept: {fault}");
                 }

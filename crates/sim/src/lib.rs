@@ -6,9 +6,9 @@
 
 pub mod machines;
 
-use agent::link::{Backoff, Link};
+use agent::link::Link;
 use base::doc::{Desired, GuestStatus, HostFacts, Observed, PortOwner, VERSION};
-use base::{HostId, Kind, Micros, PortId, Result};
+use base::{Backoff, HostId, Kind, Micros, PortId, Result};
 use std::time::Duration;
 use tokio::task::JoinSet;
 

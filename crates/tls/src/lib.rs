@@ -1,4 +1,5 @@
-//! Channels: the region's certificate authority, and TLS between region, hosts and clients.
+//! Channels: the region's certificate authority, how hosts and racks join with an invitation, and TLS between
+//! region, hosts and clients.
 //!
 //! ```text
 //! authority (one per region, key sealed in its database)
@@ -16,16 +17,22 @@ mod authority;
 mod clients;
 mod first;
 mod front;
+mod invitation;
+mod join;
 mod keys;
 mod pinned;
+mod renew;
 mod stream;
 
 pub use authority::{Authority, fingerprint};
 pub use clients::client_config;
 pub use first::first_contact;
 pub use front::{Files, Front, Peer};
+pub use invitation::Invitation;
+pub use join::{Role, new_token, write_private};
 pub use keys::{HostKeys, new_key, proof_of, public_key};
 pub use pinned::pinned;
+pub use renew::renew;
 pub use stream::{Dialer, Stream, accept};
 
 pub use rustls::{ClientConfig, ClientConnection, ServerConfig, StreamOwned};

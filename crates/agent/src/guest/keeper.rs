@@ -18,9 +18,8 @@ use super::{
 };
 use crate::host::Host;
 use crate::lease::bound;
-use crate::link::Backoff;
 use base::doc::{BootKind, Guest, GuestState, GuestStatus, MoveStatus, Nic, Power};
-use base::{Fault, Kind, Micros, Result, ServerId};
+use base::{Backoff, Fault, Kind, Micros, Result, ServerId};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;

@@ -37,9 +37,7 @@ pub mod told;
 use base::{Fault, Micros, PortId, Result, ServerId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 
@@ -93,7 +91,7 @@ impl Dir {
         }
     }
     pub fn save(&self, record: &Record) -> Result<()> {
-        write_private(&self.path("config.json"), &serde_json::to_vec_pretty(record)?)
+        tls::write_private(&self.path("config.json"), &serde_json::to_vec_pretty(record)?)
     }
 }
 
@@ -210,14 +208,4 @@ impl Record {
             cpu: None,
         }
     }
-}
-
-/// Replaces a file in one step, readable by its owner only.
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("tmp");
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    Ok(std::fs::rename(&temporary, path)?)
 }

@@ -10,10 +10,9 @@
 use super::Dir;
 use super::qga::Qga;
 use crate::host::Host;
-use crate::link::Backoff;
 use crate::net::routes::{self, Routes};
 use base::doc::{Desired, Power};
-use base::{Fault, Result, ServerId};
+use base::{Backoff, Fault, Result, ServerId};
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;

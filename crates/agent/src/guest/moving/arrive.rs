@@ -7,9 +7,8 @@ use super::{
 use crate::guest::keeper::{Keeper, Next};
 use crate::guest::process::Process;
 use crate::guest::{Dir, Record, disk};
-use crate::link::Backoff;
 use base::doc::{Arrival, Guest, GuestState, MoveStage};
-use base::{Fault, Kind, Result};
+use base::{Backoff, Fault, Kind, Result};
 use std::time::Duration;
 
 /// Between two looks at a guest that nothing is heard of.

@@ -36,7 +36,7 @@ mod sparse;
 
 pub(in crate::guest) use arrive::settle;
 
-use super::{Dir, Record, hardware, write_private};
+use super::{Dir, Record, hardware};
 use crate::host::Host;
 use crate::net::Flows;
 use base::doc::{Guest, MoveStage, MoveStatus};
@@ -133,7 +133,7 @@ fn read<T: DeserializeOwned>(dir: &Dir, name: &str) -> Result<Option<T>> {
 
 /// Written so that it holds after a power cut, name and all.
 fn write<T: Serialize>(dir: &Dir, name: &str, what: &T) -> Result<()> {
-    write_private(&dir.path(name), &serde_json::to_vec(what)?)?;
+    tls::write_private(&dir.path(name), &serde_json::to_vec(what)?)?;
     Ok(std::fs::File::open(dir.root())?.sync_all()?)
 }
 
