@@ -55,6 +55,8 @@ pub struct Config {
     pub image: image::Imports,
     /// How servers are deleted.
     pub compute: compute::Settings,
+    /// How long machines without a system may take.
+    pub metal: metal::Patience,
     /// Rules for passwords and accounts.
     pub identity: identity::Rules,
     /// The portal.
@@ -96,6 +98,7 @@ impl Default for Config {
             rack_image_bytes: 50 << 30,
             image: image::Imports::default(),
             compute: compute::Settings::default(),
+            metal: metal::Patience::default(),
             identity: identity::Rules::default(),
             portal: portal::Settings::default(),
         }

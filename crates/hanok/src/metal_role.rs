@@ -27,6 +27,7 @@ pub fn open(
     let fingerprint = authority.as_ref().map(|a| a.fingerprint());
     let settings = Settings {
         region_url: config.url(),
+        patience: config.metal,
         hosts: Some(Arc::new(Doors { fingerprint, address: address(config) })),
         ..Settings::default()
     };

@@ -60,10 +60,15 @@ pub async fn run(config: Config) -> Result<()> {
     Ok(())
 }
 
-/// Where this machine is a rack, what its machines boot. Without it the cloud works all the same.
+/// How often it is looked whether a rack has joined.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What machines boot, as soon as there is a rack: this machine, or one that joins. Without it the cloud works all the
+/// same.
 async fn live_system(config: &Config, region: &Region) {
-    if config.rack.is_empty() {
-        return;
+    let racks = async || region.db.read(metal::table::rack::first).await.ok().flatten();
+    while config.rack.is_empty() && racks().await.is_none() {
+        tokio::time::sleep(LOOK).await;
     }
     match first::live(config, region).await {
         Ok(()) => say::progress("machines that start from the network get the live system"),

@@ -86,16 +86,18 @@ impl Talk {
             other => other.map(|_| ()),
         }
     }
-    /// A chunk as `source` (the rack, or a peer) has it, compressed; at most `limit` bytes.
+    /// A chunk as `source` (the rack, or a peer) has it, compressed; at most `limit` bytes. `damaged`: it was, when it
+    /// came last.
     pub async fn chunk(
         &self,
         source: &str,
         image: &str,
-        sha256: &str,
+        (sha256, damaged): (&str, bool),
         limit: usize,
         wait: Duration,
     ) -> Result<Bytes> {
-        let request = Request::get(format!("{source}/images/{image}/chunks/{sha256}"))
+        let told = if damaged { "?damaged=1" } else { "" };
+        let request = Request::get(format!("{source}/images/{image}/chunks/{sha256}{told}"))
             .body(Full::default())
             .map_err(Fault::internal)?;
         let (_, body) = self.exchange(source, request, limit, wait).await?;

@@ -36,6 +36,7 @@ pub use life::MachineLife;
 pub use routes::{live_service, own_service, rack_service};
 
 use base::Result;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -64,6 +65,23 @@ pub trait Hosts: Send + Sync {
     fn invite(&self, tx: &Tx<'_>, name: &str) -> Result<String>;
 }
 
+/// How long machines may take for what not all of them do equally fast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Patience {
+    /// Seconds from the order to switch a machine on until its live system is up; then it is restarted, and given up
+    /// after the third time. Servers with much memory test themselves for many minutes.
+    pub boot_s: u64,
+    /// Seconds that a system that was written has to say that it is up, where somebody waits for its word.
+    pub system_s: u64,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience { boot_s: 600, system_s: 1200 }
+    }
+}
+
 /// What an installation says of itself.
 #[derive(Clone)]
 pub struct Settings {
@@ -75,12 +93,19 @@ pub struct Settings {
     pub region_url: String,
     /// Absent: no machine can become a host.
     pub hosts: Option<Arc<dyn Hosts>>,
+    pub patience: Patience,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let domain = "metal".to_owned();
-        Settings { domain, upstream_dns: Vec::new(), region_url: String::new(), hosts: None }
+        Settings {
+            domain,
+            upstream_dns: Vec::new(),
+            region_url: String::new(),
+            hosts: None,
+            patience: Patience::default(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! life-cycle of a machine is woken only when something about it changed that a step looks at.
 
 use crate::model::{Machine, Sight, Status};
+use crate::racks::is_silent;
 use crate::table::rack::Rack;
 use crate::table::{lease, machine, rack_image, segment};
 use base::doc::rack::{RackImageStatus, RackMachineStatus, RackObserved};
@@ -37,6 +38,9 @@ pub fn take_over(tx: &Tx<'_>, rack: &Rack, o: &RackObserved, digest: &str) -> Re
             "This report is about document {} of the rack {}, which has reported {} already.",
             o.applied, rack.name, rack.applied
         )));
+    }
+    if rack.seen_at.0 > 0 && is_silent(rack.seen_at) {
+        tx.exec("UPDATE rack SET back_at = $2 WHERE id = $1", params![rack.id, Micros::now()])?;
     }
     if rack.digest == digest && o.applied == rack.applied {
         let sql = "UPDATE rack SET seen_at = $2 WHERE id = $1";

@@ -16,10 +16,14 @@ use tokio::sync::{Notify, watch};
 const STRANGER: Duration = Duration::from_secs(3600);
 /// More are not remembered: anybody can make up MACs.
 const STRANGERS_MAX: usize = 4096;
-/// A DHCP server that is not heard of for so long is gone.
-const FOREIGN: Duration = Duration::from_secs(600);
+/// A DHCP server that is not heard of for so long is gone: twice it did not answer when it was asked for.
+const FOREIGN: Duration = Duration::from_secs(150);
 /// That the addresses do not suffice is said for so long after somebody last got none.
-const EXHAUSTED: Duration = Duration::from_secs(60);
+const EXHAUSTED: Duration = Duration::from_secs(600);
+/// More of those who got none are not remembered.
+const WITHOUT_MAX: usize = 64;
+/// And so many of them are named.
+const NAMED: usize = 3;
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -94,7 +98,8 @@ pub struct Segment {
     pub pool: Mutex<Pool>,
     pub board: Arc<Board>,
     foreign: Mutex<BTreeMap<IpAddr, Micros>>,
-    exhausted: Mutex<Option<Micros>>,
+    /// Who asked for an address, got none, and has none yet.
+    without: Mutex<HashMap<Mac, Micros>>,
     /// By the part that it concerns.
     trouble: Mutex<BTreeMap<&'static str, String>>,
 }
@@ -108,7 +113,7 @@ impl Segment {
             pool: Mutex::new(pool),
             board,
             foreign: Mutex::default(),
-            exhausted: Mutex::default(),
+            without: Mutex::default(),
             trouble: Mutex::default(),
         }
     }
@@ -126,14 +131,43 @@ impl Segment {
     }
 
     /// Somebody got no address. Says whether that is news.
-    pub fn exhausted(&self) -> bool {
-        let now = Micros::now();
-        let last = lock(&self.exhausted).replace(now);
-        let news = last.is_none_or(|l| now.since(l) > EXHAUSTED);
+    pub fn without(&self, mac: Mac) -> bool {
+        let (now, mut all) = (Micros::now(), lock(&self.without));
+        all.retain(|_, at| now.since(*at) <= EXHAUSTED);
+        if all.len() >= WITHOUT_MAX && !all.contains_key(&mac) {
+            return false;
+        }
+        let news = all.insert(mac, now).is_none();
         if news {
             self.board.news.notify_one();
         }
         news
+    }
+
+    /// Somebody got an address.
+    pub fn has(&self, mac: Mac) {
+        if lock(&self.without).remove(&mac).is_some() {
+            self.board.news.notify_one();
+        }
+    }
+
+    /// What to say of those who have no address; nothing once there are addresses again for them to ask for.
+    fn short(&self, free: u64) -> Option<String> {
+        let (now, mut all) = (Micros::now(), lock(&self.without));
+        all.retain(|_, at| now.since(*at) <= EXHAUSTED);
+        if free > 0 || all.is_empty() {
+            return None;
+        }
+        let mut names: Vec<String> = all.keys().map(Mac::to_string).collect();
+        names.sort();
+        let more = names.len().saturating_sub(NAMED);
+        names.truncate(NAMED);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        Some(format!(
+            "All addresses that may be leased are taken: {}{more} asked for one and got none. Make the range larger, \
+             or wait until leases run out.",
+            names.join(", ")
+        ))
     }
 
     /// A part does not work, or works again.
@@ -165,14 +199,8 @@ impl Segment {
                  that one off, or set this segment's DHCP to proxy."
             ));
         }
-        if lock(&self.exhausted).is_some_and(|at| now.since(at) <= EXHAUSTED) {
-            reasons.push(
-                "All addresses that may be leased are taken, and somebody who asked for one got none. Make the \
-                 range larger."
-                    .into(),
-            );
-        }
         let free = lock(&self.pool).free(&view.v4, now);
+        reasons.extend(self.short(free).filter(|_| view.serves()));
         SegmentStatus { id: self.id, free, foreign_dhcp, reason: reasons.join(" ") }
     }
 

@@ -212,13 +212,13 @@ impl Pump<'_> {
         let (mut damaged, mut missing, mut pause) = (0, 0, Duration::from_millis(200));
         loop {
             if let Some(peer) = self.sources.neighbour() {
-                match self.ask(&peer, n, hash, NEIGHBOUR_WAIT).await {
+                match self.ask(&peer, n, (hash, false), NEIGHBOUR_WAIT).await {
                     Ok(bytes) => return Ok(bytes),
                     Err((blame, _)) => self.sources.blame(&peer, blame),
                 }
             }
             let rack = self.sources.rack().to_owned();
-            match self.ask(&rack, n, hash, RACK_WAIT).await {
+            match self.ask(&rack, n, (hash, damaged > 0), RACK_WAIT).await {
                 Ok(bytes) => return Ok(bytes),
                 Err((Blame::Damaged, why)) => {
                     damaged += 1;
@@ -254,17 +254,18 @@ impl Pump<'_> {
         &self,
         source: &str,
         n: usize,
-        hash: &str,
+        (hash, damaged): (&str, bool),
         wait: Duration,
     ) -> Result<Vec<u8>, (Blame, String)> {
         let length = self.length(n);
         // What cannot be made smaller becomes a little larger by compression.
         let limit = length + length / 64 + 4096;
-        let body = self.talk.chunk(source, self.image, hash, limit, wait).await.map_err(|fault| {
-            let there = matches!(fault.kind, Kind::NotFound | Kind::Quota);
-            let blame = if there { Blame::Empty } else { Blame::Away };
-            (blame, fault.message)
-        })?;
+        let body =
+            self.talk.chunk(source, self.image, (hash, damaged), limit, wait).await.map_err(|fault| {
+                let there = matches!(fault.kind, Kind::NotFound | Kind::Quota);
+                let blame = if there { Blame::Empty } else { Blame::Away };
+                (blame, fault.message)
+            })?;
         let hash = hash.to_owned();
         let check = move || {
             let bytes = zstd::bulk::decompress(&body, length).map_err(|e| e.to_string())?;

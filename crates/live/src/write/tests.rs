@@ -103,7 +103,10 @@ async fn neighbours_help_and_one_that_lies_is_not_believed() {
     let hash = &manifest.chunks[1];
     let wait = std::time::Duration::from_secs(5);
     let source = format!("http://127.0.0.1:{port}");
-    assert_eq!(talk.chunk(&source, "img", hash, 2 << 20, wait).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(
+        talk.chunk(&source, "img", (hash, false), 2 << 20, wait).await.unwrap_err().kind,
+        Kind::NotFound
+    );
 }
 
 #[tokio::test]

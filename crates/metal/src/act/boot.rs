@@ -168,16 +168,19 @@ fn content(tx: &Tx<'_>, d: &Deploy) -> Result<()> {
 /// The disk that is meant, by id; empty where the live system chooses.
 fn chosen_disk(tx: &Tx<'_>, m: &Machine, wish: &str, needed: u64) -> Result<String> {
     let disks = disk::of(tx, m.id)?;
-    let gib = |bytes: u64| bytes.div_ceil(1 << 30);
+    let gib = |bytes: u64| match bytes >> 30 {
+        0..10 => format!("{} MiB", bytes.div_ceil(1 << 20)),
+        _ => format!("{} GiB", bytes.div_ceil(1 << 30)),
+    };
     if wish.is_empty() {
         let largest = disks.iter().filter(|d| !d.removable).map(|d| d.size_bytes).max();
         return match largest {
             Some(largest) if largest < needed => Err(Fault::bad_request(format!(
-                "No disk of {} is large enough: the image needs {} GiB and the largest disk has {} GiB. Choose a \
+                "No disk of {} is large enough: the image needs {} and the largest disk has {}. Choose a \
                  smaller image or another machine.",
                 m.name,
                 gib(needed),
-                largest >> 30
+                gib(largest)
             ))),
             _ => by_role(&disks, needed),
         };
@@ -192,11 +195,11 @@ fn chosen_disk(tx: &Tx<'_>, m: &Machine, wish: &str, needed: u64) -> Result<Stri
     };
     if d.size_bytes < needed {
         return Err(Fault::bad_request(format!(
-            "The disk {} of {} is too small: the image needs {} GiB and it has {} GiB.",
+            "The disk {} of {} is too small: the image needs {} and it has {}.",
             d.name,
             m.name,
             gib(needed),
-            d.size_bytes >> 30
+            gib(d.size_bytes)
         )));
     }
     Ok(d.id.clone())

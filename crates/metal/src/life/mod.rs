@@ -110,8 +110,12 @@ struct Seen {
     image: Option<RackImageStatus>,
     /// Its rack, and whether that is silent.
     rack: Option<(String, bool)>,
+    /// Since when its live system can be heard: while region or rack were away it could not.
+    open_since: Micros,
     /// Where the rack is on the segment that it starts from.
     door: Option<String>,
+    /// What its rack says of that segment, if something is wrong there.
+    wire: Option<String>,
 }
 
 impl Life for MachineLife {
@@ -156,31 +160,40 @@ fn look(metal: &Metal, tx: &Tx<'_>, id: MachineId) -> Result<Option<Seen>> {
     let Some(m) = machine::by_id(tx, id)? else { return Ok(None) };
     let since = work::why(tx, &id.to_string())?.map_or(Micros::now(), |w| w.since);
     let errand = errand::get(tx, &*metal.seal, id)?;
-    let (mut image, mut known) = (None, None);
+    let (mut image, mut known, mut open_since) = (None, None, Micros(0));
     if let Some(rack) = m.rack.map(|r| rack::by_id(tx, r)).transpose()?.flatten() {
         if let Some(Errand::Deploy(d)) = &errand {
             image = rack_image::one(tx, rack.id, &d.sha512)?;
         }
         known = Some((rack.name.clone(), is_silent(rack.seen_at)));
+        open_since = rack.back_at;
     }
-    let door = door(tx, id)?;
+    let (door, wire) = door(tx, id)?;
     let (session, task) = (session::of(tx, id)?, task::progress(tx, id)?);
-    Ok(Some(Seen { m, errand, session, task, since, image, rack: known, door }))
+    Ok(Some(Seen { m, errand, session, task, since, image, rack: known, open_since, door, wire }))
 }
 
-/// `address:port` of the rack's HTTP server, as the machine reaches it.
-fn door(tx: &Tx<'_>, id: MachineId) -> Result<Option<String>> {
+/// `address:port` of the rack's HTTP server, as the machine reaches it; and what is wrong with the segment on which it
+/// does.
+fn door(tx: &Tx<'_>, id: MachineId) -> Result<(Option<String>, Option<String>)> {
     let boots = nic::of(tx, id)?.into_iter().find(|n| n.boot).and_then(|n| n.segment);
-    let Some(on) = boots else { return Ok(None) };
+    let Some(on) = boots else { return Ok((None, None)) };
+    let wire = segment::by_id(tx, on)?.map(|s| s.reason).filter(|r| !r.is_empty());
     let subnets = segment::subnets_of(tx, on)?;
     let best = subnets.iter().find(|s| s.address.is_ipv4()).or(subnets.first());
-    Ok(best.map(|s| std::net::SocketAddr::new(s.address, base::doc::rack::HTTP_PORT).to_string()))
+    let at = best.map(|s| std::net::SocketAddr::new(s.address, base::doc::rack::HTTP_PORT).to_string());
+    Ok((at, wire))
 }
 
 impl Seen {
-    /// Its live system is up and has asked for something a moment ago.
+    /// Its live system is up: it has asked for something a moment ago, and was not seen off since.
     fn alive(&self) -> bool {
-        self.session.as_ref().is_some_and(|s| Micros::now().since(s.seen_at) < SILENT)
+        let off = (self.m.seen.power == Some(false)).then_some(self.m.seen.read_at).flatten();
+        let heard = |s: &Session| {
+            let at = s.seen_at.max(self.open_since);
+            Micros::now().since(at) < SILENT && off.is_none_or(|off| off <= s.seen_at)
+        };
+        self.session.as_ref().is_some_and(heard)
     }
     fn elapsed(&self) -> Duration {
         Micros::now().since(self.since)
@@ -203,6 +216,13 @@ impl Seen {
         }
         let asked = crate::act::wanted(&self.m);
         asked.or(Some(self.m.seen.reason.clone()).filter(|r| !r.is_empty()))
+    }
+    /// The same of a machine that is to come up, for which its network matters too.
+    fn why_not_up(&self, what: &str) -> String {
+        match self.trouble().or_else(|| self.wire.clone()) {
+            Some(trouble) => format!("{what}; {trouble}"),
+            None => what.to_owned(),
+        }
     }
     fn rack_is_away(&self) -> bool {
         self.rack.as_ref().is_none_or(|(_, silent)| *silent)

@@ -13,8 +13,6 @@ use store::Tx;
 use store::work::Step;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// A machine that was switched on says hello within this; servers test themselves for a while first.
-const HELLO: Duration = Duration::from_secs(10 * 60);
 /// A person needs time.
 const BY_HAND: Duration = Duration::from_secs(24 * 3600);
 /// A rack that is away comes back, or somebody sees to it.
@@ -23,8 +21,6 @@ const RACK_AWAY: Duration = Duration::from_secs(24 * 3600);
 const LEAVES: Duration = Duration::from_secs(90);
 /// A system that does not say that it is up is taken as up after this, if nobody waits for its word.
 const QUIET: Duration = Duration::from_secs(180);
-/// And if somebody does, it is given up after this.
-const SAYS_SO: Duration = Duration::from_secs(20 * 60);
 
 /// The first step of something that was asked.
 pub fn begin(life: &MachineLife, seen: &Seen) -> Step<State> {
@@ -71,16 +67,20 @@ fn booting(life: &MachineLife, run: Run, seen: &Seen) -> Step<State> {
     if seen.alive() {
         return next(life, seen, None, run.tries);
     }
-    let limit = if seen.m.bmc_kind == "manual" { BY_HAND } else { HELLO };
+    let limit = if seen.m.bmc_kind == "manual" {
+        BY_HAND
+    } else {
+        Duration::from_secs(life.0.settings.patience.boot_s)
+    };
     let limit = if seen.rack_is_away() { RACK_AWAY } else { limit };
     if seen.elapsed() < limit {
-        return Step::wait(LOOK, seen.why("waiting for its live system"));
+        return Step::wait(LOOK, seen.why_not_up("waiting for its live system"));
     }
     if run.tries + 1 < TRIES {
         return enter(life, seen, Phase::Boot, run.tries + 1);
     }
     let asked = seen.m.seen.boot_at.filter(|at| *at >= seen.since);
-    let words = match (seen.trouble(), asked) {
+    let mut words = match (seen.trouble(), asked) {
         (Some(trouble), _) => format!("it did not come up: {trouble}"),
         (None, None) => {
             "it never asked to boot from the network. Is its network cable plugged into the rack's \
@@ -94,6 +94,9 @@ fn booting(life: &MachineLife, run: Run, seen: &Seen) -> Step<State> {
             seen.m.seen.boot_answer
         ),
     };
+    if let Some(wire) = &seen.wire {
+        words.push_str(&format!(" Of its network its rack says: {wire}"));
+    }
     fail(life, seen, &words)
 }
 
@@ -267,7 +270,8 @@ fn restarting(life: &MachineLife, run: Run, seen: &Seen) -> Step<State> {
             vec!["it has not said that it is up: its image may not know how to".into()],
         );
     }
-    if seen.elapsed() > SAYS_SO && !seen.rack_is_away() {
+    let says_so = Duration::from_secs(life.0.settings.patience.system_s);
+    if seen.elapsed() > says_so && !seen.rack_is_away() {
         return fail(
             life,
             seen,

@@ -13,6 +13,8 @@ pub struct Rack {
     pub applied: u64,
     /// 0: never.
     pub seen_at: Micros,
+    /// When it was heard again after it had been silent; 0: it never was.
+    pub back_at: Micros,
     pub version: String,
     pub interfaces: Vec<RackInterface>,
     pub digest: String,
@@ -20,7 +22,7 @@ pub struct Rack {
 }
 
 const COLUMNS: &str =
-    "id, number, name, generation, applied, seen_at, version, interfaces, digest, created_at";
+    "id, number, name, generation, applied, seen_at, version, interfaces, digest, created_at, back_at";
 
 fn read(r: &Row<'_>) -> Result<Rack> {
     let interfaces: String = r.get(7)?;
@@ -35,6 +37,7 @@ fn read(r: &Row<'_>) -> Result<Rack> {
         interfaces: serde_json::from_str(&interfaces)?,
         digest: r.get(8)?,
         created_at: r.get(9)?,
+        back_at: r.get(10)?,
     })
 }
 

@@ -216,6 +216,50 @@ async fn a_rack_that_is_away_is_named_and_waited_for() {
 }
 
 #[tokio::test]
+async fn what_went_on_while_the_region_was_away_is_not_begun_anew() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.ready(&mut room).await;
+        w.act(id, "allocate", json!({})).await.of(202);
+        room.pcs[0].slow = true;
+        w.act(id, "deploy", json!({"image_id": w.image.to_string()})).await.of(202);
+        for _ in 0..4 {
+            w.steps(id).await;
+            room.turn(&w).await;
+        }
+        // Nobody was heard for ten minutes. The rack is the first to be heard again, and its machine is looked at.
+        w.later(id, 10).await;
+        let rack = w.rack;
+        w.db.write(move |tx| {
+            tx.exec("UPDATE rack SET seen_at = seen_at - 600000000 WHERE id = $1", store::params![rack])
+                .map(drop)
+        })
+        .await
+        .unwrap();
+        room.report(&w).await;
+        w.later(id, 0).await;
+        w.steps(id).await;
+        room.pcs[0].slow = false;
+        w.until(&mut room, id, "deployed").await;
+        assert_eq!(room.pcs[0].cycles, 0, "it was not restarted");
+        assert_eq!(room.pcs[0].done.iter().filter(|d| *d == "write").count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn power_that_goes_is_noticed_when_it_is_read() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.ready(&mut room).await;
+        room.pcs[0].dies_in = Some(("test", 1));
+        w.act(id, "test", json!({"tests": ["cpu"]})).await.of(202);
+        // Nobody waits until it is known to be silent.
+        w.until(&mut room, id, "ready").await;
+        assert_eq!(room.pcs[0].dies_in, Some(("test", 0)));
+    }
+}
+
+#[tokio::test]
 async fn rescue_and_back_and_abort() {
     for w in worlds().await {
         let mut room = Room::new(&[MAC]);

@@ -257,6 +257,8 @@ pub struct Pc {
     pub dies_in: Option<(&'static str, u32)>,
     /// The next tasks of this name fail.
     pub fails: Option<(&'static str, u32)>,
+    /// It does not come to its next write yet.
+    pub slow: bool,
     /// Its new system says nothing.
     pub mute: bool,
     /// What of a last owner is on its disk.
@@ -322,7 +324,7 @@ impl Room {
         }
     }
 
-    async fn report(&mut self, w: &World) {
+    pub async fn report(&mut self, w: &World) {
         let document = self.document.clone().unwrap();
         let machines = self.pcs.iter().filter_map(|pc| {
             Some(RackMachineStatus {
@@ -441,6 +443,9 @@ impl Pc {
         {
             *left -= 1;
             self.off();
+            return;
+        }
+        if self.slow && name == "write" {
             return;
         }
         self.did = task.number;

@@ -108,11 +108,17 @@ fn batch(
             match answer(&view, &mut pool, &ask, now) {
                 Said::Reply(reply) => {
                     meet(segment, &ask, now);
+                    segment.has(ask.mac);
                     replies.push(*reply);
                 }
-                Said::Foreign(server) => segment.foreign(server.into()),
+                Said::Foreign(server) => {
+                    segment.foreign(server.into());
+                    segment.has(ask.mac);
+                }
                 Said::Empty(None4::Exhausted) => {
-                    if segment.exhausted() {
+                    // A machine that gets no further than this is to be seen all the same.
+                    meet(segment, &ask, now);
+                    if segment.without(ask.mac) {
                         tracing::warn!(interface = segment.interface, mac = %ask.mac, "no address is left to lease");
                     }
                 }

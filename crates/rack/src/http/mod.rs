@@ -5,7 +5,7 @@
 //! GET  /boot/{mac}.efi                   the live system as an EFI program, with this machine's command line
 //! GET  /files/{sha512}                   kernel and initrd of the live system
 //! GET  /images/{sha512}/manifest         an image in chunks; `?peer=PORT`: who asks serves chunks there too
-//! GET  /images/{sha512}/chunks/{sha256}  a chunk, compressed with zstd
+//! GET  /images/{sha512}/chunks/{sha256}  a chunk, compressed with zstd; `?damaged=1`: it was not, when it came last
 //! *    /live/v1/…, /MAAS/…               the region, with who asks
 //! ```
 //! Everything else is refused.

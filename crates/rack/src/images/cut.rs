@@ -105,7 +105,8 @@ fn chunk(cache: &Cache, piece: &[u8], compressor: &mut zstd::bulk::Compressor<'_
     }
     let hash = hex::encode(Sha256::digest(piece));
     let path = cache.chunk_path(&hash);
-    if !path.exists() {
+    // One that is there already may be why the image is cut again.
+    if check(&path, &hash).is_err() {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir)?;
         }

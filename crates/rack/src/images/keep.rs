@@ -2,8 +2,10 @@
 
 use super::{Cache, is_hash};
 use crate::board::lock;
+use sha2::{Digest, Sha512};
 use std::collections::HashSet;
 use std::fs::Metadata;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 impl Cache {
@@ -17,6 +19,24 @@ impl Cache {
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
             if is_hash(name, 128) && !wanted.iter().any(|w| w == name) {
                 let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+
+    /// Files of live systems that are not what their names say go, and are fetched again.
+    pub(super) fn check_files(&self) {
+        for (path, _) in listed(&self.dir.join("files")) {
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            match hash_of(&path) {
+                Ok(found) if found == name => {}
+                Ok(_) => {
+                    tracing::error!(
+                        file = name,
+                        "a file of the live system went bad on the disk, it is fetched again"
+                    );
+                    let _ = std::fs::remove_file(path);
+                }
+                Err(e) => tracing::warn!(file = name, "a file of the live system cannot be read: {e}"),
             }
         }
     }
@@ -58,6 +78,17 @@ impl Cache {
 
     fn chunks(&self) -> Vec<(PathBuf, Metadata)> {
         listed(&self.dir.join("chunks")).into_iter().flat_map(|(dir, _)| listed(&dir)).collect()
+    }
+}
+
+fn hash_of(path: &Path) -> std::io::Result<String> {
+    let (mut file, mut hash) = (std::fs::File::open(path)?, Sha512::new());
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex::encode(hash.finalize())),
+            n => hash.update(&buffer[..n]),
+        }
     }
 }
 

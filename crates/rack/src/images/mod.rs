@@ -5,8 +5,8 @@
 //!                                    └───▶ raw ──▶ chunks/…/{sha256}.zst + images/{sha512}.json
 //! ```
 //! A manifest is written when all its chunks are there; so a cut-short run leaves only what is fetched or cut
-//! again. A chunk that went bad on the disk is found when it is first asked for, and the image is fetched
-//! again. Images that the document does not ask for any more stay as long as there is room.
+//! again. A chunk that went bad on the disk is found when it is first asked for, or when somebody who got it says
+//! so, and the image is fetched again. Images that the document does not ask for any more stay as long as there is room.
 
 mod cut;
 mod fetch;
@@ -107,6 +107,9 @@ impl Cache {
 
     /// Fetches what is missing, for ever.
     pub async fn run(self: Arc<Self>, link: Link) {
+        let cache = self.clone();
+        // What was spoiled while nobody looked would else be booted for ever.
+        let _ = tokio::task::spawn_blocking(move || cache.check_files()).await;
         loop {
             self.drop_files();
             let done = match self.missing() {
@@ -245,6 +248,11 @@ impl Cache {
                 Err(Fault::unavailable("This part of the image is away for a moment.").because(e))
             }
         }
+    }
+
+    /// Somebody got this chunk and found it wrong: it is looked at again before it is served once more.
+    pub fn doubt(&self, sha256: &str) {
+        lock(&self.state).sound.remove(sha256);
     }
 
     fn holds(&self, sha512: &str, sha256: &str) -> bool {

@@ -23,7 +23,7 @@ mod webhook;
 
 pub use plan::Times;
 
-use base::doc::rack::{Bmc, PowerOrder, RackDesired, RackMachine, RackMachineStatus};
+use base::doc::rack::{Bmc, Boot, PowerOrder, RackDesired, RackMachine, RackMachineStatus};
 use base::{MachineId, Micros, Result};
 use keep::Keep;
 use plan::Kept;
@@ -145,12 +145,10 @@ impl Power {
         seat.arrived = true;
         seat.word = Some(true);
         seat.kept.efi = efi.or(seat.kept.efi);
-        // Where power can be read it is read in its time.
-        if matches!(seat.bmc, Bmc::Manual | Bmc::WakeOnLan { .. }) {
-            seat.version += 1;
-            let key = seat.key.clone();
-            state.wake(&key);
-        }
+        // Where power can be read it is read again, so that nobody goes by what was before.
+        seat.version += 1;
+        let key = seat.key.clone();
+        state.wake(&key);
     }
 }
 
@@ -245,6 +243,10 @@ impl Seat {
         }
     }
 
+    fn starts_live(&self) -> bool {
+        matches!(self.machine.boot, Boot::Live { .. })
+    }
+
     /// Says whether its order or BMC is another one.
     fn update(&mut self, machine: &RackMachine, bmc: Bmc) -> bool {
         // That the region has learned of a restart is no news here.
@@ -252,6 +254,7 @@ impl Seat {
         let changed = learned != self.machine.power
             || machine.power.cycled > self.kept.cycles
             || self.bmc != bmc
+            || self.starts_live() != matches!(machine.boot, Boot::Live { .. })
             || self.machine.name != machine.name;
         if machine.power.said != self.machine.power.said {
             self.word = machine.power.said.map(|s| s.on);

@@ -24,6 +24,8 @@ pub struct Times {
     pub look: Duration,
     /// Between two looks while all is as it should be.
     pub idle: Duration,
+    /// The same at a machine that is on with the live system: what it is at ends with its power.
+    pub at_work: Duration,
     /// From the last command to a BMC until its session is given back.
     pub session: Duration,
     /// Least pause after a failure; see [`super::trouble::Trouble::pause`]. Tests make it short.
@@ -37,6 +39,7 @@ impl Default for Times {
             effect: Duration::from_secs(20),
             look: Duration::from_secs(2),
             idle: Duration::from_secs(60),
+            at_work: Duration::from_secs(10),
             session: Duration::from_secs(15),
             failure: 1.0,
         }

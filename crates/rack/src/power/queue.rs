@@ -29,6 +29,8 @@ struct Bench {
     failures: u32,
     /// All was as it should be when it was last looked at.
     resting: bool,
+    /// It starts the live system.
+    live: bool,
     /// Why the next start may not look where it should.
     boot_note: String,
     next: Instant,
@@ -100,6 +102,7 @@ impl Bench {
             blind: Blind::default(),
             failures: 0,
             resting,
+            live: seat.starts_live(),
             boot_note: String::new(),
             next,
             rest: None,
@@ -121,6 +124,7 @@ impl Bench {
             self.boot_note.clear();
         }
         self.order.clone_from(new);
+        self.live = seat.starts_live();
         self.resting = false;
         self.next = Instant::now();
         None
@@ -176,8 +180,9 @@ impl Bench {
                 Move::Rest => {
                     self.boot_note.clear();
                     self.resting = true;
-                    let spread = times.idle / 10;
-                    return Ok((times.idle - spread / 2 + random(spread), String::new()));
+                    let pause = if on && self.live { times.at_work } else { times.idle };
+                    let spread = pause / 10;
+                    return Ok((pause - spread / 2 + random(spread), String::new()));
                 }
                 Move::Keep(new) => {
                     tracing::info!(machine = %self.id, restarts = new.cycles, down = new.down, "power");

@@ -54,7 +54,9 @@ fn leases_outlive_the_rack_and_a_full_range_says_so() {
         });
         let wire = wire.await.unwrap();
         let full = |s: &base::doc::rack::RackObserved| {
-            s.segments.iter().any(|s| s.free == 0 && s.reason.contains("Make the range larger"))
+            s.segments.iter().any(|s| {
+                s.free == 0 && s.reason.contains(&format!("{} asked for one", rack::mac::Mac(stranger(9))))
+            })
         };
         let seen = world.region.sees("the range is full", full).await;
         let mut leases = seen.leases.clone();
@@ -138,6 +140,13 @@ fn images_come_in_chunks_and_a_bad_one_is_fetched_again() {
         std::fs::write(file, b"not what it was").unwrap();
         assert_eq!(get(&format!("/images/{sha512}/chunks/{name}")).await.0, 503);
         check(2).await;
+        // One that was found right goes bad later: that is seen when somebody who got it says so.
+        let name = &m.chunks[0];
+        let file = world.dir.path().join(format!("rack/chunks/{}/{name}.zst", &name[..2]));
+        std::fs::write(file, b"not what it was").unwrap();
+        assert_eq!(get(&format!("/images/{sha512}/chunks/{name}")).await, (200, b"not what it was".to_vec()));
+        assert_eq!(get(&format!("/images/{sha512}/chunks/{name}?damaged=1")).await.0, 503);
+        check(0).await;
         for path in ["/images/x/manifest", "/files/x", "/rack/v1/desired", "/identity/v3"] {
             assert_eq!(get(path).await.0, 404, "{path}");
         }

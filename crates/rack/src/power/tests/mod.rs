@@ -20,6 +20,7 @@ fn quick() -> Times {
         effect: Duration::from_secs(5),
         look: Duration::from_millis(100),
         idle: Duration::from_millis(400),
+        at_work: Duration::from_millis(400),
         session: Duration::from_millis(200),
         failure: 0.1,
     }
