@@ -6,6 +6,8 @@
 //! GET /v1/guests/{id}/vnc           WebSocket: the RFB stream as binary messages
 //! GET /v1/guests/{id}/agent         204 when an agent answers inside the guest, else 503
 //! GET /v1/guests/{id}/diagnostics   200 JSON: what the guest uses (see [`look::Figures`])
+//! GET /v1/guests/{id}/history       200 JSON: what it has used lately (see [`base::doc::usage`])
+//! GET /v1/history                   200 JSON: the same of this host
 //! …   /v1/guests/{id}/arrival/…      for another host that sends a guest: see [`moving`]
 //! ```
 //! The caller proves itself with the secret that the agent chose at its start and told the region in its
@@ -25,7 +27,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use base::{Fault, Kind, Result, ServerId};
+use base::{Fault, Kind, Micros, Result, ServerId};
 use sha2::{Digest, Sha512};
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -61,6 +63,8 @@ pub async fn serve(
         .route("/v1/guests/{id}/vnc", get(vnc))
         .route("/v1/guests/{id}/agent", get(agent))
         .route("/v1/guests/{id}/diagnostics", get(diagnostics))
+        .route("/v1/guests/{id}/history", get(history))
+        .route("/v1/history", get(host_history))
         .layer(middleware::from_fn_with_state(state.clone(), only_the_region))
         .with_state(state.clone())
         .merge(moving::routes::routes(state.host.clone()));
@@ -100,6 +104,37 @@ async fn diagnostics(State(bytes): State<Arc<Bytes>>, Path(id): Path<ServerId>) 
     let guest = guest.ok_or_else(|| Fault::not_found("This guest is not on this host."))?;
     let figures = look::figures(&bytes.host, &dir, guest).await?;
     let text = serde_json::to_string(&figures).map_err(Fault::internal)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+async fn history(
+    State(bytes): State<Arc<Bytes>>,
+    Path(id): Path<ServerId>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    bytes.dir(id)?;
+    part_of(&bytes, Some(id), query.as_deref().unwrap_or_default())
+}
+
+async fn host_history(
+    State(bytes): State<Arc<Bytes>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    part_of(&bytes, None, query.as_deref().unwrap_or_default())
+}
+
+fn part_of(bytes: &Bytes, id: Option<ServerId>, query: &str) -> Result<Response, Refusal> {
+    let (mut since, mut points) = (0, usize::MAX);
+    for (key, value) in query.split('&').filter_map(|p| p.split_once('=')) {
+        let number = value.parse::<i64>().map_err(|_| Fault::bad_request("since and points are numbers."))?;
+        match key {
+            "since" => since = number,
+            "points" => points = usize::try_from(number).unwrap_or(0),
+            _ => {}
+        }
+    }
+    let part = bytes.host.meter.part(id, Micros(since.saturating_mul(1_000_000)), points);
+    let text = serde_json::to_string(&part).map_err(Fault::internal)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 

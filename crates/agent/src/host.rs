@@ -8,6 +8,7 @@ use crate::guest::kinds::Kinds;
 use crate::guest::moving::seat::Arrivals;
 use crate::lease::Lease;
 use crate::link::Link;
+use crate::meter::Meter;
 use crate::net::Datapath;
 use base::doc::{Desired, Guest};
 use base::metadata;
@@ -38,6 +39,8 @@ pub struct Host {
     pub lease: Lease,
     pub groups: Groups,
     pub board: Board,
+    /// What the host and its guests have used.
+    pub meter: Meter,
     pub starts: Semaphore,
     /// Guests that are waited for from other hosts.
     pub arrivals: Arrivals,

@@ -20,6 +20,7 @@ pub mod join;
 pub mod keys;
 pub mod lease;
 pub mod link;
+pub mod meter;
 pub mod net;
 pub mod reconcile;
 
@@ -107,6 +108,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
         lease: lease::Lease::open(&data),
         probe,
         board: board::Board::default(),
+        meter: meter::Meter::default(),
         starts: Semaphore::new(host::STARTS),
         arrivals: Default::default(),
         dialer,
@@ -128,6 +130,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     tasks.spawn(guest::told::keep(host.clone()));
     tasks.spawn(lease::keep(host.clone()));
     tasks.spawn(pass_on(told, host.link.clone()));
+    tasks.spawn(meter::keep(host.clone()));
     tasks.spawn(reconcile::trim_logs(host));
     tokio::select! {
         () = stop => {}

@@ -22,6 +22,7 @@ mod machine;
 mod moving;
 mod network;
 pub mod rack;
+pub mod usage;
 
 pub use capture::{Capture, CaptureStage, CaptureStatus};
 pub use join::{Certificate, Join, Joined, Renew};

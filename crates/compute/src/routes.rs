@@ -3,8 +3,8 @@
 use crate::Compute;
 use crate::api::{
     action, agent, aggregates, attachments, cloud, console, create, diagnostics, drain, external, flavors,
-    groups, hosts, hypervisors, instance_actions, interfaces, join, keypairs, metadata, migrations, password,
-    quotas, servers, services, tags, topology, usage, versions, why,
+    groups, hosts, hypervisors, instance_actions, interfaces, join, keypairs, metadata, metrics, migrations,
+    password, quotas, servers, services, tags, topology, usage, versions, why,
 };
 use api::{Microversions, Rule, Service, Style, Version};
 
@@ -203,6 +203,9 @@ pub fn console_service() -> Service<Compute> {
     // The one-time ticket is the proof: a browser sends no token with a WebSocket.
     s.get("/console/{kind}", Rule::Open, console::socket);
     s.get("/why/{id}", Rule::READER, why::why);
+    s.get("/metrics", Rule::ADMIN, metrics::fleet);
+    s.get("/servers/{id}/metrics", Rule::READER, metrics::server);
+    s.get("/hosts/{id}/metrics", Rule::ADMIN, metrics::host);
     s.get("/hosts/{id}/drain", Rule::ADMIN, drain::show);
     s.post("/hosts/{id}/drain", Rule::ADMIN, drain::begin);
     s.delete("/hosts/{id}/drain", Rule::ADMIN, drain::cancel);

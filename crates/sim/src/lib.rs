@@ -5,6 +5,7 @@
 //! desired document, so that thousands of them cost little.
 
 pub mod machines;
+mod usage;
 
 use agent::link::Link;
 use base::doc::{Desired, GuestStatus, HostFacts, Observed, PortOwner, VERSION};
@@ -29,17 +30,24 @@ pub struct Host {
 /// Runs the hosts against the region at `url`, until dropped.
 pub async fn run(url: String, hosts: Vec<Host>) {
     let mut all = JoinSet::new();
+    let bytes_url = match tokio::net::TcpListener::bind("127.0.0.1:0").await {
+        Ok(listener) => usage::serve(listener, &mut all),
+        Err(error) => {
+            tracing::warn!(%error, "simulated hosts do not tell what they use");
+            String::new()
+        }
+    };
     for (host, n) in hosts.into_iter().zip(0..) {
-        let url = url.clone();
+        let (url, bytes_url) = (url.clone(), bytes_url.clone());
         all.spawn(async move {
             tokio::time::sleep(Duration::from_secs(1) * n / STARTS).await;
-            live(url, host).await;
+            live(url, host, &bytes_url).await;
         });
     }
     while all.join_next().await.is_some() {}
 }
 
-async fn live(url: String, host: Host) {
+async fn live(url: String, host: Host, bytes_url: &str) {
     let link = match Link::new(&url, &host.token) {
         Ok(link) => link,
         Err(fault) => {
@@ -59,7 +67,7 @@ async fn live(url: String, host: Host) {
         fence_s: None,
     };
     loop {
-        match turn(&link, &host, &mut newest).await {
+        match turn(&link, &host, &mut newest, bytes_url).await {
             Ok(()) => pause.reset(),
             Err(fault) => {
                 tracing::debug!(host = host.name, %fault, "the region is away");
@@ -71,13 +79,13 @@ async fn live(url: String, host: Host) {
 
 /// Reports what is, then waits for what should be. A host that was just started knows nothing yet, and the
 /// region refuses a report that says less than the last one did: so it asks first.
-async fn turn(link: &Link, host: &Host, newest: &mut Desired) -> Result<()> {
+async fn turn(link: &Link, host: &Host, newest: &mut Desired, bytes_url: &str) -> Result<()> {
     if newest.generation == 0
         && let Some(desired) = link.desired(0, Duration::ZERO).await?
     {
         *newest = desired;
     }
-    link.observe(&observe(host, newest)).await?;
+    link.observe(&observe(host, newest, bytes_url)).await?;
     deliver(link, newest).await?;
     if let Some(desired) = link.desired(newest.generation, HEARTBEAT).await? {
         *newest = desired;
@@ -117,13 +125,13 @@ fn empty_disk(bytes: u64) -> Vec<u8> {
     disk
 }
 
-fn observe(host: &Host, desired: &Desired) -> Observed {
+fn observe(host: &Host, desired: &Desired, bytes_url: &str) -> Observed {
     Observed {
         version: VERSION,
         host: host.id,
         applied: desired.generation,
         at: Micros::now(),
-        facts: facts(&host.name),
+        facts: facts(&host.name, bytes_url),
         guests: desired.guests.iter().map(GuestStatus::obedient).collect(),
         ports_up: ports_up(host.id, desired),
         problems: Vec::new(),
@@ -131,13 +139,15 @@ fn observe(host: &Host, desired: &Desired) -> Observed {
 }
 
 /// A well-equipped machine, so that room is not what a simulation runs out of.
-fn facts(name: &str) -> HostFacts {
+fn facts(name: &str, bytes_url: &str) -> HostFacts {
     HostFacts {
         hostname: name.to_owned(),
         vcpus: 64,
         memory_mib: 256 << 10,
         disk_bytes: 4 << 40,
         disk_free_bytes: 4 << 40,
+        bytes_url: bytes_url.to_owned(),
+        bytes_token: usage::token(name),
         accel: "simulated".into(),
         cpu_model: "simulated".into(),
         qemu_version: "0.0".into(),
@@ -165,7 +175,7 @@ mod tests {
                 "memory_mib": 64, "disk": {"image": null, "bytes": 1}, "metadata": {"name": "a", "hostname": "a",
                 "project_id": "p", "availability_zone": "nova", "launch_index": 0, "flavor": "nano"}}],
         });
-        let seen = observe(&host, &serde_json::from_value(json).unwrap());
+        let seen = observe(&host, &serde_json::from_value(json).unwrap(), "");
         assert_eq!((seen.applied, seen.guests[0].boots, seen.guests[0].state), (7, 3, GuestState::Stopped));
     }
 }

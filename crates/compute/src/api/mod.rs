@@ -23,6 +23,7 @@ pub mod join;
 pub mod keypairs;
 pub mod keys;
 pub mod metadata;
+pub mod metrics;
 pub mod migrations;
 pub mod password;
 pub mod quotas;

@@ -11,6 +11,7 @@ mod hosts;
 mod joining;
 mod lifecycle;
 mod metal;
+mod metrics;
 mod moves;
 mod moves_api;
 mod nics;

@@ -41,6 +41,11 @@ export function when(time: string | null | undefined): string {
   return once("when", (lang) => new Intl.DateTimeFormat(lang, { dateStyle: "medium", timeStyle: "medium" })).format(parse(time));
 }
 
+/** “14:30” of seconds of Unix time. */
+export function clock(unix: number): string {
+  return once("clock", (lang) => new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })).format(unix * 1000);
+}
+
 /** “3 minutes ago”: the largest unit that is not nothing. */
 export function ago(time: string | null | undefined, now = Date.now()): string {
   if (!time) return "–";

@@ -1,9 +1,10 @@
 import { common } from "./common";
 import { fleet } from "./fleet";
 import { network } from "./network";
+import { operate } from "./operate";
 import { project } from "./project";
 import { servers } from "./servers";
 import { states } from "./states";
 
 /** Everything that the pages say: [English, Korean]. */
-export const catalogue = { ...common, ...servers, ...network, ...project, ...fleet, ...states } as const;
+export const catalogue = { ...common, ...servers, ...network, ...project, ...fleet, ...operate, ...states } as const;

@@ -6,6 +6,7 @@ import { Ago } from "~/ui/Ago";
 import { Icon } from "~/ui/icons";
 import { Meter, Page, Section, Waiting } from "~/ui/Page";
 import { Dot, toneOf, type Tone } from "~/ui/Status";
+import { Metrics } from "../metrics/Metrics";
 import { fits, hostState, totals } from "./capacity";
 
 interface Event { id: string; at: string; level: string; kind: string; target: string; message: string }
@@ -56,6 +57,7 @@ export function Fleet() {
             <p className="label mt-2">{t("fleet.fitsNote")}</p>
           </Section>
         </div>
+        {hosts.length > 0 && <Section title={t("fleet.load")}><Metrics path="/hanok/v1/metrics" empty={t("metrics.emptyHost")} compact /></Section>}
         <Section title={t("hosts.title")} actions={<Link to="/fleet/hosts" className="link text-[13px]">{t("fleet.allHosts")}</Link>}>
           <div className="grid sm:grid-cols-2 lg:grid-cols-4 gap-3">
             {hosts.map((h) => (

@@ -9,6 +9,7 @@ import { ErrorNote } from "~/ui/ErrorNote";
 import { Facts, Meter, Page, Section, Waiting } from "~/ui/Page";
 import { Status } from "~/ui/Status";
 import { sayError } from "~/ui/Toasts";
+import { Metrics } from "../metrics/Metrics";
 import { hostState } from "./capacity";
 import { drain, HostMenu } from "./HostMenu";
 
@@ -64,6 +65,7 @@ export function HostPage() {
           ]} />
         </div>
       </div>
+      <Section title={t("metrics.title")} className="mt-10"><Metrics path={`/hanok/v1/hosts/${id}/metrics`} empty={t("metrics.emptyHost")} /></Section>
     </Page>
   );
 }

@@ -13,6 +13,7 @@ import { taskWord } from "../servers/Servers";
 import { ServerMenu } from "../servers/ServerMenu";
 import { Activity } from "./Activity";
 import { Consoles } from "./Consoles";
+import { Metrics } from "../metrics/Metrics";
 import { Log } from "./Log";
 import { Overview } from "./Overview";
 import { Plugs } from "./Plugs";
@@ -44,6 +45,7 @@ export function ServerPage() {
         { id: "overview", label: t("server.overview"), body: <Overview server={server} /> },
         { id: "console", label: t("server.console"), body: <Consoles server={server} /> },
         { id: "network", label: t("nav.network"), body: <Plugs server={server} /> },
+        { id: "metrics", label: t("metrics.title"), body: <Metrics path={`/hanok/v1/servers/${server.id}/metrics`} empty={t("metrics.emptyServer")} /> },
         { id: "log", label: t("server.log"), body: <Log server={server} /> },
         { id: "activity", label: t("server.activity"), body: <Activity server={server} /> },
       ]} />
