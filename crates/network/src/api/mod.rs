@@ -13,6 +13,7 @@ pub mod list;
 pub mod misc;
 pub mod network;
 pub mod noun;
+mod physical;
 pub mod pool;
 pub mod port;
 pub mod qos;
@@ -220,6 +221,7 @@ pub fn own_service() -> Service<Network> {
     s.get("/hanok/v1/networks/{id}/acl", Rule::READER, acl::show);
     s.put("/hanok/v1/networks/{id}/acl", Rule::MEMBER, acl::replace);
     s.get("/hanok/v1/reach", Rule::READER, reach::show);
+    s.get("/hanok/v1/physical-networks", Rule::ADMIN, physical::list);
     s
 }
 

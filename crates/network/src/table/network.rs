@@ -30,6 +30,15 @@ pub fn by_id(tx: &Tx<'_>, id: NetworkId) -> Result<Option<Network>> {
     tx.opt(&format!("SELECT {COLS} FROM network t WHERE t.id = $1"), params![id], read)
 }
 
+/// Those that lie on something outside, by name.
+pub fn with_uplink(tx: &Tx<'_>) -> Result<Vec<Network>> {
+    tx.rows(
+        &format!("SELECT {COLS} FROM network t WHERE t.uplink IS NOT NULL ORDER BY t.name, t.id"),
+        &[],
+        read,
+    )
+}
+
 pub fn vni_taken(tx: &Tx<'_>, vni: u32) -> Result<bool> {
     Ok(tx.opt("SELECT 1 FROM network WHERE vni = $1", params![vni], |_| Ok(()))?.is_some())
 }

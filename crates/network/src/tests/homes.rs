@@ -112,6 +112,13 @@ async fn provider_networks_spread_routers_over_the_hosts_that_have_them() {
         let flat = json!({"name": "x", "router:external": true, "provider:network_type": "flat",
             "provider:physical_network": "office"});
         let office = external(&w, flat, "198.51.100.0/24").await;
+        let wires = w.get("admin", "//hanok/v1/physical-networks").await;
+        let wires = &wires["physical_networks"];
+        assert_eq!((&wires[0]["name"], &wires[0]["networks"][0]["id"]), (&json!("office"), &json!(office)));
+        let on = |n: usize| (wires[0]["hosts"][n]["name"].clone(), wires[0]["hosts"][n]["device"].clone());
+        assert_eq!([on(0), on(1)], [(json!("b"), json!("eth1")), (json!("c"), json!("eth1"))]);
+        let (status, _) = w.send("demo", "GET", "//hanok/v1/physical-networks", &json!(null), None).await;
+        assert_eq!(status, 403);
         for _ in 0..4 {
             router(&w, &office).await;
         }
