@@ -46,6 +46,8 @@ export function FormDialog({ action, run, children, danger, ready = true, ...res
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     event.stopPropagation();
+    // The button stays enabled meanwhile: one that is not loses the focus, and with it every key.
+    if (busy || !ready) return;
     setBusy(true);
     setError(null);
     try {
@@ -64,7 +66,7 @@ export function FormDialog({ action, run, children, danger, ready = true, ...res
         {error !== null && <ErrorNote error={error} />}
         <div className="flex justify-end gap-2 pt-1">
           <Button onPress={close}>{t("do.cancel")}</Button>
-          <Button type="submit" look={danger ? "danger" : "solid"} isDisabled={busy || !ready}>{busy ? t("do.working") : action}</Button>
+          <Button type="submit" look={danger ? "danger" : "solid"} isDisabled={!ready}>{busy ? t("do.working") : action}</Button>
         </div>
       </form>
     </Dialog>

@@ -63,7 +63,7 @@ export function CreateServer() {
         </div>
         <Summary wish={wish} image={image} flavor={flavor} networks={inner} limits={limits}>
           {error !== null && <ErrorNote error={error} />}
-          <Button type="submit" look="solid" className="w-full !h-10" isDisabled={!ready || busy}>{busy ? t("do.working") : t("create.do", { n: wish.count })}</Button>
+          <Button type="submit" look="solid" className="w-full !h-10" isDisabled={!ready}>{busy ? t("do.working") : t("create.do", { n: wish.count })}</Button>
         </Summary>
       </form>
     </Page>

@@ -39,7 +39,7 @@ export function HostPage() {
       <div className="grid lg:grid-cols-[minmax(0,1fr)_340px] gap-10 items-start">
         <Section title={t("hosts.runs")}>
           <ul className="box">
-            {here.length === 0 && <Empty title={t("hosts.idle")}>{t("hosts.idleNote")}</Empty>}
+            {here.length === 0 && <li><Empty title={t("hosts.idle")}>{t("hosts.idleNote")}</Empty></li>}
             {here.map((s) => {
               const full = servers?.find((x) => x.id === s.uuid);
               return (

@@ -28,7 +28,7 @@ export function Access() {
   const add = <Button look="solid" onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("access.create")}</Button>;
   return (
     <Page title={t("access.title")} lead={t("access.lead")} actions={add}>
-      <div className="grid gap-10">
+      <div className="grid grid-cols-[minmax(0,1fr)] gap-10">
         <Section title={t("access.credentials")}>
           <DataTable label={t("access.credentials")} rows={data?.application_credentials} error={error} retry={refetch} id={(c) => c.id} name={(c) => c.name}
             columns={[

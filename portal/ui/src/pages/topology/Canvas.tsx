@@ -1,7 +1,7 @@
 import { useNavigate } from "@tanstack/react-router";
 import { Background, BackgroundVariant, Controls, Handle, Position, ReactFlow, type Connection, type Edge, type Node, type NodeProps } from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo, useState, type KeyboardEvent } from "react";
 import { ask } from "~/api/http";
 import type { Subnet } from "~/api/types";
 import { t } from "~/i18n";
@@ -63,6 +63,14 @@ export default function Canvas({ plan, subnets }: { plan: Plan; subnets: Subnet[
     if (wish.verb === "plug") await ask(`/compute/v2.1/servers/${wish.device.id}/os-interface`, { method: "POST", body: { interfaceAttachment: { net_id: wish.network.id } } });
     else await ask(`/network/v2.0/routers/${wish.device.id}/add_router_interface`, { method: "PUT", body: { subnet_id: subnets.find((s) => s.network_id === wish.network.id)?.id } });
   };
+  const go = (id: string) => {
+    const spot = plan.spots.find((s) => s.id === id);
+    if (spot) void navigate({ href: `${address[spot.kind]}/${id}` });
+  };
+  const open = (event: KeyboardEvent<HTMLElement>) => {
+    const { id } = (event.target as HTMLElement).dataset;
+    if (event.key === "Enter" && id) go(id);
+  };
   const title = !wish ? "" : wish.verb === "plug"
     ? t("topology.plug", { server: wish.device.label, network: wish.network.label }) : t("topology.join", { router: wish.device.label, network: wish.network.label });
   return (
@@ -70,8 +78,8 @@ export default function Canvas({ plan, subnets }: { plan: Plan; subnets: Subnet[
       <ReactFlow nodes={nodes} edges={edges} nodeTypes={nodeTypes} colorMode={dark ? "dark" : "light"} fitView fitViewOptions={{ maxZoom: 1, padding: 0.12 }} minZoom={0.2}
         onConnect={connect} isValidConnection={(c) => meaning(plan, c.source, c.target) !== null} connectionMode={"loose" as never}
         onNodesChange={(changes) => changes.forEach((c) => c.type === "position" && c.position && setMoved((was) => ({ ...was, [c.id]: c.position! })))}
-        onNodeDoubleClick={(_, node) => void navigate({ href: `${address[(node as SpotNode).data.spot.kind]}/${node.id}` })}
-        proOptions={{ hideAttribution: true }} style={{ background: "var(--surface)" }}>
+        onNodeDoubleClick={(_, node) => go(node.id)}
+        edgesFocusable={false} onKeyDown={open} proOptions={{ hideAttribution: true }} style={{ background: "var(--surface)" }}>
         <Background variant={BackgroundVariant.Lines} gap={28} color="color-mix(in srgb, var(--line) 45%, transparent)" />
         <Controls showInteractive={false} />
       </ReactFlow>
