@@ -1,7 +1,10 @@
 // A Chromium that speaks to this machine only, and notes all that a page should not do.
 import { chromium } from "playwright-core";
+import { wordsOf } from "./words.mjs";
 
-export const base = process.env.HANOK_URL ?? "http://127.0.0.1:5240";
+/** Where windows look; each region that a test starts has an address of its own. */
+export let base = process.env.HANOK_URL ?? "http://127.0.0.1:5240";
+export const at = (url) => { base = url; };
 const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--force-color-profile=srgb"];
 
 export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags });
@@ -14,6 +17,7 @@ export async function open(browser, { lang = "en", theme = "light", phone = fals
     ignoreHTTPSErrors: true,
   });
   const page = await context.newPage();
+  const home = new URL(base).origin;
   const faults = [];
   // 401 is how a page learns that nobody is signed in; 404, that a server has gone while it was asked for.
   const expected = (m) =>
@@ -22,21 +26,20 @@ export async function open(browser, { lang = "en", theme = "light", phone = fals
   page.on("pageerror", (e) => faults.push(`page: ${e.message}`));
   page.on("request", (r) => {
     const { origin, protocol } = new URL(r.url());
-    if (origin !== new URL(base).origin && !["data:", "blob:"].includes(protocol)) faults.push(`another host: ${r.url()}`);
+    if (origin !== home && !["data:", "blob:"].includes(protocol)) faults.push(`another host: ${r.url()}`);
+  });
+  page.on("websocket", (socket) => {
+    const { host } = new URL(socket.url());
+    if (host !== new URL(home).host) faults.push(`another host: ${socket.url()}`);
   });
   return { context, page, faults };
 }
 
-export const words = {
-  en: { user: "User", password: "Password", signIn: "Sign in" },
-  ko: { user: "사용자", password: "비밀번호", signIn: "로그인" },
-};
-
 export async function signIn(page, user, password, lang = "en") {
-  const w = words[lang];
+  const say = wordsOf(lang);
   await page.goto("/");
-  await page.getByLabel(w.user, { exact: true }).fill(user);
-  await page.getByLabel(w.password, { exact: true }).fill(password);
-  await page.getByRole("button", { name: w.signIn, exact: true }).click();
-  await page.getByRole("navigation").or(page.getByRole("button", { name: /Open the menu|메뉴 열기/ })).first().waitFor();
+  await page.getByLabel(say("signin.user"), { exact: true }).fill(user);
+  await page.getByLabel(say("signin.password"), { exact: true }).fill(password);
+  await page.getByRole("button", { name: say("signin.do"), exact: true }).click();
+  await page.getByRole("navigation").or(page.getByRole("button", { name: say("nav.open") })).first().waitFor();
 }

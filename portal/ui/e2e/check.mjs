@@ -1,7 +1,6 @@
 // Steps with names, one after another; the first that fails ends its run with a picture of the page.
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 const out = new URL("./out", import.meta.url).pathname;
@@ -11,7 +10,9 @@ export const ok = (value, message) => {
   if (!value) throw new Error(message);
 };
 
-export async function steps(title, page, list) {
+/** With `each`, steps that do not stand on one another: the others go on when one fails. */
+export async function steps(title, page, list, each = false) {
+  const failed = [];
   for (const [name, run] of list) {
     const begun = Date.now();
     try {
@@ -19,20 +20,37 @@ export async function steps(title, page, list) {
       console.log(`ok    ${title}: ${name} (${Date.now() - begun} ms)`);
     } catch (error) {
       mkdirSync(out, { recursive: true });
-      const file = join(out, `failed-${title.replaceAll(/\W+/g, "-")}.png`);
+      const file = join(out, `failed-${`${title} ${name}`.replaceAll(/\W+/g, "-")}.png`);
       await page.screenshot({ path: file }).catch(() => undefined);
-      throw new Error(`${title}: ${name}: ${error.message}\nthe page: ${file}`, { cause: error });
+      failed.push(`${title}: ${name}: ${error.message}\nthe page: ${file}`);
+      if (!each) break;
     }
   }
+  if (failed.length) throw new Error(failed.join("\n"));
+}
+
+/** Runs it all; at the end, whatever a page did that it should not is a failure as well. */
+export async function conclude(browser, run, after = async () => undefined) {
+  const faults = [];
+  try {
+    await run(faults);
+    ok(faults.length === 0, "pages did what they should not");
+  
+  } catch (error) {
+    process.exitCode = 1;
+    console.error([error.message, ...new Set(faults)].join("\n"));
+  }
+  await browser.close();
+  await after();
 }
 
 /** No serious fault of accessibility on the page as it is. By CDP, so that the page's own policy for scripts stays as strict as it is. */
-export async function accessible(page, where) {
-  await page.evaluate(axe);
-  const found = await page.evaluate(async () => {
-    const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"] });
+export async function accessible(page, where, only) {
+  if (!(await page.evaluate(() => Boolean(globalThis.axe)))) await page.evaluate(axe);
+  const found = await page.evaluate(async (rules) => {
+    const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"], ...(rules ? { runOnly: rules } : {}) });
     return violations.filter((v) => ["serious", "critical"].includes(v.impact))
       .map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => `${n.target.join(" ")} (${n.any[0]?.message ?? n.failureSummary})`).join("; ")}`);
-  });
+  }, only);
   ok(found.length === 0, `${where} has faults of accessibility:\n  ${found.join("\n  ")}`);
 }

@@ -48,6 +48,7 @@ mod up_live;
 mod up_metal;
 mod up_moves;
 mod up_parts;
+mod up_portal;
 mod up_restart;
 mod up_room;
 mod up_traffic;

@@ -220,6 +220,11 @@ impl World {
         self.anonymous().log_in(user, password.trim(), user)
     }
 
+    /// Where it answers.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.to)
+    }
+
     /// Calls the API as nobody.
     pub fn anonymous(&self) -> Api {
         let api = Api::anonymous(self.to);

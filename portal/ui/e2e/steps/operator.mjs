@@ -1,55 +1,75 @@
-// An operator's day, in Korean: drains a host and takes it back, makes a project, looks at everything.
-import { accessible, ok, steps } from "../check.mjs";
-import { signIn } from "../browser.mjs";
+// An operator's day: drains a host and takes it back, makes a project.
+import { ok, steps } from "../check.mjs";
+import { wordsOf } from "../words.mjs";
 
-export async function operator(page, { password }) {
+export async function drains(page, lang) {
+  const say = wordsOf(lang);
   const dialog = page.getByRole("dialog");
-  const first = page.getByRole("row").nth(1);
-  await steps("operator", page, [
-    ["signs in, in Korean", async () => {
-      await signIn(page, "admin", password, "ko");
-      ok((await page.locator("html").getAttribute("lang")) === "ko", "the page does not say that it is Korean");
-    }],
+  await steps(`operator, ${lang}`, page, [
     ["drains a host and takes it back", async () => {
       await page.goto("/fleet/hosts");
-      await first.waitFor();
-      const rows = await page.getByRole("row").count();
-      if (rows < 3) return console.log("      (one host only: nowhere to drain to)");
+      const first = page.getByRole("row").nth(1);
+      const name = await first.getByRole("link").innerText();
       await first.getByRole("link").click();
-      await page.locator("header").getByRole("button").last().click();
-      await page.getByRole("menuitem", { name: "비우기", exact: true }).click();
-      await dialog.getByRole("button", { name: "비우기" }).click();
+      await page.locator("header").getByRole("button", { name }).click();
+      await page.getByRole("menuitem", { name: say("hosts.drain"), exact: true }).click();
+      await dialog.getByRole("button", { name: say("hosts.drain") }).click();
       await dialog.waitFor({ state: "hidden" });
-      await page.getByText("비었습니다. 정비할 수 있습니다.").waitFor({ timeout: 60_000 });
-      await page.getByRole("button", { name: "비우기 멈추기" }).click();
-      await page.getByText("비었습니다. 정비할 수 있습니다.").waitFor({ state: "hidden" });
+      await page.getByText(say("hosts.drained")).waitFor({ timeout: 60_000 });
+      await page.getByRole("button", { name: say("hosts.drainStop") }).click();
+      await page.getByText(say("hosts.drained")).waitFor({ state: "hidden" });
     }],
-    ["makes a project and deletes it", async () => {
-      await page.goto("/fleet/projects?new=1");
-      await dialog.getByLabel("이름").fill("e2e 시험");
-      await dialog.getByRole("button", { name: "프로젝트 만들기" }).click();
-      await dialog.waitFor({ state: "hidden" });
-      const row = page.getByRole("row").filter({ hasText: "e2e 시험" });
-      await row.getByRole("button", { name: "e2e 시험" }).click();
-      await page.getByRole("menuitem", { name: "삭제" }).click();
-      await dialog.getByRole("button", { name: "삭제" }).click();
-      await row.waitFor({ state: "detached" });
-    }],
-    ...["/fleet", "/fleet/hosts", "/fleet/machines", "/fleet/racks", "/fleet/jobs", "/fleet/audit", "/fleet/projects", "/fleet/users", "/fleet/flavors", "/fleet/settings", "/fleet/doctor"].map((path) => [
-      `${path} is accessible`, async () => {
-        await page.goto(path);
-        await page.locator("main h1").waitFor();
-        await page.waitForTimeout(300);
-        await accessible(page, path);
-      }]),
   ]);
 }
 
-export async function pages(page, paths, theme) {
-  await steps(`pages, ${theme}`, page, paths.map((path) => [`${path} is accessible`, async () => {
-    await page.goto(path);
-    await page.locator("main h1").first().waitFor();
-    await page.waitForTimeout(300);
-    await accessible(page, path);
-  }]));
+export async function projects(page, lang) {
+  const say = wordsOf(lang);
+  const dialog = page.getByRole("dialog");
+  await steps(`operator, ${lang}`, page, [
+    ["makes a project and deletes it", async () => {
+      await page.goto("/fleet/projects?new=1");
+      await dialog.getByLabel(say("word.name")).fill("e2e 시험");
+      await dialog.getByRole("button", { name: say("projects.create") }).click();
+      await dialog.waitFor({ state: "hidden" });
+      const row = page.getByRole("row").filter({ hasText: "e2e 시험" });
+      await row.getByRole("button", { name: "e2e 시험" }).click();
+      await page.getByRole("menuitem", { name: say("do.delete") }).click();
+      await dialog.getByRole("button", { name: say("do.delete") }).click();
+      await row.waitFor({ state: "detached" });
+    }],
+  ]);
+}
+
+/** The region is killed and comes back with machines behind it: the page says so, heals, and its board fills. */
+export async function machines(page, cloud, lang) {
+  const say = wordsOf(lang);
+  const cards = page.getByRole("main").getByRole("listitem");
+  const column = (group) => page.getByRole("region", { name: say(`machines.group.${group}`), exact: true });
+  await steps(`machines, ${lang}`, page, [
+    ["a lost connection is shown", async () => {
+      await page.goto("/fleet/machines");
+      await page.getByText(say("machines.empty")).waitFor();
+      await page.getByText(say("link.live"), { exact: true }).waitFor();
+      await page.evaluate(() => { globalThis.stayed = true; });
+      await cloud.kill();
+      await page.getByText(say("link.lost")).waitFor();
+    }],
+    ["and heals, and the board fills as computers start", async () => {
+      await cloud.start({ machines: 3 });
+      await page.getByText(say("link.live"), { exact: true }).waitFor({ timeout: 60_000 });
+      await page.getByText(say("link.lost")).waitFor({ state: "hidden" });
+      await cards.nth(2).waitFor();
+      await column("arriving").getByRole("link").nth(2).waitFor();
+    }],
+    ["approves one, and its card moves on by itself", async () => {
+      await column("arriving").getByRole("button", { name: say("machines.do.approve"), exact: true }).first().click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByRole("button", { name: new RegExp(say("machines.fitFor")) }).click();
+      await page.getByRole("option", { name: say("machines.asMetal") }).click();
+      await dialog.getByRole("button", { name: say("machines.do.approve"), exact: true }).click();
+      await dialog.waitFor({ state: "hidden" });
+      await column("ready").getByRole("link").first().waitFor({ timeout: 60_000 });
+      ok(await page.evaluate(() => globalThis.stayed === true), "the page was loaded again");
+    }],
+  ]);
 }

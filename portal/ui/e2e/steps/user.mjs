@@ -1,8 +1,31 @@
-// A user's first hour: wrong password, a network, a key, a server that becomes active by itself, an address, a rule, an image, the end.
+// A user's first hour: wrong password, a network, a key, a server that becomes active by itself, its console, a rule, an address, an image, the end.
+import { connect } from "node:net";
 import { accessible, ok, steps } from "../check.mjs";
+import { wordsOf } from "../words.mjs";
 
-export async function user(page, { password, guests }) {
-  const button = (name) => page.getByRole("button", { name, exact: true });
+/** What a server says first at a port, tried again until it does: guests take their time to boot. */
+function greeting(host, port, until) {
+  return new Promise((done, fail) => {
+    const again = () => (Date.now() > until ? fail(new Error(`${host}:${port} does not answer`)) : setTimeout(call, 250));
+    const call = () => {
+      const socket = connect({ host, port, timeout: 2000 });
+      let next = again;
+      socket.on("data", (bytes) => {
+        next = () => done(bytes.toString());
+        socket.destroy();
+      });
+      socket.on("timeout", () => socket.destroy());
+      socket.on("error", () => undefined);
+      socket.on("close", () => next());
+    };
+    call();
+  });
+}
+
+/** The same in either language. With `guests` servers are real, and so their consoles and addresses are tried too. */
+export async function user(page, { password, guests, lang = "en" }) {
+  const say = wordsOf(lang);
+  const button = (key) => page.getByRole("button", { name: say(key), exact: true });
   const dialog = page.getByRole("dialog");
   const main = page.getByRole("main");
   const row = (name) => page.getByRole("row").filter({ hasText: name });
@@ -12,67 +35,82 @@ export async function user(page, { password, guests }) {
   const gone = () => dialog.waitFor({ state: "hidden" });
   const remove = async (name) => {
     await row(name).getByRole("checkbox").check({ force: true });
-    await button("Delete").click();
+    await button("do.delete").click();
     // A key or an empty group has no dialog: it can be made again.
-    if (!/-(key|group)-/.test(name)) await dialog.getByRole("button", { name: "Delete" }).click();
+    if (!/-(key|group)-/.test(name)) await dialog.getByRole("button", { name: say("do.delete") }).click();
     await row(name).waitFor({ state: "detached", timeout: 60_000 });
   };
-  await steps("user", page, [
+  const cell = (what, service) => page.getByRole("button", { name: say(what, { service, peer: say("groups.any") }), exact: true });
+  const begin = async (path, create, name) => {
+    await page.goto(`${path}?new=1`);
+    await dialog.getByLabel(say("word.name")).fill(name);
+    await dialog.getByRole("button", { name: say(create) }).click();
+  };
+  let address;
+  await steps(`user, ${lang}`, page, [
     ["a wrong password is said kindly", async () => {
       await page.goto("/");
-      await page.getByLabel("User", { exact: true }).fill("demo");
-      await page.getByLabel("Password", { exact: true }).fill("wrong");
-      await button("Sign in").click();
-      await page.getByText("This user and password do not fit together.").waitFor();
+      await page.getByLabel(say("signin.user"), { exact: true }).fill("demo");
+      await page.getByLabel(say("signin.password"), { exact: true }).fill("wrong");
+      await button("signin.do").click();
+      await page.getByText(say("signin.wrong")).waitFor();
+      ok((await page.locator("html").getAttribute("lang")) === lang, "the page does not say which language it is in");
       await accessible(page, "the sign-in page");
     }],
     ["signs in", async () => {
-      await page.getByLabel("Password", { exact: true }).fill(password);
-      await button("Sign in").click();
+      await page.getByLabel(say("signin.password"), { exact: true }).fill(password);
+      await button("signin.do").click();
       await page.getByRole("navigation").waitFor();
       ok(await page.evaluate(() => document.cookie === "" && !Object.keys(localStorage).some((k) => /token|csrf|session/i.test(k))), "a script can read the session");
     }],
     ["makes a network", async () => {
-      await page.goto("/networks?new=1");
-      await dialog.getByLabel("Name").fill(net);
-      await dialog.getByRole("button", { name: "Create network" }).click();
+      await begin("/networks", "networks.create", net);
       await gone();
       await row(net).waitFor();
     }],
     ["makes a key whose private half never leaves the page", async () => {
       await page.goto("/keys?new=1");
-      await dialog.getByLabel("Name").fill(key);
-      await button("Make a new pair").click();
+      await dialog.getByLabel(say("word.name")).fill(key);
+      await button("keys.generate").click();
       await page.waitForFunction(() => [...document.querySelectorAll("[role=dialog] textarea")].some((t) => t.value.startsWith("ssh-rsa ")));
-      await dialog.getByRole("button", { name: "Add key" }).click();
+      await dialog.getByRole("button", { name: say("keys.create") }).click();
       await page.getByText("BEGIN PRIVATE KEY").waitFor();
-      await button("Close").last().click();
+      await button("do.close").last().click();
       await row(key).waitFor();
     }],
     ["creates a server and sees it run, without a reload", async () => {
       await page.keyboard.press("c");
-      await main.getByLabel("Name", { exact: true }).fill(server);
+      await main.getByLabel(say("word.name"), { exact: true }).fill(server);
       await main.getByText("--wait").first().waitFor();
+      await main.getByText("mini", { exact: true }).click();
+      for (const box of await main.getByRole("group", { name: say("nav.network") }).getByRole("checkbox").all()) await box.setChecked(false, { force: true });
+      await main.getByRole("checkbox", { name: net }).check({ force: true });
       await page.evaluate(() => { globalThis.stayed = true; });
-      await main.getByRole("button", { name: "Create server" }).click();
+      await main.getByRole("button", { name: say("create.do", { n: 1 }) }).click();
       await page.getByRole("heading", { name: server }).waitFor();
-      await main.locator("header").getByText("Running").waitFor({ timeout: guests ? 180_000 : 30_000 });
+      await main.locator("header").getByText(say("state.ACTIVE")).waitFor({ timeout: guests ? 180_000 : 30_000 });
       ok(await page.evaluate(() => globalThis.stayed === true), "the page was loaded again");
     }],
     ...(guests ? [["types in the serial console", async () => {
-      await page.getByRole("tab", { name: "Console" }).click();
+      await page.getByRole("tab", { name: say("server.console") }).click();
       const rows = page.locator(".xterm-rows");
-      await rows.getByText(/Connected\.|mini/).first().waitFor();
+      await rows.getByText(/mini|Connected\.|연결/).first().waitFor();
       await rows.getByText("mini#").first().waitFor({ timeout: 120_000 });
       await page.locator(".xterm-helper-textarea").focus();
       await page.keyboard.type("echo he''llo\n");
       await rows.getByText("hello", { exact: true }).last().waitFor();
       // What an input method puts in comes as composed text, not as keys.
-      await page.keyboard.insertText("echo 한글");
+      await page.keyboard.insertText("echo 안녕''하세요");
       await page.keyboard.press("Enter");
-      await rows.getByText("한글", { exact: true }).last().waitFor();
+      await rows.getByText("안녕하세요", { exact: true }).last().waitFor();
+      await accessible(page, "the serial console");
+    }], ["reads the log", async () => {
+      await page.getByRole("tab", { name: say("server.log") }).click();
+      await page.getByLabel(say("server.log")).getByText("hello").first().waitFor();
+      await accessible(page, "the log");
+      await page.getByRole("tab", { name: say("server.console") }).click();
     }], ["sees the screen", async () => {
-      await page.getByRole("button", { name: "Screen", exact: true }).click();
+      await button("console.screen").click();
       await page.waitForFunction(() => {
         const screen = document.querySelector(".terminal canvas");
         if (!screen || screen.width < 300) return false;
@@ -81,31 +119,42 @@ export async function user(page, { password, guests }) {
       });
     }]] : []),
     ["opens a security group and shuts it", async () => {
-      await page.goto("/security-groups?new=1");
-      await dialog.getByLabel("Name").fill(group);
-      await dialog.getByRole("button", { name: "Create group" }).click();
+      await begin("/security-groups", "groups.create", group);
       await page.getByRole("heading", { name: group }).waitFor();
-      const [shut, open] = [/^HTTP is shut for everybody/, /^HTTP is open for everybody/].map((name) => page.getByRole("button", { name }));
-      await shut.click();
-      await open.click();
-      await shut.waitFor();
+      await cell("groups.cellShut", "HTTP").click();
+      await cell("groups.cellOpen", "HTTP").click();
+      await cell("groups.cellShut", "HTTP").waitFor();
     }],
     ["attaches a floating IP", async () => {
       await page.goto("/servers");
       await row(server).getByRole("link").click();
-      await page.getByRole("tab", { name: "Network" }).click();
-      await main.getByRole("button", { name: "More" }).first().click();
-      await page.getByRole("menuitem", { name: "Attach floating IP" }).click();
-      await dialog.getByRole("button", { name: "Attach", exact: true }).click();
+      await page.getByRole("tab", { name: say("nav.network") }).click();
+      await main.getByRole("button", { name: say("do.more") }).first().click();
+      await page.getByRole("menuitem", { name: say("fips.attach") }).click();
+      await dialog.getByRole("button", { name: say("fips.attachDo"), exact: true }).click();
       await gone();
-      await main.getByText("Floating IP", { exact: true }).waitFor();
+      const shown = main.getByText(say("fips.one"), { exact: true });
+      await shown.waitFor();
+      address = (await shown.locator("..").innerText()).match(/\d+\.\d+\.\d+\.\d+/)?.[0];
+      ok(address, "the address is not shown beside its word");
+    }],
+    ["opens the default group for SSH, and gets in by the address", async () => {
+      await page.goto("/security-groups");
+      await row("default").getByRole("link").click();
+      await cell("groups.cellShut", "SSH").waitFor();
+      if (guests) ok(await greeting(address, 22, Date.now() + 1000).then(() => false, () => true), "it is open before anybody opened it");
+      await cell("groups.cellShut", "SSH").click();
+      await cell("groups.cellOpen", "SSH").waitFor();
+      if (guests) ok((await greeting(address, 22, Date.now() + 60_000)).startsWith("SSH-2.0"), "no SSH server greets");
+      await cell("groups.cellOpen", "SSH").click();
+      await cell("groups.cellShut", "SSH").waitFor();
     }],
     ["uploads an image", async () => {
       await page.goto("/images?new=1");
       await dialog.locator("input[type=file]").setInputFiles({ name: `${image}.raw`, mimeType: "application/octet-stream", buffer: Buffer.alloc(4 << 20, 7) });
-      await dialog.getByRole("button", { name: "Upload", exact: true }).click();
+      await dialog.getByRole("button", { name: say("images.uploadDo"), exact: true }).click();
       await gone();
-      await row(image).getByText("Ready").waitFor({ timeout: 30_000 });
+      await row(image).getByText(say("state.active")).waitFor({ timeout: 30_000 });
     }],
     ["finds everything by a few letters, and by keys alone", async () => {
       await page.keyboard.press("g");
@@ -113,7 +162,7 @@ export async function user(page, { password, guests }) {
       await page.waitForURL("**/servers");
       await row(server).waitFor();
       await page.keyboard.press("Control+k");
-      await page.getByRole("combobox", { name: "Command palette" }).fill(server.slice(4));
+      await page.getByRole("combobox", { name: say("palette.label") }).fill(server.slice(4));
       await page.getByRole("option", { name: new RegExp(`^${server}`) }).first().waitFor();
       await page.keyboard.press("Enter");
       await page.getByRole("heading", { name: server }).waitFor();
@@ -121,6 +170,10 @@ export async function user(page, { password, guests }) {
     ["deletes what it made", async () => {
       await page.goto("/servers");
       await remove(server);
+      await page.goto("/floating-ips");
+      await row(address).getByRole("button", { name: address }).last().click();
+      await page.getByRole("menuitem", { name: say("fips.release") }).click();
+      await row(address).waitFor({ state: "detached" });
       for (const [path, name] of [["/images", image], ["/networks", net], ["/keys", key], ["/security-groups", group]]) {
         await page.goto(path);
         await remove(name);
