@@ -1,6 +1,8 @@
 //! `hanok machine …` and `hanok segment …`.
 
 use base::{Fault, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use client::machine;
 use serde_json::{Value, json};
@@ -135,6 +137,8 @@ pub enum MachineCommand {
     Unlock {
         name: String,
     },
+    /// Say what a machine cannot say of itself: how its power is switched, and what it is offered as.
+    Set(Set),
     /// Give a machine another name.
     Rename {
         name: String,
@@ -158,6 +162,67 @@ pub struct Add {
     /// How its power is switched: ipmi, redfish, wake_on_lan, webhook or manual.
     #[arg(long, default_value = "manual")]
     power: String,
+    #[command(flatten)]
+    bmc: Bmc,
+    /// Which segment it is plugged to.
+    #[arg(long)]
+    segment: Option<String>,
+}
+
+impl Add {
+    fn body(&self) -> Result<Value> {
+        let bmc = self.bmc.of(&self.power, self.macs.first())?;
+        let mut body = json!({"name": self.name, "macs": self.macs, "bmc": bmc});
+        if let Some(segment) = &self.segment {
+            body["segment"] = segment.as_str().into();
+        }
+        Ok(body)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Set {
+    name: String,
+    /// How its power is switched: ipmi, redfish, wake_on_lan, webhook or manual.
+    #[arg(long)]
+    power: Option<String>,
+    #[command(flatten)]
+    bmc: Bmc,
+    /// The MAC that Wake-on-LAN wakes.
+    #[arg(long)]
+    mac: Option<String>,
+    /// What servers ask for by a flavor, such as `pc` for the flavor metal.pc.
+    #[arg(long)]
+    class: Option<String>,
+    #[arg(long)]
+    zone: Option<String>,
+    #[arg(long)]
+    pool: Option<String>,
+}
+
+impl Set {
+    fn body(&self) -> Result<Value> {
+        let mut body = json!({});
+        if let Some(power) = &self.power {
+            body["bmc"] = self.bmc.of(power, self.mac.as_ref())?;
+        } else if self.bmc.bmc.is_some() {
+            return Err(Fault::bad_request("Say with --power how that BMC is spoken to: ipmi or redfish."));
+        }
+        for (name, value) in [("resource_class", &self.class), ("zone", &self.zone), ("pool", &self.pool)] {
+            if let Some(value) = value {
+                body[name] = value.as_str().into();
+            }
+        }
+        if body == json!({}) {
+            return Err(Fault::bad_request("Nothing is to be changed: see hanok machine set --help."));
+        }
+        Ok(body)
+    }
+}
+
+/// Where a BMC is, and who may speak to it.
+#[derive(Debug, Args)]
+struct Bmc {
     /// Of the BMC: an address, or a URL for Redfish.
     #[arg(long)]
     bmc: Option<String>,
@@ -168,19 +233,16 @@ pub struct Add {
     /// The BMC's UDP port, for IPMI.
     #[arg(long)]
     bmc_port: Option<u16>,
-    /// Which segment it is plugged to.
-    #[arg(long)]
-    segment: Option<String>,
 }
 
-impl Add {
-    fn body(&self) -> Result<Value> {
+impl Bmc {
+    fn of(&self, power: &str, mac: Option<&String>) -> Result<Value> {
         let need = |v: &Option<String>, name: &str| {
-            v.clone().ok_or_else(|| Fault::bad_request(format!("--power {} needs --{name}.", self.power)))
+            v.clone().ok_or_else(|| Fault::bad_request(format!("--power {power} needs --{name}.")))
         };
-        let bmc = match self.power.as_str() {
+        Ok(match power {
             "manual" => json!({"kind": "manual"}),
-            "wake_on_lan" => json!({"kind": "wake_on_lan", "mac": self.macs.first()}),
+            "wake_on_lan" => json!({"kind": "wake_on_lan", "mac": need(&mac.cloned(), "mac")?}),
             "ipmi" => {
                 json!({"kind": "ipmi", "address": need(&self.bmc, "bmc")?, "port": self.bmc_port.unwrap_or(0),
                 "user": need(&self.bmc_user, "bmc-user")?, "password": need(&self.bmc_password, "bmc-password")?})
@@ -192,12 +254,7 @@ impl Add {
                     "--power is ipmi, redfish, wake_on_lan or manual, not {other:?}; a webhook is set by the API."
                 )));
             }
-        };
-        let mut body = json!({"name": self.name, "macs": self.macs, "bmc": bmc});
-        if let Some(segment) = &self.segment {
-            body["segment"] = segment.as_str().into();
-        }
-        Ok(body)
+        })
     }
 }
 
@@ -259,7 +316,7 @@ pub async fn run(command: MachineCommand) -> Result<()> {
         M::Deploy { name, image, user_data, ssh_key, disk, wait } => {
             let mut body = json!({"image_id": machine::image_id(&image).await?});
             if let Some(file) = user_data {
-                body["user_data"] = read(&file)?.into();
+                body["user_data"] = text_or_base64(&file)?.into();
             }
             if let Some(file) = ssh_key {
                 let keys: Vec<String> = read(&file)?.lines().map(str::to_owned).collect();
@@ -290,6 +347,7 @@ pub async fn run(command: MachineCommand) -> Result<()> {
         M::Fixed { name } => machine::act(&name, "mark-fixed", json!({}), false).await,
         M::Lock { name } => machine::act(&name, "lock", json!({}), false).await,
         M::Unlock { name } => machine::act(&name, "unlock", json!({}), false).await,
+        M::Set(set) => machine::change(&set.name, set.body()?).await,
         M::Rename { name, new_name } => machine::change(&name, json!({"name": new_name})).await,
         M::Remove { name, force } => machine::remove(&name, force).await,
     }
@@ -298,6 +356,13 @@ pub async fn run(command: MachineCommand) -> Result<()> {
 fn read(file: &std::path::Path) -> Result<String> {
     std::fs::read_to_string(file)
         .map_err(|e| Fault::bad_request(format!("{} cannot be read: {e}", file.display())))
+}
+
+/// As the API takes it: what is no text in base64.
+fn text_or_base64(file: &std::path::Path) -> Result<String> {
+    let bytes = std::fs::read(file)
+        .map_err(|e| Fault::bad_request(format!("{} cannot be read: {e}", file.display())))?;
+    Ok(String::from_utf8(bytes).unwrap_or_else(|e| STANDARD.encode(e.as_bytes())))
 }
 
 pub async fn segment(command: SegmentCommand) -> Result<()> {

@@ -355,6 +355,16 @@ pub struct Seed {
     pub no_drive: bool,
     /// The configuration drive as a whole, by path, instead of one made of the above.
     pub drive: BTreeMap<String, String>,
+    /// More of that, in base64: what is no text.
+    pub drive_base64: BTreeMap<String, String>,
+}
+
+impl Seed {
+    /// User data that is no text, where it is none: it was put here in base64.
+    pub fn binary_user_data(&self) -> Option<Vec<u8>> {
+        let bytes = crate::maas::base64(self.user_data.as_bytes())?;
+        std::str::from_utf8(&bytes).is_err().then_some(bytes)
+    }
 }
 
 impl std::fmt::Debug for Seed {

@@ -6,10 +6,15 @@ use crate::table::{key, nic, segment};
 use crate::{Metal, act};
 use base::doc::live::{SeedFile, WriteImage};
 use base::{Fault, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use store::Tx;
+
+/// Where cloud-init finds user data on the drive.
+const USER_DATA: &str = "openstack/latest/user_data";
 
 /// How a machine says that it is up: run once by cloud-init, with the Python that it runs on.
 const SAYS_SO: &str = r#"#!/usr/bin/env python3
@@ -35,16 +40,24 @@ pub fn work(
 ) -> Result<WriteImage> {
     let base = door.map_or_else(|| metal.settings.region_url.clone(), |d| format!("http://{d}"));
     let nics = nic::of(tx, m.id)?;
-    let mut drive = BTreeMap::new();
+    let (mut drive, mut binary) = (BTreeMap::new(), BTreeMap::new());
     if !d.seed.no_drive {
         let mut keys = d.seed.ssh_keys.clone();
         keys.extend(key::of(tx, &m.user)?.into_iter().map(|k| k.key));
         keys.dedup();
-        let user_data = if d.as_host { host(metal, tx, m, &base, secret)? } else { d.seed.user_data.clone() };
+        let given = d.seed.binary_user_data();
+        let user_data = match (&given, d.as_host) {
+            (_, true) => host(metal, tx, m, &base, secret)?,
+            (Some(_), false) => String::new(),
+            (None, false) => d.seed.user_data.clone(),
+        };
         drive = config_drive(tx, m, &nics, &keys, &user_data, &format!("{base}/live/v1/booted/{secret}"))?;
+        let given = given.filter(|_| !d.as_host).map(|bytes| (USER_DATA.to_owned(), STANDARD.encode(bytes)));
+        binary.extend(given);
     }
     if !d.seed.drive.is_empty() {
         drive.clone_from(&d.seed.drive);
+        binary.clone_from(&d.seed.drive_base64);
     }
     let files: BTreeMap<String, SeedFile> = d.seed.files.clone();
     Ok(WriteImage {
@@ -52,6 +65,7 @@ pub fn work(
         disk: d.disk.clone(),
         grow: true,
         config_drive: drive,
+        config_drive_base64: binary,
         files,
     })
 }
@@ -87,7 +101,7 @@ fn config_drive(
         ("openstack/latest/vendor_data.json".to_owned(), vendor.to_string()),
     ]);
     if !user_data.is_empty() {
-        files.insert("openstack/latest/user_data".to_owned(), user_data.to_owned());
+        files.insert(USER_DATA.to_owned(), user_data.to_owned());
     }
     Ok(files)
 }

@@ -11,7 +11,9 @@
 //! A task is told until another takes its place; it is done once per number, and may be told again to a live
 //! system that has just booted, which then begins anew: every task can be done twice.
 
-use crate::MachineId;
+use crate::{Fault, MachineId, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -119,9 +121,30 @@ pub struct WriteImage {
     /// Files of a configuration drive (label `config-2`, vfat) at the end of the disk, by path; text.
     #[serde(default)]
     pub config_drive: BTreeMap<String, String>,
+    /// More of them, in base64: what is no text.
+    #[serde(default)]
+    pub config_drive_base64: BTreeMap<String, String>,
     /// Files to be put into the image's root file system (ext4, xfs, btrfs), by absolute path.
     #[serde(default)]
     pub files: BTreeMap<String, SeedFile>,
+}
+
+impl WriteImage {
+    /// All files of the configuration drive.
+    ///
+    /// # Errors
+    /// `BadRequest` for what is not base64.
+    pub fn drive(&self) -> Result<BTreeMap<String, Vec<u8>>> {
+        let text = self.config_drive.iter().map(|(path, text)| Ok((path.clone(), text.clone().into_bytes())));
+        let coded = self.config_drive_base64.iter().map(|(path, coded)| {
+            let bytes = STANDARD.decode(coded);
+            let bytes = bytes.map_err(|_| {
+                Fault::bad_request(format!("{path} of the configuration drive is no base64."))
+            })?;
+            Ok((path.clone(), bytes))
+        });
+        text.chain(coded).collect()
+    }
 }
 
 impl std::fmt::Debug for WriteImage {

@@ -21,6 +21,8 @@ use base::doc::live::EraseMode;
 use base::doc::{Desired, Guest, GuestState, HostFacts, Observed, Subnet, VERSION};
 use base::metadata::{self, NicFacts};
 use base::{Fault, FlavorId, HostId, Kind, MachineId, Micros, ProjectId, Result, UserId};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use decide::{Act, Decision};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -204,11 +206,13 @@ fn installation(tx: &Tx<'_>, g: &Guest, d: &Desired) -> Result<Deploy> {
         ..nic
     };
     let nics: Vec<NicFacts> = metadata::nics(g, d).into_iter().map(fixed).collect();
-    let mut drive = BTreeMap::new();
+    let (mut drive, mut drive_base64) = (BTreeMap::new(), BTreeMap::new());
     for (path, bytes) in metadata::files(g, &nics) {
-        let text = String::from_utf8(bytes)
-            .map_err(|_| Fault::bad_request("The user data of a machine must be text; this is not UTF-8."))?;
-        drive.insert(path, text);
+        match String::from_utf8(bytes) {
+            Ok(text) => drop(drive.insert(path, text)),
+            // User data may be anything, such as what gzip makes.
+            Err(e) => drop(drive_base64.insert(path, STANDARD.encode(e.as_bytes()))),
+        }
     }
     let name = tx.opt("SELECT name FROM image WHERE id = $1", store::params![image.id], |r| {
         r.get::<Option<String>>(0)
@@ -221,7 +225,7 @@ fn installation(tx: &Tx<'_>, g: &Guest, d: &Desired) -> Result<Deploy> {
         bytes: image.bytes,
         virtual_size: 0,
         disk: String::new(),
-        seed: Seed { drive, ..Seed::default() },
+        seed: Seed { drive, drive_base64, ..Seed::default() },
         as_host: false,
         wait_for_system: false,
     })

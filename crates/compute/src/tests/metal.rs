@@ -8,6 +8,8 @@ use ::metal::table::{errand, machine, segment};
 use ::metal::{Metal, Seal};
 use base::doc::rack::DhcpMode;
 use base::{MachineId, Micros, SegmentId, ServerId};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::params;
@@ -180,6 +182,23 @@ async fn a_server_is_a_machine_from_create_to_delete() {
         assert_eq!(y.service().await["status"], "enabled");
         // And again, by another.
         y.active().await;
+    }
+}
+
+#[tokio::test]
+async fn user_data_may_be_anything() {
+    for y in yards().await {
+        let packed = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xff, 0xfe];
+        let mut wish = y.w.wish("db");
+        wish["user_data"] = STANDARD.encode(packed).into();
+        let body = Some(json!({"server": wish}));
+        let made = y.w.member("2.79", "POST", "/servers", body).await.expect(202);
+        y.turn(made["server"]["id"].as_str().unwrap().parse().ok()).await;
+        let Errand::Deploy(d) = y.errand().await else { panic!("nothing is written") };
+        let path = "openstack/latest/user_data";
+        assert_eq!(STANDARD.decode(&d.seed.drive_base64[path]).unwrap(), packed);
+        assert!(!d.seed.drive.contains_key(path), "once");
+        assert!(d.seed.drive.contains_key("openstack/latest/meta_data.json"));
     }
 }
 

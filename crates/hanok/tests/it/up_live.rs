@@ -237,6 +237,7 @@ fn order(disk: &str) -> WriteImage {
         disk: disk.into(),
         grow: true,
         config_drive: config.map(|(a, b)| (a.to_owned(), b.to_owned())).into(),
+        config_drive_base64: BTreeMap::new(),
         files: BTreeMap::from([("/etc/hanok/seed".to_owned(), file)]),
     }
 }

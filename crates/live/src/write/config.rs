@@ -11,7 +11,7 @@ const WASTE: u64 = 8 << 10;
 pub const MOST: u64 = 64 << 20;
 
 /// Bytes that the drive needs, whole MiB; 0: there is to be none.
-pub fn size(files: &BTreeMap<String, String>) -> u64 {
+pub fn size(files: &BTreeMap<String, Vec<u8>>) -> u64 {
     if files.is_empty() {
         return 0;
     }
@@ -20,7 +20,7 @@ pub fn size(files: &BTreeMap<String, String>) -> u64 {
 }
 
 /// The bytes of the file system.
-pub fn make(files: &BTreeMap<String, String>, length: u64) -> Result<Vec<u8>> {
+pub fn make(files: &BTreeMap<String, Vec<u8>>, length: u64) -> Result<Vec<u8>> {
     if length > MOST {
         return Err(Fault::bad_request(format!(
             "The configuration drive would be larger than {} MiB. Give the machine less user data.",
@@ -42,7 +42,7 @@ pub fn make(files: &BTreeMap<String, String>, length: u64) -> Result<Vec<u8>> {
             }
             let mut file = dir.create_file(name).map_err(words)?;
             file.truncate().map_err(words)?;
-            file.write_all(content.as_bytes()).map_err(words)?;
+            file.write_all(content).map_err(words)?;
         }
         volume.unmount().map_err(words)?;
     }
@@ -55,15 +55,27 @@ mod tests {
     use std::io::Read;
 
     #[test]
+    fn text_and_bytes_come_together() {
+        let mut order: base::doc::live::WriteImage =
+            serde_json::from_str(r#"{"image_sha512": "x", "config_drive": {"a": "text"}}"#).unwrap();
+        assert_eq!(order.drive().unwrap(), BTreeMap::from([("a".to_owned(), b"text".to_vec())]));
+        order.config_drive_base64.insert("b".into(), "H4sA/w==".into());
+        assert_eq!(order.drive().unwrap()["b"], [0x1f, 0x8b, 0, 0xff]);
+        order.config_drive_base64.insert("c".into(), "%".into());
+        assert!(order.drive().unwrap_err().message.contains("c of the configuration drive"));
+    }
+
+    #[test]
     fn what_goes_in_comes_out() {
         let big = "x".repeat(3 << 20);
-        let files: BTreeMap<String, String> = [
-            ("openstack/latest/meta_data.json", "{}"),
-            ("/openstack/latest/user_data", big.as_str()),
-            ("openstack/latest/a file with a long name.txt", "hello"),
-            ("../../escape", "stays inside"),
+        let files: BTreeMap<String, Vec<u8>> = [
+            ("openstack/latest/meta_data.json", b"{}".as_slice()),
+            ("/openstack/latest/user_data", big.as_bytes()),
+            ("openstack/latest/vendor_data.bin", &[0x1f, 0x8b, 0xff, 0, 0x80]),
+            ("openstack/latest/a file with a long name.txt", b"hello"),
+            ("../../escape", b"stays inside"),
         ]
-        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .map(|(a, b)| (a.to_owned(), b.to_vec()))
         .into();
         let length = size(&files);
         assert_eq!(length % (1 << 20), 0);
@@ -73,13 +85,13 @@ mod tests {
         let volume = fatfs::FileSystem::new(&mut cursor, fatfs::FsOptions::new()).unwrap();
         assert_eq!(volume.volume_label(), "config-2");
         for (path, content) in &files {
-            let mut text = String::new();
+            let mut bytes = Vec::new();
             let path = path.trim_start_matches(['.', '/']);
-            volume.root_dir().open_file(path).unwrap().read_to_string(&mut text).unwrap();
-            assert!(text == *content, "{path}");
+            volume.root_dir().open_file(path).unwrap().read_to_end(&mut bytes).unwrap();
+            assert!(bytes == *content, "{path}");
         }
         assert_eq!(size(&BTreeMap::new()), 0);
-        let huge = BTreeMap::from([("a".to_owned(), "y".repeat(70 << 20))]);
+        let huge = BTreeMap::from([("a".to_owned(), vec![b'y'; 70 << 20])]);
         assert!(make(&huge, size(&huge)).unwrap_err().message.contains("less user data"));
     }
 }

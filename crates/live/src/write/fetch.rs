@@ -53,7 +53,8 @@ enum Piece {
     Zeros { at: u64, length: u64 },
 }
 
-/// Writes all of the image. `wishes` is what the partition table will be asked for (see [`super::wishes`]).
+/// Writes all of the image. `wishes` is what the partition table will be asked for: the last partition grown, and a
+/// place for a config drive of so many bytes.
 pub async fn image(
     disk: &Arc<Disk>,
     image: &str,

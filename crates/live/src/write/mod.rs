@@ -41,12 +41,14 @@ pub async fn run(order: &WriteImage, talk: &Talk, holdings: &Holdings, desk: &De
     holdings.clear();
     let manifest = manifest(order, talk, desk).await?;
     let disks = inventory::disk::all(Path::new("/sys/block"));
-    let need = manifest.size + config::size(&order.config_drive);
-    let facts = choose::disk(&disks, &order.disk, need, order.config_drive.is_empty())?.clone();
+    let drive = order.drive()?;
+    let need = manifest.size + config::size(&drive);
+    let facts = choose::disk(&disks, &order.disk, need, drive.is_empty())?.clone();
     let disk = Arc::new(Disk::open(&facts)?);
     desk.say(format!("Writing {} MiB to {} ({}).", manifest.size >> 20, facts.name, facts.id));
     let since = Instant::now();
-    image(&disk, &order.image_sha512, &manifest, wishes(order), talk, holdings, desk).await?;
+    let wishes = (order.grow, config::size(&drive));
+    image(&disk, &order.image_sha512, &manifest, wishes, talk, holdings, desk).await?;
     let speed = manifest.size as f64 / 1e6 / since.elapsed().as_secs_f64().max(0.001);
     let mut notes = vec![format!(
         "{} MiB were written to {} ({}) at {speed:.0} MB/s.",
@@ -56,14 +58,9 @@ pub async fn run(order: &WriteImage, talk: &Talk, holdings: &Holdings, desk: &De
     )];
     let order = order.clone();
     let desk = desk.clone();
-    let more = tokio::task::spawn_blocking(move || finish(&disk, &facts, &order, &desk)).await;
+    let more = tokio::task::spawn_blocking(move || finish(&disk, &facts, &order, &drive, &desk)).await;
     notes.extend(more.map_err(Fault::internal)??);
     Ok(notes.join(" "))
-}
-
-/// What the partition table is asked for: the last partition grown, and a place for a config drive of so many bytes.
-pub fn wishes(order: &WriteImage) -> (bool, u64) {
-    (order.grow, config::size(&order.config_drive))
 }
 
 async fn manifest(order: &WriteImage, talk: &Talk, desk: &Desk) -> Result<Manifest> {
@@ -101,10 +98,16 @@ pub fn check(manifest: Manifest) -> Result<Manifest> {
 }
 
 /// From the written image to a disk that the machine can start from. Answers what is worth knowing.
-fn finish(disk: &Disk, facts: &DiskFacts, order: &WriteImage, desk: &Desk) -> Result<Vec<String>> {
+fn finish(
+    disk: &Disk,
+    facts: &DiskFacts,
+    order: &WriteImage,
+    drive: &BTreeMap<String, Vec<u8>>,
+    desk: &Desk,
+) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     desk.say("Fitting the partition table to the disk.");
-    let fitted = fit(disk, order.grow, &order.config_drive, &mut notes)?;
+    let fitted = fit(disk, order.grow, drive, &mut notes)?;
     disk.sync()?;
     disk.forget_cache();
     root::reread(disk.path());
@@ -118,7 +121,7 @@ fn finish(disk: &Disk, facts: &DiskFacts, order: &WriteImage, desk: &Desk) -> Re
 pub fn fit(
     disk: &Disk,
     grow: bool,
-    config: &BTreeMap<String, String>,
+    config: &BTreeMap<String, Vec<u8>>,
     notes: &mut Vec<String>,
 ) -> Result<Fitted> {
     let head = disk.read(0, usize::try_from(disk.size.min(1 << 20)).unwrap_or(0))?;

@@ -16,6 +16,7 @@ async fn write(rack: &Rack, disk: &Arc<Disk>, wishes: (bool, u64)) -> Result<()>
         disk: String::new(),
         grow: false,
         config_drive: BTreeMap::new(),
+        config_drive_base64: BTreeMap::new(),
         files: BTreeMap::new(),
     };
     let manifest = manifest(&order, &talk, &desk).await?;
@@ -147,7 +148,7 @@ fn a_gpt_is_fitted_to_a_larger_disk() {
     let dir = tempfile::tempdir().unwrap();
     let disk = disk(dir.path(), 40 * MIB, 0);
     disk.write(0, &content).unwrap();
-    let config = BTreeMap::from([("openstack/latest/meta_data.json".to_owned(), "{}".to_owned())]);
+    let config = BTreeMap::from([("openstack/latest/meta_data.json".to_owned(), b"{}".to_vec())]);
     // The last partition holds nothing that is known: it stays, and the rest is done.
     let mut notes = Vec::new();
     let before = table::read(&content, 512).unwrap().last().unwrap();
@@ -185,7 +186,7 @@ fn what_is_not_understood_is_left_alone() {
         disk.write(0, &head).unwrap();
         let before = disk.read(0, 8 * MIB as usize).unwrap();
         let mut notes = Vec::new();
-        let config = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let config = BTreeMap::from([("a".to_owned(), b"b".to_vec())]);
         let fitted = fit(&disk, true, &config, &mut notes).unwrap();
         assert_eq!(fitted, Fitted::default());
         assert!(disk.read(0, 8 * MIB as usize).unwrap() == before);

@@ -35,6 +35,7 @@ mod users;
 mod view;
 
 pub use front::router;
+pub(crate) use multipart::base64;
 
 use crate::Metal;
 use api::{Auth, Listed};

@@ -17,10 +17,14 @@ async fn a_blank_machine_is_found_measured_imaged_handed_over_and_taken_back_cle
         w.act(id, "commission", json!({"tests": ["memory", "cpu"]})).await.of(202);
         w.until(&mut room, id, "ready").await;
         w.act(id, "allocate", json!({"project_id": "a"})).await.of(202);
-        w.act(id, "deploy", json!({"image_id": w.image.to_string(), "user_data": "#cloud-config"}))
+        w.act(id, "deploy", json!({"image_id": w.image.to_string(), "user_data": "H4sIAAAAAAAA//4="}))
             .await
             .of(202);
         w.until(&mut room, id, "deployed").await;
+        assert_eq!(
+            room.pcs[0].user_data, b"\x1f\x8b\x08\0\0\0\0\0\0\xff\xfe",
+            "no text, so it came in base64"
+        );
         // It stayed up all the way: found, measured, tested, written, without a restart in between.
         assert_eq!(room.pcs[0].done, ["inventory", "inventory", "test", "idle", "write", "reboot"]);
         assert_eq!(room.pcs[0].cycles, 0);

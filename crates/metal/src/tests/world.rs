@@ -267,6 +267,8 @@ pub struct Pc {
     pub boot_answer: String,
     pub told: Option<Boot>,
     pub says_so: Option<String>,
+    /// What it was last written with.
+    pub user_data: Vec<u8>,
 }
 
 /// The rack and its machines.
@@ -499,6 +501,8 @@ impl Pc {
             }
             Work::Write(image) => {
                 self.marker = true;
+                self.user_data =
+                    image.drive().unwrap().remove("openstack/latest/user_data").unwrap_or_default();
                 let vendor = &image.config_drive["openstack/latest/vendor_data.json"];
                 let at = vendor.find("/live/v1/booted/").unwrap();
                 self.says_so = Some(vendor[at..at + "/live/v1/booted/".len() + 32].to_owned());

@@ -147,15 +147,11 @@ fn deploy_of(door: &Door, tx: &Tx<'_>, m: &Machine) -> Result<Seed> {
 pub async fn user_data(door: Arc<Door>, call: Call) -> Result<Reply> {
     known_version(&call)?;
     tell(door, call, |door, tx, _, m| {
-        let text = deploy_of(door, tx, &m)?.user_data;
-        if text.is_empty() {
+        let seed = deploy_of(door, tx, &m)?;
+        if seed.user_data.is_empty() {
             return Err(missing());
         }
-        // What is no text was kept in base64.
-        let bytes = match super::multipart::base64(text.as_bytes()) {
-            Some(raw) if std::str::from_utf8(&raw).is_err() => raw,
-            _ => text.into_bytes(),
-        };
+        let bytes = seed.binary_user_data().unwrap_or_else(|| seed.user_data.into_bytes());
         Ok(Reply::text(200, "application/octet-stream", bytes))
     })
     .await
