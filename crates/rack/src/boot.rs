@@ -45,6 +45,9 @@ pub fn base_url(rack: IpAddr) -> String {
 /// Decides, and remembers what was decided for the report.
 pub async fn plan(rack: &Rack, segment: &Segment, asker: &Asker) -> Plan {
     let view = segment.view();
+    if view.ignores(asker.mac) {
+        return Plan::Nothing;
+    }
     let card = view.card(asker.mac);
     if card.is_none() {
         let now = Micros::now();

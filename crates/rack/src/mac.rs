@@ -12,6 +12,10 @@ impl Mac {
     pub fn is_station(self) -> bool {
         self.0[0] & 1 == 0 && self.0 != [0; 6]
     }
+    /// Whether it begins as those that Networking gives to ports: a guest on the same wire, most likely.
+    pub fn is_guests(self) -> bool {
+        self.0[..3] == [0xfa, 0x16, 0x3e]
+    }
     /// `aa-bb-…`, as it stands in paths and in `BOOTIF`.
     pub fn dashed(self) -> String {
         self.to_string().replace(':', "-")

@@ -71,6 +71,12 @@ impl View {
         self.segment.enlist || self.cards.contains_key(&mac)
     }
 
+    /// Whether this card is none of ours: guests on the same wire have their addresses from Networking, and boot
+    /// from their disks.
+    pub fn ignores(&self, mac: Mac) -> bool {
+        mac.is_guests() && !self.cards.contains_key(&mac)
+    }
+
     pub fn serves(&self) -> bool {
         self.segment.dhcp == DhcpMode::Serve
     }

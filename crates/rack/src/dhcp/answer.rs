@@ -53,6 +53,9 @@ pub enum Said {
 
 /// The answer to a message on port 67.
 pub fn answer(view: &View, pool: &mut Pool, ask: &Ask<'_>, now: Micros) -> Said {
+    if view.ignores(ask.mac) {
+        return Said::Nothing;
+    }
     if let Some(other) = foreign(view, ask) {
         return Said::Foreign(other);
     }
@@ -67,7 +70,7 @@ pub fn answer(view: &View, pool: &mut Pool, ask: &Ask<'_>, now: Micros) -> Said 
 /// The answer to a message on port 4011, where clients ask who have an address of another server.
 pub fn answer_boot(view: &View, ask: &Ask<'_>, from: SocketAddrV4) -> Said {
     let asks = matches!(ask.kind, MessageType::Request | MessageType::Inform | MessageType::Discover);
-    if view.segment.dhcp == DhcpMode::Off || !asks {
+    if view.segment.dhcp == DhcpMode::Off || !asks || view.ignores(ask.mac) {
         return Said::Nothing;
     }
     match boot_offer(view, ask, MessageType::Ack) {

@@ -54,6 +54,7 @@ pub fn document() -> RackDesired {
         boot: Boot::Local,
         bmc: None,
         power: PowerOrder::default(),
+        host: false,
     };
     RackDesired {
         version: 1,
@@ -158,6 +159,31 @@ fn a_machine_gets_its_own_address_and_a_stranger_one_of_the_range() {
     );
     assert_eq!(lease(&view, &mut pool, 1, NOW), Some(ip("10.1.0.101")), "a machine still gets its own");
     assert_eq!(pool.free(&view.v4[..1], NOW), 0);
+}
+
+#[test]
+fn guests_on_the_wire_are_not_answered() {
+    let (view, mut pool) = (view(), Pool::default());
+    let guest = [0xfa, 0x16, 0x3e, 0, 0, 9];
+    for more in [vec![], pxe(0), pxe(16)] {
+        let mut ask = message(MessageType::Discover, 9, more);
+        ask.set_chaddr(&guest);
+        assert_eq!(say(&view, &mut pool, &ask), Said::Nothing);
+        let bytes = ask.to_vec().unwrap();
+        let from = "10.1.0.9:4011".parse().unwrap();
+        assert_eq!(answer_boot(&view, &Ask::read(&bytes).unwrap(), from), Said::Nothing);
+        // Nor taken for somebody who asks a server that should not be there.
+        ask.opts_mut().insert(DhcpOption::MessageType(MessageType::Request));
+        ask.opts_mut().insert(DhcpOption::ServerIdentifier(ip("169.254.169.254")));
+        assert_eq!(say(&view, &mut pool, &ask), Said::Nothing);
+    }
+    // A machine may have such a MAC where the machines are guests of another cloud.
+    let mut doc = document();
+    doc.machines[0].nics[0].mac = Mac(guest).to_string();
+    let mut ask = message(MessageType::Discover, 9, vec![]);
+    ask.set_chaddr(&guest);
+    let (offer, _) = reply(say(&views(&doc).remove(0), &mut pool, &ask));
+    assert_eq!(offer.yiaddr(), ip("10.1.0.101"));
 }
 
 #[test]

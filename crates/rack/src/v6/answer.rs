@@ -55,6 +55,9 @@ pub fn answer(seat: &Seat<'_>, held: &mut Held, packet: &[u8], source: Ipv6Addr)
         _ => return None,
     };
     let mac = Mac::from_link_local(source).or_else(|| mac_in(client.as_deref()?))?;
+    if seat.view.ignores(mac) {
+        return None;
+    }
     let rapid = ask.opts().get(OptionCode::RapidCommit).is_some();
     let kind = match ask.msg_type() {
         MessageType::Solicit if !rapid => MessageType::Advertise,
