@@ -1,6 +1,8 @@
 #!/bin/bash
 # Builds a Debian 12 cloud image from Debian packages only: systemd, systemd-networkd, cloud-init.
 #   build.sh OUT.qcow2 [WORKDIR]
+# With ROLE=host it is for computers that become hosts: Debian's kernel with the drivers of real hardware, and the
+# packages that a host needs, so that it gets by without a mirror.
 # Disk: GPT; partition 15 FAT with kernel and initrd (syslinux for BIOS, systemd-boot for UEFI),
 # partition 1 the ext4 root, last on the disk so that cloud-init's growpart can grow it.
 # Packages come from the mirrors that apt on this host is configured with.
@@ -49,9 +51,14 @@ if ! grep -q " $release main" sources; then
 fi
 
 say "packages (takes a minute or two)"
-packages=linux-image-cloud-amd64,initramfs-tools,zstd,systemd-sysv,systemd-resolved,libpam-systemd,dbus,udev,kmod
+kernel=linux-image-cloud-amd64 host=
+if [ "${ROLE:-}" = host ]; then
+  kernel=linux-image-amd64
+  host=,qemu-system-x86,qemu-utils,seabios,ipxe-qemu,genisoimage,nftables,conntrack
+fi
+packages=$kernel,initramfs-tools,zstd,systemd-sysv,systemd-resolved,libpam-systemd,dbus,udev,kmod
 packages=$packages,cloud-init,cloud-guest-utils,qemu-guest-agent,openssh-server,sudo,ca-certificates,e2fsprogs,dosfstools,fdisk
-packages=$packages,iproute2,iputils-ping,netcat-openbsd,netbase,procps,less,curl,vim-tiny,nano,bash-completion
+packages=$packages,iproute2,iputils-ping,netcat-openbsd,netbase,procps,less,curl,vim-tiny,nano,bash-completion$host
 mmdebstrap --quiet --variant=apt --mode=root --format=directory \
   --aptopt='APT::Install-Recommends "false"' \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
@@ -95,8 +102,10 @@ cloud_config_modules: [ssh-import-id, set-passwords, apt-configure, ntp, timezon
 cloud_final_modules: [package-update-upgrade-install, write-files-deferred, scripts-vendor, scripts-per-once, scripts-per-boot, scripts-per-instance, scripts-user, ssh-authkey-fingerprints, phone-home, final-message, power-state-change]
 F
 
-# Only drivers that can carry the root disk of a cloud server.
-printf 'virtio_pci\nvirtio_blk\nvirtio_scsi\nsd_mod\nnvme\n' >> etc/initramfs-tools/modules
+# Only drivers that can carry the root disk of a cloud server; of a computer, what Debian finds there too.
+modules='virtio_pci virtio_blk virtio_scsi sd_mod nvme'
+[ -z "$host" ] || modules="$modules ahci ata_piix megaraid_sas mpt3sas hpsa smartpqi aacraid usb_storage uas"
+printf '%s\n' $modules >> etc/initramfs-tools/modules
 printf 'MODULES=list\nCOMPRESS=zstd\n' > etc/initramfs-tools/conf.d/cloud.conf
 printf 'LABEL=root / ext4 errors=remount-ro,discard 0 1\nLABEL=BOOT /boot/efi vfat noauto,umask=0077 0 0\n' > etc/fstab
 mkdir -p boot/efi

@@ -14,6 +14,9 @@ pub enum Name {
     /// Debian 12 with systemd, cloud-init, sshd and the guest agent.
     #[value(name = "debian-12")]
     Debian12,
+    /// The same for computers that become hosts: drivers of real hardware, and what a host needs.
+    #[value(name = "debian-12-host")]
+    Debian12Host,
     /// What a bare machine boots to be measured, erased and written: a directory with kernel, initrd, efi, cmdline.
     Live,
 }
@@ -37,7 +40,7 @@ impl Name {
     fn files(self) -> Files {
         match self {
             Name::Mini => MINI,
-            Name::Debian12 => DEBIAN_12,
+            Name::Debian12 | Name::Debian12Host => DEBIAN_12,
             Name::Live => LIVE,
         }
     }
@@ -45,6 +48,7 @@ impl Name {
         match self {
             Name::Mini => "mini",
             Name::Debian12 => "debian-12",
+            Name::Debian12Host => "debian-12-host",
             Name::Live => "live",
         }
     }
@@ -108,6 +112,7 @@ async fn script(name: Name, script: &str, words: &[&Path]) -> Result<()> {
     let status = tokio::process::Command::new("bash")
         .arg(dir.path().join(script))
         .args(words)
+        .env("ROLE", if name == Name::Debian12Host { "host" } else { "" })
         .stdout(std::process::Stdio::null())
         .kill_on_drop(true)
         .status()

@@ -59,6 +59,7 @@ fn one(m: &Machine, nics: Vec<Nic>, bmc: Option<Bmc>, boot: Boot) -> RackMachine
         nics: nics.into_iter().map(|n| RackNic { mac: n.mac, addresses: n.addresses }).collect(),
         uuid: m.uuid.clone(),
         boot,
+        host: m.as_host && matches!(m.status, Status::Deploying | Status::Deployed),
         bmc: bmc.or(Some(Bmc::Manual)),
         power: PowerOrder {
             want: m.want_power,

@@ -1,5 +1,6 @@
 //! What machines may reach of this computer: DHCP, TFTP, HTTP for machines, DNS, and nothing else; and through
 //! it: nothing, unless the rack is their gateway, and then not the networks that the rack itself is plugged to.
+//! Machines that are hosts of this cloud are no tenant's: they reach the region and the host on this computer.
 //!
 //! An interface over which this computer is managed, or reaches the world or its region, is left open: its
 //! network is not the machines' alone, and shutting it would lock people out. That is said in the log.
@@ -85,10 +86,14 @@ async fn region_address(link: &Link) -> Option<IpAddr> {
 fn rules(name: &str, closed: &[&str], doc: &RackDesired, shown: &[RackInterface]) -> String {
     let mut text = format!("table inet {name}\ndelete table inet {name}\ntable inet {name} {{\n");
     let quoted: Vec<_> = closed.iter().map(|i| format!("\"{i}\"")).collect();
+    let hosts: Vec<_> = doc.machines.iter().filter(|m| m.host).flat_map(|m| &m.nics).collect();
+    let hosts = hosts.into_iter().map(|n| n.mac.as_str()).collect::<Vec<_>>().join(", ");
+    let trusted =
+        if hosts.is_empty() { String::new() } else { format!("ether saddr {{ {hosts} }} accept\n") };
     let _ = writeln!(
         text,
         "chain machines {{\n\
-         ct state established,related accept\n\
+         ct state established,related accept\n{trusted}\
          meta l4proto {{ icmp, ipv6-icmp, igmp }} accept\n\
          udp dport {{ 53, 67, 68, 69, 547, 4011 }} accept\n\
          tcp dport {{ 53, {HTTP_PORT} }} accept\n\
@@ -100,6 +105,9 @@ fn rules(name: &str, closed: &[&str], doc: &RackDesired, shown: &[RackInterface]
     }
     let _ = writeln!(text, "}}\nchain forward {{\ntype filter hook forward priority -5; policy accept;");
     text.push_str("ct state established,related accept\n");
+    for interface in closed.iter().filter(|_| !trusted.is_empty()) {
+        let _ = write!(text, "iifname \"{interface}\" {trusted}");
+    }
     for interface in closed {
         let own = |s: &&base::doc::rack::Segment| s.interface == **interface;
         let subnets = doc.segments.iter().filter(own).flat_map(|s| &s.subnets);
@@ -162,5 +170,17 @@ mod tests {
         assert!(!text.contains("oifname != \"eth1\" drop\n"));
         assert!(text.contains("oifname != \"eth1\" ip daddr 10.9.0.0/24 drop"));
         assert!(!rules("hkrack", &[], &doc, &shown).contains("goto"));
+    }
+
+    #[test]
+    fn hosts_reach_more_than_other_machines() {
+        let mut doc = crate::dhcp::tests::document();
+        assert!(!rules("hkrack", &["eth1"], &doc, &[]).contains("ether saddr"));
+        doc.machines[0].host = true;
+        let text = rules("hkrack", &["eth1"], &doc, &[]);
+        let mac = &doc.machines[0].nics[0].mac;
+        assert!(text.contains(&format!("accept\nether saddr {{ {mac} }} accept\nmeta")), "{text}");
+        let way = format!("iifname \"eth1\" ether saddr {{ {mac} }} accept\n");
+        assert!(text.find(&way).unwrap() < text.find("oifname").unwrap(), "{text}");
     }
 }

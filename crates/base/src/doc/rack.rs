@@ -134,6 +134,9 @@ pub struct RackMachine {
     pub bmc: Option<Bmc>,
     #[serde(default)]
     pub power: PowerOrder,
+    /// It is a host of this cloud, or becomes one: it may reach the region and other hosts.
+    #[serde(default)]
+    pub host: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

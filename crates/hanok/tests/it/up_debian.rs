@@ -129,19 +129,25 @@ fn at_rest(w: &mut World, demo: &Api, id: &str, guest: &Guest) {
 
 /// The built image, named after its recipe.
 pub fn debian() -> PathBuf {
+    built("debian-12")
+}
+
+/// The one for computers that become hosts.
+pub fn debian_host() -> PathBuf {
+    built("debian-12-host")
+}
+
+fn built(name: &str) -> PathBuf {
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../images/debian-12/build.sh");
     let sum = Command::new("sha256sum").arg(&recipe).output().unwrap();
     let sum = String::from_utf8(sum.stdout).unwrap()[..12].to_owned();
-    let image = Path::new(&cache()).join(format!("test-debian-12-{sum}.qcow2"));
+    let image = Path::new(&cache()).join(format!("test-{name}-{sum}.qcow2"));
     if !image.exists() {
         std::fs::create_dir_all(cache()).unwrap();
         let part = image.with_extension("part");
-        let built = Command::new(env!("CARGO_BIN_EXE_hanok"))
-            .args(["image", "build", "debian-12", "--out"])
-            .arg(&part)
-            .output()
-            .unwrap();
-        assert!(built.status.success(), "hanok image build debian-12: {}", both(&built));
+        let mut build = Command::new(env!("CARGO_BIN_EXE_hanok"));
+        let built = build.args(["image", "build", name, "--out"]).arg(&part).output().unwrap();
+        assert!(built.status.success(), "hanok image build {name}: {}", both(&built));
         std::fs::rename(part, &image).unwrap();
     }
     image

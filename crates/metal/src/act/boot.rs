@@ -23,9 +23,10 @@ pub struct Installation {
 }
 
 /// Debian packages that a host needs beside this program.
-pub const HOST_PACKAGES: &str = "qemu-system-x86 qemu-utils seabios genisoimage nftables iproute2";
-/// The image that a machine gets that becomes a host.
-const HOST_IMAGE: &str = "debian-12";
+pub const HOST_PACKAGES: &str = "qemu-system-x86 qemu-utils seabios genisoimage nftables conntrack iproute2";
+/// The image that a machine gets that becomes a host: the first of these that there is. The first has the packages, so
+/// that a host needs no mirror of Debian.
+const HOST_IMAGES: [&str; 2] = ["debian-12-host", "debian-12"];
 
 /// By which a machine holds image content, which servers hold too.
 pub fn holder(id: MachineId) -> ServerId {
@@ -71,7 +72,10 @@ impl Metal {
         let m = hold(tx, id)?;
         image::hold(tx, holder(id), &errand.sha512)?;
         content(tx, &errand)?;
-        give_addresses(tx, &m)?;
+        // A server has the addresses of its ports.
+        if errand.seed.drive.is_empty() {
+            give_addresses(tx, &m)?;
+        }
         machine::set(tx, id, "image_id", errand.image.to_string())?;
         machine::set(tx, id, "image_name", &errand.image_name)?;
         machine::set(tx, id, "image_sha512", &errand.sha512)?;
@@ -151,11 +155,16 @@ impl Metal {
 
 fn host_image(tx: &Tx<'_>) -> Result<ImageId> {
     let sql = "SELECT id FROM image WHERE name = $1 AND status = 'active' ORDER BY created_at DESC LIMIT 1";
-    tx.opt(sql, store::params![HOST_IMAGE], |r| r.get(0))?.ok_or_else(|| {
-        Fault::bad_request(format!(
-            "There is no image {HOST_IMAGE} for hosts. Make it (hanok image build {HOST_IMAGE}), upload it under that              name, or name another image."
-        ))
-    })
+    for name in HOST_IMAGES {
+        if let Some(found) = tx.opt(sql, store::params![name], |r| r.get(0))? {
+            return Ok(found);
+        }
+    }
+    let [name, _] = HOST_IMAGES;
+    Err(Fault::bad_request(format!(
+        "There is no image {name} for hosts. Make it (hanok image build {name}), upload it under that name, or name \
+         another image."
+    )))
 }
 
 /// Racks are told of it by these.

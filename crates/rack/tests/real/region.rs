@@ -161,6 +161,7 @@ pub fn machine(name: &str, mac: &str, address: &str, boot: Boot) -> RackMachine 
         boot,
         bmc: None,
         power: PowerOrder::default(),
+        host: false,
     }
 }
 

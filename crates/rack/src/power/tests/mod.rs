@@ -45,6 +45,7 @@ fn machine(name: &str, bmc: Bmc) -> RackMachine {
         boot: Boot::Local,
         bmc: Some(bmc),
         power: PowerOrder::default(),
+        host: false,
     }
 }
 
