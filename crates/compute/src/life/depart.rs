@@ -82,7 +82,7 @@ fn gone(seen: &Seen) -> Step<State> {
         }
         give_quota(tx, &s)?;
         tx.exec("DELETE FROM console_ticket WHERE server_id = $1", params![s.id])?;
-        action::finish(tx, s.id, None)
+        action::finish_for_good(tx, s.id)
     })
 }
 

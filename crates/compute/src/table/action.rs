@@ -80,6 +80,18 @@ pub fn finish(tx: &Tx<'_>, server: ServerId, message: Option<&str>) -> Result<()
     Ok(())
 }
 
+/// Ends everything that is under way for a server that is gone: the deletion is done, and what else was asked for
+/// never will be.
+pub fn finish_for_good(tx: &Tx<'_>, server: ServerId) -> Result<()> {
+    tx.exec(
+        "UPDATE server_action SET finished_at = $2, result = 'Error',
+           message = 'The server was deleted before this was done.'
+         WHERE server_id = $1 AND finished_at IS NULL AND action NOT IN ('delete', 'softDelete')",
+        params![server, Micros::now()],
+    )?;
+    finish(tx, server, None)
+}
+
 /// Which actions a list shows.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {

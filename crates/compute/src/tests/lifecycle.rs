@@ -43,6 +43,8 @@ async fn boots_stops_starts_reboots_and_goes() {
         w.until(&mut host, id, "ACTIVE").await;
         assert_eq!(host.document.as_ref().unwrap().guests[0].boots, 4, "create, start, two reboots");
 
+        // What is asked for and then overtaken by the deletion is not said to be done.
+        w.act(id, json!({"os-stop": null})).await.expect(202);
         w.delete(id).await.expect(204);
         w.delete(id).await.expect(204);
         w.until(&mut host, id, "GONE").await;
@@ -51,7 +53,10 @@ async fn boots_stops_starts_reboots_and_goes() {
         let actions = w.get(&format!("/servers/{id}/os-instance-actions")).await;
         let names: Vec<_> =
             actions["instanceActions"].as_array().unwrap().iter().map(|a| a["action"].clone()).collect();
-        assert_eq!(names, ["delete", "reboot", "reboot", "start", "stop", "create"]);
+        assert_eq!(names, ["delete", "stop", "reboot", "reboot", "start", "stop", "create"]);
+        let said = |i: usize| actions["instanceActions"][i]["message"].clone();
+        assert!(said(0).is_null());
+        assert_eq!(said(1), "The server was deleted before this was done.");
     }
 }
 
