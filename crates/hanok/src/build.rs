@@ -73,7 +73,8 @@ pub async fn run(name: Name, out: Option<PathBuf>, cache: Option<PathBuf>) -> Re
     match (name, cache) {
         (Name::Live, Some(cache)) => live(&cache, &out).await?,
         (Name::Live, None) => live(tempfile::tempdir()?.path(), &out).await?,
-        (name, _) => build(name, &out).await?,
+        (name, Some(cache)) => drop(tokio::fs::copy(cached(name, &cache).await?, &out).await?),
+        (name, None) => build(name, &out).await?,
     }
     say::out(&format!("{}", out.display()));
     Ok(())

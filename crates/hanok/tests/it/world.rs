@@ -83,6 +83,7 @@ impl World {
     ) -> World {
         let mut world = World::new(&["up"], configuration, Some(turn()), Some((netns, to)));
         prepare(&mut world);
+        world.build_image();
         world.started()
     }
 
@@ -118,6 +119,17 @@ impl World {
             said: String::new(),
             finished: false,
         }
+    }
+
+    /// Has the image `mini` in the cache before there is no way out to Debian's packages.
+    #[track_caller]
+    fn build_image(&self) {
+        let out = self.file("mini.qcow2");
+        let mut build = Command::new(&self.program);
+        build.args(["image", "build", "mini", "--cache", &cache(), "--out"]).arg(&out);
+        let built = build.stdin(Stdio::null()).output().unwrap();
+        assert!(built.status.success(), "{}", both(&built));
+        fs::remove_file(out).unwrap();
     }
 
     fn started(mut self) -> World {
