@@ -4,10 +4,11 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# Guests and their networks; clients; PostgreSQL for the store's tests; a browser for the portal's, with a Korean face.
+# Guests and their networks; clients; PostgreSQL for the store's tests; a browser for the portal's, with a Korean face;
+# an office's file server.
 packages="qemu-system-x86 qemu-utils iproute2 nftables conntrack busybox genisoimage
   openssh-client iputils-ping bsdutils openipmi ipmitool ovmf python3 python3-venv procps util-linux
-  postgresql chromium fonts-noto-cjk"
+  postgresql chromium fonts-noto-cjk nfs-ganesha nfs-ganesha-vfs"
 # What the recipes of the images say that they need.
 packages="$packages $(sed -n 's/^# needs: //p' "$root"/images/*/build.sh)"
 
@@ -30,6 +31,11 @@ export DEBIAN_FRONTEND=noninteractive
 if [ ! -e /etc/postgresql-common/createcluster.conf ] && [[ " $missing " == *" postgresql "* ]]; then
   mkdir -p /etc/postgresql-common
   echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf
+fi
+# Nor is a file server; nfs-ganesha brings a unit that is masked here before it is there.
+if [ ! -e /etc/systemd/system/nfs-ganesha.service ] && [[ " $missing " == *" nfs-ganesha "* ]]; then
+  mkdir -p /etc/systemd/system
+  ln -s /dev/null /etc/systemd/system/nfs-ganesha.service
 fi
 apt-get update -q -o DPkg::Lock::Timeout=300 >&2
 # shellcheck disable=SC2086

@@ -131,7 +131,7 @@ for file in $(ordered virtio_net button evdev virtio-rng virtio_console virtio_b
 done
 for file in $(ordered virtio_pci virtio_blk virtio_net button evdev virtio-rng virtio_console virtio_balloon virtio_scsi \
     virtio_input virtiofs sd_mod sr_mod nvme isofs vfat nls_cp437 nls_ascii nls_utf8 nls_iso8859-1 loop 8021q tun veth bridge \
-    macvlan dummy vxlan bonding vmw_vsock_virtio_transport overlay); do
+    macvlan dummy vxlan bonding vmw_vsock_virtio_transport overlay nfsv4); do
   mkdir -p "root/lib/modules/$version/${file%/*}"
   slim "$modules/$file" "root/lib/modules/$version/$file"
 done

@@ -1,8 +1,9 @@
 //! The one integration binary: it runs the real program and talks to it as its users do.
 //!
 //! `dev_*` runs over simulated hosts and needs no root; `up_*` has real guests under QEMU. What makes a
-//! world and takes it away again is in `world`, and in `room` if it has several hosts; the rest of the tools are `api` (direct calls), `guest`
-//! (ssh and what is typed in guests), `leaks` (what is left in the machine), `clock` (clocks that jump) and `wait`.
+//! world and takes it away again is in `world`, and in `room` if it has several hosts; the rest of the tools are `api`
+//! (direct calls), `guest` (ssh and what is typed in guests), `nfs` (a file server), `leaks` (what is left in the
+//! machine), `clock` (clocks that jump) and `wait`.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -31,6 +32,7 @@ mod dev_start;
 mod guest;
 mod http;
 mod leaks;
+mod nfs;
 mod peer;
 mod postgres;
 mod proxy;

@@ -2,10 +2,12 @@
 //! the outside by way of the router's home, a physical network, and what happens when the home is lost.
 
 use crate::guest::{Guest, make_key};
+use crate::nfs::FileServer;
 use crate::room::Room;
 use crate::up_cloud::BOOT;
 use crate::wait::{until, until_true};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use std::process::{Child, Command, Stdio};
 
 #[track_caller]
@@ -14,10 +16,12 @@ fn ip(line: &str) {
     assert!(done.status.success(), "ip {line}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// A second wire: `eth1` of two hosts, and a computer `old` that knows nothing of the cloud.
+/// A second wire: `eth1` of two hosts, and a computer `old` that knows nothing of the cloud: it serves what is in
+/// `files` over HTTP, and over NFS.
 struct Office {
     old: String,
-    server: Option<Child>,
+    pages: Child,
+    files: FileServer,
 }
 
 impl Office {
@@ -34,17 +38,34 @@ impl Office {
         }
         ip(&format!("-n {old} address add 10.77.0.200/24 dev eth0"));
         ip(&format!("-n {old} link set eth0 up"));
-        let files = room.world().file("old");
-        std::fs::create_dir(&files).unwrap();
-        std::fs::write(files.join("ledger"), "ledger").unwrap();
-        let server = Command::new("nsenter")
+        let files = FileServer::start(&old, &room.world().file("old"));
+        std::fs::write(files.files.join("ledger"), "ledger").unwrap();
+        let pages = Command::new("nsenter")
             .arg(format!("--net=/run/netns/{old}"))
             .args(["busybox", "httpd", "-f", "-p", "5432", "-h"])
-            .arg(files)
+            .arg(&files.files)
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        Office { old, server: Some(server) }
+        Office { old, pages, files }
+    }
+
+    /// A guest mounts what the file server has, reads there, and writes more than one packet.
+    #[track_caller]
+    fn is_mounted_by(&self, guest: &Guest) {
+        let how = "vers=4.2,addr=10.77.0.200,hard,timeo=100";
+        guest.run(&format!("sudo mount -t nfs4 -o {how} 10.77.0.200:/office /mnt"));
+        assert_eq!(guest.run("cat /mnt/ledger"), "ledger");
+        let sum = guest.run(
+            "head -c 300000 /dev/urandom > /tmp/own; sudo cp /tmp/own /mnt/own && sync && sha256sum < /tmp/own",
+        );
+        let arrived = std::fs::read(self.files.files.join("own")).unwrap();
+        assert_eq!(
+            sum.split(' ').next(),
+            Some(hex::encode(Sha256::digest(arrived)).as_str()),
+            "what was written"
+        );
+        guest.run("sudo umount /mnt");
     }
 
     fn pings(&self, address: &str) -> bool {
@@ -55,10 +76,8 @@ impl Office {
 
 impl Drop for Office {
     fn drop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            let _ = server.kill();
-            let _ = server.wait();
-        }
+        let _ = self.pages.kill();
+        let _ = self.pages.wait();
         // The namespace is the room's to remove.
     }
 }
@@ -152,6 +171,7 @@ fn networks_span_hosts() {
     assert!(!a.says_yes(&format!("nc -w 3 {b4} 4444 < /dev/null")));
     // The physical network: a computer that knows nothing of us.
     assert_eq!(b.run("wget -q -O - http://10.77.0.200:5432/ledger"), "ledger");
+    office.is_mounted_by(&b);
     let b_office = admin.ports_of(&ids[1]);
     let b_office = b_office.iter().find(|p| p["network_id"] == flat.as_str()).unwrap();
     assert!(office.pings(b_office["fixed_ips"][0]["ip_address"].as_str().unwrap()), "a rule lets pings in");
