@@ -54,7 +54,7 @@ fn hear(card: &str, heard: &Mutex<BTreeMap<String, Neighbour>>) -> Option<()> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, Some(protocol)).ok()?;
     let index = rustix::net::netdevice::name_to_index(&socket, card).ok()?;
-    rustix::net::bind(&socket, &crate::net::LinkAddress::new(index, ETHERTYPE)).ok()?;
+    rustix::net::bind(&socket, &packet::LinkAddress::hearing(index, ETHERTYPE)).ok()?;
     // The frames go to a group address, which the card drops unless it is told to take all.
     let all = std::process::Command::new("ip").args(["link", "set", card, "allmulticast", "on"]).status();
     all.ok()?;

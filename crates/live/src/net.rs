@@ -2,7 +2,6 @@
 
 use crate::console;
 use crate::options::Options;
-use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -103,30 +102,4 @@ async fn run(program: &str, arguments: &[&str]) -> bool {
     let status =
         Command::new(program).args(arguments).stdin(null()).stdout(null()).stderr(null()).status().await;
     status.is_ok_and(|s| s.success())
-}
-
-/// `struct sockaddr_ll` (packet(7)), of which binding reads family, protocol and card.
-#[repr(C)]
-#[derive(Default)]
-pub struct LinkAddress {
-    family: u16,
-    protocol: u16,
-    index: u32,
-    kind: u16,
-    packet: u8,
-    length: u8,
-    address: [u8; 8],
-}
-
-impl LinkAddress {
-    pub fn new(index: u32, ethertype: u16) -> LinkAddress {
-        LinkAddress { family: 17, protocol: ethertype.to_be(), index, ..LinkAddress::default() }
-    }
-}
-
-#[expect(unsafe_code, reason = "hands out a pointer to itself and its own size, alive during the call")]
-unsafe impl SocketAddrArg for LinkAddress {
-    unsafe fn with_sockaddr<R>(&self, f: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R) -> R {
-        f(std::ptr::from_ref(self).cast(), size_of::<LinkAddress>() as SocketAddrLen)
-    }
 }

@@ -3,8 +3,7 @@
 use crate::{Db, Sql, Topic, params, quota};
 use base::{Kind, Micros, ProjectId};
 
-/// An empty schema of its own in the database behind `url`.
-pub async fn fresh_postgres(url: &str) -> Db {
+async fn fresh_postgres(url: &str) -> Db {
     Db::postgres(&fresh_url(url).await).await.unwrap()
 }
 
@@ -22,7 +21,8 @@ pub async fn fresh_url(url: &str) -> String {
     format!("{url}{sep}options=-c%20search_path%3D{schema}")
 }
 
-async fn databases() -> Vec<(Db, tempfile::TempDir)> {
+/// One empty database of each kind.
+pub async fn databases() -> Vec<(Db, tempfile::TempDir)> {
     let dir = tempfile::tempdir().unwrap();
     let mut all = vec![(Db::sqlite(&dir.path().join("db")).await.unwrap(), dir)];
     if let Ok(url) = std::env::var("HANOK_TEST_POSTGRES") {

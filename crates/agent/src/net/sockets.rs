@@ -5,7 +5,7 @@ use super::kernel::inside;
 use super::plan::METADATA_V4;
 use super::space::{BRIDGE, METADATA_V6, Mac};
 use base::Result;
-use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
+use packet::LinkAddress;
 use rustix::net::{
     AddressFamily, SendFlags, SocketFlags, SocketType, bind, ipproto, sendto, socket_with, sockopt,
 };
@@ -92,32 +92,10 @@ pub fn announce(ns: &str, device: &str, mac: Mac, address: Ipv4Addr) -> Result<(
     frame.extend(ip);
     make(ns, || {
         let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, FLAGS, None)?;
-        let to = LinkAddress { family: AF_PACKET, index: index(&socket, device)?, ..LinkAddress::default() };
+        let to = LinkAddress::of(index(&socket, device)?);
         sendto(&socket, &frame, SendFlags::empty(), &to)?;
         Ok(())
     })
-}
-
-const AF_PACKET: u16 = 17;
-
-/// `struct sockaddr_ll` (packet(7)), of which sending reads the family and the device.
-#[repr(C)]
-#[derive(Default)]
-struct LinkAddress {
-    family: u16,
-    protocol: u16,
-    index: u32,
-    kind: u16,
-    packet: u8,
-    length: u8,
-    address: [u8; 8],
-}
-
-#[expect(unsafe_code, reason = "hands out a pointer to itself and its own size, alive during the call")]
-unsafe impl SocketAddrArg for LinkAddress {
-    unsafe fn with_sockaddr<R>(&self, f: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R) -> R {
-        f(std::ptr::from_ref(self).cast(), size_of::<LinkAddress>() as SocketAddrLen)
-    }
 }
 
 fn index(socket: &OwnedFd, device: &str) -> io::Result<u32> {

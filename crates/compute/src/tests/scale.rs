@@ -45,7 +45,7 @@ async fn a_report_that_is_still_so_is_said_by_its_tag() {
             .await
             .unwrap();
         let other = Compute::new(w.db.clone(), Limits::default(), Arc::new(NoBlobs));
-        let gate = Gate { authority: Arc::new(super::world::Tokens), public_url: None };
+        let gate = Gate { authority: Arc::new(testing::Tokens), public_url: None };
         let router = agent_service().router(other, &gate);
         assert_eq!(still_so(&router, &host, &newest).await, 204);
         while seen_at(&w, me).await == Micros(1) {

@@ -4,55 +4,24 @@ use crate::{
     Blobs, Compute, Content, Limits, Opening, Receiving, agent_service, console_service, register_host,
     service,
 };
-use api::{Auth, Authority, Gate, Level, Named, Scope};
+use api::Gate;
 use axum::Router;
 use axum::body::Body;
 use base::doc::{
     CaptureStage, CaptureStatus, Desired, GuestState, GuestStatus, HostFacts, MoveStage, Observed, PortOwner,
     VERSION,
 };
-use base::{DomainId, Fault, HostId, ImageId, Micros, PortId, ProjectId, Result, ServerId, UserId};
+use base::{HostId, ImageId, Micros, PortId, ProjectId, ServerId};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use store::work::{Engine, Ran};
 use store::{Db, params};
+use testing::{Tokens, databases};
 use tower::ServiceExt;
-
-/// Tokens are `role:project`, such as `member:a`.
-pub struct Tokens;
-
-impl Authority for Tokens {
-    fn verify<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Result<Arc<Auth>>> + Send + 'a>> {
-        Box::pin(async move { auth(token).map(Arc::new).ok_or_else(Fault::unauthorized) })
-    }
-}
-
-pub fn auth(token: &str) -> Option<Auth> {
-    let (role, project) = token.split_once(':')?;
-    let (domain_id, domain_name) = (DomainId::from("default"), "Default".to_owned());
-    Some(Auth {
-        user: Named {
-            id: UserId::from(token),
-            name: role.into(),
-            domain_id: domain_id.clone(),
-            domain_name: domain_name.clone(),
-        },
-        scope: Scope::Project(Named {
-            id: ProjectId::from(project),
-            name: project.into(),
-            domain_id,
-            domain_name,
-        }),
-        level: Level::of_role(role),
-        ..Auth::nobody()
-    })
-}
 
 /// The image store, as the region has it.
 struct Images(Arc<image::Image>);
@@ -96,27 +65,6 @@ impl Answer {
         let inner = self.body.as_object().and_then(|m| m.values().next()).cloned().unwrap_or_default();
         inner["message"].as_str().unwrap_or_default().to_owned()
     }
-}
-
-pub async fn databases() -> Vec<(Db, tempfile::TempDir)> {
-    let dir = tempfile::tempdir().unwrap();
-    let mut all = vec![(Db::sqlite(&dir.path().join("db")).await.unwrap(), dir)];
-    if let Ok(url) = std::env::var("HANOK_TEST_POSTGRES") {
-        all.push((fresh_postgres(&url).await, tempfile::tempdir().unwrap()));
-    }
-    all
-}
-
-async fn fresh_postgres(url: &str) -> Db {
-    let schema = format!("t{}", uuid::Uuid::new_v4().simple());
-    let (server, name) = (url.to_owned(), schema.clone());
-    let make = move || {
-        let mut c = postgres::Client::connect(&server, postgres::NoTls).unwrap();
-        c.batch_execute(&format!("CREATE SCHEMA {name}")).unwrap();
-    };
-    tokio::task::spawn_blocking(make).await.unwrap();
-    let sep = if url.contains('?') { '&' } else { '?' };
-    Db::postgres(&format!("{url}{sep}options=-c%20search_path%3D{schema}")).await.unwrap()
 }
 
 /// A world on every database.

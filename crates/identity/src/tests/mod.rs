@@ -55,36 +55,20 @@ impl Answer {
 }
 
 pub async fn worlds() -> Vec<World> {
-    let mut all = vec![World::on_sqlite().await];
-    if let Ok(url) = std::env::var("HANOK_TEST_POSTGRES") {
-        all.push(World::on_postgres(&url).await);
+    let mut all = Vec::new();
+    for (db, dir) in testing::databases().await {
+        all.push(World::over(db, dir).await);
     }
     all
 }
 
 impl World {
     pub async fn on_sqlite() -> World {
-        let dir = tempfile::tempdir().unwrap();
-        let db = Db::sqlite(&dir.path().join("db")).await.unwrap();
+        let (db, dir) = testing::sqlite().await;
         World::over(db, dir).await
     }
 
-    /// In an empty schema of its own.
-    pub async fn on_postgres(url: &str) -> World {
-        let schema = format!("t{}", hex::encode(rand::random::<[u8; 16]>()));
-        let (server, name) = (url.to_owned(), schema.clone());
-        tokio::task::spawn_blocking(move || {
-            let mut c = postgres::Client::connect(&server, postgres::NoTls).unwrap();
-            c.batch_execute(&format!("CREATE SCHEMA {name}")).unwrap();
-        })
-        .await
-        .unwrap();
-        let sep = if url.contains('?') { '&' } else { '?' };
-        let db = Db::postgres(&format!("{url}{sep}options=-c%20search_path%3D{schema}")).await.unwrap();
-        World::over(db, tempfile::tempdir().unwrap()).await
-    }
-
-    async fn over(db: Db, dir: tempfile::TempDir) -> World {
+    pub async fn over(db: Db, dir: tempfile::TempDir) -> World {
         World::with(db, dir, crate::Rules::default()).await
     }
 

@@ -4,6 +4,7 @@ use super::{DEMO, World, call, password, project, router, worlds};
 use api::Authority;
 use serde_json::json;
 use std::time::Duration;
+use store::Db;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_two_with_one_name_one_is_made() {
@@ -81,8 +82,9 @@ async fn a_revoked_token_is_never_seen_good_again() {
 /// Another process hears of it through the database.
 #[tokio::test]
 async fn a_sibling_forgets_too() {
-    let Ok(url) = std::env::var("HANOK_TEST_POSTGRES") else { return };
-    let w = World::on_postgres(&url).await;
+    let Some(server) = testing::postgres() else { return };
+    let db = Db::postgres(&testing::fresh_url(&server).await).await.unwrap();
+    let w = World::over(db, tempfile::tempdir().unwrap()).await;
     let sibling = w.sibling().await;
     let token = w.demo().await;
     assert!(sibling.verify(&token).await.is_ok());

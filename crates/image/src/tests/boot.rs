@@ -1,13 +1,13 @@
 //! What Compute and the first start ask.
 
-use super::{World, auth, worlds};
+use super::{World, worlds};
 use crate::for_boot;
 use base::{ImageId, Kind};
 use serde_json::json;
 use std::collections::BTreeMap;
 
 async fn boot(w: &World, id: &str, token: &str) -> base::Result<crate::BootImage> {
-    let (id, auth) = (id.parse::<ImageId>().unwrap(), auth(token).unwrap());
+    let (id, auth) = (id.parse::<ImageId>().unwrap(), testing::auth(token).unwrap());
     w.db.read(move |tx| for_boot(tx, &auth, id)).await
 }
 

@@ -17,46 +17,17 @@ mod uploads;
 mod walk;
 
 use crate::{Image, Imports, Limits, imports, life, service};
-use api::{Auth, Authority, Gate, Level, Named, Scope};
+use api::Gate;
 use axum::body::Body;
-use base::{DomainId, Fault, ProjectId, Result, UserId};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use store::{Db, work::Engine};
-
-/// Tokens are `role:project`, such as `member:a`.
-struct Tokens;
-
-impl Authority for Tokens {
-    fn verify<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Result<Arc<Auth>>> + Send + 'a>> {
-        Box::pin(async move { auth(token).map(Arc::new).ok_or_else(Fault::unauthorized) })
-    }
-}
-
-fn auth(token: &str) -> Option<Auth> {
-    let (role, project) = token.split_once(':')?;
-    let level = Level::of_role(role);
-    let domain = || (DomainId::from("default"), "Default".to_owned());
-    let (domain_id, domain_name) = domain();
-    Some(Auth {
-        user: Named { id: UserId::from(token), name: role.into(), domain_id, domain_name },
-        scope: Scope::Project(Named {
-            id: ProjectId::from(project),
-            name: project.into(),
-            domain_id: domain().0,
-            domain_name: domain().1,
-        }),
-        level,
-        ..Auth::nobody()
-    })
-}
+use testing::Tokens;
 
 struct World {
     db: Db,
@@ -66,43 +37,11 @@ struct World {
     client: Client<HttpConnector, Body>,
     server: tokio::task::JoinHandle<()>,
     dir: tempfile::TempDir,
-    _schema: Option<Schema>,
 }
 
 impl Drop for World {
     fn drop(&mut self) {
         self.server.abort();
-    }
-}
-
-/// A schema of its own in the PostgreSQL of the tests; dropped in the end.
-struct Schema {
-    url: String,
-    name: String,
-}
-
-impl Schema {
-    fn run(url: &str, sql: String) {
-        let url = url.to_owned();
-        let done = std::thread::spawn(move || {
-            postgres::Client::connect(&url, postgres::NoTls).unwrap().batch_execute(&sql).unwrap();
-        });
-        done.join().unwrap();
-    }
-    fn new(url: String) -> Self {
-        let name = format!("image_{}", base::ProjectId::new());
-        Self::run(&url, format!("CREATE SCHEMA {name}"));
-        Schema { url, name }
-    }
-    fn url(&self) -> String {
-        let sep = if self.url.contains('?') { '&' } else { '?' };
-        format!("{}{sep}options=-c%20search_path%3D{}", self.url, self.name)
-    }
-}
-
-impl Drop for Schema {
-    fn drop(&mut self) {
-        Self::run(&self.url, format!("DROP SCHEMA {} CASCADE", self.name));
     }
 }
 
@@ -115,13 +54,9 @@ async fn worlds_with(limits: Limits) -> Vec<World> {
 }
 
 async fn worlds_importing(limits: Limits, imports: Imports) -> Vec<World> {
-    let dir = tempfile::tempdir().unwrap();
-    let db = Db::sqlite(&dir.path().join("db")).await.unwrap();
-    let mut all = vec![World::new(db, dir, limits.clone(), imports.clone(), None).await];
-    if let Ok(url) = std::env::var("HANOK_TEST_POSTGRES") {
-        let schema = Schema::new(url);
-        let db = Db::postgres(&schema.url()).await.unwrap();
-        all.push(World::new(db, tempfile::tempdir().unwrap(), limits, imports, Some(schema)).await);
+    let mut all = Vec::new();
+    for (db, dir) in testing::databases().await {
+        all.push(World::new(db, dir, limits.clone(), imports.clone()).await);
     }
     all
 }
@@ -163,13 +98,7 @@ impl Answer {
 }
 
 impl World {
-    async fn new(
-        db: Db,
-        dir: tempfile::TempDir,
-        limits: Limits,
-        imports: Imports,
-        schema: Option<Schema>,
-    ) -> World {
+    async fn new(db: Db, dir: tempfile::TempDir, limits: Limits, imports: Imports) -> World {
         let image = Image::with(
             db.clone(),
             &dir.path().join("images"),
@@ -186,7 +115,7 @@ impl World {
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let engine = engine(&image);
         let client = Client::builder(TokioExecutor::new()).build_http();
-        World { db, image, engine, address, client, server, dir, _schema: schema }
+        World { db, image, engine, address, client, server, dir }
     }
 
     /// The process dies and its successor starts: jobs and temporary files are gone.

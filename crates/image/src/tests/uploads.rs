@@ -306,7 +306,7 @@ async fn a_full_disk_is_told_and_leaves_a_queued_image() {
         return;
     }
     let db = store::Db::sqlite(&dir.path().join("db")).await.unwrap();
-    let w = World::new(db, dir, Limits::default(), Imports::default(), None).await;
+    let w = World::new(db, dir, Limits::default(), Imports::default()).await;
     let id = w.raw("member:a").await;
     let refused = w.put(&id, "member:a", content(2 << 20)).await;
     let status = w.show(&id, "member:a").await["status"].clone();

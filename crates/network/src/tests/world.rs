@@ -13,20 +13,6 @@ use std::sync::Arc;
 use store::{Db, params};
 use tempfile::TempDir;
 
-/// An empty schema of its own in the database behind `url`.
-async fn fresh_postgres(url: &str) -> Db {
-    let schema = format!("n{}", uuid::Uuid::new_v4().simple());
-    let (server, name) = (url.to_owned(), schema.clone());
-    tokio::task::spawn_blocking(move || {
-        let mut c = postgres::Client::connect(&server, postgres::NoTls).unwrap();
-        c.batch_execute(&format!("CREATE SCHEMA {name}")).unwrap();
-    })
-    .await
-    .unwrap();
-    let sep = if url.contains('?') { '&' } else { '?' };
-    Db::postgres(&format!("{url}{sep}options=-c%20search_path%3D{schema}")).await.unwrap()
-}
-
 #[derive(Clone)]
 pub struct World {
     pub db: Db,
@@ -81,13 +67,7 @@ fn world(db: Db, dir: TempDir) -> World {
 
 /// One world per database.
 pub async fn worlds() -> Vec<World> {
-    let dir = tempfile::tempdir().unwrap();
-    let db = Db::sqlite(&dir.path().join("db")).await.unwrap();
-    let mut all = vec![world(db, dir)];
-    if let Ok(url) = std::env::var("HANOK_TEST_POSTGRES") {
-        all.push(world(fresh_postgres(&url).await, tempfile::tempdir().unwrap()));
-    }
-    all
+    testing::databases().await.into_iter().map(|(db, dir)| world(db, dir)).collect()
 }
 
 pub const ADMIN: &str = "a0000000000000000000000000000000";

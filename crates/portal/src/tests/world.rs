@@ -48,24 +48,10 @@ pub async fn worlds() -> Vec<World> {
 pub async fn worlds_that_idle(idle: Duration) -> Vec<World> {
     let dir = || Arc::new(tempfile::tempdir().unwrap());
     let mut all = vec![World::open(None, dir(), idle).await];
-    if let Ok(server) = std::env::var("HANOK_TEST_POSTGRES") {
-        all.push(World::open(Some(schema(&server).await), dir(), idle).await);
+    if let Some(server) = testing::postgres() {
+        all.push(World::open(Some(testing::fresh_url(&server).await), dir(), idle).await);
     }
     all
-}
-
-/// An empty schema on the server.
-async fn schema(server: &str) -> String {
-    let name = format!("t{}", hex::encode(rand::random::<[u8; 16]>()));
-    let (url, made) = (server.to_owned(), name.clone());
-    tokio::task::spawn_blocking(move || {
-        let mut c = postgres::Client::connect(&url, postgres::NoTls).unwrap();
-        c.batch_execute(&format!("CREATE SCHEMA {made}")).unwrap();
-    })
-    .await
-    .unwrap();
-    let sign = if server.contains('?') { '&' } else { '?' };
-    format!("{server}{sign}options=-c%20search_path%3D{name}")
 }
 
 impl World {

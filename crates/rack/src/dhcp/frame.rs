@@ -1,7 +1,7 @@
 //! Frames to clients that have no address yet: nobody answers ARP for them, so the kernel cannot send.
 
 use crate::mac::Mac;
-use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
+use packet::LinkAddress;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sendto, socket_with};
 use std::io;
 use std::net::Ipv4Addr;
@@ -27,7 +27,7 @@ impl Frames {
     /// Sends a DHCP answer; `to` is the client's MAC, or nobody's for all.
     pub fn send(&self, to: Mac, from: Ipv4Addr, address: Ipv4Addr, payload: &[u8]) -> io::Result<()> {
         let frame = frame(self.mac, to, (from, 67), (address, 68), payload);
-        let to = LinkAddress { family: AF_PACKET, index: self.index, ..LinkAddress::default() };
+        let to = LinkAddress::of(self.index);
         sendto(&self.socket, &frame, SendFlags::empty(), &to)?;
         Ok(())
     }
@@ -66,28 +66,6 @@ fn checksum(start: u32, bytes: &[u8]) -> u16 {
         sum = (sum & 0xffff) + (sum >> 16);
     }
     !(sum as u16)
-}
-
-const AF_PACKET: u16 = 17;
-
-/// `struct sockaddr_ll` (packet(7)), of which sending reads the family and the device.
-#[repr(C)]
-#[derive(Default)]
-struct LinkAddress {
-    family: u16,
-    protocol: u16,
-    index: u32,
-    kind: u16,
-    packet: u8,
-    length: u8,
-    address: [u8; 8],
-}
-
-#[expect(unsafe_code, reason = "hands out a pointer to itself and its own size, alive during the call")]
-unsafe impl SocketAddrArg for LinkAddress {
-    unsafe fn with_sockaddr<R>(&self, f: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R) -> R {
-        f(std::ptr::from_ref(self).cast(), size_of::<LinkAddress>() as SocketAddrLen)
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::Db;
+use crate::db_tests::databases;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,15 +31,6 @@ impl Life for DoorLife {
     fn budget(_: &Door) -> Option<Duration> {
         Some(Duration::from_secs(5))
     }
-}
-
-async fn databases() -> Vec<(Db, tempfile::TempDir)> {
-    let dir = tempfile::tempdir().unwrap();
-    let mut all = vec![(Db::sqlite(&dir.path().join("db")).await.unwrap(), dir)];
-    if let Ok(url) = std::env::var("HANOK_TEST_POSTGRES") {
-        all.push((crate::db_tests::fresh_postgres(&url).await, tempfile::tempdir().unwrap()));
-    }
-    all
 }
 
 #[tokio::test]
