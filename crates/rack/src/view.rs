@@ -52,6 +52,8 @@ pub struct View {
     pub v6: Vec<Subnet6>,
     /// Machines of the whole rack: a cable may be plugged anywhere.
     pub cards: Arc<HashMap<Mac, Card>>,
+    /// Addresses of MACs that are no machine's.
+    pub fixed: Arc<HashMap<Mac, Vec<IpAddr>>>,
     pub live: Option<LiveSystem>,
     pub domain: String,
 }
@@ -59,6 +61,18 @@ pub struct View {
 impl View {
     pub fn card(&self, mac: Mac) -> Option<&Card> {
         self.cards.get(&mac)
+    }
+
+    /// Addresses that are this MAC's and nobody else's.
+    pub fn own4(&self, mac: Mac) -> Vec<Ipv4Addr> {
+        let fixed = self.fixed.get(&mac).into_iter().flatten().filter_map(|a| v4(*a));
+        self.card(mac).into_iter().flat_map(|c| c.v4.iter().copied()).chain(fixed).collect()
+    }
+
+    /// As [`View::own4`].
+    pub fn own6(&self, mac: Mac) -> Vec<Ipv6Addr> {
+        let fixed = self.fixed.get(&mac).into_iter().flatten().filter_map(|a| v6(*a));
+        self.card(mac).into_iter().flat_map(|c| c.v6.iter().copied()).chain(fixed).collect()
     }
 
     /// The subnet of an address of ours or of a machine.
@@ -96,13 +110,28 @@ pub fn cards(doc: &RackDesired) -> Arc<HashMap<Mac, Card>> {
     Arc::new(all)
 }
 
-/// One view for each segment of the document.
-pub fn views(doc: &RackDesired) -> Vec<Arc<View>> {
-    let cards = cards(doc);
-    doc.segments.iter().map(|s| Arc::new(view(doc, s, &cards))).collect()
+fn fixed(doc: &RackDesired) -> Arc<HashMap<Mac, Vec<IpAddr>>> {
+    let mut all: HashMap<Mac, Vec<IpAddr>> = HashMap::new();
+    for nic in &doc.fixed {
+        if let Ok(mac) = nic.mac.parse() {
+            all.entry(mac).or_default().extend(&nic.addresses);
+        }
+    }
+    Arc::new(all)
 }
 
-fn view(doc: &RackDesired, segment: &Segment, cards: &Arc<HashMap<Mac, Card>>) -> View {
+/// One view for each segment of the document.
+pub fn views(doc: &RackDesired) -> Vec<Arc<View>> {
+    let (cards, fixed) = (cards(doc), fixed(doc));
+    doc.segments.iter().map(|s| Arc::new(view(doc, s, &cards, &fixed))).collect()
+}
+
+fn view(
+    doc: &RackDesired,
+    segment: &Segment,
+    cards: &Arc<HashMap<Mac, Card>>,
+    fixed: &Arc<HashMap<Mac, Vec<IpAddr>>>,
+) -> View {
     let (mut all4, mut all6) = (Vec::new(), Vec::new());
     for s in &segment.subnets {
         let of = |list: &[IpAddr]| list.iter().filter_map(|a| v4(*a)).collect::<Vec<_>>();
@@ -110,7 +139,9 @@ fn view(doc: &RackDesired, segment: &Segment, cards: &Arc<HashMap<Mac, Card>>) -
         match (s.cidr, s.address) {
             (IpNet::V4(cidr), IpAddr::V4(address)) => {
                 let gateway = s.gateway.and_then(v4);
-                let own = cards.values().flat_map(|c| &c.v4).copied().filter(|a| cidr.contains(a));
+                let kept = fixed.values().flatten().filter_map(|a| v4(*a));
+                let own = cards.values().flat_map(|c| &c.v4).copied().chain(kept);
+                let own = own.filter(|a| cidr.contains(a));
                 let ends = [cidr.network(), cidr.broadcast()];
                 let reserved = own.chain([address]).chain(gateway).chain(ends).collect();
                 let ranges = s.ranges.iter().filter_map(|r| Some((v4(r.0)?, v4(r.1)?)));
@@ -128,7 +159,9 @@ fn view(doc: &RackDesired, segment: &Segment, cards: &Arc<HashMap<Mac, Card>>) -
             }
             (IpNet::V6(cidr), IpAddr::V6(address)) => {
                 let gateway = s.gateway.and_then(v6);
-                let own = cards.values().flat_map(|c| &c.v6).copied().filter(|a| cidr.contains(a));
+                let kept = fixed.values().flatten().filter_map(|a| v6(*a));
+                let own = cards.values().flat_map(|c| &c.v6).copied().chain(kept);
+                let own = own.filter(|a| cidr.contains(a));
                 let reserved = own.chain([address]).chain(gateway).collect();
                 let ranges = s.ranges.iter().filter_map(|r| Some((v6(r.0)?, v6(r.1)?)));
                 all6.push(Subnet6 {
@@ -150,6 +183,7 @@ fn view(doc: &RackDesired, segment: &Segment, cards: &Arc<HashMap<Mac, Card>>) -
         v4: all4,
         v6: all6,
         cards: cards.clone(),
+        fixed: fixed.clone(),
         live: doc.live.clone(),
         domain: doc.domain.clone(),
     }

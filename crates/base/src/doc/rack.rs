@@ -68,6 +68,29 @@ pub struct RackDesired {
     /// Asked for names outside that domain.
     #[serde(default)]
     pub upstream_dns: Vec<IpAddr>,
+    /// Addresses that are kept for network cards of no machine: leased to these MACs and to nobody else.
+    #[serde(default)]
+    pub fixed: Vec<RackNic>,
+    /// Further domains that the rack answers for, without a dot at the end.
+    #[serde(default)]
+    pub zones: Vec<String>,
+    /// Names beside those of machines.
+    #[serde(default)]
+    pub records: Vec<DnsRecord>,
+}
+
+/// A resource record that the rack answers (RFC 1035, 3.6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsRecord {
+    /// Whole, without a dot at the end.
+    pub name: String,
+    /// `A`, `AAAA`, `CNAME`, `MX`, `NS`, `SRV`, `SSHFP`, `TXT`.
+    pub kind: String,
+    /// As in a zone file: `10 mail.example.com`.
+    pub data: String,
+    /// Seconds; absent: the rack's own.
+    #[serde(default)]
+    pub ttl: Option<u32>,
 }
 
 /// A layer-2 network of metal that this rack is plugged to.

@@ -93,7 +93,7 @@ fn subnets<'a>(view: &'a View, ask: &Ask<'_>) -> Vec<&'a Subnet4> {
         false => s.relays.contains(&relay) || s.cidr.contains(&relay),
     };
     let mut all: Vec<_> = view.v4.iter().filter(here).collect();
-    let own = view.card(ask.mac).map(|c| c.v4.as_slice()).unwrap_or_default();
+    let own = view.own4(ask.mac);
     all.sort_by_key(|s| !own.iter().any(|a| s.cidr.contains(a)));
     all
 }
@@ -118,7 +118,7 @@ fn serve(view: &View, pool: &mut Pool, ask: &Ask<'_>, now: Micros) -> Said {
             let Some(subnet) = subnets.iter().find(|s| s.cidr.contains(&address)) else {
                 return subnets.first().map_or(Said::Nothing, |s| refuse(s, ask));
             };
-            let own = view.card(ask.mac).is_some_and(|c| c.v4.contains(&address));
+            let own = view.own4(ask.mac).contains(&address);
             let life = if own { OWN_LEASE } else { RANGE_LEASE };
             let hostname = ask.hostname.unwrap_or_default();
             if pool.bind(view, subnet, ask.mac, address, hostname, (now, life)) {
@@ -203,7 +203,7 @@ fn lease(view: &View, subnet: &Subnet4, ask: &Ask<'_>, kind: MessageType, yiaddr
     let card = view.card(ask.mac);
     let opts = reply.opts_mut();
     if ask.kind != MessageType::Inform {
-        let own = card.is_some_and(|c| c.v4.contains(&yiaddr));
+        let own = view.own4(ask.mac).contains(&yiaddr);
         let life = if own { OWN_LEASE } else { RANGE_LEASE };
         let life = u32::try_from(life.as_secs()).unwrap_or(u32::MAX);
         opts.insert(DhcpOption::AddressLeaseTime(life));

@@ -125,8 +125,8 @@ impl Pool {
         wish: Option<Ipv4Addr>,
         now: Micros,
     ) -> Result<Ipv4Addr, None4> {
-        let fixed = view.card(mac).into_iter().flat_map(|c| &c.v4);
-        let fixed = fixed.copied().find(|a| subnet.cidr.contains(a) && self.may_have(*a, mac, now));
+        let fixed =
+            view.own4(mac).into_iter().find(|a| subnet.cidr.contains(a) && self.may_have(*a, mac, now));
         if let Some(address) = fixed {
             return Ok(address);
         }

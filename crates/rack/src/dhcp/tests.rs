@@ -66,6 +66,9 @@ pub fn document() -> RackDesired {
         live: None,
         domain: "maas".into(),
         upstream_dns: vec![],
+        fixed: vec![],
+        zones: vec![],
+        records: vec![],
     }
 }
 

@@ -1,13 +1,20 @@
-//! DNS messages (RFC 1035, 4), as much as the rack writes itself: one question, and addresses or a name.
+//! DNS messages (RFC 1035, 4), as much as the rack writes itself: one question, and records of a few kinds.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub const A: u16 = 1;
+pub const CNAME: u16 = 5;
 pub const PTR: u16 = 12;
 pub const AAAA: u16 = 28;
+/// Any kind (RFC 8482).
+pub const ANY: u16 = 255;
 const INTERNET: u16 = 1;
 /// Short: a machine gets another address when it moves. In seconds.
-const LIFE_S: u32 = 30;
+pub const LIFE_S: u32 = 30;
+/// Most records of an answer: a datagram holds them all.
+const RECORDS: usize = 16;
+/// Longer answers are asked for again over TCP. In bytes (DNS flag day 2020).
+pub const DATAGRAM: usize = 1232;
 
 /// A query with one question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,16 +29,69 @@ pub struct Question {
 }
 
 pub enum Answer {
-    Records(Records),
+    /// None: there is the name, and no such record.
+    Records(Vec<Record>),
     NoSuchName,
     /// Nobody could be asked.
     Failed,
 }
 
-pub enum Records {
-    None,
-    Addresses(Vec<IpAddr>),
-    Name(String),
+/// A resource record as it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Whose it is; `None`: of the name in the question.
+    pub owner: Option<String>,
+    pub kind: u16,
+    /// Seconds.
+    pub ttl: u32,
+    pub data: Vec<u8>,
+}
+
+impl Record {
+    pub fn address(address: IpAddr, ttl: u32) -> Record {
+        let (kind, data) = match address {
+            IpAddr::V4(a) => (A, a.octets().to_vec()),
+            IpAddr::V6(a) => (AAAA, a.octets().to_vec()),
+        };
+        Record { owner: None, kind, ttl, data }
+    }
+    pub fn pointer(name: &str) -> Record {
+        Record { owner: None, kind: PTR, ttl: LIFE_S, data: encoded(name) }
+    }
+    /// As a zone file has it (RFC 1035, 5; RFC 2782; RFC 4255). `None` for what makes no sense.
+    pub fn written(kind: &str, data: &str, ttl: u32) -> Option<Record> {
+        let words: Vec<&str> = data.split_whitespace().collect();
+        let (kind, data) = match (kind, words.as_slice()) {
+            ("NS", [name]) => (2, encoded(name)),
+            ("CNAME", [name]) => (CNAME, encoded(name)),
+            ("MX", [preference, name]) => (15, [numbers(&[preference])?, encoded(name)].concat()),
+            ("TXT", _) => (16, text(data)),
+            ("SRV", [priority, weight, port, name]) => {
+                (33, [numbers(&[priority, weight, port])?, encoded(name)].concat())
+            }
+            ("SSHFP", [algorithm, of, print]) => {
+                (44, [vec![algorithm.parse().ok()?, of.parse().ok()?], hex::decode(print).ok()?].concat())
+            }
+            _ => return None,
+        };
+        Some(Record { owner: None, kind, ttl, data })
+    }
+}
+
+fn numbers(all: &[&str]) -> Option<Vec<u8>> {
+    let each = all.iter().map(|n| Some(n.parse::<u16>().ok()?.to_be_bytes()));
+    Some(each.collect::<Option<Vec<_>>>()?.concat())
+}
+
+/// Strings of at most 255 bytes each; quotation marks around the whole are no part of it.
+fn text(data: &str) -> Vec<u8> {
+    let inner = data.strip_prefix('"').and_then(|d| d.strip_suffix('"')).unwrap_or(data);
+    let mut out = Vec::new();
+    for piece in inner.as_bytes().chunks(255) {
+        out.push(piece.len() as u8);
+        out.extend(piece);
+    }
+    if out.is_empty() { vec![0] } else { out }
 }
 
 impl Question {
@@ -69,18 +129,9 @@ impl Question {
     }
 
     pub fn reply(&self, answer: &Answer) -> Vec<u8> {
-        let records: Vec<(u16, Vec<u8>)> = match answer {
-            Answer::Records(Records::Addresses(all)) => all
-                .iter()
-                // A datagram holds them all.
-                .take(16)
-                .map(|a| match a {
-                    IpAddr::V4(a) => (A, a.octets().to_vec()),
-                    IpAddr::V6(a) => (AAAA, a.octets().to_vec()),
-                })
-                .collect(),
-            Answer::Records(Records::Name(name)) => vec![(PTR, encoded(name))],
-            _ => vec![],
+        let records: &[Record] = match answer {
+            Answer::Records(all) => &all[..all.len().min(RECORDS)],
+            _ => &[],
         };
         let code = match answer {
             Answer::Records(_) => 0,
@@ -92,16 +143,30 @@ impl Question {
         let mut out = self.id.to_vec();
         out.extend([first, 0x80 | code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
         out.extend(&self.raw);
-        for (kind, data) in records {
-            // The name is the one in the question.
-            out.extend([0xc0, 12]);
-            out.extend(kind.to_be_bytes());
+        for record in records {
+            match &record.owner {
+                Some(name) => out.extend(encoded(name)),
+                // The name in the question.
+                None => out.extend([0xc0, 12]),
+            }
+            out.extend(record.kind.to_be_bytes());
             out.extend(INTERNET.to_be_bytes());
-            out.extend(LIFE_S.to_be_bytes());
-            out.extend(u16::try_from(data.len()).unwrap_or(0).to_be_bytes());
-            out.extend(data);
+            out.extend(record.ttl.to_be_bytes());
+            out.extend(u16::try_from(record.data.len()).unwrap_or(0).to_be_bytes());
+            out.extend(&record.data);
         }
         out
+    }
+
+    /// As [`Question::reply`], for a datagram: what is too long for one is said to be cut off.
+    pub fn datagram(&self, answer: &Answer) -> Vec<u8> {
+        let whole = self.reply(answer);
+        if whole.len() <= DATAGRAM {
+            return whole;
+        }
+        let mut short = self.reply(&Answer::Records(Vec::new()));
+        short[2] |= 2;
+        short
     }
 }
 

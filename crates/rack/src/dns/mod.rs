@@ -1,16 +1,16 @@
 //! DNS for machines: names of the machines' domain and their addresses back are answered from the document,
 //! everything else is asked of the upstream servers. UDP and TCP (RFC 1035, RFC 7766).
 //!
-//! A responder of its own and no library: it has three record types to write, and passes the rest on unread.
+//! A responder of its own and no library: it has few record types to write, and passes the rest on unread.
 
 mod message;
 
 use crate::board::Segment;
 use crate::sockets;
 use crate::{Rack, mac::Mac};
-use base::doc::rack::RackDesired;
+use base::doc::rack::{DnsRecord, RackDesired};
 use base::{Fault, Result};
-use message::{Answer, Question, Records};
+use message::{Answer, Question, Record};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -31,22 +31,26 @@ const PACKET_MAX: usize = 4096;
 /// Names of the document. Made anew for each document.
 #[derive(Debug, Default)]
 pub struct Names {
-    domain: String,
+    /// That are answered here alone, the one of machines first.
+    zones: Vec<String>,
     forward: HashMap<String, Vec<IpAddr>>,
     back: HashMap<IpAddr, String>,
+    /// How long addresses of a name are good, where that is said. In seconds.
+    life: HashMap<String, u32>,
+    /// What is no address.
+    records: HashMap<String, Vec<(Record, String)>>,
     upstream: Vec<IpAddr>,
 }
 
 impl Names {
     /// The document's machines, with their own addresses and with those that they have leased.
     pub fn of(doc: &RackDesired, leased: &HashMap<Mac, Vec<IpAddr>>) -> Names {
-        let mut names = Names {
-            domain: doc.domain.trim_end_matches('.').to_ascii_lowercase(),
-            upstream: doc.upstream_dns.clone(),
-            ..Names::default()
-        };
+        let lower = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+        let mut names = Names { upstream: doc.upstream_dns.clone(), ..Names::default() };
+        let zones = [&doc.domain].into_iter().chain(&doc.zones).map(|z| lower(z));
+        names.zones = zones.filter(|z| !z.is_empty()).collect();
         for machine in doc.machines.iter().filter(|m| !m.name.is_empty()) {
-            let full = match names.domain.as_str() {
+            let full = match lower(&doc.domain).as_str() {
                 "" => machine.name.to_ascii_lowercase(),
                 domain => format!("{}.{domain}", machine.name.to_ascii_lowercase()),
             };
@@ -60,37 +64,78 @@ impl Names {
             }
             names.forward.insert(full, all);
         }
+        for record in &doc.records {
+            names.add(record, lower(&record.name));
+        }
         names
+    }
+
+    fn add(&mut self, record: &DnsRecord, name: String) {
+        if matches!(record.kind.as_str(), "A" | "AAAA") {
+            let Ok(address) = record.data.parse() else { return };
+            if let Some(ttl) = record.ttl {
+                self.life.insert(name.clone(), ttl);
+            }
+            self.back.entry(address).or_insert_with(|| name.clone());
+            let all = self.forward.entry(name).or_default();
+            if !all.contains(&address) {
+                all.push(address);
+            }
+        } else if let Some(made) =
+            Record::written(&record.kind, &record.data, record.ttl.unwrap_or(message::LIFE_S))
+        {
+            let target = record.data.trim_end_matches('.').to_ascii_lowercase();
+            self.records.entry(name).or_default().push((made, target));
+        }
+    }
+
+    /// Records of a name; `None` for a name that we do not know.
+    fn of_name(&self, name: &str, kind: u16) -> Option<Vec<Record>> {
+        let (addresses, others) = (self.forward.get(name), self.records.get(name));
+        if addresses.is_none() && others.is_none() {
+            return None;
+        }
+        let life = self.life.get(name).copied().unwrap_or(message::LIFE_S);
+        let known = addresses.into_iter().flatten().map(|a| Record::address(*a, life));
+        let wanted = |r: &Record| r.kind == kind || kind == message::ANY;
+        let mut all: Vec<Record> = known.filter(wanted).collect();
+        for (record, target) in others.into_iter().flatten() {
+            if wanted(record) {
+                all.push(record.clone());
+            } else if record.kind == message::CNAME {
+                // The name is another one's: what is known of that goes along (RFC 1034, 3.6.2).
+                all.push(record.clone());
+                let life = self.life.get(target).copied().unwrap_or(message::LIFE_S);
+                let there = self.forward.get(target).into_iter().flatten();
+                let there = there.map(|a| Record::address(*a, life)).filter(wanted);
+                all.extend(there.map(|r| Record { owner: Some(target.clone()), ..r }));
+            }
+        }
+        Some(all)
     }
 
     /// What we know ourselves; `None` for what upstream is asked.
     fn answer(&self, question: &Question) -> Option<Answer> {
         let name = question.name.to_ascii_lowercase();
-        if let Some(addresses) = self.forward.get(&name) {
-            return Some(Answer::Records(match question.kind {
-                message::A => Records::Addresses(addresses.iter().copied().filter(IpAddr::is_ipv4).collect()),
-                message::AAAA => {
-                    Records::Addresses(addresses.iter().copied().filter(IpAddr::is_ipv6).collect())
-                }
-                _ => Records::None,
-            }));
+        if let Some(records) = self.of_name(&name, question.kind) {
+            return Some(Answer::Records(records));
         }
         if let Some(address) = message::reversed(&name) {
-            if let Some(name) = self.back.get(&address) {
-                let asked = question.kind == message::PTR;
-                return Some(Answer::Records(if asked {
-                    Records::Name(name.clone())
-                } else {
-                    Records::None
-                }));
-            }
+            let name = self.back.get(&address)?;
+            let asked = question.kind == message::PTR;
+            return Some(Answer::Records(asked.then(|| Record::pointer(name)).into_iter().collect()));
+        }
+        if self.zones.contains(&name) {
+            return Some(Answer::Records(Vec::new()));
+        }
+        let inside = |zone: &String| name.strip_suffix(zone.as_str()).is_some_and(|n| n.ends_with('.'));
+        if !self.zones.iter().any(inside) {
             return None;
         }
-        if !self.domain.is_empty() && name == self.domain {
-            return Some(Answer::Records(Records::None));
-        }
-        let inside = !self.domain.is_empty() && name.ends_with(&format!(".{}", self.domain));
-        inside.then_some(Answer::NoSuchName)
+        // A name between others is there, though nothing is said of it (RFC 8020).
+        let under = format!(".{name}");
+        let between = self.forward.keys().chain(self.records.keys()).any(|n| n.ends_with(&under));
+        Some(if between { Answer::Records(Vec::new()) } else { Answer::NoSuchName })
     }
 }
 
@@ -120,7 +165,7 @@ async fn datagrams(rack: Arc<Rack>, socket: Arc<UdpSocket>) {
         let Some(question) = Question::read(packet) else { continue };
         let names = rack.names.borrow().clone();
         if let Some(answer) = names.answer(&question) {
-            let _ = socket.send_to(&question.reply(&answer), from).await;
+            let _ = socket.send_to(&question.datagram(&answer), from).await;
             continue;
         }
         let Ok(place) = waiting.clone().try_acquire_owned() else { continue };

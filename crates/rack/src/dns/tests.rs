@@ -54,6 +54,60 @@ fn machines_have_names_and_addresses_lead_back() {
     assert_eq!(ask(&names, "9.9.9.9.in-addr.arpa", PTR), None);
 }
 
+#[test]
+fn other_records_are_answered_too() {
+    let mut doc = document();
+    doc.zones = vec!["lab.example".into()];
+    let record = |name: &str, kind: &str, data: &str, ttl| base::doc::rack::DnsRecord {
+        name: name.into(),
+        kind: kind.into(),
+        data: data.into(),
+        ttl,
+    };
+    doc.records = vec![
+        record("db.lab.example", "A", "10.1.0.9", Some(77)),
+        record("db.lab.example", "AAAA", "fd00::9", None),
+        record("db.lab.example", "TXT", "\"the data\"", None),
+        record("www.lab.example", "CNAME", "db.lab.example.", None),
+        record("lab.example", "MX", "10 mail.lab.example", None),
+        record("_ldap._tcp.lab.example", "SRV", "1 2 389 db.lab.example", None),
+        record("key.maas", "SSHFP", "4 2 00ff", None),
+        record("bad.maas", "MX", "mail", None),
+        record("one.maas", "A", "10.1.0.77", None),
+    ];
+    let names = Names::of(&doc, &HashMap::new());
+    assert_eq!(ask(&names, "db.lab.example", A), Some((0, vec![vec![10, 1, 0, 9]])));
+    let six: std::net::Ipv6Addr = "fd00::9".parse().unwrap();
+    assert_eq!(ask(&names, "db.lab.example", AAAA), Some((0, vec![six.octets().to_vec()])));
+    assert_eq!(ask(&names, "db.lab.example", 16), Some((0, vec![b"\x08the data".to_vec()])));
+    assert_eq!(
+        ask(&names, "lab.example", 15),
+        Some((0, vec![b"\0\x0a\x04mail\x03lab\x07example\0".to_vec()]))
+    );
+    let srv = b"\0\x01\0\x02\x01\x85\x02db\x03lab\x07example\0".to_vec();
+    assert_eq!(ask(&names, "_ldap._tcp.lab.example", 33), Some((0, vec![srv])));
+    assert_eq!(ask(&names, "_tcp.lab.example", A), Some((0, vec![])), "a name between others");
+    assert_eq!(ask(&names, "key.maas", 44), Some((0, vec![vec![4, 2, 0, 255]])));
+    assert_eq!(ask(&names, "none.lab.example", A), Some((3, vec![])));
+    assert_eq!(ask(&names, "bad.maas", 15), Some((3, vec![])));
+    assert_eq!(ask(&names, "one.maas", A).unwrap().1.len(), 2, "beside the machine's own");
+    let back = Some((0, vec![b"\x02db\x03lab\x07example\0".to_vec()]));
+    assert_eq!(ask(&names, "9.0.1.10.in-addr.arpa", PTR), back);
+    // An alias brings the address of its target along, under the target's name.
+    let packet = question("www.lab.example", A);
+    let q = Question::read(&packet).unwrap();
+    let reply = q.datagram(&names.answer(&q).unwrap());
+    assert_eq!(reply[7], 2);
+    assert!(reply.ends_with(&[0, 0, 0, 77, 0, 4, 10, 1, 0, 9]), "{reply:?}");
+    // What no datagram holds is asked for again over TCP.
+    let long = "x".repeat(2000);
+    let q = Question::read(&question("long.lab.example", 16)).unwrap();
+    let long = Answer::Records(vec![Record::written("TXT", &long, 1).unwrap()]);
+    let reply = q.datagram(&long);
+    assert_eq!((reply[2] & 2, reply[7]), (2, 0));
+    assert!(q.reply(&long).len() > 2000);
+}
+
 proptest! {
     #[test]
     fn no_packet_panics(bytes in proptest::collection::vec(any::<u8>(), 0..80), at in 0usize..40, to in any::<u8>()) {

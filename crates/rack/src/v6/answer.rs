@@ -103,7 +103,7 @@ pub fn answer(seat: &Seat<'_>, held: &mut Held, packet: &[u8], source: Ipv6Addr)
 
 /// The machine's own addresses; of subnets where it has none, one of the range.
 fn addresses(seat: &Seat<'_>, held: &mut Held, mac: Mac, wishes: &[Ipv6Addr]) -> Vec<Ipv6Addr> {
-    let fixed = seat.view.card(mac).map(|c| c.v6.as_slice()).unwrap_or_default();
+    let fixed = seat.view.own6(mac);
     let of = |s: &Subnet6| {
         let own: Vec<_> = fixed.iter().copied().filter(|a| s.cidr.contains(a)).collect();
         if own.is_empty() { ranged(s, seat.now, held, mac, wishes).into_iter().collect() } else { own }

@@ -40,6 +40,9 @@ impl Region {
             live: None,
             domain: "metal.test".into(),
             upstream_dns: vec![],
+            fixed: vec![],
+            zones: vec![],
+            records: vec![],
         };
         Region(Arc::new(Inner {
             doc: watch::Sender::new(doc),

@@ -73,6 +73,9 @@ impl Rack {
             live: None,
             domain: String::new(),
             upstream_dns: Vec::new(),
+            fixed: vec![],
+            zones: vec![],
+            records: vec![],
         };
         let mut rack = Rack { times, power: None, dir: tempfile::tempdir().unwrap(), desired };
         rack.start();
