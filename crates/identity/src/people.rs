@@ -5,13 +5,14 @@
 //! is read when the key is used, as it is for tokens.
 
 use crate::bootstrap::DOMAIN;
-use crate::model::Account;
+use crate::model::{Account, ActorKind, Extra, Grant, Project, TargetKind};
 use crate::resolve::resolve;
 use crate::token::{Target, Token, audit_id};
 use crate::{Identity, login, table};
 use api::{Auth, Obj};
 use base::{DomainId, Fault, Micros, ProjectId, Result, UserId};
 use std::sync::Arc;
+use store::log::{Who, audit};
 use store::{Sql, Tx};
 
 /// A user as other APIs list them.
@@ -69,7 +70,122 @@ pub fn home(tx: &Tx<'_>, user: &UserId, named: Option<&str>) -> Result<ProjectId
     })
 }
 
+/// A user that another API makes.
+#[derive(Debug, Clone)]
+pub struct NewPerson {
+    pub name: String,
+    pub email: String,
+    pub password: String,
+    /// Gets the role admin in this project. Others get the role member in a project of their own, which has
+    /// their name.
+    pub admin_of: Option<ProjectId>,
+}
+
+/// Marks the project that was made with a user.
+fn own_project(name: &str) -> String {
+    format!("Of the user {name}")
+}
+
+/// The project of a new user's own: one that was made for a user of the name before is used again.
+fn home_for(tx: &Tx<'_>, name: &str) -> Result<ProjectId> {
+    let domain = DomainId::from(DOMAIN);
+    if let Some(there) = table::project::by_name(tx, &domain, name)? {
+        if there.description == own_project(name) {
+            return Ok(there.id);
+        }
+        return Err(Fault::conflict(format!(
+            "There is a project {name} already, which is not this user's own. Make the user with the Identity API: \
+             openstack user create."
+        )));
+    }
+    let project = Project {
+        id: ProjectId::new(),
+        parent_id: domain.0.clone(),
+        domain_id: domain,
+        name: name.to_owned(),
+        description: own_project(name),
+        enabled: true,
+        extra: Extra::new(),
+    };
+    table::project::insert(tx, &project)?;
+    Ok(project.id)
+}
+
+fn engage(tx: &Tx<'_>, user: &UserId, role: &str, project: &ProjectId) -> Result<()> {
+    let roles = table::role::all(tx)?;
+    let found = roles.into_iter().find(|r| r.name == role && r.domain_id.is_none());
+    let role = found.ok_or_else(|| Fault::conflict(format!("There is no role {role} any more.")))?;
+    let grant = Grant {
+        role_id: role.id,
+        actor_kind: ActorKind::User,
+        actor_id: user.0.clone(),
+        target_kind: TargetKind::Project,
+        target_id: project.0.clone(),
+        inherited: false,
+    };
+    table::grant::put(tx, &grant)
+}
+
 impl Identity {
+    /// Makes a user of the default domain who can work at once.
+    ///
+    /// # Errors
+    /// 400 for a password that is not strong enough, 409 for a name that is taken.
+    pub async fn enlist(&self, who: Who, new: NewPerson) -> Result<Person> {
+        self.rules.check_strength(&new.password)?;
+        let now = Micros::now();
+        let mut account = Account {
+            id: UserId::new(),
+            domain_id: DomainId::from(DOMAIN),
+            name: new.name,
+            description: String::new(),
+            enabled: true,
+            default_project_id: None,
+            password_hash: Some(self.secrets.hash(new.password).await?),
+            password_at: Some(now),
+            password_expires_at: None,
+            password_own: false,
+            failed_logins: 0,
+            failed_at: None,
+            active_at: None,
+            extra: Extra::new(),
+        };
+        account.password_expires_at = self.rules.expiry(&account, false, now);
+        if !new.email.is_empty() {
+            account.extra.insert("email".to_owned(), new.email.into());
+        }
+        self.write(move |tx| {
+            table::lock(tx, "domain", "domain", DOMAIN)?;
+            let (role, project) = match &new.admin_of {
+                Some(project) => ("admin", project.clone()),
+                None => ("member", home_for(tx, &account.name)?),
+            };
+            account.default_project_id = Some(project.clone());
+            table::user::insert(tx, &account)?;
+            engage(tx, &account.id, role, &project)?;
+            audit(tx, &who, "user.create", account.id.as_str())?;
+            person(tx, account)
+        })
+        .await
+    }
+
+    /// Deletes a user, when `may` lets it.
+    pub async fn dismiss(
+        &self,
+        who: Who,
+        user: UserId,
+        may: impl FnOnce(&Tx<'_>, &UserId) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        self.write(move |tx| {
+            table::lock(tx, "account", "user", user.as_str())?;
+            may(tx, &user)?;
+            table::revocation::user(tx, &user)?;
+            table::user::delete(tx, &user)?;
+            audit(tx, &who, "user.delete", user.as_str())
+        })
+        .await
+    }
+
     /// What a user is good for in a project now. `method` says by what kind of credential.
     ///
     /// # Errors
