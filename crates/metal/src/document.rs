@@ -3,7 +3,7 @@
 use crate::Metal;
 use crate::model::{BootWish, Machine, Nic, Status};
 use crate::table::rack::Rack;
-use crate::table::{machine, nic, segment};
+use crate::table::{dns, machine, nic, segment};
 use base::doc::VERSION;
 use base::doc::rack::{
     Bmc, Boot, BootFrom, LiveSystem, PowerOrder, PowerSaid, RackDesired, RackImage, RackMachine, RackNic,
@@ -34,6 +34,7 @@ pub fn make(metal: &Metal, tx: &Tx<'_>, rack: &Rack) -> Result<RackDesired> {
         };
         Ok(one(m, nics.remove(&m.id).unwrap_or_default(), bmc, boot))
     });
+    let (zones, records) = dns::told(tx, &metal.settings.domain)?;
     Ok(RackDesired {
         version: VERSION,
         rack: rack.id,
@@ -44,7 +45,18 @@ pub fn make(metal: &Metal, tx: &Tx<'_>, rack: &Rack) -> Result<RackDesired> {
         live: live(tx)?,
         domain: metal.settings.domain.clone(),
         upstream_dns: metal.settings.upstream_dns.clone(),
+        fixed: fixed(tx)?,
+        zones,
+        records,
     })
+}
+
+/// Addresses that are kept for MACs of no machine.
+fn fixed(tx: &Tx<'_>) -> Result<Vec<RackNic>> {
+    let sql = "SELECT mac, address FROM metal_address WHERE mac <> '' AND nic_id IS NULL
+                 AND mac NOT IN (SELECT mac FROM machine_nic) ORDER BY mac, address";
+    let rows = tx.rows(sql, &[], |r| Ok((r.get::<String>(0)?, r.get(1)?)))?;
+    Ok(rows.into_iter().map(|(mac, address)| RackNic { mac, addresses: vec![address] }).collect())
 }
 
 fn one(m: &Machine, nics: Vec<Nic>, bmc: Option<Bmc>, boot: Boot) -> RackMachine {
@@ -88,7 +100,8 @@ fn segments(tx: &Tx<'_>, rack: RackId) -> Result<Vec<Segment>> {
     let ranges = segment::ranges(tx, None)?;
     let mut all = Vec::new();
     for s in segment::of_rack(tx, rack)? {
-        let subnets = segment::subnets_of(tx, s.id)?.into_iter().map(|n| RackSubnet {
+        let served = segment::subnets_of(tx, s.id)?.into_iter().filter(|n| !n.address.is_unspecified());
+        let subnets = served.map(|n| RackSubnet {
             ranges: ranges
                 .iter()
                 .filter(|r| r.subnet == n.id && r.dynamic)

@@ -2,7 +2,7 @@
 //! form), and files.
 
 use crate::model::{Deploy, Machine, Nic};
-use crate::table::{key, nic, segment};
+use crate::table::{key, nic, segment, vlan};
 use crate::{Metal, act};
 use base::doc::live::{SeedFile, WriteImage};
 use base::{Fault, Result};
@@ -107,16 +107,32 @@ fn config_drive(
 }
 
 /// Addresses come by DHCP, which gives the machine its own.
-fn network(tx: &Tx<'_>, nics: &[Nic]) -> Result<Value> {
+pub(crate) fn network(tx: &Tx<'_>, nics: &[Nic]) -> Result<Value> {
     let (mut links, mut networks) = (Vec::new(), Vec::new());
     for (n, nic) in nics.iter().enumerate().filter(|(_, nic)| nic.boot) {
         let subnets = nic.segment.map(|s| segment::subnets_of(tx, s)).transpose()?.unwrap_or_default();
         let mtu = subnets.iter().map(|s| s.mtu).find(|mtu| *mtu > 0).unwrap_or(1500);
         let link = format!("link{n}");
         links.push(json!({"id": link, "type": "phy", "ethernet_mac_address": nic.mac, "mtu": mtu}));
-        networks.push(json!({"id": format!("network{n}"), "type": "ipv4_dhcp", "link": link}));
+        let routes = routes(tx, &subnets)?;
+        networks
+            .push(json!({"id": format!("network{n}"), "type": "ipv4_dhcp", "link": link, "routes": routes}));
     }
     Ok(json!({"links": links, "networks": networks, "services": []}))
+}
+
+/// Ways to other subnets of machines, beside the gateway.
+fn routes(tx: &Tx<'_>, from: &[segment::Subnet]) -> Result<Vec<Value>> {
+    let (all, mut found) = (segment::subnets(tx)?, Vec::new());
+    for r in vlan::routes(tx)?.into_iter().filter(|r| from.iter().any(|s| s.id == r.source)) {
+        if let Some(to) = all.iter().find(|s| s.id == r.destination) {
+            let (network, netmask) = (to.cidr.network(), to.cidr.netmask());
+            found.push(
+                json!({"network": network, "netmask": netmask, "gateway": r.gateway, "metric": r.metric}),
+            );
+        }
+    }
+    Ok(found)
 }
 
 /// User data of a machine that becomes a host: it gets this program from the region through its rack, and joins.

@@ -9,6 +9,11 @@ use std::process::Stdio;
 fn script(words: &[&str], prepare: impl FnOnce(&World)) {
     let w = World::dev(3);
     prepare(&w);
+    run(w, words);
+}
+
+#[track_caller]
+fn run(w: World, words: &[&str]) {
     let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/clients");
     let line = format!("cd {here} && exec {} {}", words.join(" "), w.file("").display());
     let output = w.shell().args(["-c", &line]).stdin(Stdio::null()).output().unwrap();
@@ -41,5 +46,7 @@ fn openstack_client_verb_by_verb() {
 /// machines are told.
 #[test]
 fn maas() {
-    script(&["maas/run.sh"], |_| {});
+    let mut w = World::dev_machines(3);
+    w.start();
+    run(w, &["maas/run.sh"]);
 }

@@ -4,6 +4,7 @@
 mod allocate;
 mod boot;
 mod enter;
+pub mod networks;
 mod power;
 mod whole;
 

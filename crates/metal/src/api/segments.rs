@@ -1,6 +1,7 @@
 //! `/hanok/v1/segments`: layer-2 networks of machines, with their subnets and ranges of addresses.
 
 use crate::Metal;
+use crate::act::networks;
 use crate::table::segment::{self, Range, Segment, Subnet};
 use crate::table::{lease, rack};
 use api::{Obj, Reply, Req};
@@ -44,7 +45,7 @@ fn subnet_view(tx: &Tx<'_>, n: &Subnet) -> Result<Value> {
         "id": n.id,
         "name": n.name,
         "cidr": n.cidr,
-        "address": n.address,
+        "address": (!n.address.is_unspecified()).then_some(n.address),
         "gateway": n.gateway,
         "dns": n.dns,
         "ntp": n.ntp,
@@ -203,14 +204,7 @@ fn write_subnet(body: &Obj, n: &mut Subnet) -> Result<()> {
     if let Some(mtu) = body.opt_int("mtu", 0, 65535)? {
         n.mtu = u32::try_from(mtu).unwrap_or(0);
     }
-    let inside = |a: &IpAddr| n.cidr.contains(a);
-    if !inside(&n.address) || !n.gateway.as_ref().is_none_or(inside) {
-        return Err(Fault::bad_request(format!(
-            "The rack's address and the gateway belong to the subnet {}.",
-            n.cidr
-        )));
-    }
-    Ok(())
+    networks::check_subnet(n)
 }
 
 fn add_subnet(tx: &Tx<'_>, segment: SegmentId, body: &Obj) -> Result<Subnet> {
@@ -234,12 +228,7 @@ fn add_subnet(tx: &Tx<'_>, segment: SegmentId, body: &Obj) -> Result<Subnet> {
         mtu: 0,
     };
     write_subnet(body, &mut n)?;
-    for other in segment::subnets(tx)? {
-        if other.cidr.contains(&n.cidr.network()) || n.cidr.contains(&other.cidr.network()) {
-            return Err(Fault::conflict(format!("The subnet {} overlaps {}.", n.cidr, other.cidr)));
-        }
-    }
-    segment::insert_subnet(tx, &n)?;
+    networks::enter_subnet(tx, &n)?;
     for value in body.opt_list("ranges")?.cloned().unwrap_or_default() {
         add_range(tx, &n, &Obj::root(value)?)?;
     }
@@ -262,17 +251,7 @@ fn add_range(tx: &Tx<'_>, n: &Subnet, body: &Obj) -> Result<()> {
         last: address(&body.str("last", 64)?)?,
         comment: body.opt_str("comment", 1024)?.unwrap_or_default(),
     };
-    if !n.cidr.contains(&r.first) || !n.cidr.contains(&r.last) || r.first > r.last {
-        return Err(Fault::bad_request(format!(
-            "{} to {} is no range of the subnet {}.",
-            r.first, r.last, n.cidr
-        )));
-    }
-    for other in segment::ranges(tx, Some(&n.id))? {
-        if r.first <= other.last && other.first <= r.last {
-            return Err(Fault::conflict(format!("The range overlaps {} to {}.", other.first, other.last)));
-        }
-    }
+    networks::check_range(tx, n, &r)?;
     segment::insert_range(tx, &r)
 }
 

@@ -179,7 +179,8 @@ fn door(tx: &Tx<'_>, id: MachineId) -> Result<(Option<String>, Option<String>)> 
     let boots = nic::of(tx, id)?.into_iter().find(|n| n.boot).and_then(|n| n.segment);
     let Some(on) = boots else { return Ok((None, None)) };
     let wire = segment::by_id(tx, on)?.map(|s| s.reason).filter(|r| !r.is_empty());
-    let subnets = segment::subnets_of(tx, on)?;
+    let mut subnets = segment::subnets_of(tx, on)?;
+    subnets.retain(|s| !s.address.is_unspecified());
     let best = subnets.iter().find(|s| s.address.is_ipv4()).or(subnets.first());
     let at = best.map(|s| std::net::SocketAddr::new(s.address, base::doc::rack::HTTP_PORT).to_string());
     Ok((at, wire))

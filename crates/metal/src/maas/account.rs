@@ -168,11 +168,3 @@ pub async fn delete_file(door: Arc<Door>, call: Call) -> Result<Reply> {
         .await?;
     Ok(Reply::empty(204))
 }
-
-/// Keys are pasted here, not fetched from elsewhere.
-pub async fn no_import(_: Arc<Door>, _: Call) -> Result<Reply> {
-    Err(Fault::new(
-        base::Kind::NotImplemented,
-        "Keys are not fetched from other services. Add the key itself (key=…).",
-    ))
-}

@@ -6,11 +6,11 @@
 
 use super::fields::{Fields, invalid};
 use super::machines::named_ids;
+use super::view::Scene;
 use super::view::machine::disk_tags;
-use super::view::network::SPACE;
+use super::view::network::{SPACE, SPACE_NUMBER};
 use crate::model::{Constraints, Disk, Machine, Nic};
 use crate::table::named::Kind;
-use crate::table::segment::{self, Segment, Subnet};
 use crate::table::{disk, machine, nic};
 use base::{Result, SegmentId};
 use serde_json::{Map, Value, json};
@@ -37,8 +37,9 @@ pub struct Wish {
     pub constraints: Constraints,
     storage: Vec<StorageWish>,
     nics: Vec<NicWish>,
-    segments: Vec<Segment>,
-    subnets: Vec<Subnet>,
+    /// Networks that no NIC may be on.
+    never: Vec<(String, String)>,
+    scene: Scene,
     /// As the client wrote it, for the refusal.
     pub words: String,
 }
@@ -97,14 +98,8 @@ pub fn read(tx: &Tx<'_>, fields: &Fields) -> Result<Wish> {
     for fabric in fields.all("fabrics")? {
         nics.push(NicWish { label: String::new(), wants: vec![("fabric".into(), fabric)] });
     }
-    Ok(Wish {
-        constraints,
-        storage,
-        nics,
-        segments: segment::all(tx)?,
-        subnets: segment::subnets(tx)?,
-        words: words(fields)?,
-    })
+    let never = fields.all("not_subnets")?.iter().map(|n| specifier("subnet", n)).collect();
+    Ok(Wish { constraints, storage, nics, never, scene: Scene::load(tx, [])?, words: words(fields)? })
 }
 
 fn count(fields: &Fields, name: &str) -> Result<Option<u32>> {
@@ -220,6 +215,10 @@ impl Wish {
     }
 
     fn interfaces(&self, nics: &[Nic]) -> Option<Value> {
+        let on = |n: &Nic| self.never.iter().any(|want| self.nic_fits(n, std::slice::from_ref(want)));
+        if nics.iter().any(on) {
+            return None;
+        }
         let (mut found, mut used) = (Map::new(), BTreeSet::new());
         for w in &self.nics {
             let fits = |n: &&Nic| self.nic_fits(n, &w.wants);
@@ -239,29 +238,36 @@ impl Wish {
             "name" => n.name == *value,
             "mac" | "mac_address" => n.mac.eq_ignore_ascii_case(value),
             "mode" => true,
-            "not_space" => value != SPACE,
-            "space" => value == SPACE || value == "-1",
+            "not_space" => !self.in_space(n, value),
+            "space" => self.in_space(n, value),
             "not_subnet" | "not_fabric" => !n.segment.is_some_and(|s| self.is_network(s, &key[4..], value)),
             other => n.segment.is_some_and(|s| self.is_network(s, other, value)),
         })
     }
 
+    fn in_space(&self, n: &Nic, space: &str) -> bool {
+        let name = n.segment.map_or(SPACE, |s| self.scene.space_of(s));
+        let number = self.scene.spaces.iter().find(|s| s.name == name).map_or(SPACE_NUMBER, |s| s.number);
+        space == name || space == number.to_string()
+    }
+
     /// Whether a segment, or one of its subnets, is called so.
     fn is_network(&self, id: SegmentId, key: &str, value: &str) -> bool {
-        let of = |s: &&Subnet| s.segment == id;
-        let (_, value) = specifier(key, value);
-        match key {
-            "fabric" | "vlan" | "fabric_class" | "vid" => {
-                self.segments.iter().any(|s| s.id == id && (s.name == value || s.number.to_string() == value))
-            }
-            "subnet" | "cidr" | "subnet_cidr" => self
-                .subnets
-                .iter()
-                .filter(of)
+        let (kind, value) = specifier(key, value);
+        let Some(s) = self.scene.segment(id) else { return false };
+        let (fabric, vid) = (self.scene.fabric_of(s), self.scene.vlan(id).vid);
+        let of = self.scene.subnets.iter().filter(|n| n.segment == id);
+        match if key == "subnet" { kind.as_str() } else { key } {
+            "fabric" => fabric.name == value || fabric.number.to_string() == value,
+            "vlan" => s.name == value || s.number.to_string() == value,
+            "vid" => vid.to_string() == value || (vid == 0 && value == "untagged"),
+            "space" => self.scene.space_of(id) == value,
+            "subnet" | "cidr" | "subnet_cidr" | "name" | "id" => of
+                .into_iter()
                 .any(|s| s.name == value || s.cidr.to_string() == value || s.number.to_string() == value),
-            "ip" => value.parse().is_ok_and(|ip: std::net::IpAddr| {
-                self.subnets.iter().filter(of).any(|s| s.cidr.contains(&ip))
-            }),
+            "ip" => {
+                value.parse().is_ok_and(|ip: std::net::IpAddr| of.into_iter().any(|s| s.cidr.contains(&ip)))
+            }
             _ => false,
         }
     }

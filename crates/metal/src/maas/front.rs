@@ -114,7 +114,7 @@ async fn serve(door: Arc<Door>, request: Request, request_id: &str) -> Result<Re
 }
 
 /// What MAAS has and we have not.
-const REFUSED: &[(&str, Kind, &str)] = &[
+pub const REFUSED: &[(&str, Kind, &str)] = &[
     ("pods", Kind::Gone, GUESTS),
     ("pod", Kind::Gone, GUESTS),
     ("vm-hosts", Kind::Gone, GUESTS),
@@ -123,53 +123,21 @@ const REFUSED: &[(&str, Kind, &str)] = &[
     ("license-keys", Kind::NotImplemented, "Licence keys belong into the image that needs them."),
     ("license-key", Kind::NotImplemented, "Licence keys belong into the image that needs them."),
     (
-        "scripts",
-        Kind::NotImplemented,
-        "Commissioning and testing are built in; there are no scripts to upload.",
-    ),
-    (
         "commissioning-scripts",
         Kind::NotImplemented,
         "Commissioning is built in; there are no scripts to upload.",
     ),
-    ("installation-results", Kind::NotImplemented, "Results of machines are in events/?op=query."),
-    ("commissioning-results", Kind::NotImplemented, "Results of machines are in events/?op=query."),
+    ("installation-results", Kind::NotImplemented, "Results of machines are in nodes/SYSTEM_ID/results/."),
+    ("commissioning-results", Kind::NotImplemented, "Results of machines are in nodes/SYSTEM_ID/results/."),
     ("dhcpsnippets", Kind::NotImplemented, "DHCP is served from the data here; there are no snippets."),
     ("package-repositories", Kind::NotImplemented, "Package sources belong into the image."),
-    ("notifications", Kind::NotImplemented, "What happens is in events/?op=query."),
     ("discovery", Kind::NotImplemented, "Networks are not scanned here."),
-    (
-        "dnsresourcerecords",
-        Kind::NotImplemented,
-        "Racks answer the names of machines; other records are not kept.",
-    ),
-    ("domains", Kind::NotImplemented, "There is one domain, of machines."),
 ];
 const GUESTS: &str = "Virtual machines are servers of the Compute API here: `openstack server create`.";
 
 fn unknown(path: &str) -> Fault {
     let rest = path.strip_prefix(super::table::API).unwrap_or_default();
     let first = rest.split('/').next().unwrap_or_default();
-    let storage = [
-        "bcaches",
-        "bcache",
-        "bcache-cache-sets",
-        "bcache-cache-set",
-        "raids",
-        "raid",
-        "volume-groups",
-        "volume-group",
-        "partitions",
-        "partition",
-        "vmfs-datastores",
-        "vmfs-datastore",
-    ];
-    if rest.starts_with("nodes/") && rest.split('/').any(|p| storage.contains(&p)) {
-        return Fault::new(
-            Kind::NotImplemented,
-            "Machines are written by image here, which brings its own partitions; disks are not laid out beforehand.",
-        );
-    }
     match REFUSED.iter().find(|(name, ..)| *name == first) {
         Some((_, kind, words)) => Fault::new(*kind, *words),
         None => Fault::not_found("Not Found"),

@@ -3,7 +3,7 @@
 
 use super::{Call, Door, missing};
 use api::Reply;
-use base::{Fault, ImageId, Result};
+use base::{ImageId, Result};
 use image::for_proxies::{ProxyImage, list as images};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -71,13 +71,4 @@ pub async fn read(door: Arc<Door>, call: Call) -> Result<Reply> {
 
 pub async fn is_importing(_: Arc<Door>, _: Call) -> Result<Reply> {
     Ok(Reply::json(200, &json!(false)))
-}
-
-/// There is no stream of images to import from.
-pub async fn elsewhere(_: Arc<Door>, _: Call) -> Result<Reply> {
-    Err(Fault::new(
-        base::Kind::NotImplemented,
-        "Images come by the Image API: `openstack image create --disk-format qcow2 --file FILE NAME`. They can be \
-         deployed by that name.",
-    ))
 }

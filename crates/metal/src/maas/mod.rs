@@ -8,12 +8,14 @@
 //! Reading order: [`table`] (what a resource is), `contents` (all of them), [`front`] (how a request travels).
 
 mod account;
+mod addresses;
 mod bson;
 mod config;
 mod constraints;
 mod contents;
 mod describe;
 mod events;
+mod fabrics;
 mod fields;
 mod front;
 mod images;
@@ -21,11 +23,14 @@ pub mod keys;
 mod machines;
 mod metadata;
 mod multipart;
+mod names;
 mod network;
 mod oauth;
 mod ops;
 mod places;
 mod power;
+mod results;
+mod subnets;
 mod table;
 mod tags;
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! `fabrics/`, `vlans/`, `subnets/` and their like: views of the segments that machines stand on. Segments are
-//! set up with Hanok's own API, where a rack's interface belongs to them; here they are read.
+//! `fabrics/`, `vlans/`, `subnets/` and their like as they are read: views of the segments that machines stand on.
 
 use super::view::{Scene, network as view};
 use super::{Call, Door, missing};
-use crate::table::segment;
+use crate::table::segment::{self, Segment};
+use crate::table::vlan;
 use api::Reply;
-use base::{Fault, Result};
+use base::Result;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -18,43 +18,63 @@ where
     Ok(Reply::json(200, &door.db.read(of).await?))
 }
 
-fn segment_in<'a>(scene: &'a Scene, key: &str) -> Result<&'a segment::Segment> {
+/// A VLAN by number or name of its segment.
+pub fn segment_in<'a>(scene: &'a Scene, key: &str) -> Result<&'a Segment> {
     let all = &scene.segments;
     let named = all.iter().find(|s| s.number.to_string() == key);
     named.or_else(|| all.iter().find(|s| s.name == key)).ok_or_else(missing)
 }
 
+/// A fabric by number or name. Only untagged VLANs give one its name.
+pub fn fabric_in<'a>(scene: &'a Scene, key: &str) -> Result<&'a Segment> {
+    segment_in(scene, key).and_then(|s| if scene.fabric_of(s).id == s.id { Ok(s) } else { Err(missing()) })
+}
+
+/// The VLAN that the path names: by fabric and VID, or by number.
+pub fn vlan_in<'a>(scene: &'a Scene, call: &Call) -> Result<&'a Segment> {
+    let key = call.param("fabric_id");
+    if key.is_empty() {
+        return segment_in(scene, call.param("id"));
+    }
+    let fabric = fabric_in(scene, key)?;
+    let wanted = match call.param("vid") {
+        "untagged" => 0,
+        vid => vid.parse().map_err(|_| missing())?,
+    };
+    scene.vlans_of(fabric).into_iter().find(|s| scene.vlan(s.id).vid == wanted).ok_or_else(missing)
+}
+
 pub async fn fabrics(door: Arc<Door>, call: Call) -> Result<Reply> {
-    shown(door, call, |s, _| Ok(s.segments.iter().map(|f| view::fabric(s, f)).collect())).await
-}
-
-pub async fn fabric(door: Arc<Door>, call: Call) -> Result<Reply> {
-    shown(door, call, |s, c| Ok(view::fabric(s, segment_in(s, c.param("fabric"))?))).await
-}
-
-/// GET fabrics/F/vlans/
-pub async fn vlans(door: Arc<Door>, call: Call) -> Result<Reply> {
-    shown(door, call, |s, c| Ok(json!([view::vlan(s, segment_in(s, c.param("fabric"))?)]))).await
-}
-
-/// GET fabrics/F/vlans/VID/: the only one is untagged.
-pub async fn vlan_of_fabric(door: Arc<Door>, call: Call) -> Result<Reply> {
-    shown(door, call, |s, c| match c.param("vid") {
-        "0" | "untagged" => Ok(view::vlan(s, segment_in(s, c.param("fabric"))?)),
-        _ => Err(missing()),
+    shown(door, call, |s, _| {
+        Ok(s.segments.iter().filter(|f| s.fabric_of(f).id == f.id).map(|f| view::fabric(s, f)).collect())
     })
     .await
 }
 
+pub async fn fabric(door: Arc<Door>, call: Call) -> Result<Reply> {
+    shown(door, call, |s, c| Ok(view::fabric(s, fabric_in(s, c.param("id"))?))).await
+}
+
+/// GET fabrics/F/vlans/
+pub async fn vlans(door: Arc<Door>, call: Call) -> Result<Reply> {
+    shown(door, call, |s, c| {
+        let of = fabric_in(s, c.param("fabric_id"))?;
+        Ok(s.vlans_of(of).into_iter().map(|v| view::vlan(s, v)).collect())
+    })
+    .await
+}
+
+/// GET fabrics/F/vlans/VID/ and vlans/ID/
 pub async fn vlan(door: Arc<Door>, call: Call) -> Result<Reply> {
-    shown(door, call, |s, c| Ok(view::vlan(s, segment_in(s, c.param("id"))?))).await
+    shown(door, call, |s, c| Ok(view::vlan(s, vlan_in(s, c)?))).await
 }
 
 pub async fn subnets(door: Arc<Door>, call: Call) -> Result<Reply> {
     shown(door, call, |s, _| Ok(s.subnets.iter().map(|n| view::subnet(s, n)).collect())).await
 }
 
-fn subnet_in<'a>(scene: &'a Scene, key: &str) -> Result<&'a segment::Subnet> {
+/// A subnet by number, name or prefix.
+pub fn subnet_in<'a>(scene: &'a Scene, key: &str) -> Result<&'a segment::Subnet> {
     // `cidr:10.0.0.0/24` and `name:x` are other ways to say one.
     let key = key.strip_prefix("cidr:").or(key.strip_prefix("name:")).unwrap_or(key);
     let is = |n: &&segment::Subnet| n.number.to_string() == key || n.cidr.to_string() == key || n.name == key;
@@ -66,13 +86,20 @@ pub async fn subnet(door: Arc<Door>, call: Call) -> Result<Reply> {
 }
 
 pub async fn spaces(door: Arc<Door>, call: Call) -> Result<Reply> {
-    shown(door, call, |s, _| Ok(json!([view::space(s)]))).await
+    shown(door, call, |s, _| {
+        let all = [None].into_iter().chain(s.spaces.iter().map(Some));
+        Ok(all.map(|of| view::space(s, of)).collect())
+    })
+    .await
 }
 
 pub async fn space(door: Arc<Door>, call: Call) -> Result<Reply> {
     shown(door, call, |s, c| match c.param("id") {
-        view::SPACE | "-1" | "0" => Ok(view::space(s)),
-        _ => Err(missing()),
+        view::SPACE | "-1" => Ok(view::space(s, None)),
+        key => {
+            let of = s.spaces.iter().find(|s| s.number.to_string() == key || s.name == key);
+            Ok(view::space(s, Some(of.ok_or_else(missing)?)))
+        }
     })
     .await
 }
@@ -91,16 +118,18 @@ pub async fn ip_ranges(door: Arc<Door>, call: Call) -> Result<Reply> {
     Ok(Reply::json(200, &door.db.read(of).await?))
 }
 
-pub async fn domains(door: Arc<Door>, call: Call) -> Result<Reply> {
-    shown(door, call, |s, _| Ok(json!([view::domain(s)]))).await
-}
-
-pub async fn domain(door: Arc<Door>, call: Call) -> Result<Reply> {
-    shown(door, call, |s, c| {
-        let key = c.param("id");
-        if key == "0" || key == s.domain { Ok(view::domain(s)) } else { Err(missing()) }
-    })
-    .await
+pub async fn routes(door: Arc<Door>, call: Call) -> Result<Reply> {
+    let of = move |tx: &store::Tx<'_>| {
+        let scene = Scene::load(tx, [])?;
+        let mut all = vlan::routes(tx)?.into_iter();
+        match call.param("id") {
+            "" => Ok(all.map(|r| view::route(&scene, &r)).collect()),
+            key => {
+                all.find(|r| r.number.to_string() == key).map(|r| view::route(&scene, &r)).ok_or_else(missing)
+            }
+        }
+    };
+    Ok(Reply::json(200, &door.db.read(of).await?))
 }
 
 pub async fn racks(door: Arc<Door>, call: Call) -> Result<Reply> {
@@ -115,40 +144,19 @@ pub async fn racks(door: Arc<Door>, call: Call) -> Result<Reply> {
     .await
 }
 
-/// The names of machines and their addresses, as the racks answer them.
-pub async fn dns_resources(door: Arc<Door>, call: Call) -> Result<Reply> {
-    let metal = door.metal.clone();
-    let of = move |tx: &store::Tx<'_>| {
-        let f = crate::table::list::Filter::default();
-        let mut all = crate::table::list::all(tx, &f, 20_000)?;
-        all.retain(|m| super::machines::visible(&call.auth, m));
-        let scene = Scene::load(tx, [])?;
-        let wholes = metal.wholes(tx, all)?;
-        let named = wholes.iter().filter(|w| w.nics.iter().any(|n| !n.addresses.is_empty()));
-        let view = |w: &crate::model::Whole| {
-            let addresses = w.nics.iter().flat_map(|n| &n.addresses);
-            let addresses: Vec<Value> =
-                addresses.map(|a| json!({"ip": a.to_string(), "alloc_type": 0})).collect();
-            json!({
-                "id": null, "fqdn": format!("{}.{}", w.machine.name, scene.domain), "address_ttl": null,
-                "ip_addresses": addresses, "resource_records": [], "resource_uri": "/MAAS/api/2.0/dnsresources/None/",
-            })
-        };
-        Ok(named.map(view).collect())
-    };
-    Ok(Reply::json(200, &door.db.read(of).await?))
-}
-
 /// Lists of what there is none of here.
 pub async fn none(_: Arc<Door>, _: Call) -> Result<Reply> {
     Ok(Reply::json(200, &json!([])))
 }
 
-/// Changes of what is set up elsewhere.
-pub async fn elsewhere(_: Arc<Door>, _: Call) -> Result<Reply> {
-    Err(Fault::new(
-        base::Kind::NotImplemented,
-        "Networks of machines are set up as segments of a rack controller, with Hanok's own API (/hanok/v1); here they \
-         can be read.",
-    ))
+/// Parts that no machine has.
+pub async fn no_parts(door: Arc<Door>, call: Call) -> Result<Reply> {
+    let id = call.param("system_id").to_owned();
+    door.db.read(move |tx| super::machines::find(tx, &call.auth, &id)).await?;
+    Ok(Reply::json(200, &json!([])))
+}
+
+/// One of what there is none of.
+pub async fn no_part(_: Arc<Door>, _: Call) -> Result<Reply> {
+    Err(missing())
 }

@@ -264,14 +264,6 @@ fn image_of(tx: &Tx<'_>, auth: &Auth, series: Option<&str>) -> Result<ImageId> {
     }
 }
 
-/// What works another way here.
-pub async fn curtin(_: Arc<Door>, _: Call) -> Result<Reply> {
-    Err(Fault::new(
-        base::Kind::NotImplemented,
-        "Machines are written by image here, not by curtin: there is no curtin configuration.",
-    ))
-}
-
 /// GET nodes/ID/interfaces/ and blockdevices/, and one of each.
 pub async fn interfaces(door: Arc<Door>, call: Call) -> Result<Reply> {
     let of = move |tx: &Tx<'_>| {

@@ -16,6 +16,14 @@ fn word(kind: Kind) -> &'static str {
     }
 }
 
+/// The one in the path, by the name that clients know the variable by.
+fn key(call: &Call, kind: Kind) -> &str {
+    call.param(match kind {
+        Kind::Zone => "name",
+        Kind::Pool => "id",
+    })
+}
+
 /// The refusal of a name, as MAAS says it.
 fn of_name(fault: Fault) -> Fault {
     match fault.kind {
@@ -45,14 +53,14 @@ pub async fn create(door: Arc<Door>, call: Call, kind: Kind) -> Result<Reply> {
 }
 
 pub async fn read(door: Arc<Door>, call: Call, kind: Kind) -> Result<Reply> {
-    let found = door.db.read(move |tx| get(tx, kind, call.param("key"))).await?;
+    let found = door.db.read(move |tx| get(tx, kind, key(&call, kind))).await?;
     Ok(Reply::json(200, &named_view(kind, &found)))
 }
 
 pub async fn update(door: Arc<Door>, call: Call, kind: Kind) -> Result<Reply> {
     let (name, description) = (call.fields.text("name")?, call.fields.raw_text("description")?);
     let changed = move |tx: &Tx<'_>| {
-        let old = get(tx, kind, call.param("key"))?;
+        let old = get(tx, kind, key(&call, kind))?;
         audit(tx, &call.who(), &format!("{}.update", word(kind)), &old.id)?;
         named::change(tx, kind, &old.id, name.as_deref(), description.as_deref()).map_err(of_name)
     };
@@ -63,7 +71,7 @@ pub async fn update(door: Arc<Door>, call: Call, kind: Kind) -> Result<Reply> {
 pub async fn delete(door: Arc<Door>, call: Call, kind: Kind) -> Result<Reply> {
     door.db
         .write(move |tx| {
-            let old = get(tx, kind, call.param("key"))?;
+            let old = get(tx, kind, key(&call, kind))?;
             audit(tx, &call.who(), &format!("{}.delete", word(kind)), &old.id)?;
             named::delete(tx, kind, &old.id).map_err(|f| Fault { kind: base::Kind::BadRequest, ..f })
         })

@@ -3,7 +3,7 @@
 
 use super::{Call, Door};
 use api::{Listed, Reply, Rule, Style};
-use base::Result;
+use base::{Fault, Result};
 use http::Method;
 use percent_encoding::percent_decode_str;
 use std::future::Future;
@@ -23,7 +23,10 @@ pub struct Action {
     /// Empty for the plain verbs.
     pub op: &'static str,
     pub rule: Rule,
+    /// What it does; or why it is refused, and what to do instead.
     pub doc: &'static str,
+    /// MAAS has it, and here it is refused for good.
+    pub refused: bool,
     pub handler: Handler,
 }
 
@@ -136,6 +139,23 @@ impl Resource {
         self.action(Method::DELETE, "", "delete", rule, doc, f)
     }
 
+    /// Something that MAAS has and that is refused for good: `why`, and what to do instead. `op` is empty for
+    /// the plain verb.
+    pub fn refuse(&mut self, method: Method, op: &'static str, rule: Rule, why: &'static str) -> &mut Self {
+        let name = match (op, &method) {
+            ("", &Method::POST) => "create",
+            ("", &Method::PUT) => "update",
+            ("", &Method::DELETE) => "delete",
+            (op, _) => op,
+        };
+        let no = move |_, _| async move { Err(Fault::new(base::Kind::NotImplemented, why)) };
+        self.action(method, op, name, rule, why, no);
+        if let Some(last) = self.actions.last_mut() {
+            last.refused = true;
+        }
+        self
+    }
+
     fn action<F, Fut>(
         &mut self,
         method: Method,
@@ -150,7 +170,7 @@ impl Resource {
         Fut: Future<Output = Result<Reply>> + Send + 'static,
     {
         let handler: Handler = Arc::new(move |door, call| Box::pin(f(door, call)));
-        self.actions.push(Action { name, method, op, rule, doc, handler });
+        self.actions.push(Action { name, method, op, rule, doc, refused: false, handler });
         self
     }
 

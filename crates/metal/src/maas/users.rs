@@ -1,10 +1,10 @@
-//! Users, as Identity has them. Only looking: who may make users does so with Identity's own API, where what
-//! a user may do is decided as well.
+//! Users, as Identity has them.
 
+use super::fields::invalid;
 use super::{Call, Door, missing};
 use api::Reply;
 use base::{Fault, Kind, Result};
-use identity::people::{self, Person};
+use identity::people::{self, NewPerson, Person};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -53,11 +53,57 @@ pub async fn read(door: Arc<Door>, call: Call) -> Result<Reply> {
     Ok(Reply::json(200, &view(&found.ok_or_else(missing)?)))
 }
 
-/// POST users/ and DELETE users/NAME/
-pub async fn elsewhere(_: Arc<Door>, _: Call) -> Result<Reply> {
-    Err(Fault::new(
-        Kind::NotImplemented,
-        "Users are made and deleted with the Identity API: `openstack user create`, then `openstack role add`, then \
-         `hanok admin maas-key USER` for a key.",
-    ))
+/// POST users/ (`username`, `email`, `password`, `is_superuser`): an Identity user. An administrator gets the role
+/// admin in the project of the key that asks, others a project of their own.
+pub async fn create(door: Arc<Door>, call: Call) -> Result<Reply> {
+    let f = &call.fields;
+    let name = f.need("username")?;
+    let good = |c: char| c.is_ascii_alphanumeric() || "@.+-_".contains(c);
+    if name.len() > 64 || !name.chars().all(good) {
+        return Err(invalid("username", "At most 64 letters, digits and @ . + - _ only."));
+    }
+    let admin = f.bool("is_superuser")?.ok_or_else(|| invalid("is_superuser", "This field is required."))?;
+    let new = NewPerson {
+        name,
+        email: f.text("email")?.unwrap_or_default(),
+        password: f.need("password")?,
+        admin_of: if admin { Some(call.auth.project()?.clone()) } else { None },
+    };
+    let made = door.identity.enlist(call.who(), new).await.map_err(|fault| match fault.kind {
+        Kind::Conflict => invalid("username", fault.message),
+        Kind::BadRequest => invalid("password", fault.message),
+        _ => fault,
+    })?;
+    Ok(Reply::json(200, &view(&made)))
+}
+
+/// DELETE users/NAME/, unless machines or addresses are the user's.
+pub async fn delete(door: Arc<Door>, call: Call) -> Result<Reply> {
+    let name = call.param("username").to_owned();
+    if call.fields.text("transfer_resources_to")?.is_some() {
+        return Err(invalid(
+            "transfer_resources_to",
+            "What belongs to projects stays there; nothing is handed over.",
+        ));
+    }
+    if call.auth.user.name == name {
+        return Err(Fault::bad_request("An administrator cannot self-delete."));
+    }
+    let found = door.db.read(move |tx| people::person_named(tx, &name)).await?.ok_or_else(missing)?;
+    let may = |tx: &store::Tx<'_>, user: &base::UserId| {
+        let of = |sql| tx.one(sql, store::params![user], |r| r.get::<i64>(0));
+        let machines = of("SELECT COUNT(*) FROM machine WHERE user_id = $1 AND deleted_at IS NULL")?;
+        let addresses = of("SELECT COUNT(*) FROM metal_address WHERE user_id = $1 AND kind = 'user'")?;
+        if machines + addresses > 0 {
+            return Err(Fault::bad_request(format!(
+                "The user cannot be deleted: {machines} machines are allocated and {addresses} addresses kept."
+            )));
+        }
+        for table in ["maas_key", "maas_file", "metal_key"] {
+            tx.exec(&format!("DELETE FROM {table} WHERE user_id = $1"), store::params![user])?;
+        }
+        Ok(())
+    };
+    door.identity.dismiss(call.who(), found.id, may).await?;
+    Ok(Reply::empty(204))
 }

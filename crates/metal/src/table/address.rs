@@ -1,8 +1,9 @@
 //! Addresses of machines: given once, by the primary key.
 
 use super::segment::{self, Subnet};
+use super::{number, vlan};
 use crate::model::Nic;
-use base::{Fault, MachineId, Micros, Result};
+use base::{Fault, MachineId, Micros, Result, UserId};
 use ipnet::IpNet;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -17,25 +18,34 @@ const TRIES: usize = 4096;
 /// # Errors
 /// `Conflict` when there is none left.
 pub fn give(tx: &Tx<'_>, nic: &Nic, subnet: &Subnet) -> Result<IpAddr> {
-    let sql = "SELECT address FROM metal_address WHERE subnet_id = $1 AND nic_id = $2";
-    if let Some(there) = tx.opt(sql, params![&subnet.id, &nic.id], |r| r.get(0))? {
+    let sql = "SELECT address FROM metal_address WHERE subnet_id = $1 AND (nic_id = $2 OR mac = $3) LIMIT 1";
+    if let Some(there) = tx.opt(sql, params![&subnet.id, &nic.id, &nic.mac], |r| r.get(0))? {
         return Ok(there);
     }
+    let found = free(tx, subnet)?;
+    put(tx, subnet, &nic.id, found, "auto")?;
+    Ok(found)
+}
+
+/// The first address of a subnet that nobody has: outside all ranges, or inside the reserved ones of a subnet
+/// whose other addresses are somebody else's to give.
+///
+/// # Errors
+/// `Conflict` when there is none left.
+pub fn free(tx: &Tx<'_>, subnet: &Subnet) -> Result<IpAddr> {
+    let managed = vlan::of_subnets(tx)?.remove(&subnet.id).unwrap_or_default().managed;
     let ranges = segment::ranges(tx, Some(&subnet.id))?;
     let sql = "SELECT address FROM metal_address WHERE subnet_id = $1";
     let taken: BTreeSet<IpAddr> = tx.rows(sql, params![&subnet.id], |r| r.get(0))?.into_iter().collect();
     let free = |a: &IpAddr| {
-        *a != subnet.address
-            && Some(*a) != subnet.gateway
-            && !taken.contains(a)
-            && !subnet.dns.contains(a)
-            && !ranges.iter().any(|r| r.holds(*a))
+        *a != subnet.address && Some(*a) != subnet.gateway && !taken.contains(a) && !subnet.dns.contains(a)
     };
-    // Ranges are often large, so that what they hold does not count as tried.
-    let outside = hosts(subnet.cidr).filter(|a| !ranges.iter().any(|r| r.holds(*a)));
-    let found = outside.take(TRIES).find(free).ok_or_else(|| full(subnet))?;
-    put(tx, subnet, &nic.id, found, "auto")?;
-    Ok(found)
+    let may = |a: &IpAddr| match managed {
+        true => !ranges.iter().any(|r| r.holds(*a)),
+        false => ranges.iter().any(|r| !r.dynamic && r.holds(*a)),
+    };
+    // Ranges are often large, so that what may not be given does not count as tried.
+    hosts(subnet.cidr).filter(may).take(TRIES).find(free).ok_or_else(|| full(subnet))
 }
 
 fn hosts(net: IpNet) -> Box<dyn Iterator<Item = IpAddr>> {
@@ -62,9 +72,12 @@ pub fn put(tx: &Tx<'_>, subnet: &Subnet, nic: &str, address: IpAddr, kind: &str)
     if !subnet.cidr.contains(&address) {
         return Err(Fault::bad_request(format!("{address} is not in the subnet {}.", subnet.cidr)));
     }
+    // Those that are given by themselves need none, and all deployments would wait for one another.
+    let number = if kind == "auto" { 0 } else { number(tx, "address")? };
     tx.exec_unique(
-        "INSERT INTO metal_address (subnet_id, address, nic_id, kind, created_at) VALUES ($1, $2, $3, $4, $5)",
-        params![&subnet.id, address, nic, kind, Micros::now()],
+        "INSERT INTO metal_address (subnet_id, address, nic_id, kind, number, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        params![&subnet.id, address, nic, kind, number, Micros::now()],
         || Fault::conflict(format!("The address {address} is taken.")),
     )
     .map(drop)
@@ -78,4 +91,76 @@ pub fn take_back(tx: &Tx<'_>, machine: MachineId) -> Result<()> {
         params![machine],
     )
     .map(drop)
+}
+
+/// An address that somebody keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub number: i64,
+    pub subnet: String,
+    pub address: IpAddr,
+    /// `user`: for nobody; `reserved`: for the NIC of `mac`, now or later.
+    pub kind: String,
+    pub mac: String,
+    pub user: UserId,
+    pub comment: String,
+    pub created_at: Micros,
+}
+
+pub fn kept(tx: &Tx<'_>, kind: &str) -> Result<Vec<Kept>> {
+    tx.rows(
+        "SELECT number, subnet_id, address, kind, mac, user_id, comment, created_at FROM metal_address
+         WHERE kind = $1 ORDER BY number",
+        params![kind],
+        |r| {
+            Ok(Kept {
+                number: r.get(0)?,
+                subnet: r.get(1)?,
+                address: r.get(2)?,
+                kind: r.get(3)?,
+                mac: r.get(4)?,
+                user: r.get(5)?,
+                comment: r.get(6)?,
+                created_at: r.get(7)?,
+            })
+        },
+    )
+}
+
+/// Keeps an address; answers it with its number.
+///
+/// # Errors
+/// `BadRequest` when it is not of the subnet, or the rack's, or leased to anybody; `Conflict` when it is taken.
+pub fn keep(tx: &Tx<'_>, subnet: &Subnet, k: Kept) -> Result<Kept> {
+    if !subnet.cidr.contains(&k.address) {
+        return Err(Fault::bad_request(format!("{} is not in the subnet {}.", k.address, subnet.cidr)));
+    }
+    if k.address == subnet.address || Some(k.address) == subnet.gateway {
+        return Err(Fault::bad_request(format!("{} is the rack's or the gateway's.", k.address)));
+    }
+    let ranges = segment::ranges(tx, Some(&subnet.id))?;
+    if let Some(r) = ranges.iter().find(|r| r.dynamic && r.holds(k.address)) {
+        return Err(Fault::bad_request(format!(
+            "{} is in the dynamic range {} to {}, which is leased to anybody.",
+            k.address, r.first, r.last
+        )));
+    }
+    let number = number(tx, "address")?;
+    tx.exec_unique(
+        "INSERT INTO metal_address (subnet_id, address, nic_id, kind, mac, user_id, comment, number, created_at)
+         VALUES ($1, $2, NULL, $3, $4, $5, $6, $7, $8)",
+        params![&subnet.id, k.address, &k.kind, &k.mac, &k.user, &k.comment, number, k.created_at],
+        || Fault::conflict(format!("The address {} is taken.", k.address)),
+    )?;
+    Ok(Kept { number, ..k })
+}
+
+pub fn comment(tx: &Tx<'_>, number: i64, comment: &str) -> Result<()> {
+    tx.exec("UPDATE metal_address SET comment = $2 WHERE number = $1", params![number, comment]).map(drop)
+}
+
+/// Gives back an address that was kept, or chosen for a NIC.
+pub fn let_go(tx: &Tx<'_>, subnet: &str, address: IpAddr) -> Result<()> {
+    let sql = "DELETE FROM metal_address WHERE subnet_id = $1 AND address = $2 AND kind <> 'auto'";
+    tx.exec(sql, params![subnet, address]).map(drop)
 }

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod disk;
+pub mod dns;
 pub mod erase;
 pub mod errand;
 pub mod key;
@@ -19,6 +20,7 @@ pub mod tag;
 pub mod task;
 pub mod test;
 pub mod token;
+pub mod vlan;
 
 use base::Result;
 use store::{Tx, params};

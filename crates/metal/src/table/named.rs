@@ -108,7 +108,9 @@ pub fn delete(tx: &Tx<'_>, kind: Kind, id: &str) -> Result<()> {
     tx.exec(&format!("DELETE FROM {} WHERE id = $1", kind.table()), params![&old.id]).map(drop)
 }
 
-fn check(name: &str) -> Result<()> {
+/// # Errors
+/// `BadRequest` for what is no name.
+pub fn check(name: &str) -> Result<()> {
     let good = |c: char| c.is_ascii_alphanumeric() || " -_.".contains(c);
     if !name.trim().is_empty() && name.len() <= 255 && name.chars().all(good) {
         return Ok(());

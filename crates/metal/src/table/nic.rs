@@ -42,7 +42,8 @@ pub fn of_all(
     let mut q = Sql::new(&format!("SELECT {COLUMNS} FROM machine_nic WHERE 1 = 1"));
     q.and_in("machine_id", machines.iter().copied()).push(" ORDER BY boot DESC, name, mac");
     let mut a = Sql::new(
-        "SELECT a.nic_id, a.address FROM metal_address a JOIN machine_nic n ON n.id = a.nic_id WHERE 1 = 1",
+        "SELECT n.id, a.address FROM metal_address a
+           JOIN machine_nic n ON n.id = a.nic_id OR (a.mac <> '' AND a.mac = n.mac) WHERE 1 = 1",
     );
     a.and_in("n.machine_id", machines).push(" ORDER BY a.created_at, a.address");
     let mut addresses: HashMap<String, Vec<IpAddr>> = HashMap::new();

@@ -67,7 +67,7 @@ fn rack_address(tx: &Tx<'_>, m: &Machine) -> Result<Option<String>> {
     let nics = nic::of(tx, m.id)?;
     let of = nics.iter().find(|n| n.boot).or(nics.first()).and_then(|n| n.segment);
     let Some(of) = of else { return Ok(None) };
-    let found = segment::subnets_of(tx, of)?.into_iter().next();
+    let found = segment::subnets_of(tx, of)?.into_iter().find(|s| !s.address.is_unspecified());
     Ok(found.map(|s| std::net::SocketAddr::new(s.address, HTTP_PORT).to_string()))
 }
 

@@ -424,16 +424,39 @@ async fn what_is_refused_says_what_to_do() {
         ("pods/", 410),
         ("vm-hosts/1/", 410),
         ("license-keys/", 501),
-        ("nodes/abc/raids/", 501),
-        ("scripts/", 501),
+        ("nodes/abc/raids/", 404),
+        ("dhcpsnippets/", 501),
         ("nonsense/", 404),
     ] {
         assert_eq!(w.get(&w.admin, path).await.status, status, "{path}");
         assert_eq!(w.get("x:y:z", path).await.status, 401, "{path}");
     }
-    for path in ["fabrics/", "subnets/", "boot-sources/", "users/"] {
+    let id = w.machine("one", 1, Status::Ready).await;
+    assert_eq!(w.get(&w.admin, &format!("nodes/{id}/raids/")).await.of(200), json!([]));
+    w.get(&w.admin, &format!("nodes/{id}/raid/1/")).await.of(404);
+    let of = |rest: &str| format!("nodes/{id}/{rest}");
+    for path in [
+        "scripts/".to_owned(),
+        "devices/".to_owned(),
+        "boot-sources/".to_owned(),
+        of("raids/"),
+        of("volume-groups/"),
+        of("interfaces/?op=create_bond"),
+        of("interfaces/1/?op=set_default_gateway"),
+        of("blockdevices/"),
+        of("blockdevices/1/partitions/"),
+        of("blockdevices/1/?op=format"),
+        of("blockdevices/1/partition/1/?op=mount"),
+        format!("machines/{id}/?op=mount_special"),
+        "domains/0/?op=set_default".to_owned(),
+    ] {
+        let path = path.as_str();
         let answer = w.post(&w.admin, path, "name=x").await;
-        assert_eq!(answer.status, 501, "{path}");
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (501, "text/plain; charset=utf-8"),
+            "{path}"
+        );
         assert!(answer.text.len() > 40, "{}", answer.text);
     }
 }

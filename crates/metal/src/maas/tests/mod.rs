@@ -3,6 +3,8 @@
 mod gate;
 mod machines;
 mod metadata;
+mod networks;
+mod people;
 mod reference;
 
 use super::{Door, keys, router};

@@ -7,10 +7,12 @@ pub mod network;
 use crate::table::named::{self, Kind, Named};
 use crate::table::rack::{self, Rack};
 use crate::table::segment::{self, Segment, Subnet};
+use crate::table::vlan::{self, More, Space, Vlan};
 use base::{RackId, Result, SegmentId, UserId};
 use identity::people;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use store::Tx;
 
 /// What machines are shown with, read once for a whole list.
@@ -20,6 +22,11 @@ pub struct Scene {
     pub segments: Vec<Segment>,
     pub subnets: Vec<Subnet>,
     pub racks: Vec<Rack>,
+    pub spaces: Vec<Space>,
+    vlans: HashMap<SegmentId, Vlan>,
+    more: HashMap<String, More>,
+    /// Addresses that somebody has chosen for a NIC.
+    chosen: HashSet<IpAddr>,
     users: HashMap<UserId, String>,
     /// Of machines' names, without a dot at the end.
     pub domain: String,
@@ -47,6 +54,10 @@ impl Scene {
             segments: segment::all(tx)?,
             subnets: segment::subnets(tx)?,
             racks: rack::all(tx)?,
+            spaces: vlan::spaces(tx)?,
+            vlans: vlan::all(tx)?,
+            more: vlan::of_subnets(tx)?,
+            chosen: chosen(tx)?,
             users,
             domain: "metal".to_owned(),
         })
@@ -54,6 +65,41 @@ impl Scene {
 
     pub fn segment(&self, id: SegmentId) -> Option<&Segment> {
         self.segments.iter().find(|s| s.id == id)
+    }
+
+    /// Whether somebody has chosen the address for its NIC.
+    pub fn is_chosen(&self, a: IpAddr) -> bool {
+        self.chosen.contains(&a)
+    }
+
+    /// What makes a VLAN of a segment.
+    pub fn vlan(&self, id: SegmentId) -> Vlan {
+        self.vlans.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// What the MAAS API alone says of a subnet.
+    pub fn more(&self, subnet: &str) -> More {
+        self.more.get(subnet).cloned().unwrap_or_default()
+    }
+
+    /// The untagged VLAN of a segment's fabric.
+    pub fn fabric_of<'a>(&'a self, s: &'a Segment) -> &'a Segment {
+        self.vlan(s.id).fabric.and_then(|f| self.segment(f)).unwrap_or(s)
+    }
+
+    /// VLANs of a fabric, the untagged one first.
+    pub fn vlans_of(&self, fabric: &Segment) -> Vec<&Segment> {
+        let mut all: Vec<&Segment> =
+            self.segments.iter().filter(|s| self.fabric_of(s).id == fabric.id).collect();
+        all.sort_by_key(|s| self.vlan(s.id).vid);
+        all
+    }
+
+    /// The space of a segment by name.
+    pub fn space_of(&self, id: SegmentId) -> &str {
+        let number = self.vlan(id).space;
+        let found = number.and_then(|n| self.spaces.iter().find(|s| s.number == n));
+        found.map_or(network::SPACE, |s| s.name.as_str())
     }
 
     fn rack_name(&self, id: Option<RackId>) -> Value {
@@ -80,6 +126,11 @@ impl Scene {
             "resource_record_count": 0, "resource_uri": format!("/MAAS/api/2.0/domains/{DOMAIN_NUMBER}/"),
         })
     }
+}
+
+fn chosen(tx: &Tx<'_>) -> Result<HashSet<IpAddr>> {
+    let sql = "SELECT address FROM metal_address WHERE kind IN ('static', 'reserved')";
+    Ok(tx.rows(sql, &[], |r| r.get(0))?.into_iter().collect())
 }
 
 /// The domain of machines' names, without a dot at the end.

@@ -1,10 +1,11 @@
-//! Segments and their parts as MAAS says them: a segment is a fabric with one untagged VLAN, both of the
-//! segment's number; every VLAN is in the space `undefined`.
+//! Segments and their parts as MAAS says them: a segment is a VLAN; the untagged one of a fabric gives that its
+//! name and number.
 
-use super::{DOMAIN_NUMBER, Scene, rack_system_id};
+use super::{Scene, rack_system_id};
 use crate::model::Nic;
 use crate::table::rack::Rack;
 use crate::table::segment::{Range, Segment, Subnet};
+use crate::table::vlan::{Route, Space};
 use base::doc::rack::DhcpMode;
 use serde_json::{Value, json};
 
@@ -15,44 +16,67 @@ pub const SPACE_NUMBER: i64 = -1;
 
 fn mtu(scene: &Scene, s: &Segment) -> u32 {
     let known = scene.subnets.iter().filter(|n| n.segment == s.id).map(|n| n.mtu).find(|m| *m > 0);
-    known.unwrap_or(1500)
+    known.or(Some(scene.vlan(s.id).mtu).filter(|m| *m > 0)).unwrap_or(1500)
 }
 
 pub fn vlan(scene: &Scene, s: &Segment) -> Value {
+    let (of, v) = (scene.fabric_of(s), scene.vlan(s.id));
+    let name = match (v.label.as_str(), v.vid) {
+        ("", 0) => "untagged".to_owned(),
+        ("", vid) => format!("VLAN {vid}"),
+        (label, _) => label.to_owned(),
+    };
     json!({
-        "id": s.number, "name": "untagged", "vid": 0, "mtu": mtu(scene, s), "fabric": s.name,
-        "fabric_id": s.number, "dhcp_on": s.dhcp == DhcpMode::Serve,
+        "id": s.number, "name": name, "vid": v.vid, "mtu": mtu(scene, s), "fabric": of.name,
+        "fabric_id": of.number, "dhcp_on": s.dhcp == DhcpMode::Serve,
         "external_dhcp": s.foreign_dhcp.first().map(ToString::to_string),
-        "primary_rack": scene.rack_name(s.rack), "secondary_rack": null, "relay_vlan": null, "space": SPACE,
-        "description": s.description, "resource_uri": format!("{API}/vlans/{}/", s.number),
+        "primary_rack": scene.rack_name(s.rack), "secondary_rack": null, "relay_vlan": null,
+        "space": scene.space_of(s.id), "description": s.description,
+        "resource_uri": format!("{API}/vlans/{}/", s.number),
     })
 }
 
 pub fn fabric(scene: &Scene, s: &Segment) -> Value {
+    let vlans: Vec<Value> = scene.vlans_of(s).into_iter().map(|v| vlan(scene, v)).collect();
     json!({
         "id": s.number, "name": s.name, "class_type": null, "description": s.description,
-        "vlans": [vlan(scene, s)], "resource_uri": format!("{API}/fabrics/{}/", s.number),
+        "vlans": vlans, "resource_uri": format!("{API}/fabrics/{}/", s.number),
     })
 }
 
-pub fn space(scene: &Scene) -> Value {
-    let subnets: Vec<Value> = scene.subnets.iter().map(|s| subnet(scene, s)).collect();
-    let vlans: Vec<Value> = scene.segments.iter().map(|s| vlan(scene, s)).collect();
+/// A space; number and name of the one that whatever is in none is in, when there is no row of it.
+pub fn space(scene: &Scene, of: Option<&Space>) -> Value {
+    let (number, name) = of.map_or((SPACE_NUMBER, SPACE), |s| (s.number, s.name.as_str()));
+    let inside = |id| scene.space_of(id) == name;
+    let subnets: Vec<Value> =
+        scene.subnets.iter().filter(|s| inside(s.segment)).map(|s| subnet(scene, s)).collect();
+    let vlans: Vec<Value> = scene.segments.iter().filter(|s| inside(s.id)).map(|s| vlan(scene, s)).collect();
+    let key = if number < 0 { name.to_owned() } else { number.to_string() };
     json!({
-        "id": SPACE_NUMBER, "name": SPACE, "subnets": subnets, "vlans": vlans,
-        "resource_uri": format!("{API}/spaces/{SPACE}/"),
+        "id": number, "name": name, "description": of.map_or("", |s| s.description.as_str()),
+        "subnets": subnets, "vlans": vlans, "resource_uri": format!("{API}/spaces/{key}/"),
     })
 }
 
 pub fn subnet(scene: &Scene, s: &Subnet) -> Value {
     let vlan = scene.segment(s.segment).map_or(Value::Null, |seg| vlan(scene, seg));
     let dns: Vec<String> = s.dns.iter().map(ToString::to_string).collect();
+    let more = scene.more(&s.id);
     json!({
         "id": s.number, "name": if s.name.is_empty() { s.cidr.to_string() } else { s.name.clone() },
-        "cidr": s.cidr.to_string(), "description": "", "space": SPACE, "vlan": vlan,
-        "gateway_ip": s.gateway.map(|g| g.to_string()), "dns_servers": dns, "rdns_mode": 2, "managed": true,
-        "allow_dns": true, "allow_proxy": true, "active_discovery": false, "disabled_boot_architectures": [],
-        "resource_uri": format!("{API}/subnets/{}/", s.number),
+        "cidr": s.cidr.to_string(), "description": more.description, "space": scene.space_of(s.segment),
+        "vlan": vlan, "gateway_ip": s.gateway.map(|g| g.to_string()), "dns_servers": dns, "rdns_mode": 2,
+        "managed": more.managed, "allow_dns": true, "allow_proxy": true, "active_discovery": false,
+        "disabled_boot_architectures": [], "resource_uri": format!("{API}/subnets/{}/", s.number),
+    })
+}
+
+pub fn route(scene: &Scene, r: &Route) -> Value {
+    let of = |id: &str| scene.subnets.iter().find(|s| s.id == id).map(|s| subnet(scene, s));
+    json!({
+        "id": r.number, "source": of(&r.source), "destination": of(&r.destination),
+        "gateway_ip": r.gateway.to_string(), "metric": r.metric,
+        "resource_uri": format!("{API}/static-routes/{}/", r.number),
     })
 }
 
@@ -63,12 +87,6 @@ pub fn range(scene: &Scene, r: &Range) -> Value {
         "start_ip": r.first.to_string(), "end_ip": r.last.to_string(), "comment": r.comment, "user": null,
         "subnet": of.map(|s| subnet(scene, s)), "resource_uri": format!("{API}/ipranges/{}/", r.number),
     })
-}
-
-pub fn domain(scene: &Scene) -> Value {
-    let mut domain = scene.domain();
-    domain["id"] = json!(DOMAIN_NUMBER);
-    domain
 }
 
 /// A NIC of a machine.
@@ -91,10 +109,12 @@ pub const LINKS: i64 = 64;
 
 /// Addresses of a NIC; without any, that it will be given one where its segment has a subnet.
 fn links(scene: &Scene, n: &Nic) -> Vec<Value> {
-    let number = |i: usize| n.number * LINKS + i64::try_from(i).unwrap_or(0);
+    // A new address has a new number, also where it is the first.
+    let number = |i: usize| n.number * LINKS + 1 + i64::try_from(i).unwrap_or(0);
+    let mode = |a| if scene.is_chosen(a) { "static" } else { "auto" };
     let of_address = |(i, address): (usize, &std::net::IpAddr)| {
         let of = scene.subnets.iter().find(|s| s.cidr.contains(address));
-        let mut link = json!({"id": number(i), "mode": "auto", "ip_address": address.to_string()});
+        let mut link = json!({"id": number(i), "mode": mode(*address), "ip_address": address.to_string()});
         if let Some(of) = of {
             link["subnet"] = subnet(scene, of);
         }
@@ -104,7 +124,9 @@ fn links(scene: &Scene, n: &Nic) -> Vec<Value> {
         return n.addresses.iter().enumerate().map(of_address).collect();
     }
     let of = scene.subnets.iter().find(|s| Some(s.segment) == n.segment);
-    of.map(|s| json!({"id": number(0), "mode": "auto", "subnet": subnet(scene, s)})).into_iter().collect()
+    of.map(|s| json!({"id": n.number * LINKS, "mode": "auto", "subnet": subnet(scene, s)}))
+        .into_iter()
+        .collect()
 }
 
 pub fn rack(scene: &Scene, r: &Rack) -> Value {

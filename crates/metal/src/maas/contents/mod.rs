@@ -1,15 +1,31 @@
 //! All resources of the door.
 
+mod networks;
+mod storage;
+
 use super::table::Table;
 use super::{
-    account, config, describe, events, images, keys, machines, metadata, network, ops, places, tags, uploads,
-    users,
+    account, config, describe, events, images, keys, machines, metadata, network, ops, places, results, tags,
+    uploads, users,
 };
 use crate::table::named::Kind;
 use api::Rule;
+use http::Method;
 
 const ANY: Rule = Rule::READER;
 const MEMBER: Rule = Rule::MEMBER;
+
+const IMAGES: &str = "Images come by the Image API: `openstack image create --disk-format qcow2 --file FILE NAME`. They \
+                      can be deployed by that name.";
+const KEYS: &str = "Keys are not fetched from other services. Add the key itself (key=…).";
+const SCRIPTS: &str = "Commissioning and testing are built in; there are no scripts to upload.";
+const NOTICES: &str = "Notifications are made from what is: they come and go with it.";
+const DEVICES: &str = "There are no devices here. To keep an address for a network card, reserve it (reservedips/); for \
+                       anything else keep one (ipaddresses/?op=reserve).";
+const CURTIN: &str = "Machines are written by image here, not by curtin: there is no curtin configuration.";
+const TOKEN: &str = "A machine's key is known to its own system only.";
+const CHASSIS: &str = "Machines are found when they boot from the network; enter the power of each with it.";
+const CLONE: &str = "Disks and interfaces are as they are measured; there is no configuration to copy.";
 
 /// The whole table.
 pub fn table() -> Table {
@@ -19,7 +35,7 @@ pub fn table() -> Table {
     own(&mut t);
     places(&mut t);
     machines(&mut t);
-    networks(&mut t);
+    networks::resources(&mut t);
     images(&mut t);
     of_machines(&mut t);
     t
@@ -55,15 +71,19 @@ fn people(t: &mut Table) {
     t.at("Users", "users/", "The users.")
         .get(ANY, "All users; oneself for who is no administrator.", users::list)
         .op_get("whoami", ANY, "The user of this key.", users::whoami)
-        .post(Rule::ADMIN, "Refused: users are made with the Identity API.", users::elsewhere);
+        .post(
+            Rule::ADMIN,
+            "A new one, of Identity (username, email, password, is_superuser).",
+            users::create,
+        );
     t.at("User", "users/{username}/", "A user.")
         .get(ANY, "One user; others than oneself for administrators.", users::read)
-        .delete(Rule::ADMIN, "Refused: users are deleted with the Identity API.", users::elsewhere);
+        .delete(Rule::ADMIN, "Deletes it, unless machines are the user's.", users::delete);
 }
 
 fn places(t: &mut Table) {
-    labelled(t, Kind::Zone, ("Zones", "zones/"), ("Zone", "zones/{key}/"));
-    labelled(t, Kind::Pool, ("ResourcePools", "resourcepools/"), ("ResourcePool", "resourcepool/{key}/"));
+    labelled(t, Kind::Zone, ("Zones", "zones/"), ("Zone", "zones/{name}/"));
+    labelled(t, Kind::Pool, ("ResourcePools", "resourcepools/"), ("ResourcePool", "resourcepool/{id}/"));
     t.beside("Pools", "/MAAS/api/2.0/pools/", "")
         .get(ANY, "As resourcepools/, for Juju.", |d, _| places::list(d, Kind::Pool));
     t.at("Tags", "tags/", "Words on machines.").get(ANY, "All tags.", tags::list).post(
@@ -109,6 +129,8 @@ fn machines(t: &mut Table) {
         .op_post("accept", Rule::ADMIN, "Measures new machines (machines).", machines::accept)
         .op_post("accept_all", Rule::ADMIN, "Measures all new machines.", machines::accept)
         .op_post("set_zone", Rule::ADMIN, "Moves machines to a zone (nodes, zone).", machines::set_zone)
+        .refuse(Method::POST, "add_chassis", Rule::ADMIN, CHASSIS)
+        .refuse(Method::POST, "clone", Rule::ADMIN, CLONE)
         .op_get("list_allocated", ANY, "The user's own.", machines::list_allocated)
         .op_get(
             "power_parameters",
@@ -125,24 +147,27 @@ fn machines(t: &mut Table) {
         .get(ANY, "As a machine.", ops::read)
         .op_get("details", ANY, "As a machine.", ops::details)
         .op_get("power_parameters", Rule::ADMIN, "As a machine.", ops::power_parameters);
-    t.at("Interfaces", "nodes/{system_id}/interfaces/", "NICs of a machine.").get(
+    storage::parts(t);
+    t.at("NodeResults", "nodes/{system_id}/results/", "What measuring and testing gave.").get(
         ANY,
-        "All of them.",
-        ops::interfaces,
+        "Newest first (type, filters, include_output).",
+        results::results,
     );
-    t.at("Interface", "nodes/{system_id}/interfaces/{id}/", "A NIC.").get(
+    t.at("NodeResult", "nodes/{system_id}/results/{id}/", "One set of results.").get(
         ANY,
-        "By number or name.",
-        ops::interfaces,
+        "By number, or current-testing, current-commissioning.",
+        results::results,
     );
-    t.at("BlockDevices", "nodes/{system_id}/blockdevices/", "Disks of a machine.").get(
-        ANY,
-        "All of them.",
-        ops::blockdevices,
-    );
-    t.at("BlockDevice", "nodes/{system_id}/blockdevices/{id}/", "A disk.")
-        .get(ANY, "By number or name.", ops::blockdevices)
-        .op_post("set_boot_disk", MEMBER, "Images go to this disk.", ops::set_boot_disk);
+    t.at("NodeScripts", "scripts/", "Measuring and tests, which are built in.")
+        .get(ANY, "All of them (type).", results::scripts)
+        .refuse(Method::POST, "", Rule::ADMIN, SCRIPTS);
+    t.at("NodeScript", "scripts/{name}", "One of them.").get(ANY, "By name.", results::scripts);
+    t.at("Notifications", "notifications/", "What an administrator should look at.")
+        .get(ANY, "Of administrators only: silent racks, segments in trouble.", results::notifications)
+        .refuse(Method::POST, "", Rule::ADMIN, NOTICES);
+    t.at("Notification", "notifications/{id}/", "One of them.")
+        .get(ANY, "It.", results::notifications)
+        .refuse(Method::POST, "dismiss", Rule::ADMIN, NOTICES);
     t.at("Events", "events/", "What happened.").op_get(
         "query",
         ANY,
@@ -151,7 +176,7 @@ fn machines(t: &mut Table) {
     );
     t.at("Devices", "devices/", "Things with an address that are no machines: none.")
         .get(ANY, "None.", network::none)
-        .post(MEMBER, "Refused.", network::elsewhere);
+        .refuse(Method::POST, "", MEMBER, DEVICES);
 }
 
 fn machine(t: &mut Table) {
@@ -183,75 +208,33 @@ fn machine(t: &mut Table) {
         .op_post("set_owner_data", MEMBER, "The owner's notes.", ops::set_owner_data)
         .op_post("set_workload_annotations", MEMBER, "The same.", ops::set_owner_data)
         .op_get("details", ANY, "What it is made of, as BSON.", ops::details)
-        .op_get("get_curtin_config", ANY, "Refused: machines are written by image.", ops::curtin)
+        .refuse(Method::GET, "get_curtin_config", ANY, CURTIN)
+        .refuse(Method::GET, "get_token", Rule::ADMIN, TOKEN)
+        .op_post("clear_default_gateways", Rule::ADMIN, "There is nothing to clear.", ops::read)
+        .op_post("set_storage_layout", Rule::ADMIN, "Refused, unless flat or blank.", storage::layout)
+        .refuse(Method::POST, "mount_special", MEMBER, storage::WORDS)
+        .refuse(Method::POST, "unmount_special", MEMBER, storage::WORDS)
         .op_post("restore_default_configuration", Rule::ADMIN, "Nothing to restore.", ops::read)
         .op_post("restore_networking_configuration", Rule::ADMIN, "Nothing to restore.", ops::read)
         .op_post("restore_storage_configuration", Rule::ADMIN, "Nothing to restore.", ops::read);
-}
-
-fn networks(t: &mut Table) {
-    let read_only = Rule::ADMIN;
-    t.at("Fabrics", "fabrics/", "Segments.").get(ANY, "All of them.", network::fabrics).post(
-        read_only,
-        "Refused.",
-        network::elsewhere,
-    );
-    t.at("Fabric", "fabrics/{fabric}/", "A segment.").get(ANY, "By number or name.", network::fabric);
-    t.at("Vlans", "fabrics/{fabric}/vlans/", "VLANs of a segment: one.").get(ANY, "The one.", network::vlans);
-    t.at("Vlan", "fabrics/{fabric}/vlans/{vid}/", "The VLAN of a segment.").get(
-        ANY,
-        "It.",
-        network::vlan_of_fabric,
-    );
-    t.beside("VlanById", "/MAAS/api/2.0/vlans/{id}/", "").get(ANY, "A VLAN by number.", network::vlan);
-    t.at("Subnets", "subnets/", "Subnets of segments.").get(ANY, "All of them.", network::subnets).post(
-        read_only,
-        "Refused.",
-        network::elsewhere,
-    );
-    t.at("Subnet", "subnets/{id}/", "A subnet.").get(ANY, "By number, name or prefix.", network::subnet);
-    t.at("Spaces", "spaces/", "Spaces: one.").get(ANY, "The one.", network::spaces);
-    t.at("Space", "spaces/{id}/", "The space.").get(ANY, "It.", network::space);
-    t.at("IPRanges", "ipranges/", "Ranges of subnets.").get(ANY, "All of them.", network::ip_ranges);
-    t.at("IPRange", "ipranges/{id}/", "A range.").get(ANY, "It.", network::ip_ranges);
-    t.at("IPAddresses", "ipaddresses/", "Addresses that users keep: none.").get(ANY, "None.", network::none);
-    t.at("ReservedIps", "reservedips/", "Leases that are reserved: none.").get(ANY, "None.", network::none);
-    t.at("Domains", "domains/", "Domains: one.").get(ANY, "The one.", network::domains);
-    t.at("Domain", "domains/{id}/", "The domain.").get(ANY, "By number or name.", network::domain);
-    t.at("DNSResources", "dnsresources/", "Names of machines.").get(
-        ANY,
-        "All of them.",
-        network::dns_resources,
-    );
-    t.at("StaticRoutes", "static-routes/", "Routes: none.").get(ANY, "None.", network::none);
-    t.at("RackControllers", "rackcontrollers/", "Rack controllers.").get(ANY, "All of them.", network::racks);
-    t.at("RackController", "rackcontrollers/{system_id}/", "A rack controller.").get(
-        ANY,
-        "It.",
-        network::racks,
-    );
-    t.at("RegionControllers", "regioncontrollers/", "Regions are not nodes here.").get(
-        ANY,
-        "None.",
-        network::none,
-    );
 }
 
 fn images(t: &mut Table) {
     t.at("BootResources", "boot-resources/", "Images.")
         .get(ANY, "Images that can be deployed.", images::list)
         .post(Rule::ADMIN, "Announces an image (name, sha256, size, …).", uploads::create)
-        .op_post("import", Rule::ADMIN, "Refused.", images::elsewhere)
-        .op_post("stop_import", Rule::ADMIN, "Refused.", images::elsewhere)
+        .refuse(Method::POST, "import", Rule::ADMIN, IMAGES)
+        .refuse(Method::POST, "stop_import", Rule::ADMIN, IMAGES)
         .op_get("is_importing", ANY, "No.", images::is_importing);
     t.at("BootResource", "boot-resources/{id}/", "An image.").get(ANY, "With its content.", images::read);
     t.beside("BootResourceFile", "/MAAS/api/2.0/boot-resources/{id}/upload/{file}/", "")
         .put(Rule::ADMIN, "The next piece of an announced image.", uploads::put)
         .raw();
-    t.at("BootSources", "boot-sources/", "Streams of images: none.").get(ANY, "None.", network::none).post(
+    t.at("BootSources", "boot-sources/", "Streams of images: none.").get(ANY, "None.", network::none).refuse(
+        Method::POST,
+        "",
         Rule::ADMIN,
-        "Refused.",
-        images::elsewhere,
+        IMAGES,
     );
 }
 
@@ -259,7 +242,7 @@ fn own(t: &mut Table) {
     t.at("SSHKeys", "account/prefs/sshkeys/", "Keys that the user's machines let in.")
         .get(ANY, "All of them.", account::ssh_keys)
         .post(ANY, "A new one (key).", account::add_ssh_key)
-        .op_post("import", ANY, "Refused.", account::no_import);
+        .refuse(Method::POST, "import", ANY, KEYS);
     t.at("SSHKey", "account/prefs/sshkeys/{id}/", "A key.").get(ANY, "It.", account::ssh_keys).delete(
         ANY,
         "Deletes it.",
@@ -301,12 +284,12 @@ fn of_machines(t: &mut Table) {
         .post(open, "cloud-init's reports (a machine's key).", metadata::status)
         .raw();
     t.beside("Preseed", &format!("{TREE}{{version}}/by-id/{{system_id}}/"), "")
-        .op_get("get_preseed", open, "Refused, to everybody.", metadata::nobody)
-        .op_post("netboot_off", open, "Refused, to everybody.", metadata::nobody);
+        .op_get("get_preseed", open, "Gone (410), for everybody.", metadata::nobody)
+        .op_post("netboot_off", open, "Gone (410), for everybody.", metadata::nobody);
     t.beside("EnlistPreseed", &format!("{TREE}{{version}}/enlist-preseed/"), "").op_get(
         "get_enlist_preseed",
         open,
-        "Refused, to everybody.",
+        "Gone (410), for everybody.",
         metadata::nobody,
     );
 }
