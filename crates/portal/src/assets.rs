@@ -44,7 +44,7 @@ const APIS: &[&str] = &[
 ];
 /// What a page may do: nothing with anybody but us.
 const POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; connect-src 'self' ws: wss:; \
-    font-src 'self'; style-src 'self' 'unsafe-inline'; object-src 'none'; frame-ancestors 'none'; \
+    font-src 'self'; style-src 'self'; object-src 'none'; frame-ancestors 'none'; \
     base-uri 'none'; form-action 'self'";
 
 /// The pages and everything else that no service answers. `welcome` is what programs read at `/`.

@@ -99,6 +99,12 @@ export async function user(page, { password, guests, lang = "en" }) {
       await page.locator(".xterm-helper-textarea").focus();
       await page.keyboard.type("echo he''llo\n");
       await rows.getByText("hello", { exact: true }).last().waitFor();
+      // A colour of its own is an inline style, and one that the page's policy lets through.
+      await page.keyboard.type("printf '\\033[38;2;1;200;99mgr''een\\033[0m\\n'\n");
+      const green = rows.getByText("green", { exact: true }).last();
+      await green.waitFor();
+      const color = await green.evaluate((e) => getComputedStyle(e).color);
+      ok(color === "rgb(1, 200, 99)", `the colour came as ${color}`);
       // What an input method puts in comes as composed text, not as keys.
       await page.keyboard.insertText("echo 안녕''하세요");
       await page.keyboard.press("Enter");

@@ -3,7 +3,11 @@ import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import { useEffect, useRef } from "react";
 import { t } from "~/i18n";
+import { adopting, declareStyles } from "~/ui/adopted";
 import { ticket, type Ended } from "./Consoles";
+
+// Cells in colours of their own are spans with a style.
+declareStyles();
 
 /** Keys go out as UTF-8; the terminal's own input field composes Korean syllables before it sends them. */
 export default function SerialConsole({ server, onEnd }: { server: string; onEnd: Ended }) {
@@ -16,7 +20,7 @@ export default function SerialConsole({ server, onEnd }: { server: string; onEnd
     });
     const fit = new FitAddon();
     terminal.loadAddon(fit);
-    terminal.open(place.current!);
+    adopting(() => terminal.open(place.current!));
     fit.fit();
     terminal.focus();
     const watch = new ResizeObserver(() => fit.fit());
