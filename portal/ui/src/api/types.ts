@@ -12,7 +12,7 @@ export interface Server {
 export interface Image {
   id: string; name: string; status: string; size: number | null; disk_format: string | null; visibility: string; owner: string;
   min_disk: number; min_ram: number; created_at: string; updated_at: string; protected: boolean; checksum: string | null;
-  os_hidden: boolean; virtual_size: number | null; tags: string[];
+  os_hidden: boolean; os_admin_user?: string; virtual_size: number | null; tags: string[];
 }
 export interface Network {
   id: string; name: string; status: string; subnets: string[]; shared: boolean; "router:external": boolean; mtu: number;

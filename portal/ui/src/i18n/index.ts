@@ -49,6 +49,9 @@ export function fill(text: string, values: Values | undefined, by: Lang): string
     .replace(/\{([^{}|]*)\|([^{}|]*)\}/g, (_, one: string, many: string) => (values.n === 1 ? one : many));
 }
 
+/** Words for what a service named by a word of its own, or that word. */
+export const wordFor = (group: string, word: string): string => (known(`${group}.${word}`) ? t(`${group}.${word}` as Key) : word);
+
 /** Whether a text that a service made up (a state, a role) has words in the catalogue. */
 export function known(key: string): key is Key {
   return key in catalogue;

@@ -52,8 +52,8 @@ export function SignIn({ onBegin }: { onBegin: () => void }) {
         </div>
         <div className="absolute inset-0 bg-linear-to-t from-[#15232e] from-25% via-[#1a2c3ab3] via-55% to-[#1a2c3a33]" />
         <div className="absolute inset-x-12 bottom-14">
-          <p className="font-title font-bold text-[40px] leading-[1.25] max-w-[18ch]">{t("signin.title")}</p>
-          <p className="mt-4 text-[15px] max-w-[44ch] text-[#c9d3d6]">{t("signin.lead")}</p>
+          <p className="font-title font-bold text-[40px] leading-[1.25] max-w-[18ch] text-balance">{t("signin.title")}</p>
+          <p className="mt-4 text-[15px] max-w-[44ch] text-pretty text-[#c9d3d6]">{t("signin.lead")}</p>
         </div>
         <Dancheong className="absolute inset-x-0 bottom-0" />
       </div>

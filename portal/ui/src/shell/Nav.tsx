@@ -1,4 +1,5 @@
 import { Link, useRouterState } from "@tanstack/react-router";
+import { useEffect, useRef } from "react";
 import { useSession } from "~/api/session";
 import { t } from "~/i18n";
 import { cx } from "~/ui/cx";
@@ -17,8 +18,12 @@ function useHere(admin: boolean): string {
 export function Nav({ onGo }: { onGo?: () => void }) {
   const { admin } = useSession();
   const here = useHere(admin);
+  const list = useRef<HTMLElement>(null);
+  useEffect(() => {
+    list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+  }, [here]);
   return (
-    <nav aria-label={t("nav.label")} className="flex flex-col gap-5 h-full overflow-y-auto px-3 py-4">
+    <nav ref={list} aria-label={t("nav.label")} className="flex flex-col gap-4 h-full overflow-y-auto px-3 py-4">
       <Link to="/" onClick={onGo} className="flex items-center gap-2.5 px-2 rounded">
         <Mark size={26} />
         <span className="font-title font-bold text-[19px] leading-none">{t("brand.title")}</span>
@@ -33,7 +38,7 @@ export function Nav({ onGo }: { onGo?: () => void }) {
               return (
                 <li key={place.to}>
                   <Link to={place.to} onClick={onGo} aria-current={on ? "page" : undefined}
-                    className={cx("relative flex items-center gap-2.5 h-[31px] px-2 rounded-[6px] transition-colors",
+                    className={cx("relative flex items-center gap-2.5 h-[30px] px-2 rounded-[6px] transition-colors",
                       on ? "bg-giwa-soft text-giwa-strong font-semibold" : "text-ink2 hover:bg-[color-mix(in_srgb,var(--line)_45%,transparent)] hover:text-ink")}>
                     {on && <span aria-hidden="true" className="absolute -left-3 w-[3px] h-4 rounded-r bg-seokganju" />}
                     <Icon name={place.icon} />

@@ -5,6 +5,7 @@ import { operate } from "./operate";
 import { project } from "./project";
 import { servers } from "./servers";
 import { states } from "./states";
+import { words } from "./words";
 
 /** Everything that the pages say: [English, Korean]. */
-export const catalogue = { ...common, ...servers, ...network, ...project, ...fleet, ...operate, ...states } as const;
+export const catalogue = { ...common, ...servers, ...network, ...project, ...fleet, ...operate, ...states, ...words } as const;

@@ -43,6 +43,7 @@ export const servers = {
   "server.reach": ["How to reach it", "접속"],
   "server.what": ["What it is", "구성"],
   "server.noKey": ["no key", "키 없음"],
+  "server.inside": ["Only its own networks reach this address. A floating IP opens the way from outside:", "이 주소는 같은 네트워크에서만 닿습니다. 밖에서 접속하려면:"],
   "server.started": ["Started", "시작"],
   "server.failed": ["It has failed", "실패했습니다"],
   "server.failedDo": ["Rebuild it or delete it; if the reason is not yours, tell your operator.", "다시 만들거나 삭제하세요. 원인이 내 쪽이 아니면 운영자에게 알려 주세요."],

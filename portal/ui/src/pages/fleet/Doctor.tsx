@@ -1,6 +1,6 @@
 import { ApiError, ask } from "~/api/http";
 import { useAsk } from "~/api/query";
-import { t } from "~/i18n";
+import { known, t, type Key } from "~/i18n";
 import { Button, buttonLook } from "~/ui/Button";
 import { Empty } from "~/ui/Empty";
 import { ErrorNote } from "~/ui/ErrorNote";
@@ -32,7 +32,7 @@ export function Doctor() {
         {checks.map((c) => (
           <li key={c.id} className="flex flex-wrap items-start gap-x-4 gap-y-2 px-5 py-3.5 border-b border-line last:border-0">
             <span className="mt-1.5"><Dot tone={tone(state(c))} /></span>
-            <div className="min-w-0 flex-1 basis-64"><p className="font-semibold">{c.title ?? c.name ?? c.id}</p>{c.message && <p className="text-ink2">{c.message}</p>}{c.advice && <p>{c.advice}</p>}</div>
+            <div className="min-w-0 flex-1 basis-64"><p className="font-semibold">{known(`check.${c.id}`) ? t(`check.${c.id}` as Key) : (c.title ?? c.name ?? c.id)}</p>{c.message && <p className="text-ink2">{c.message}</p>}{c.advice && <p>{c.advice}</p>}</div>
             {c.mend && <Button small look="solid" onPress={() => mend(c)}>{t("doctor.mend")}</Button>}
           </li>
         ))}

@@ -16,6 +16,7 @@ export function Fleet() {
   const hosts = useList("host").data;
   const flavors = useList("flavor", "all").data;
   const servers = useList("server", "all").data;
+  const machines = useList("machine").data;
   const work = useList("work").data;
   const capacity = useAsk<Capacity>(["capacity"], "/hanok/v1/capacity").data;
   const events = useAsk<{ events: Event[] }>(["happened"], "/hanok/v1/events?limit=12").data?.events;
@@ -29,6 +30,7 @@ export function Fleet() {
     ["bad", "/servers", t("fleet.serversBad", { n: servers?.filter((s) => s.status === "ERROR").length ?? 0 }), servers?.filter((s) => s.status === "ERROR").length ?? 0],
     ["warn", "/fleet/doctor", t("fleet.doctorSays", { n: findings }), findings],
   ];
+  const named = (e: Event) => machines?.find((m) => m.id === e.target)?.name ?? servers?.find((s) => s.id === e.target)?.name ?? hosts.find((h) => h.id === e.target)?.hypervisor_hostname;
   const ringing = alarms.filter(([, , , n]) => n > 0);
   return (
     <Page title={t("fleet.title")} lead={t("fleet.lead")}>
@@ -48,7 +50,7 @@ export function Fleet() {
             <div className="box overflow-hidden">
               {(flavors ?? []).toSorted((a, b) => a.ram - b.ram).map((f) => (
                 <div key={f.id} className="flex items-baseline gap-3 px-5 py-2 border-b border-line last:border-0">
-                  <b className="font-semibold w-24 truncate">{f.name}</b>
+                  <b className="font-semibold w-36 truncate">{f.name}</b>
                   <span className="label flex-1">{t("word.vcpus", { n: f.vcpus })} · {mib(f.ram)}</span>
                   <span>{t("fleet.more", { n: room(f.id) ?? fits(f, hosts) })}</span>
                 </div>
@@ -74,7 +76,7 @@ export function Fleet() {
             {events?.length === 0 && <li className="px-5 py-4 text-ink2">{t("fleet.noEvents")}</li>}
             {events?.map((e) => (
               <li key={e.id} className="flex flex-wrap items-baseline gap-x-4 px-5 py-2.5 border-b border-line last:border-0">
-                <span className="inline-flex items-center gap-2 min-w-0 flex-1 basis-72"><Dot tone={e.level === "error" ? "bad" : e.level === "warn" || e.level === "warning" ? "warn" : "off"} /><span className="[overflow-wrap:anywhere]">{e.message}</span></span>
+                <span className="inline-flex items-center gap-2 min-w-0 flex-1 basis-72"><Dot tone={e.level === "error" ? "bad" : e.level === "warn" || e.level === "warning" ? "warn" : "off"} /><span className="[overflow-wrap:anywhere]">{named(e) && <b className="font-semibold">{named(e)} </b>}{e.message}</span></span>
                 <span className="label"><Ago time={e.at} /></span>
               </li>
             ))}

@@ -33,7 +33,7 @@ export function Hosts() {
           { id: "name", head: t("word.name"), width: "minmax(0,1.4fr)", phone: "title", value: (h) => h.hypervisor_hostname, cell: (h) => h.hypervisor_hostname },
           { id: "state", head: t("word.state"), phone: "aside", value: hostState, cell: (h) => <Status state={hostState(h)} /> },
           { id: "vms", head: t("servers.title"), width: "80px", end: true, from: 700, value: (h) => h.running_vms ?? 0, cell: (h) => number(h.running_vms ?? 0) },
-          { id: "cores", head: t("word.cores"), width: "100px", end: true, phone: "line", value: (h) => h.vcpus ?? 0, cell: (h) => <>{number(h.vcpus_used ?? 0)}<span className="text-ink3"> / {number(h.vcpus ?? 0)}</span></> },
+          { id: "cores", head: t("word.cores"), width: "120px", end: true, phone: "line", value: (h) => h.vcpus ?? 0, cell: (h) => <>{number(h.vcpus_used ?? 0)}<span className="text-ink3"> / {number(h.vcpus ?? 0)}</span></> },
           {
             id: "ram", head: t("word.memory"), width: "minmax(0,1.4fr)", phone: "line", value: (h) => (h.memory_mb_used ?? 0) / (h.memory_mb ?? 1),
             cell: (h) => <span className="grid grid-cols-[60px_auto] items-center gap-3"><Bar part={(h.memory_mb_used ?? 0) / Math.max(1, h.memory_mb ?? 1)} /><span>{mib(h.memory_mb_used)}<span className="text-ink3"> / {mib(h.memory_mb)}</span></span></span>,

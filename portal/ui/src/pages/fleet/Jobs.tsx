@@ -1,8 +1,8 @@
 import { Link } from "@tanstack/react-router";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { useList } from "~/api/query";
 import type { Work } from "~/api/types";
-import { t } from "~/i18n";
+import { t, wordFor } from "~/i18n";
 import { ago, duration, parse } from "~/i18n/format";
 import { Empty } from "~/ui/Empty";
 import { Switch } from "~/ui/Choice";
@@ -11,10 +11,16 @@ import { Page } from "~/ui/Page";
 import { Dot } from "~/ui/Status";
 import { DataTable } from "~/ui/table/DataTable";
 
+const places: Record<string, string> = { server: "/servers/$id", machine: "/fleet/machines/$id", router: "/routers/$id", network: "/networks/$id" };
+
 /** Every row of work: the answer of `hanok why`, for all at once. */
 export function Jobs() {
   const [all, setAll] = useState(false);
-  const { data: rows, error, refetch } = useList("work", all ? "all" : "mine");
+  const { data, error, refetch } = useList("work", all ? "all" : "mine");
+  const machines = useList("machine").data;
+  // What may take for ever only keeps watch.
+  const rows = useMemo(() => data?.filter((w) => all || w.budget_s !== null || w.last_error)
+    .map((w) => ({ ...w, name: w.name ?? machines?.find((m) => m.id === w.id)?.name })), [data, machines, all]);
   const now = useNow();
   const late = (w: Work) => w.over_budget ?? (w.budget_s !== null && (now - parse(w.since).getTime()) / 1000 > w.budget_s);
   return (
@@ -22,8 +28,8 @@ export function Jobs() {
       <DataTable label={t("jobs.title")} rows={rows} error={error} retry={refetch} id={(w) => w.id} name={(w) => w.name ?? w.id} sort={{ id: "since", down: false }}
         search={(w) => w.id} tools={<Switch on={all} onChange={setAll}>{t("jobs.all")}</Switch>}
         columns={[
-          { id: "name", head: t("word.name"), width: "minmax(0,1.3fr)", phone: "title", value: (w) => w.name ?? w.id, cell: (w) => w.kind === "server" ? <Link to="/servers/$id" params={{ id: w.id } as never} className="hover:underline">{w.name ?? w.id}</Link> : (w.name ?? w.id) },
-          { id: "kind", head: t("word.kind"), width: "110px", phone: "line", value: (w) => w.kind, cell: (w) => w.kind },
+          { id: "name", head: t("word.name"), width: "minmax(0,1.3fr)", phone: "title", value: (w) => w.name ?? w.id, cell: (w) => places[w.kind] ? <Link to={places[w.kind]} params={{ id: w.id } as never} className="hover:underline">{w.name ?? w.id}</Link> : (w.name ?? w.id) },
+          { id: "kind", head: t("word.kind"), width: "110px", phone: "line", value: (w) => wordFor("kind", w.kind), cell: (w) => wordFor("kind", w.kind) },
           { id: "state", head: t("word.state"), phone: "aside", value: (w) => w.state, cell: (w) => <span className="inline-flex items-center gap-2"><Dot tone={late(w) ? "warn" : w.budget_s === null && !w.reason ? "off" : "busy"} />{w.state}</span> },
           { id: "reason", head: t("jobs.reason"), width: "minmax(0,2.2fr)", phone: "line", value: (w) => w.reason, cell: (w) => <span title={w.last_error || w.reason}>{w.reason || w.last_error || "–"}</span> },
           { id: "since", head: t("jobs.since"), width: "110px", end: true, from: 700, value: (w) => w.since, cell: (w) => ago(w.since, now) },

@@ -6,7 +6,7 @@ import { Ago } from "~/ui/Ago";
 import { Copy } from "~/ui/Copy";
 import { ErrorNote } from "~/ui/ErrorNote";
 import { Facts, Page, Section, Waiting } from "~/ui/Page";
-import { Dot, Status, stateWord } from "~/ui/Status";
+import { Dot, Status, stateWord, toneOf } from "~/ui/Status";
 import { MachineActions } from "./MachineActions";
 
 interface Happened { id: string; at: string; level: string; message: string }
@@ -21,7 +21,8 @@ export function MachinePage() {
   if (error) return <Page title={t("machines.one")} back={back}><ErrorNote error={error} retry={refetch} /></Page>;
   if (!m) return <Page title={t("machines.one")} back={back}><Waiting /></Page>;
   const task = progress?.task;
-  const note = m.to_do ?? progress?.reason ?? m.message;
+  const resting = !task && toneOf(m.status) !== "busy";
+  const note = m.to_do ?? (resting ? m.message : progress?.reason ?? m.message);
   const what = (word: string) => (known(`machines.for.${word}`) ? t(`machines.for.${word}` as Key) : word);
   return (
     <Page title={m.name} named back={back} lead={<Status state={m.status} note={`${t("machines.power")} ${stateWord(m.power)}`} />} actions={<MachineActions m={m} />}>

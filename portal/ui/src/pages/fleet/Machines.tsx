@@ -6,6 +6,7 @@ import { t } from "~/i18n";
 import { bytes, mib } from "~/i18n/format";
 import { Ago } from "~/ui/Ago";
 import { Empty } from "~/ui/Empty";
+import { buttonLook } from "~/ui/Button";
 import { ErrorNote } from "~/ui/ErrorNote";
 import { Page, Waiting } from "~/ui/Page";
 import { Status, stateWord } from "~/ui/Status";
@@ -19,7 +20,7 @@ export function Machines() {
   if (error instanceof ApiError && error.status === 404) return page(<div className="box"><Empty title={t("machines.absent")}>{t("machines.absentNote")}</Empty></div>);
   if (error) return page(<ErrorNote error={error} retry={refetch} />);
   if (!data) return page(<Waiting />);
-  if (data.length === 0) return page(<div className="box"><Empty title={t("machines.empty")}>{t("machines.emptyNote")}</Empty></div>);
+  if (data.length === 0) return page(<div className="box"><Empty title={t("machines.empty")} action={<Link to="/fleet/racks" className={buttonLook("solid")}>{t("racks.title")}</Link>}>{t("machines.emptyNote")}</Empty></div>);
   return page(
     <div className="flex gap-3 overflow-x-auto pb-4 -mx-4 px-4 snap-x" tabIndex={0} role="group" aria-label={t("machines.title")}>
       {(Object.keys(board) as Group[]).map((group) => {

@@ -26,7 +26,7 @@ export function Projects() {
   const add = <Button look="solid" onPress={() => setOpen(true)}><Icon name="plus" size={14} />{t("projects.create")}</Button>;
   const close = () => setAsked(null);
   return (
-    <Page title={t("projects.title")} actions={add}>
+    <Page title={t("projects.title")} lead={t("projects.lead")} actions={add}>
       <DataTable label={t("projects.title")} rows={data} error={error} retry={refetch} id={(p) => p.id} name={(p) => p.name} search={(p) => p.id} sort={{ id: "name", down: false }}
         columns={[
           { id: "name", head: t("word.name"), phone: "title", value: (p) => p.name, cell: (p) => p.name },

@@ -30,12 +30,12 @@ export function Racks() {
   if (racks.error) return page(<ErrorNote error={racks.error} retry={racks.refetch} />);
   if (!racks.data) return page(<Waiting />);
   return page(
-    <div className="grid gap-10">
+    <div className="grid grid-cols-[minmax(0,1fr)] gap-10">
       <DataTable label={t("racks.title")} rows={racks.data.racks} id={(r) => r.id} name={(r) => r.name}
         columns={[
           { id: "name", head: t("word.name"), phone: "title", value: (r) => r.name, cell: (r) => r.name },
           { id: "state", head: t("word.state"), phone: "aside", value: (r) => r.state, cell: (r) => <Status state={r.state} /> },
-          { id: "machines", head: t("machines.title"), end: true, width: "90px", phone: "line", value: (r) => r.machines, cell: (r) => r.machines },
+          { id: "machines", head: t("machines.title"), end: true, width: "110px", phone: "line", value: (r) => r.machines, cell: (r) => r.machines },
           { id: "version", head: t("racks.version"), from: 800, value: (r) => r.version, cell: (r) => r.version || "–" },
           { id: "seen", head: t("racks.seen"), end: true, phone: "line", value: (r) => r.seen_at ?? "", cell: (r) => <Ago time={r.seen_at} /> },
         ]}

@@ -24,7 +24,7 @@ export function Users() {
   const remove = useChange((id: string) => ask(`/identity/v3/users/${id}`, { method: "DELETE" }), ["user"]);
   const add = <Button look="solid" onPress={() => setOpen(true)}><Icon name="plus" size={14} />{t("users.create")}</Button>;
   return (
-    <Page title={t("users.title")} actions={add}>
+    <Page title={t("users.title")} lead={t("users.lead")} actions={add}>
       <DataTable label={t("users.title")} rows={data} error={error} retry={refetch} id={(u) => u.id} name={(u) => u.name} search={(u) => u.id} sort={{ id: "name", down: false }}
         columns={[
           { id: "name", head: t("word.name"), phone: "title", value: (u) => u.name, cell: (u) => u.name },

@@ -42,7 +42,7 @@ export function Images() {
           { id: "name", head: t("word.name"), width: "minmax(0,1.7fr)", phone: "title", value: (i) => i.name, cell: (i) => i.name },
           { id: "state", head: t("word.state"), phone: "aside", value: (i) => i.status, cell: (i) => <Status state={i.status} /> },
           { id: "format", head: t("images.format"), phone: "line", from: 700, value: (i) => i.disk_format ?? "", cell: (i) => i.disk_format ?? "–" },
-          { id: "size", head: t("images.size"), width: "100px", end: true, phone: "line", value: (i) => i.size ?? 0, cell: (i) => bytes(i.size) },
+          { id: "size", head: t("images.size"), width: "120px", end: true, phone: "line", value: (i) => i.size ?? 0, cell: (i) => bytes(i.size) },
           { id: "who", head: t("images.who"), phone: "line", value: seen, cell: seen },
           { id: "made", head: t("word.created"), width: "120px", from: 800, end: true, value: (i) => i.created_at, cell: (i) => <span className="text-ink2"><Ago time={i.created_at} /></span> },
         ]}

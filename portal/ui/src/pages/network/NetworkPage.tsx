@@ -3,7 +3,7 @@ import { useState } from "react";
 import { ask } from "~/api/http";
 import { useItem, useList } from "~/api/query";
 import type { Port, Subnet } from "~/api/types";
-import { t } from "~/i18n";
+import { t, wordFor } from "~/i18n";
 import { Button } from "~/ui/Button";
 import { Copy } from "~/ui/Copy";
 import { FormDialog } from "~/ui/Dialog";
@@ -33,11 +33,12 @@ export function NetworkPage() {
   if (!net) return <Page title={t("networks.one")} back={back}><Waiting /></Page>;
   const mine = subnets?.filter((s) => s.network_id === id) ?? [];
   const remove = (s: Subnet) => void ask(`/network/v2.0/subnets/${s.id}`, { method: "DELETE" }).catch(sayError);
+  const owner = (p: Port) => wordFor("port", p.device_owner);
   const device = (p: Port) => servers?.find((s) => s.id === p.device_id);
   return (
     <Page title={net.name} named back={back} lead={<Status state={netState(net.status)} />}
       actions={<><Button onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("networks.addSubnet")}</Button><Button look="danger" onPress={() => setDeleting(true)}>{t("do.delete")}</Button></>}>
-      <div className="grid gap-10">
+      <div className="grid grid-cols-[minmax(0,1fr)] gap-10">
         <Section title={t("networks.subnets")}>
           {mine.length === 0 && <div className="box"><Empty title={t("networks.noSubnet")} action={<Button look="solid" onPress={() => setAdding(true)}>{t("networks.addSubnet")}</Button>}>{t("networks.noSubnetNote")}</Empty></div>}
           <div className="grid sm:grid-cols-2 gap-3">
@@ -58,8 +59,9 @@ export function NetworkPage() {
             columns={[
               { id: "ip", head: t("word.address"), phone: "title", value: (p) => p.fixed_ips.map((i) => i.ip_address).join(" "), cell: (p) => <span className="font-mono text-[12.5px]">{p.fixed_ips.map((i) => i.ip_address).join(", ") || "–"}</span> },
               { id: "state", head: t("word.state"), phone: "aside", value: (p) => p.status, cell: (p) => <Status state={netState(p.status)} /> },
-              { id: "device", head: t("networks.device"), width: "minmax(0,1.6fr)", phone: "line", value: (p) => device(p)?.name ?? p.device_owner,
-                cell: (p) => device(p) ? <Link to="/servers/$id" params={{ id: p.device_id } as never} className="link">{device(p)!.name}</Link> : <span className="text-ink2">{p.device_owner || "–"}</span> },
+              { id: "device", head: t("networks.device"), width: "minmax(0,1.6fr)", phone: "line", value: (p) => device(p)?.name ?? owner(p),
+                cell: (p) => device(p) ? <Link to="/servers/$id" params={{ id: p.device_id } as never} className="link">{device(p)!.name}</Link> : p.device_owner.startsWith("network:router") ? <Link to="/routers/$id" params={{ id: p.device_id } as never} className="link">{owner(p)}</Link>
+                    : <span className="text-ink2">{owner(p) || "–"}</span> },
               { id: "mac", head: "MAC", from: 760, value: (p) => p.mac_address, cell: (p) => <span className="font-mono text-[12.5px]">{p.mac_address}</span> },
             ]}
             empty={<Empty title={t("networks.noPorts")}>{t("networks.noPortsNote")}</Empty>} />

@@ -2,7 +2,7 @@ import { useState } from "react";
 import { ask } from "~/api/http";
 import { queries, useAsk } from "~/api/query";
 import { useSession } from "~/api/session";
-import { t } from "~/i18n";
+import { t, wordFor } from "~/i18n";
 import { when } from "~/i18n/format";
 import { Button } from "~/ui/Button";
 import { CodeBlock } from "~/ui/Copy";
@@ -33,7 +33,7 @@ export function Access() {
           <DataTable label={t("access.credentials")} rows={data?.application_credentials} error={error} retry={refetch} id={(c) => c.id} name={(c) => c.name}
             columns={[
               { id: "name", head: t("word.name"), phone: "title", value: (c) => c.name, cell: (c) => c.name },
-              { id: "roles", head: t("team.role"), phone: "line", value: (c) => c.roles.map((r) => r.name).join(" "), cell: (c) => c.roles.map((r) => r.name).join(", ") },
+              { id: "roles", head: t("team.role"), phone: "line", value: (c) => c.roles.map((r) => wordFor("role", r.name)).join(" "), cell: (c) => c.roles.map((r) => wordFor("role", r.name)).join(", ") },
               { id: "until", head: t("access.until"), phone: "aside", value: (c) => c.expires_at ?? "9", cell: (c) => c.expires_at ? when(c.expires_at) : <span className="text-ink3">{t("access.forever")}</span> },
             ]}
             bulk={(picked, clear) => <Button small look="danger" onPress={() => void remove(picked).then(clear, sayError)}><Icon name="trash" size={14} />{t("do.delete")}</Button>}

@@ -1,5 +1,5 @@
 import { Link } from "@tanstack/react-router";
-import { useItem } from "~/api/query";
+import { useItem, useList } from "~/api/query";
 import type { Server } from "~/api/types";
 import { t } from "~/i18n";
 import { gib, mib, when } from "~/i18n/format";
@@ -19,7 +19,7 @@ export function Overview({ server }: { server: Server }) {
             ))}</span>
           )] as [string, React.ReactNode]),
           [t("keys.one"), server.key_name ?? <span className="text-ink3">{t("server.noKey")}</span>],
-          ["SSH", addressesOf(server)[0] ? <Copy text={`ssh ${addressesOf(server)[0]}`} mono /> : "–"],
+          ["SSH", <Ssh key="ssh" server={server} />],
           [t("groups.title"), [...new Set(server.security_groups?.map((g) => g.name))].join(", ") || "–"],
         ]} />
       </Section>
@@ -37,6 +37,21 @@ export function Overview({ server }: { server: Server }) {
         ]} />
       </Section>
     </div>
+  );
+}
+
+/** Images say whom they let in; those of distributions are known by their names. */
+function Ssh({ server }: { server: Server }) {
+  const image = useList("image").data?.find((i) => server.image && i.id === server.image.id);
+  const address = addressesOf(server)[0];
+  if (!address) return "–";
+  const user = image?.os_admin_user ?? /^(debian|ubuntu|fedora|rocky|almalinux|cirros|mini)/i.exec(image?.name ?? "")?.[1]?.toLowerCase();
+  const outside = Object.values(server.addresses).flat().some((a) => a["OS-EXT-IPS:type"] === "floating");
+  return (
+    <span className="flex flex-col gap-1">
+      <Copy text={`ssh ${user ? `${user}@` : ""}${address}`} mono />
+      {!outside && <span className="label">{t("server.inside")} <Link to="/servers/$id" params={{ id: server.id } as never} search={{ tab: "network" } as never} className="link">{t("fips.attach")}</Link></span>}
+    </span>
   );
 }
 

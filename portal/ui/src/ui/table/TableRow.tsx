@@ -3,7 +3,7 @@ import { Checkbox } from "../Choice";
 import { cx } from "../cx";
 import { Icon } from "../icons";
 import { t } from "~/i18n";
-import type { Column, Sort } from "./columns";
+import { airy, type Column, type Sort } from "./columns";
 
 interface HeadProps<Row> {
   columns: Column<Row>[]; tracks: string; sort: Sort | null; onSort: (sort: Sort) => void; check: ReactNode; menu: boolean;
@@ -14,10 +14,10 @@ export function HeadRow<Row>({ columns, tracks, sort, onSort, check, menu }: Hea
     <div role="rowgroup" className="sticky top-[52px] z-10 bg-surface border-b border-line">
       <div role="row" className="grid items-center h-9 px-3 gap-3" style={{ gridTemplateColumns: tracks }}>
         {check && <div role="columnheader" className="grid place-items-center">{check}</div>}
-        {columns.map((c) => {
+        {columns.map((c, i) => {
           const on = sort?.id === c.id;
           return (
-            <div key={c.id} role="columnheader" aria-sort={on ? (sort.down ? "descending" : "ascending") : undefined} className={cx("min-w-0", c.end && "text-right")}>
+            <div key={c.id} role="columnheader" aria-sort={on ? (sort.down ? "descending" : "ascending") : undefined} className={cx("min-w-0", c.end && "text-right", airy(columns, i) && "pr-6")}>
               {c.value
                 ? (
                   <button type="button" onClick={() => onSort({ id: c.id, down: on ? !sort.down : false })}
@@ -89,7 +89,7 @@ function Row<Row>(p: RowProps<Row>) {
     <div {...shared} style={{ ...place, gridTemplateColumns: p.tracks }} className={cx(look, "grid items-center gap-3 px-3")}>
       {box}
       {p.columns.map((c, i) => (
-        <div key={c.id} role="cell" className={cx("min-w-0 flex items-center", c.end ? "justify-end" : "", i === 0 && "font-semibold")}>
+        <div key={c.id} role="cell" className={cx("min-w-0 flex items-center", c.end ? "justify-end" : "", airy(p.columns, i) && "pr-6", i === 0 && "font-semibold")}>
           <div className="min-w-0 truncate">{i === 0 ? linked(c.cell(p.row)) : c.cell(p.row)}</div>
         </div>
       ))}

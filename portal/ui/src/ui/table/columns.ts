@@ -15,6 +15,9 @@ export interface Column<Row> {
   from?: number;
 }
 
+/** Room beside figures, so that they do not run into the words of the next column. */
+export const airy = <Row>(columns: Column<Row>[], i: number): boolean => Boolean(columns[i]?.end && columns[i + 1] && !columns[i + 1]?.end);
+
 export interface Sort { id: string; down: boolean }
 
 /** Every word of the filter must be found in some column. */

@@ -1,0 +1,31 @@
+type Words = Record<string, readonly [en: string, ko: string]>;
+
+/** Words for what services name by a word of their own. What is not here is shown as it came. */
+export const words = {
+  "kind.server": ["server", "서버"],
+  "kind.machine": ["machine", "장비"],
+  "kind.host": ["host", "호스트"],
+  "kind.fleet": ["fleet", "전체"],
+  "kind.image": ["image", "이미지"],
+  "kind.network": ["network", "네트워크"],
+  "kind.port": ["port", "포트"],
+  "kind.router": ["router", "라우터"],
+  "kind.floatingip": ["floating IP", "유동 IP"],
+  "kind.rack": ["rack", "랙"],
+  "kind.segment": ["segment", "구간"],
+  "check.hosts.silent": ["Hosts report", "호스트 응답"],
+  "check.hosts.version": ["Hosts run this release", "호스트 버전"],
+  "check.hosts.disk": ["Room on hosts' disks", "호스트 디스크 여유"],
+  "check.work.overdue": ["Work is in time", "작업 시간"],
+  "check.work.failing": ["Work succeeds", "작업 성공"],
+  "check.certificates": ["Certificates are good", "인증서"],
+  "check.regions.version": ["Region processes run one release", "리전 버전"],
+  "check.events": ["Nothing went wrong lately", "최근 오류"],
+  "check.database": ["Database", "데이터베이스"],
+  "check.disk.data": ["Room for the region's data", "데이터 디스크 여유"],
+  "check.disk.images": ["Room for images", "이미지 디스크 여유"],
+  "port.network:router_interface": ["a router", "라우터"],
+  "port.network:router_gateway": ["a router's way out", "라우터 외부 연결"],
+  "port.network:dhcp": ["DHCP", "DHCP"],
+  "port.network:floatingip": ["a floating IP", "유동 IP"],
+} as const satisfies Words;
