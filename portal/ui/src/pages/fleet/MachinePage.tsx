@@ -21,8 +21,9 @@ export function MachinePage() {
   if (error) return <Page title={t("machines.one")} back={back}><ErrorNote error={error} retry={refetch} /></Page>;
   if (!m) return <Page title={t("machines.one")} back={back}><Waiting /></Page>;
   const task = progress?.task;
-  const resting = !task && toneOf(m.status) !== "busy";
-  const note = m.to_do ?? (resting ? m.message : progress?.reason ?? m.message);
+  // One that rests well has nothing to say.
+  const calm = !task && ["good", "off"].includes(toneOf(m.status));
+  const note = m.to_do ?? (calm ? null : progress?.reason ?? m.message);
   const what = (word: string) => (known(`machines.for.${word}`) ? t(`machines.for.${word}` as Key) : word);
   return (
     <Page title={m.name} named back={back} lead={<Status state={m.status} note={`${t("machines.power")} ${stateWord(m.power)}`} />} actions={<MachineActions m={m} />}>

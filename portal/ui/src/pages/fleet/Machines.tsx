@@ -22,7 +22,7 @@ export function Machines() {
   if (!data) return page(<Waiting />);
   if (data.length === 0) return page(<div className="box"><Empty title={t("machines.empty")} action={<Link to="/fleet/racks" className={buttonLook("solid")}>{t("racks.title")}</Link>}>{t("machines.emptyNote")}</Empty></div>);
   return page(
-    <div className="flex gap-3 overflow-x-auto pb-4 -mx-4 px-4 snap-x" tabIndex={0} role="group" aria-label={t("machines.title")}>
+    <div className="flex gap-3 overflow-x-auto pb-4 -mx-4 px-4 scroll-px-4 snap-x" tabIndex={0} role="group" aria-label={t("machines.title")}>
       {(Object.keys(board) as Group[]).map((group) => {
         const here = data.filter((m) => groupOf(m) === group).sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
         return (

@@ -41,7 +41,7 @@ export function Home() {
           <Section title={t("home.recent")} actions={<Link to="/servers" className="link text-[13px]">{t("home.all")}</Link>}>
             <ul className="box">
               {recent.map((s) => (
-                <Line key={s.id} to={`/servers/${s.id}`} title={<span className="inline-flex items-center gap-2.5"><Dot tone={toneOf(s.status)} />{s.name}</span>}
+                <Line key={s.id} to={`/servers/${s.id}`} title={<span className="flex items-center gap-2.5 min-w-0"><Dot tone={toneOf(s.status)} /><span className="truncate">{s.name}</span></span>}
                   note={<><span className="font-mono text-[12.5px] text-ink2 hidden sm:inline">{addressesOf(s)[0]}</span><span className="label w-24 text-right"><Ago time={s.updated} /></span></>} />
               ))}
             </ul>

@@ -4,7 +4,7 @@ import { ask } from "~/api/http";
 import { useList } from "~/api/query";
 import type { Port, Server } from "~/api/types";
 import { t } from "~/i18n";
-import { Button } from "~/ui/Button";
+import { Button, buttonLook } from "~/ui/Button";
 import { Choice } from "~/ui/Choice";
 import { Copy } from "~/ui/Copy";
 import { FormDialog } from "~/ui/Dialog";
@@ -45,7 +45,7 @@ export function Plugs({ server }: { server: Server }) {
               {port.security_groups.map((id) => <Link key={id} to={`/security-groups/${id}`} className="link mr-2">{groups?.find((g) => g.id === id)?.name ?? id}</Link>)}
               {port.security_groups.length === 0 && <span className="text-ink3">–</span>}
             </div>
-            <Menu acts={[
+            <Menu className={`${buttonLook("quiet", true)} !px-1.5 justify-self-end`} acts={[
               { id: "fip", label: t("fips.attach"), icon: "floating", disabled: Boolean(fip), run: () => setFloating(port) },
               { id: "off", label: t("plugs.remove"), icon: "trash", danger: true,
                 run: () => void ask(`/compute/v2.1/servers/${server.id}/os-interface/${port.id}`, { method: "DELETE" }).catch(sayError) },

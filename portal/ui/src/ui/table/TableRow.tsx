@@ -68,6 +68,8 @@ function Row<Row>(p: RowProps<Row>) {
     ? <a href={p.href} data-row tabIndex={-1} className="truncate hover:text-giwa hover:underline underline-offset-3">{content}</a>
     : content;
   if (p.narrow) {
+    // A card has no heads of columns, and a figure alone says nothing.
+    const figure = (c: Column<Row>) => c.end && typeof c.value?.(p.row) === "number" && <span className="text-ink3">{c.head} </span>;
     const by = (role: string) => p.columns.filter((c) => c.phone === role);
     return (
       <div {...shared} style={place} className={cx(look, "flex items-center gap-3 px-3")}>
@@ -75,10 +77,10 @@ function Row<Row>(p: RowProps<Row>) {
         <div className="min-w-0 flex-1">
           <div className="flex items-center justify-between gap-3">
             {by("title").map((c) => <div key={c.id} role="cell" className="font-semibold truncate min-w-0">{linked(c.cell(p.row))}</div>)}
-            {by("aside").map((c) => <div key={c.id} role="cell" className="shrink-0 text-[13px]">{c.cell(p.row)}</div>)}
+            {by("aside").map((c) => <div key={c.id} role="cell" className="shrink-0 text-[13px]">{figure(c)}{c.cell(p.row)}</div>)}
           </div>
           <div className="flex gap-3 text-[13px] text-ink2 min-w-0">
-            {by("line").map((c) => <div key={c.id} role="cell" className="truncate">{c.cell(p.row)}</div>)}
+            {by("line").map((c) => <div key={c.id} role="cell" className="truncate">{figure(c)}{c.cell(p.row)}</div>)}
           </div>
         </div>
         {p.menu && <div role="cell">{p.menu(p.row)}</div>}
