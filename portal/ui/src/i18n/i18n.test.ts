@@ -20,7 +20,8 @@ describe("the catalogue", () => {
 
   test("holds nothing that no page says", () => {
     const text = files.filter((f) => !f.startsWith("i18n/catalogue")).map((f) => readFileSync(join(src, f), "utf8")).join("\n");
-    const families = [...text.matchAll(/`([a-z]+(?:\.[a-z]+)?\.)\$\{/gi)].map((m) => m[1]!).concat("error.");
+    const families = [...text.matchAll(/`([a-z]+(?:\.[a-z]+)?\.)\$\{/gi)].map((m) => m[1]!)
+      .concat([...text.matchAll(/wordFor\("(\w+)"/g)].map((m) => `${m[1]}.`), "error.");
     const unused = Object.keys(catalogue).filter((key) => !text.includes(`"${key}"`) && !families.some((f) => key.startsWith(f)));
     expect(unused).toEqual([]);
   });

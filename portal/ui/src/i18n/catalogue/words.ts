@@ -26,6 +26,5 @@ export const words = {
   "check.disk.images": ["Room for images", "이미지 디스크 여유"],
   "port.network:router_interface": ["a router", "라우터"],
   "port.network:router_gateway": ["a router's way out", "라우터 외부 연결"],
-  "port.network:dhcp": ["DHCP", "DHCP"],
   "port.network:floatingip": ["a floating IP", "유동 IP"],
 } as const satisfies Words;
