@@ -7,7 +7,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Guests and their networks; clients; PostgreSQL for the store's tests; a browser for the portal's, with a Korean face;
 # an office's file server.
 packages="qemu-system-x86 qemu-utils iproute2 nftables conntrack busybox genisoimage
-  openssh-client iputils-ping bsdutils openipmi ipmitool ovmf python3 python3-venv procps util-linux
+  openssh-client iputils-ping bsdutils dnsmasq-base openipmi ipmitool ovmf python3 python3-venv procps util-linux
   postgresql chromium fonts-noto-cjk nfs-ganesha nfs-ganesha-vfs"
 # What the recipes of the images say that they need.
 packages="$packages $(sed -n 's/^# needs: //p' "$root"/images/*/build.sh)"

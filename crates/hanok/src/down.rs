@@ -26,6 +26,7 @@ pub async fn run(config: Config, wipe: bool) -> Result<()> {
         agent::stop_guests(&site.file("host"), grace).await?;
     }
     agent::wipe(&site.file("host"), site.prefix.clone()).await?;
+    rack::wipe(&site.file("rack"), &site.prefix).await?;
     let data = site.config.data.clone();
     if wipe {
         std::fs::remove_dir_all(&data).map_err(|e| {

@@ -68,6 +68,15 @@ impl Filter {
         *told = done.is_ok().then_some(text);
     }
 
+    /// Takes away what a rack left that was killed.
+    ///
+    /// # Errors
+    /// When it stays.
+    pub async fn wipe(&self) -> Result<()> {
+        // Made first, so that it can be taken away where it is not.
+        nft(&format!("table inet {name}\ndelete table inet {name}\n", name = self.name)).await
+    }
+
     /// Takes the table away.
     pub async fn remove(&self) {
         if self.told.lock().await.take().is_some()

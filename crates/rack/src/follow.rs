@@ -108,6 +108,10 @@ pub async fn report(rack: Arc<Rack>) {
     let mut images = rack.cache.changed.subscribe();
     let mut power = rack.power.changed();
     let mut failed = false;
+    if rack.desired.borrow().is_some() {
+        // What was remembered is applied first: until then nothing is served, which would be news of the wrong kind.
+        let _ = rack.applied.subscribe().wait_for(|generation| *generation > 0).await;
+    }
     loop {
         let begun = Instant::now();
         match observed(&rack).await {

@@ -57,11 +57,16 @@ pub async fn all() -> Result<Vec<RackInterface>> {
         .collect())
 }
 
-/// Gives an interface an address, if it has it not.
+/// Takes an address from an interface.
+///
+/// # Errors
+/// When it has it not, or is not there.
+pub async fn take(interface: &str, address: IpNet) -> Result<()> {
+    ip(&["address", "del", &address.to_string(), "dev", interface]).await.map(drop)
+}
+
+/// Gives an interface an address.
 pub async fn give(interface: &RackInterface, address: IpAddr, net: IpNet) -> Result<()> {
-    if interface.addresses.iter().any(|a| a.addr() == address) {
-        return Ok(());
-    }
     let text = format!("{address}/{}", net.prefix_len());
     let mut arguments = vec!["address", "replace", &text, "dev", &interface.name];
     if address.is_ipv6() {

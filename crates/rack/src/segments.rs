@@ -6,12 +6,14 @@ use crate::dhcp::{self, journal::Journal};
 use crate::dns;
 use crate::filter::Filter;
 use crate::http::{self, Seat};
+use crate::leave::Given;
 use crate::mac::Mac;
 use crate::view::{View, views};
 use crate::{Rack, iface, tftp, v6};
 use base::doc::rack::{DhcpMode, RackDesired, RackInterface, SegmentStatus};
 use base::names::Prefix;
 use base::{Fault, Result, SegmentId};
+use ipnet::IpNet;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::net::IpAddr;
@@ -31,6 +33,7 @@ pub struct Segments {
     /// Segments that cannot be served, with the reason.
     idle: Mutex<BTreeMap<SegmentId, String>>,
     filter: Filter,
+    given: Given,
 }
 
 /// Ends a task when it is dropped.
@@ -87,8 +90,8 @@ impl Segments {
     pub fn new(prefix: Prefix, interfaces: Vec<String>, data: &Path) -> Result<Self> {
         let dir = data.join("leases");
         std::fs::create_dir_all(&dir)?;
-        let filter = Filter::new(&prefix);
-        Ok(Segments { interfaces, dir, running: Mutex::default(), idle: Mutex::default(), filter })
+        let (filter, given) = (Filter::new(&prefix), Given::open(data)?);
+        Ok(Segments { interfaces, dir, running: Mutex::default(), idle: Mutex::default(), filter, given })
     }
 
     pub fn all(&self) -> Vec<Arc<Segment>> {
@@ -156,7 +159,7 @@ impl Segments {
         segment.view.send_replace(view.clone());
         let down = format!("The interface {} is down, or no cable is in it.", interface.name);
         segment.trouble("interface", (!interface.up).then_some(down));
-        let (addresses, trouble) = own_addresses(&view, interface).await;
+        let (addresses, trouble) = self.own_addresses(&view, interface).await;
         segment.trouble("address", trouble);
         let started = self.dhcp(&segment, &view, interface);
         segment.trouble("dhcp", started.err().map(|f| f.message));
@@ -235,29 +238,34 @@ impl Segments {
         failed
     }
 
+    /// Our addresses on the segment, and why one of them is not there.
+    async fn own_addresses(&self, view: &View, interface: &RackInterface) -> (Vec<IpAddr>, Option<String>) {
+        let (mut addresses, mut trouble) = (Vec::new(), None);
+        for subnet in view.segment.subnets.iter().filter(|s| s.relays.is_empty()) {
+            addresses.push(subnet.address);
+            if interface.addresses.iter().any(|a| a.addr() == subnet.address) {
+                continue;
+            }
+            // Beside somebody else's DHCP server the network, and our address on it, are theirs.
+            trouble = if view.segment.dhcp == DhcpMode::Proxy {
+                Some(format!("{} does not have the rack's address {}.", interface.name, subnet.address))
+            } else {
+                self.give(interface, subnet.address, subnet.cidr).await.err().map(|f| f.to_string())
+            };
+        }
+        (addresses, trouble)
+    }
+
+    async fn give(&self, interface: &RackInterface, address: IpAddr, net: IpNet) -> Result<()> {
+        self.given.note(&interface.name, IpNet::new_assert(address, net.prefix_len()))?;
+        iface::give(interface, address, net).await
+    }
+
     /// Ends all servers.
     pub async fn stop(&self) {
         lock(&self.running).clear();
         self.filter.remove().await;
     }
-}
-
-/// Our addresses on the segment, and why one of them is not there.
-async fn own_addresses(view: &View, interface: &RackInterface) -> (Vec<IpAddr>, Option<String>) {
-    let (mut addresses, mut trouble) = (Vec::new(), None);
-    for subnet in view.segment.subnets.iter().filter(|s| s.relays.is_empty()) {
-        addresses.push(subnet.address);
-        if interface.addresses.iter().any(|a| a.addr() == subnet.address) {
-            continue;
-        }
-        // Beside somebody else's DHCP server the network, and our address on it, are theirs.
-        trouble = if view.segment.dhcp == DhcpMode::Proxy {
-            Some(format!("{} does not have the rack's address {}.", interface.name, subnet.address))
-        } else {
-            iface::give(interface, subnet.address, subnet.cidr).await.err().map(|f| f.to_string())
-        };
-    }
-    (addresses, trouble)
 }
 
 /// What firmware fetches by TFTP.

@@ -196,6 +196,16 @@ impl Pc {
         self.machine("on");
     }
 
+    /// Takes the cable out of its network card.
+    pub fn unplug(&self) {
+        ip(&format!("-n {} link set {} nomaster", self.wire, self.tap()));
+    }
+
+    /// Puts it in again.
+    pub fn plug_in(&self, bridge: &str) {
+        ip(&format!("-n {} link set {} master {bridge}", self.wire, self.tap()));
+    }
+
     /// Waits for these words on the serial port.
     #[track_caller]
     pub fn wait_for(&self, seconds: u64, words: &str) {

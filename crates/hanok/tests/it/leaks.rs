@@ -12,7 +12,9 @@ pub fn traces(data: &Path, prefix: &str, own: Option<u32>) -> Vec<String> {
         let name = l.split_whitespace().nth(1).unwrap_or_default();
         name.starts_with(prefix) && name.trim_end_matches(':').split('@').next().unwrap_or("").len() > 8
     }));
-    found.extend(named("table", &["nft", "list", "tables"], |l| l.ends_with(&format!(" hanok_{prefix}"))));
+    found.extend(named("table", &["nft", "list", "tables"], |l| {
+        l.ends_with(&format!(" hanok_{prefix}")) || l.ends_with(&format!(" {prefix}rack"))
+    }));
     found.extend(groups(prefix));
     found
 }

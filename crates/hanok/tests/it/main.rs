@@ -44,6 +44,7 @@ mod up_chaos;
 mod up_cloud;
 mod up_day;
 mod up_debian;
+mod up_faults;
 mod up_lay;
 mod up_life;
 mod up_live;

@@ -62,6 +62,11 @@ pub fn answer(view: &View, pool: &mut Pool, ask: &Ask<'_>, now: Micros) -> Said 
     match view.segment.dhcp {
         DhcpMode::Off => Said::Nothing,
         DhcpMode::Proxy if ask.kind == MessageType::Discover => boot_offer(view, ask, MessageType::Offer),
+        // Leases of a time when addresses were ours to give.
+        DhcpMode::Proxy if ask.kind == MessageType::Release => {
+            pool.release(ask.mac, ask.ciaddr, now);
+            Said::Nothing
+        }
         DhcpMode::Proxy => Said::Nothing,
         DhcpMode::Serve => serve(view, pool, ask, now),
     }

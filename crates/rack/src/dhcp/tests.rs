@@ -300,6 +300,13 @@ fn beside_another_server_only_the_boot_is_answered() {
     assert_eq!((kind(&ack), raw.to), (MessageType::Ack, To::Address(from)));
     assert_eq!(file_of(&ack), "boot/52-54-00-00-00-01.efi");
     assert_eq!(pool.leases(NOW).count(), 0);
+    // What was leased before the other server came is taken back.
+    let before = self::view();
+    assert_eq!(lease(&before, &mut pool, 2, NOW), Some(ip("10.1.0.100")));
+    let mut back = message(MessageType::Release, 2, vec![]);
+    back.set_ciaddr(ip("10.1.0.100"));
+    assert_eq!(say(&view, &mut pool, &back), Said::Nothing);
+    assert_eq!(pool.leases(NOW).count(), 0);
 }
 
 proptest! {

@@ -232,11 +232,11 @@ impl Cache {
             let checked = tokio::task::spawn_blocking(move || cut::check(&path, &hash)).await;
             match checked.map_err(Fault::internal)? {
                 Ok(()) => drop(lock(&self.state).sound.insert(sha256.to_owned())),
-                Err(fault) => {
+                Err(why) => {
                     if !self.holds(sha512, sha256) {
                         return Err(nothing());
                     }
-                    self.spoiled(sha512, sha256, &fault);
+                    self.spoiled(sha512, sha256, &why);
                     return Err(Fault::unavailable("This part of the image went bad and is fetched again."));
                 }
             }
@@ -261,8 +261,8 @@ impl Cache {
     }
 
     /// Takes an image back to be fetched again.
-    fn spoiled(&self, sha512: &str, sha256: &str, fault: &Fault) {
-        tracing::error!(image = sha512, chunk = sha256, "went bad on the disk, it is fetched again: {fault}");
+    fn spoiled(&self, sha512: &str, sha256: &str, why: &str) {
+        tracing::error!(image = sha512, chunk = sha256, "went bad on the disk, it is fetched again: {why}");
         lock(&self.state).manifests.remove(sha512);
         for path in [self.manifest_path(sha512), self.chunk_path(sha256)] {
             let _ = std::fs::remove_file(path);
