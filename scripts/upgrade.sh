@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds the release before and runs this one beside it, with real guests. Needs root.
-#   upgrade.sh [COMMIT]     the release before; by default the parent of this branch's first own commit, or HEAD^
+#   upgrade.sh [COMMIT]     the release before; HEAD^ by default
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 commit=${1:-HEAD^}

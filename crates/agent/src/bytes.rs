@@ -71,6 +71,11 @@ pub async fn serve(
     crate::accept::serve(listener, app, secure).await;
 }
 
+/// Only what other hosts need that bring a guest, on a network of their own.
+pub async fn serve_moves(host: Arc<Host>, listener: TcpListener, secure: Option<Arc<tls::ServerConfig>>) {
+    crate::accept::serve(listener, moving::routes::routes(host), secure).await;
+}
+
 async fn only_the_region(State(bytes): State<Arc<Bytes>>, request: Request, next: Next) -> Response {
     let sent = request.headers().get(header::AUTHORIZATION).map_or(&[][..], |v| v.as_bytes());
     if Sha512::digest(sent)[..] == bytes.token[..] {

@@ -21,7 +21,7 @@ pub async fn gather(bytes: SocketAddr, secure: bool, token: String, tunnel: Opti
         cpu_model: cpu_model(&cpuinfo),
         qemu_version: qemu::version().await,
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        bytes_url: format!("{}://{bytes}", if secure { "https" } else { "http" }),
+        bytes_url: url(bytes, secure),
         bytes_token: token,
         tunnel,
         tunnel_mtu: match tunnel {
@@ -30,6 +30,10 @@ pub async fn gather(bytes: SocketAddr, secure: bool, token: String, tunnel: Opti
         },
         ..HostFacts::default()
     }
+}
+
+pub fn url(at: SocketAddr, secure: bool) -> String {
+    format!("{}://{at}", if secure { "https" } else { "http" })
 }
 
 /// MTU of the device that has the address.

@@ -61,6 +61,8 @@ pub struct Config {
     pub listen: std::net::SocketAddr,
     /// Underlay address for tunnels to other hosts.
     pub tunnel: Option<std::net::IpAddr>,
+    /// Address where other hosts bring guests that move here, if not that of `listen`.
+    pub storage: Option<std::net::IpAddr>,
     /// Physical networks that this host reaches, with the NIC by which it does.
     pub physical_networks: std::collections::BTreeMap<String, String>,
     /// Seconds that a guest has to power down by itself before it is pulled.
@@ -88,12 +90,17 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     };
     let secure = shown.as_ref().map(|k| k.server()).transpose()?;
     let remembered = reconcile::remembered(&data)?.filter(|d| d.host == config.host);
-    let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|e| {
-        Fault::unavailable(format!("{} cannot be listened on for consoles.", config.listen)).because(e)
-    })?;
+    let listener = listen(config.listen, "consoles").await?;
+    let storage = match config.storage.filter(|ip| *ip != config.listen.ip()) {
+        Some(ip) => Some(listen((ip, 0).into(), "guests that move here").await?),
+        None => None,
+    };
     let bytes_token = tls::new_token()?;
     let mut facts =
         facts::gather(listener.local_addr()?, secure.is_some(), bytes_token.clone(), config.tunnel).await;
+    if let Some(storage) = &storage {
+        facts.storage_url = facts::url(storage.local_addr()?, secure.is_some());
+    }
     let datapath = net::Datapath::start(config.prefix.clone(), config.host, config.guests_reach).await?;
     facts.physical_networks = datapath.physical(config.physical_networks);
     let (tell, told) = mpsc::channel(16);
@@ -123,6 +130,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     if let (Some(keys), Some(shown)) = (config.keys, shown) {
         tasks.spawn(keys::renew(keys, shown, host.link.clone()));
     }
+    if let Some(storage) = storage {
+        tasks.spawn(bytes::serve_moves(host.clone(), storage, secure.clone()));
+    }
     tasks.spawn(bytes::serve(host.clone(), listener, secure, bytes_token));
     tasks.spawn(reconcile::follow(host.clone()));
     tasks.spawn(reconcile::apply(host.clone()));
@@ -140,6 +150,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     }
     tasks.shutdown().await;
     Ok(())
+}
+
+async fn listen(at: std::net::SocketAddr, what: &str) -> Result<tokio::net::TcpListener> {
+    let trouble = |e| Fault::unavailable(format!("{at} cannot be listened on for {what}.")).because(e);
+    tokio::net::TcpListener::bind(at).await.map_err(trouble)
 }
 
 /// Brings the region the passwords that guests tell.

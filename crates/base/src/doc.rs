@@ -289,6 +289,9 @@ pub struct HostFacts {
     /// agent starts, because the region keeps only a hash of the host's own token.
     #[serde(default)]
     pub bytes_token: String,
+    /// Where other hosts bring guests that move here, if not at `bytes_url`.
+    #[serde(default)]
+    pub storage_url: String,
     /// Underlay address for tunnels.
     #[serde(default)]
     pub tunnel: Option<IpAddr>,

@@ -5,6 +5,7 @@ use crate::why::rows;
 use base::{Fault, Result};
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::Write;
 
 const SERVICES: &str = "/compute/v2.1/os-services";
@@ -14,9 +15,21 @@ pub async fn list() -> Result<()> {
     let session = Session::open().await?;
     let services = services(&session).await?;
     let details = session.ask("GET", "/compute/v2.1/os-hypervisors/detail", None).await?;
+    let pods = pods(&session).await?;
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["NAME", "ZONE", "STATE", "STATUS", "ADDRESS", "SERVERS", "VCPUS", "MEMORY MIB", "WHY"]);
+    table.set_header([
+        "NAME",
+        "ZONE",
+        "POD",
+        "STATE",
+        "STATUS",
+        "ADDRESS",
+        "SERVERS",
+        "VCPUS",
+        "MEMORY MIB",
+        "WHY",
+    ]);
     for service in &services {
         let name = service["host"].as_str().unwrap_or_default();
         let detail = named(&details, name);
@@ -26,6 +39,7 @@ pub async fn list() -> Result<()> {
         table.add_row([
             name.to_owned(),
             text(&service["zone"]),
+            pods.get(name).cloned().unwrap_or_default(),
             text(&service["state"]),
             text(&service["status"]),
             of("host_ip"),
@@ -71,19 +85,28 @@ pub async fn enable(name: &str, enabled: bool, reason: Option<&str>) -> Result<(
     Ok(())
 }
 
-/// Gives a host another name or zone.
-pub async fn change(name: &str, new_name: Option<&str>, zone: Option<&str>) -> Result<()> {
+/// The pod of each host that is in one, by the host's name.
+async fn pods(session: &Session) -> Result<BTreeMap<String, String>> {
+    let places = session.ask("GET", "/hanok/v1/places", None).await?;
+    let list = |v: &Value| v.as_array().cloned().unwrap_or_default();
+    let mut pods = BTreeMap::new();
+    for pod in list(&places["zones"]).iter().flat_map(|z| list(&z["pods"])) {
+        let named = |h: &Value| {
+            Some((h["name"].as_str()?.to_owned(), pod["name"].as_str().unwrap_or_default().to_owned()))
+        };
+        pods.extend(list(&pod["hosts"]).iter().filter_map(named));
+    }
+    Ok(pods)
+}
+
+/// Changes what a host goes by: its `name`, its `zone` or its `pod`.
+pub async fn change(name: &str, what: &str, value: &str) -> Result<()> {
     let session = Session::open().await?;
-    let mut host = json!({});
-    if let Some(new) = new_name {
-        host["name"] = new.into();
-    }
-    if let Some(zone) = zone {
-        host["zone"] = zone.into();
-    }
     let path = format!("/hanok/v1/hosts/{}", path_part(name));
-    let now = session.ask("PATCH", &path, Some(json!({"host": host}))).await?;
-    say(&format!("{} is in the zone {}.", now["host"]["name"], now["host"]["zone"]));
+    let now = session.ask("PATCH", &path, Some(json!({"host": {what: value}}))).await?;
+    let pod = now["host"]["pod"].as_str().filter(|p| !p.is_empty());
+    let pod = pod.map(|p| format!(", in the pod {p:?}")).unwrap_or_default();
+    say(&format!("{} is in the zone {}{pod}.", now["host"]["name"], now["host"]["zone"]));
     Ok(())
 }
 

@@ -79,7 +79,8 @@ fn urls(tx: &Tx<'_>, moves: &HashMap<ServerId, Move>) -> Result<HashMap<HostId, 
     let mut urls = HashMap::new();
     for to in moves.values().filter(|m| m.departs).filter_map(|m| m.to) {
         if let Some(h) = table::host::by_id(tx, to)? {
-            urls.insert(to, h.facts.bytes_url);
+            let facts = h.facts;
+            urls.insert(to, if facts.storage_url.is_empty() { facts.bytes_url } else { facts.storage_url });
         }
     }
     Ok(urls)

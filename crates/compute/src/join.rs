@@ -213,6 +213,16 @@ pub fn good_name(name: &str) -> Result<()> {
 }
 
 /// # Errors
+/// `BadRequest` for what is no name of a pod, which has the form of a host's.
+pub fn good_pod(pod: &str) -> Result<()> {
+    good_name(pod).map_err(|_| {
+        Fault::bad_request(format!(
+            "{pod:?} is no name for a pod: letters, digits, dots, hyphens and underscores, at most 253."
+        ))
+    })
+}
+
+/// # Errors
 /// `BadRequest` for what is no name of a zone.
 pub fn good_zone(zone: &str) -> Result<()> {
     let good = |c: char| !c.is_control() && c != ':' && c != '/';

@@ -123,6 +123,11 @@ fn hint_rule(tx: &Tx<'_>, s: &Server, hint: &str, value: &Value, rooms: &[Room])
     Ok(match hint {
         "same_host" => Some(planner::among("the hint same_host", &hosts_of(tx, value)?, rooms)),
         "different_host" => Some(planner::apart("the hint different_host", &hosts_of(tx, value)?, rooms)),
+        "pod" => Some(planner::among("the hint pod", &host::in_pods(tx, texts(value))?, rooms)),
+        "same_pod" => Some(planner::among("the hint same_pod", &host::in_pods_of(tx, texts(value))?, rooms)),
+        "different_pod" => {
+            Some(planner::apart("the hint different_pod", &host::in_pods_of(tx, texts(value))?, rooms))
+        }
         "build_near_host_ip" => {
             let near = near(value, s.hints.hints.get("cidr"));
             let hosts = host::all(tx)?;

@@ -213,5 +213,6 @@ pub fn console_service() -> Service<Compute> {
     s.get("/join-tokens", Rule::ADMIN, join::list);
     s.delete("/join-tokens/{id}", Rule::ADMIN, join::delete);
     s.patch("/hosts/{name}", Rule::ADMIN, join::change);
+    s.get("/places", Rule::ADMIN, join::places);
     s
 }

@@ -35,6 +35,8 @@ pub struct Config {
     pub host_name: Option<String>,
     /// This host's address for tunnels to other hosts; by default the one that reaches the region.
     pub tunnel: Option<IpAddr>,
+    /// This host's address for disks and memory of servers that move here; by default the one that reaches the region.
+    pub storage: Option<IpAddr>,
     /// Largest packet of guests between hosts, in bytes; by default what fits through the narrowest host.
     pub overlay_mtu: Option<u32>,
     /// Where built images are kept for the next installation.
@@ -89,6 +91,7 @@ impl Default for Config {
             public: Ipv4Net::new_assert(Ipv4Addr::new(172, 24, 4, 1), 24),
             host_name: None,
             tunnel: None,
+            storage: None,
             overlay_mtu: None,
             cache: "/var/cache/hanok".into(),
             grace_s: 60,

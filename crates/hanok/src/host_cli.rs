@@ -22,6 +22,8 @@ pub enum HostCommand {
     Rename { name: String, new_name: String },
     /// Put a host into another availability zone.
     Zone { name: String, zone: String },
+    /// Put a host into a pod: the hosts on one switch. An empty name takes it out.
+    Pod { name: String, pod: String },
     /// Empty a host for maintenance: it takes no new servers, and those that it has go elsewhere.
     Drain {
         /// The host's name or id.
@@ -44,8 +46,9 @@ pub async fn run(command: HostCommand) -> Result<()> {
         HostCommand::Show { name } => hosts::show(&name).await,
         HostCommand::Disable { name, reason } => hosts::enable(&name, false, reason.as_deref()).await,
         HostCommand::Enable { name } => hosts::enable(&name, true, None).await,
-        HostCommand::Rename { name, new_name } => hosts::change(&name, Some(&new_name), None).await,
-        HostCommand::Zone { name, zone } => hosts::change(&name, None, Some(&zone)).await,
+        HostCommand::Rename { name, new_name } => hosts::change(&name, "name", &new_name).await,
+        HostCommand::Zone { name, zone } => hosts::change(&name, "zone", &zone).await,
+        HostCommand::Pod { name, pod } => hosts::change(&name, "pod", &pod).await,
         HostCommand::Drain { name, wait, cancel } => client::drain(&name, wait, cancel).await,
         HostCommand::Remove { name } => hosts::remove(&name).await,
     }

@@ -37,6 +37,9 @@ pub struct Options {
     /// This host's address for tunnels to other hosts; by default the one that reaches the region.
     #[arg(long)]
     tunnel: Option<IpAddr>,
+    /// This host's address for disks and memory of servers that move here; by default the one that reaches the region.
+    #[arg(long)]
+    storage: Option<IpAddr>,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -58,6 +61,9 @@ impl Options {
         }
         if self.tunnel.is_some() {
             config.tunnel = self.tunnel;
+        }
+        if self.storage.is_some() {
+            config.storage = self.storage;
         }
         Ok(config)
     }
@@ -85,7 +91,7 @@ pub async fn run(options: Options) -> Result<()> {
         if !std::mem::replace(&mut told, true) {
             say::out("ready");
         }
-        let moved = moved(&site, &identity, config.listen.ip());
+        let moved = moved(&identity, config.listen.ip());
         tokio::select! {
             out = agent::run(config, moved) => out?,
             () = &mut stop => break,
@@ -115,13 +121,10 @@ async fn leave(config: Config) -> Result<()> {
 }
 
 /// Ends when the address that reaches the region is another one, and stays so: DHCP gives what it likes.
-async fn moved(site: &Site, identity: &Identity, was: IpAddr) {
+async fn moved(identity: &Identity, was: IpAddr) {
     let mut other = None;
     loop {
         tokio::time::sleep(LOOK).await;
-        if site.config.tunnel.is_some() {
-            continue;
-        }
         match own_address(&identity.region).await {
             Ok(now) if now != was && other == Some(now) => return,
             Ok(now) if now != was => other = Some(now),
@@ -148,10 +151,12 @@ async fn identity(site: &Site, invitation: Option<&Invitation>) -> Result<Identi
 }
 
 async fn agent_config(site: &Site, identity: &Identity) -> Result<agent::Config> {
-    let tunnel = match site.config.tunnel {
-        Some(address) => address,
-        None => own_address(&identity.region).await?,
+    // A host with several cards is reached by the region where it reaches the region.
+    let own = match (own_address(&identity.region).await, site.config.tunnel) {
+        (Err(_), Some(address)) => address,
+        (own, _) => own?,
     };
+    let tunnel = site.config.tunnel.unwrap_or(own);
     let data = site.file("host");
     std::fs::create_dir_all(&data).map_err(Fault::from)?;
     Ok(agent::Config {
@@ -162,8 +167,9 @@ async fn agent_config(site: &Site, identity: &Identity) -> Result<agent::Config>
         data,
         prefix: site.prefix.clone(),
         local_images: None,
-        listen: SocketAddr::from((tunnel, 0)),
+        listen: SocketAddr::from((own, 0)),
         tunnel: Some(tunnel).filter(|ip| !ip.is_loopback()),
+        storage: site.config.storage,
         physical_networks: site.config.physical_networks.clone(),
         grace_s: site.config.grace_s,
         guests_reach: site.config.guests_reach_host()?,

@@ -110,6 +110,7 @@ fn agent_config(site: &Site, host: HostId, token: String, keys: Option<Keys>) ->
         local_images: Some(site.images()),
         listen: SocketAddr::new(site.config.own_tunnel().unwrap_or(Ipv4Addr::LOCALHOST.into()), 0),
         tunnel: site.config.own_tunnel(),
+        storage: site.config.storage,
         physical_networks: site.config.physical_networks.clone(),
         grace_s: site.config.grace_s,
         guests_reach: site.config.guests_reach()?,

@@ -347,6 +347,7 @@ impl Agent {
             local_images: None,
             listen: "127.0.0.1:0".parse().unwrap(),
             tunnel: None,
+            storage: None,
             physical_networks: std::collections::BTreeMap::new(),
             grace_s: 60,
             guests_reach: vec![],

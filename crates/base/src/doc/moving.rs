@@ -37,7 +37,7 @@ pub struct Arrival {
 pub struct Departure {
     pub number: u64,
     pub live: bool,
-    /// The destination's byte routes: its `HostFacts::bytes_url`.
+    /// Where the destination takes it: its `HostFacts::storage_url`, or `bytes_url`.
     pub url: String,
     pub token: String,
 }

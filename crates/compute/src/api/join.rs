@@ -9,6 +9,7 @@ use api::{Reply, Req};
 use base::doc::Renew;
 use base::{Fault, Micros, Result};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::log::{self, Who};
@@ -63,12 +64,14 @@ pub async fn leave(c: Arc<Compute>, req: Req) -> Result<Reply> {
     Ok(Reply::empty(204))
 }
 
-/// `PATCH /hanok/v1/hosts/{name}`: `{"host": {"name": …, "zone": …}}`. The zone is the host's own; an aggregate
-/// that is a zone goes before it.
+/// `PATCH /hanok/v1/hosts/{name}`: `{"host": {"name": …, "zone": …, "pod": …}}`. The zone is the host's own; an
+/// aggregate that is a zone goes before it. An empty pod takes the host out of its pod.
 pub async fn change(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let body = req.json().await?.inner("host")?;
-    body.only(&["name", "zone"])?;
-    let (new, zone) = (body.opt_str("name", 253)?, body.opt_str("zone", 255)?);
+    body.only(&["name", "zone", "pod"])?;
+    let (new, zone, pod) =
+        (body.opt_str("name", 253)?, body.opt_str("zone", 255)?, body.opt_str("pod", 253)?);
+    pod.as_deref().filter(|p| !p.is_empty()).map_or(Ok(()), join::good_pod)?;
     new.as_deref().map_or(Ok(()), join::good_name)?;
     zone.as_deref().map_or(Ok(()), join::good_zone)?;
     let (name, who) = (req.text_param("name").to_owned(), req.who());
@@ -85,11 +88,29 @@ pub async fn change(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
             aggregate::settle_zone(tx, host.id)?;
             log::audit(tx, &who, "host.zone", &host.id.to_string())?;
         }
+        if let Some(pod) = pod {
+            tx.exec("UPDATE host SET pod = $2 WHERE id = $1", params![host.id, pod])?;
+            log::audit(tx, &who, "host.pod", &host.id.to_string())?;
+        }
         host::by_id(tx, host.id)?.ok_or_else(missing)
     });
     let host = host.await?;
-    let view = json!({"id": host.id.to_string(), "name": host.name, "zone": host.zone});
+    let view = json!({"id": host.id.to_string(), "name": host.name, "zone": host.zone, "pod": host.pod});
     Ok(Reply::json(200, &json!({"host": view})))
+}
+
+/// `GET /hanok/v1/places`: what is in what, as zones with pods with hosts. The pod without a name has the hosts that
+/// are in none.
+pub async fn places(c: Arc<Compute>, _req: Req) -> Result<Reply> {
+    let mut zones: BTreeMap<String, BTreeMap<String, Vec<Value>>> = BTreeMap::new();
+    for h in c.db.read(host::all).await? {
+        let state = if h.silent() { "down" } else { "up" };
+        let view = json!({"id": h.id.to_string(), "name": h.name, "state": state, "enabled": h.enabled});
+        zones.entry(h.zone).or_default().entry(h.pod).or_default().push(view);
+    }
+    let pod = |(name, hosts)| json!({"name": name, "hosts": hosts});
+    let zone = |(name, pods): (String, BTreeMap<String, Vec<Value>>)| json!({"name": name, "pods": pods.into_iter().map(pod).collect::<Vec<_>>()});
+    Ok(Reply::json(200, &json!({"zones": zones.into_iter().map(zone).collect::<Vec<_>>()})))
 }
 
 /// `POST /hanok/v1/join-tokens`: `{"join_token": {"ttl": seconds, "name": …, "zone": …}}`.

@@ -103,7 +103,11 @@ fn check_hints(hints: &Map<String, Value>) -> Result<()> {
     for (name, value) in hints {
         let ok = match name.as_str() {
             "group" => uuid(value),
-            "same_host" | "different_host" => match value {
+            "pod" => match value {
+                Value::Array(list) => list.iter().all(Value::is_string),
+                one => one.is_string(),
+            },
+            "same_host" | "different_host" | "same_pod" | "different_pod" => match value {
                 Value::Array(list) => list.iter().all(uuid),
                 one => uuid(one),
             },

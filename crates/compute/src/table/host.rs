@@ -13,6 +13,8 @@ pub struct Host {
     pub id: HostId,
     pub name: String,
     pub zone: String,
+    /// Hosts on one switch have the same; empty: none is named.
+    pub pod: String,
     pub enabled: bool,
     pub disabled_reason: String,
     /// An administrator says that it is down.
@@ -57,7 +59,7 @@ pub fn is_silent(seen_at: Micros) -> bool {
 const COLUMNS: &str =
     "id, name, availability_zone, enabled, disabled_reason, generation, applied, seen_at, facts,
     vcpus, memory_mib, disk_gib, vcpus_used, memory_mib_used, disk_gib_used, guests, created_at, forced_down,
-    draining, resource_class";
+    draining, resource_class, pod";
 
 fn read(r: &Row<'_>) -> Result<Host> {
     let facts: String = r.get(8)?;
@@ -83,6 +85,7 @@ fn read(r: &Row<'_>) -> Result<Host> {
         forced_down: r.get(17)?,
         draining: r.get::<Micros>(18)?.0 > 0,
         class: r.get(19)?,
+        pod: r.get(20)?,
     })
 }
 
@@ -94,6 +97,23 @@ pub fn all(tx: &Tx<'_>) -> Result<Vec<Host>> {
 /// The same, and machines that are handed out.
 pub fn with_machines(tx: &Tx<'_>) -> Result<Vec<Host>> {
     tx.rows(&format!("SELECT {COLUMNS} FROM host ORDER BY name"), &[], read)
+}
+
+/// The hosts of these pods.
+pub fn in_pods(tx: &Tx<'_>, names: Vec<&str>) -> Result<BTreeSet<HostId>> {
+    let mut q = Sql::new("SELECT id FROM host WHERE pod <> ''");
+    q.and_in("pod", names);
+    Ok(q.rows(tx, |r| r.get(0))?.into_iter().collect())
+}
+
+/// The hosts of the pods that these servers are in, and the servers' own hosts where they are in none.
+pub fn in_pods_of(tx: &Tx<'_>, servers: Vec<&str>) -> Result<BTreeSet<HostId>> {
+    let mut q = Sql::new(
+        "SELECT DISTINCT n.id FROM server s JOIN host h ON h.id = s.host_id
+           JOIN host n ON n.id = h.id OR (n.pod = h.pod AND n.pod <> '') WHERE s.deleted_at IS NULL",
+    );
+    q.and_in("s.id", servers);
+    Ok(q.rows(tx, |r| r.get(0))?.into_iter().collect())
 }
 
 pub fn by_id(tx: &Tx<'_>, id: HostId) -> Result<Option<Host>> {

@@ -229,4 +229,15 @@ async fn hosts_get_other_names_and_zones() {
     change("c", json!({"name": "b"})).await.expect(409);
     change("c", json!({"name": "no name"})).await.expect(400);
     change("c", json!({"zone": "a:b"})).await.expect(400);
+    change("c", json!({"pod": "a b"})).await.expect(400);
+    assert_eq!(change("c", json!({"pod": "left"})).await.expect(200)["host"]["pod"], "left");
+    let places = w.send("admin:a", "2.1", "GET", "/hanok/v1/places", None).await.expect(200);
+    let names = |v: &serde_json::Value| {
+        v.as_array().unwrap().iter().map(|v| v["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&places["zones"]), ["attic", "nova"]);
+    let pod = |zone: usize| places["zones"][zone]["pods"][0].clone();
+    assert_eq!((&pod(0)["name"], names(&pod(0)["hosts"])), (&json!("left"), vec!["c".to_owned()]));
+    assert_eq!((&pod(1)["name"], names(&pod(1)["hosts"])), (&json!(""), vec!["b".to_owned()]));
+    assert_eq!(change("c", json!({"pod": ""})).await.expect(200)["host"]["pod"], "");
 }

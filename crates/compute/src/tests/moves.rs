@@ -120,6 +120,7 @@ async fn a_live_one_goes_on_elsewhere() {
     for w in worlds().await {
         let mut hosts = fleet(&w, &["a", "b"]).await;
         hosts[1].facts.memory_mib = 4096;
+        hosts[1].facts.storage_url = "http://b.storage.test".into();
         turn(&w, &mut hosts).await;
         let id = w.create("one").await;
         until(&w, &mut hosts, id, "ACTIVE", false).await;
@@ -143,7 +144,7 @@ async fn a_live_one_goes_on_elsewhere() {
         steps(&w, id).await;
         turn(&w, &mut hosts).await;
         let going = guests(&hosts[0]).next().unwrap().departure.clone().unwrap();
-        assert_eq!((going.url.as_str(), going.live), ("http://b.test", true));
+        assert_eq!((going.url.as_str(), going.live), ("http://b.storage.test", true));
         assert_eq!(Some(going.token), coming.arrival.map(|a| a.token));
         assert_eq!(port(&hosts[0]).host, Some(hosts[0].id), "and here still");
         let path = format!("/servers/{id}/migrations");

@@ -119,6 +119,38 @@ async fn groups_are_kept_together_and_apart() {
 }
 
 #[tokio::test]
+async fn pods_are_chosen_and_kept_apart() {
+    for w in worlds().await {
+        let _hosts = hosts(&w, &["l1", "l2", "r1", "alone"]).await;
+        for (name, pod) in [("l1", "left"), ("l2", "left"), ("r1", "right")] {
+            let body = json!({"host": {"pod": pod}});
+            w.send("admin:a", "", "PATCH", &format!("/hanok/v1/hosts/{name}"), Some(body)).await.expect(200);
+        }
+        let place = async |name: &str, hints: Value| {
+            let id = created(&w, name, hints).await;
+            (id, placed(&w, id).await.unwrap_or_default())
+        };
+        let (one, at) = place("one", json!({"pod": "right"})).await;
+        assert_eq!(at, "r1");
+        let (two, at) = place("two", json!({"pod": ["left", "attic"]})).await;
+        assert!(at.starts_with('l'), "{at}");
+        for name in ["n1", "n2", "n3"] {
+            let (_, at) = place(name, json!({"same_pod": [two]})).await;
+            assert!(at.starts_with('l'), "{at}");
+        }
+        let (_, at) = place("off", json!({"different_pod": [one, two]})).await;
+        assert_eq!(at, "alone");
+        let (lost, at) = place("lost", json!({"pod": "attic"})).await;
+        assert_eq!(at, "");
+        let shown = w.get(&format!("/servers/{lost}")).await;
+        let why = shown["server"]["fault"]["message"].as_str().unwrap();
+        assert!(why.contains("4 are ruled out by the hint pod"), "{why}");
+        hinted(&w, "x", json!({"pod": 1})).await.expect(400);
+        hinted(&w, "x", json!({"same_pod": "left"})).await.expect(400);
+    }
+}
+
+#[tokio::test]
 async fn anti_affinity_holds_when_plans_are_made_at_once() {
     for w in worlds().await {
         let _hosts = hosts(&w, &["a", "b", "c"]).await;

@@ -41,6 +41,8 @@ pub struct Room {
     /// A second process of the region beside the first one, and what is before both.
     pub second: Option<(Peer, Proxy)>,
     lan: Lan,
+    /// Hosts have a second wire, by which guests come that move there.
+    storage: bool,
 }
 
 /// `hanok agent` in a namespace.
@@ -90,6 +92,23 @@ impl Room {
     /// As `new`, with more lines in the configuration file that all of them read.
     pub fn with(n: usize, configuration: &str) -> Room {
         Room::region(n, configuration).filled()
+    }
+
+    /// As `new`, with a second card in each host that joins, on a wire where guests come that move there.
+    pub fn with_storage(n: usize) -> Room {
+        let mut room = Room::region(n, "");
+        let lan = room.lan.bridge();
+        ip(&format!("-n {lan} link add storage type bridge"));
+        ip(&format!("-n {lan} link set storage up"));
+        for i in 0..n {
+            let host = room.netns(i);
+            ip(&format!("-n {lan} link add st{i} type veth peer name eth2 netns {host}"));
+            ip(&format!("-n {lan} link set st{i} master storage up"));
+            ip(&format!("-n {host} address add {}/24 dev eth2", room.storage_address(i)));
+            ip(&format!("-n {host} link set eth2 up"));
+        }
+        room.storage = true;
+        room.filled()
     }
 
     /// As `new`, with every role of another program.
@@ -144,7 +163,7 @@ impl Room {
         let to = SocketAddr::from((lan.address(0), PORT));
         let configuration = format!("host_name = \"host-0\"\n{configuration}");
         let world = World::up_by(&lan.host(0), to, &configuration, prepare);
-        Room { world: Some(world), agents: Vec::new(), database, second: None, lan }
+        Room { world: Some(world), agents: Vec::new(), database, second: None, lan, storage: false }
     }
 
     /// Every clock that may be set, by whose it is.
@@ -184,6 +203,12 @@ impl Room {
     /// A host's address on the wire.
     pub fn address(&self, i: usize) -> Ipv4Addr {
         self.lan.address(i)
+    }
+
+    /// Its address on the second wire, where there is one.
+    pub fn storage_address(&self, i: usize) -> Ipv4Addr {
+        let [a, _, number, host] = self.address(i).octets();
+        Ipv4Addr::new(a, 217, number, host)
     }
 
     /// The namespace with the room's bridge `br0`, and the number in the names of everything here, to add more
@@ -325,7 +350,12 @@ impl Room {
         if let Some(clock) = clock {
             clock.rule(&mut command);
         }
-        self.run(i, command.arg("agent").args(arguments).arg("--data").arg(self.data(i)))
+        if self.storage {
+            command.arg("agent").args(["--storage", &self.storage_address(i).to_string()]);
+        } else {
+            command.arg("agent");
+        }
+        self.run(i, command.args(arguments).arg("--data").arg(self.data(i)))
     }
 
     fn run(&self, i: usize, agent: &mut Command) -> (Child, mpsc::Receiver<String>) {

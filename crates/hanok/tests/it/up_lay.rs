@@ -115,15 +115,28 @@ fn make_networks(room: &Room) -> (String, String) {
     (w.api("hanok").network("two"), w.api("hanok").network("office"))
 }
 
+/// What the hosts that have joined show to others.
+fn certificates(room: &Room) -> Vec<String> {
+    let of = |host: usize| {
+        let kept = std::fs::read_to_string(room.data(host).join("identity.json")).unwrap();
+        let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+        kept["certificate"]["certificate"].as_str().unwrap().to_owned()
+    };
+    vec![of(1), of(2)]
+}
+
 #[test]
 fn networks_span_hosts() {
-    let mut room = Room::region(3, "physical_networks = { office = \"eth1\" }");
+    // Certificates run out in the middle of it.
+    let configuration = "physical_networks = { office = \"eth1\" }\ncertificate_s = 45";
+    let mut room = Room::region(3, configuration);
     let office = Office::new(&room);
     for host in [1, 2] {
         let token = room.token(&[]);
         room.join(host, &token);
     }
     room.wait_for_hosts();
+    let first = certificates(&room);
     let w = room.world();
     let key = w.file("key");
     make_key(&key);
@@ -187,6 +200,9 @@ fn networks_span_hosts() {
     way.by(room.address(1));
     until(60, "the new home answers", || a.attempt("true").status.success().then_some(()));
     assert!(c.pings(&room.address(1).to_string()), "and translates");
+    until_true(60, "certificates are renewed", || {
+        certificates(&room).iter().zip(&first).all(|(now, before)| now != before)
+    });
     for id in &ids {
         admin.delete_server(id);
     }

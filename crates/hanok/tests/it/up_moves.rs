@@ -20,7 +20,7 @@ const MOVE: u64 = 300;
 
 #[test]
 fn guests_move_between_hosts() {
-    let mut room = Room::new(3);
+    let mut room = Room::with_storage(3);
     let (admin, demo) = (room.world().api("hanok"), room.world().api("demo"));
     let key = room.world().file("key");
     make_key(&key);
@@ -44,6 +44,8 @@ fn guests_move_between_hosts() {
     live_under_connections(&room, &admin, [&id, &peer], &key);
     admin.delete_server(&peer);
     until_true(30, "it runs there alone", || running(&room) == [2]);
+    // Its disk and memory took the wire that is for that, and nothing else knows of it.
+    assert!(by_storage(&room, 2) > 4 << 20, "{} bytes came by the second card", by_storage(&room, 2));
     cold_and_back(&room, &admin, &id);
     emptied(&room, &admin, &id);
     host_dies(&mut room, &admin, &id);
@@ -53,6 +55,14 @@ fn guests_move_between_hosts() {
     admin.delete_server(&third);
     until_true(60, "no guest runs any more", || (0..3).all(|i| leaks::qemus(&room.data(i)).is_empty()));
     room.finish_despite("the region was not heard of for too long");
+}
+
+/// Bytes that a host has taken by its second card.
+fn by_storage(room: &Room, host: usize) -> u64 {
+    let count = room.inside(host, "cat").arg("/proc/net/dev").output().unwrap();
+    let count = String::from_utf8(count.stdout).unwrap();
+    let line = count.lines().find_map(|l| l.trim().strip_prefix("eth2:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 fn starts(admin: &Api, id: &str) -> String {
