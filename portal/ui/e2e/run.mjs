@@ -4,7 +4,7 @@ import { conclude } from "./check.mjs";
 import { region } from "./region.mjs";
 import { inhabit } from "./seed.mjs";
 import { firstLoad, latency, scroll } from "./steps/budgets.mjs";
-import { drains, machines, projects } from "./steps/operator.mjs";
+import { drains, firstNetwork, machines, projects } from "./steps/operator.mjs";
 import { phone, walk } from "./steps/pages.mjs";
 import { idle, refused } from "./steps/session.mjs";
 import { tabs } from "./steps/tabs.mjs";
@@ -34,6 +34,7 @@ await conclude(browser, async (faults) => {
   await inWindow({ lang: "ko" }, "admin", async (page, noted) => {
     await drains(page, "ko");
     await projects(page, "ko");
+    if (cloud.own) await firstNetwork(page, "ko");
     // That nobody answers for a while is no fault of the page.
     if (cloud.own) await despite(/Failed to load resource: net::ERR_/, noted, () => machines(page, cloud, "ko"));
   });

@@ -40,6 +40,36 @@ export async function projects(page, lang) {
   ]);
 }
 
+/** In a project that has nothing yet: one dialog makes the network, its subnet, and the router to the outside. */
+export async function firstNetwork(page, lang) {
+  const say = wordsOf(lang);
+  const dialog = page.getByRole("dialog");
+  await steps(`first network, ${lang}`, page, [
+    ["a network comes with a way out, where there was none", async () => {
+      await page.goto("/networks?new=1");
+      await dialog.getByLabel(say("word.name")).fill("e2e-first");
+      await dialog.getByText(say("networks.connectNew")).waitFor();
+      await dialog.getByRole("button", { name: say("networks.create") }).click();
+      await dialog.waitFor({ state: "hidden" });
+      const routers = page.getByRole("table", { name: say("routers.title") });
+      await routers.getByRole("link", { name: "e2e-first" }).click();
+      await page.getByRole("main").getByText("public", { exact: true }).waitFor();
+      await page.getByRole("main").getByText("e2e-first", { exact: true }).nth(1).waitFor();
+    }],
+    ["and both go again", async () => {
+      await page.goto("/networks");
+      const table = page.getByRole("table", { name: say("networks.title") });
+      await table.getByRole("row").filter({ hasText: "e2e-first" }).getByRole("checkbox").check({ force: true });
+      await page.getByRole("button", { name: say("do.delete"), exact: true }).click();
+      await dialog.getByRole("button", { name: say("do.delete") }).click();
+      await table.getByRole("row").filter({ hasText: "e2e-first" }).waitFor({ state: "detached" });
+      await page.getByRole("table", { name: say("routers.title") }).getByRole("link", { name: "e2e-first" }).click();
+      await page.locator("header").getByRole("button", { name: say("do.delete"), exact: true }).click();
+      await page.waitForURL("**/networks");
+    }],
+  ]);
+}
+
 /** The region is killed and comes back with machines behind it: the page says so, heals, and its board fills. */
 export async function machines(page, cloud, lang) {
   const say = wordsOf(lang);

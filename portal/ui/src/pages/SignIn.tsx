@@ -84,7 +84,7 @@ export function SignIn({ onBegin }: { onBegin: () => void }) {
             : <button type="button" className="self-start text-[13px] text-ink3 hover:text-ink underline underline-offset-3 decoration-line2" onClick={() => setMore(true)}>{t("signin.other")}</button>}
           {error !== null && !wrong && <ErrorNote error={error} />}
           <Button type="submit" look="solid" isDisabled={!user || !password || (expired !== null && !next)} className="!h-10 mt-1">{busy ? t("do.working") : t("signin.do")}</Button>
-          <p className="label mt-2">{t("signin.first")} <code className="font-mono text-[11.5px]">/var/lib/hanok/admin-password</code></p>
+          <p className="label mt-2">{t("signin.first")} <code className="font-mono text-[11.5px]">/var/lib/hanok/&#123;admin,demo&#125;-password</code></p>
         </form>
       </main>
     </div>

@@ -17,7 +17,7 @@ export const common = {
   "password.expired": ["This password has run out. Choose a new one, and you are in.", "비밀번호가 만료되었습니다. 새 비밀번호를 정하면 들어갑니다."],
   "signin.do": ["Sign in", "로그인"],
   "signin.wrong": ["This user and password do not fit together.", "사용자나 비밀번호가 맞지 않습니다."],
-  "signin.first": ["First time? The administrator's password is in", "처음이신가요? 관리자 비밀번호는 여기 있습니다:"],
+  "signin.first": ["First time? The passwords of admin and demo are on the machine, in", "처음이신가요? admin과 demo의 비밀번호는 장비의 여기에 있습니다:"],
   "signin.idle": ["You were away for a while, so you have been signed out.", "한동안 쓰지 않아 로그아웃했습니다."],
   "signin.expired": ["Your session is over. Please sign in again.", "세션이 끝났습니다. 다시 로그인해 주세요."],
   "nav.label": ["Pages", "페이지"],

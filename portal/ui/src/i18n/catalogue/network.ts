@@ -16,6 +16,7 @@ export const network = {
   "networks.badCidr": ["Such as 10.0.20.0/24 or fd00:20::/64", "예: 10.0.20.0/24, fd00:20::/64"],
   "networks.dhcp": ["Give addresses by DHCP", "DHCP로 주소 주기"],
   "networks.connect": ["Connect it to the outside, through {name}", "{name} 라우터로 외부에 연결"],
+  "networks.connectNew": ["Connect it to the outside, through a new router", "새 라우터로 외부에 연결"],
   "networks.deleteAsk": ["Delete {this network|{n} networks}?", "네트워크 {n}개를 삭제할까요?"],
   "networks.deleteNote": ["Its subnets go with it, and routers let it go. A network that still has servers is refused.", "서브넷도 함께 사라지고 라우터에서도 떨어집니다. 서버가 남아 있으면 거절됩니다."],
   "networks.addSubnet": ["Add subnet", "서브넷 추가"],

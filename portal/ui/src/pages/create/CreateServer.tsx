@@ -64,6 +64,7 @@ export function CreateServer() {
         <Summary wish={wish} image={image} flavor={flavor} networks={inner} limits={limits}>
           {error !== null && <ErrorNote error={error} />}
           <Button type="submit" look="solid" className="w-full !h-10" isDisabled={!ready}>{busy ? t("do.working") : t("create.do", { n: wish.count })}</Button>
+          {wish.name.trim() === "" && wish.image && wish.flavor && <p className="label text-center">{t("create.needsName")}</p>}
         </Summary>
       </form>
     </Page>

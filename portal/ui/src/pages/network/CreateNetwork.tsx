@@ -12,19 +12,27 @@ import { freeCidr, goodCidr } from "./cidr";
 export function CreateNetwork({ onClose, onMade }: { onClose: () => void; onMade?: (id: string) => void }) {
   const subnets = useList("subnet").data;
   const router = useList("router").data?.find((r) => r.external_gateway_info);
+  const outer = useList("network").data?.find((n) => n["router:external"]);
   const [name, setName] = useState("");
   const [typed, setTyped] = useState<string | null>(null);
   const [connect, setConnect] = useState(true);
   const [dhcp, setDhcp] = useState(true);
   const cidr = typed ?? freeCidr(subnets?.map((s) => s.cidr) ?? []);
   const bad = cidr.trim() !== "" && !goodCidr(cidr.trim());
+  /** The project's router to the outside; one is made where there is none. */
+  const wayOut = async (): Promise<string | undefined> => {
+    if (router || !outer) return router?.id;
+    const body = { router: { name: name.trim(), external_gateway_info: { network_id: outer.id } } };
+    return (await ask<{ router: { id: string } }>("/network/v2.0/routers", { method: "POST", body })).router.id;
+  };
   const run = async () => {
     const { network } = await ask<{ network: Network }>("/network/v2.0/networks", { method: "POST", body: { network: { name: name.trim() } } });
     try {
       if (cidr.trim()) {
         const body = { subnet: { network_id: network.id, name: name.trim(), cidr: cidr.trim(), ip_version: cidr.includes(":") ? 6 : 4, enable_dhcp: dhcp } };
         const { subnet } = await ask<{ subnet: Subnet }>("/network/v2.0/subnets", { method: "POST", body });
-        if (connect && router) await ask(`/network/v2.0/routers/${router.id}/add_router_interface`, { method: "PUT", body: { subnet_id: subnet.id } });
+        const way = connect ? await wayOut() : undefined;
+        if (way) await ask(`/network/v2.0/routers/${way}/add_router_interface`, { method: "PUT", body: { subnet_id: subnet.id } });
       }
     } catch (error) {
       // Half a network helps nobody: what failed is said, and the form can be sent again.
@@ -38,7 +46,7 @@ export function CreateNetwork({ onClose, onMade }: { onClose: () => void; onMade
       <Field label={t("word.name")} value={name} onChange={setName} autoFocus placeholder="web" />
       <Field label={t("networks.cidr")} value={cidr} onChange={setTyped} mono error={bad ? t("networks.badCidr") : null} note={t("networks.cidrNote")} />
       <Checkbox checked={dhcp} onChange={setDhcp}>{t("networks.dhcp")}</Checkbox>
-      {router && <Checkbox checked={connect} onChange={setConnect}>{t("networks.connect", { name: router.name })}</Checkbox>}
+      {(router || outer) && <Checkbox checked={connect} onChange={setConnect}>{router ? t("networks.connect", { name: router.name }) : t("networks.connectNew")}</Checkbox>}
     </FormDialog>
   );
 }

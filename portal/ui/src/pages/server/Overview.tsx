@@ -1,10 +1,11 @@
 import { Link } from "@tanstack/react-router";
 import { useItem, useList } from "~/api/query";
-import type { Server } from "~/api/types";
+import type { SecurityGroup, Server } from "~/api/types";
 import { t } from "~/i18n";
 import { gib, mib, when } from "~/i18n/format";
 import { Copy } from "~/ui/Copy";
 import { Facts, Section } from "~/ui/Page";
+import { inward } from "../network/rules";
 import { addressesOf } from "../servers/addresses";
 
 export function Overview({ server }: { server: Server }) {
@@ -40,17 +41,24 @@ export function Overview({ server }: { server: Server }) {
   );
 }
 
+const letsSshIn = (g: SecurityGroup) => inward(g).some((r) => !r.remote_group_id
+  && (r.protocol === null || (r.protocol === "tcp" && (r.port_range_min ?? 1) <= 22 && (r.port_range_max ?? 65535) >= 22)));
+
 /** Images say whom they let in; those of distributions are known by their names. */
 function Ssh({ server }: { server: Server }) {
   const image = useList("image").data?.find((i) => server.image && i.id === server.image.id);
   const address = addressesOf(server)[0];
-  if (!address) return "–";
   const user = image?.os_admin_user ?? /^(debian|ubuntu|fedora|rocky|almalinux|cirros|mini)/i.exec(image?.name ?? "")?.[1]?.toLowerCase();
+  const names = server.security_groups?.map((g) => g.name) ?? [];
+  const groups = useList("security_group").data?.filter((g) => names.includes(g.name)) ?? [];
+  if (!address) return "–";
+  const shut = groups.length > 0 && !groups.some(letsSshIn);
   const outside = Object.values(server.addresses).flat().some((a) => a["OS-EXT-IPS:type"] === "floating");
   return (
     <span className="flex flex-col gap-1">
       <Copy text={`ssh ${user ? `${user}@` : ""}${address}`} mono />
       {!outside && <span className="label">{t("server.inside")} <Link to="/servers/$id" params={{ id: server.id } as never} search={{ tab: "network" } as never} className="link">{t("fips.attach")}</Link></span>}
+      {outside && shut && <span className="label">{t("server.sshShut")} <Link to="/security-groups/$id" params={{ id: groups[0]!.id } as never} className="link">{t("server.sshOpen")}</Link></span>}
     </span>
   );
 }
