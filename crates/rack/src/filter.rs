@@ -11,6 +11,7 @@ use crate::link::Link;
 use base::doc::rack::{HTTP_PORT, RackDesired, RackInterface};
 use base::names::Prefix;
 use base::{Fault, Result};
+use ipnet::IpNet;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -102,7 +103,6 @@ fn rules(name: &str, closed: &[&str], doc: &RackDesired, shown: &[RackInterface]
     let _ = writeln!(
         text,
         "chain machines {{\n\
-         ct state established,related accept\n{trusted}\
          meta l4proto {{ icmp, ipv6-icmp, igmp }} accept\n\
          udp dport {{ 53, 67, 68, 69, 547, 4011 }} accept\n\
          tcp dport {{ 53, {HTTP_PORT} }} accept\n\
@@ -110,7 +110,12 @@ fn rules(name: &str, closed: &[&str], doc: &RackDesired, shown: &[RackInterface]
     );
     let _ = writeln!(text, "chain input {{\ntype filter hook input priority -5; policy accept;");
     if !quoted.is_empty() {
-        let _ = writeln!(text, "iifname {{ {} }} goto machines", quoted.join(", "));
+        let quoted = quoted.join(", ");
+        let _ = writeln!(text, "iifname {{ {quoted} }} ct state established,related accept");
+        for interface in closed {
+            text.push_str(&to_others(interface, &trusted, doc, shown));
+        }
+        let _ = writeln!(text, "iifname {{ {quoted} }} goto machines");
     }
     let _ = writeln!(text, "}}\nchain forward {{\ntype filter hook forward priority -5; policy accept;");
     text.push_str("ct state established,related accept\n");
@@ -136,6 +141,32 @@ fn rules(name: &str, closed: &[&str], doc: &RackDesired, shown: &[RackInterface]
     }
     text.push_str("}\n}\n");
     text
+}
+
+/// Linux answers on every interface for the addresses of all: machines reach only those that are theirs to reach.
+fn to_others(interface: &str, trusted: &str, doc: &RackDesired, shown: &[RackInterface]) -> String {
+    let own = shown.iter().filter(|i| i.name == interface).flat_map(|i| &i.addresses).copied();
+    let meant = doc.segments.iter().filter(|s| s.interface == interface).flat_map(|s| &s.subnets);
+    let meant = meant.filter_map(|s| IpNet::new(s.address, s.cidr.prefix_len()).ok());
+    let mut four = vec!["224.0.0.0/4".to_owned(), "255.255.255.255".to_owned()];
+    let mut six = vec!["fe80::/10".to_owned(), "ff00::/8".to_owned()];
+    let all: BTreeSet<IpNet> = own.chain(meant).collect();
+    for net in all {
+        match net {
+            IpNet::V4(n) => four.extend([n.addr().to_string(), n.broadcast().to_string()]),
+            IpNet::V6(n) if n.addr().is_unicast_link_local() => {}
+            IpNet::V6(n) => six.push(n.addr().to_string()),
+        }
+    }
+    four.sort();
+    four.dedup();
+    let hosts = if trusted.is_empty() { String::new() } else { format!("iifname \"{interface}\" {trusted}") };
+    format!(
+        "{hosts}iifname \"{interface}\" ip daddr != {{ {} }} drop\n\
+         iifname \"{interface}\" ip6 daddr != {{ {} }} drop\n",
+        four.join(", "),
+        six.join(", ")
+    )
 }
 
 async fn nft(text: &str) -> Result<()> {
@@ -173,6 +204,8 @@ mod tests {
         let shown = [management];
         let text = rules("hkrack", &["eth1"], &doc, &shown);
         assert!(text.contains("iifname { \"eth1\" } goto machines"));
+        let own = "iifname \"eth1\" ip daddr != { 10.1.0.1, 10.1.0.255, 224.0.0.0/4, 255.255.255.255 } drop";
+        assert!(text.contains(own), "not the rack's other addresses: {text}");
         assert!(text.contains("iifname \"eth1\" oifname != \"eth1\" drop"));
         doc.segments[0].subnets[0].gateway = Some(doc.segments[0].subnets[0].address);
         let text = rules("hkrack", &["eth1"], &doc, &shown);
@@ -188,8 +221,9 @@ mod tests {
         doc.machines[0].host = true;
         let text = rules("hkrack", &["eth1"], &doc, &[]);
         let mac = &doc.machines[0].nics[0].mac;
-        assert!(text.contains(&format!("accept\nether saddr {{ {mac} }} accept\nmeta")), "{text}");
         let way = format!("iifname \"eth1\" ether saddr {{ {mac} }} accept\n");
-        assert!(text.find(&way).unwrap() < text.find("oifname").unwrap(), "{text}");
+        let (input, forward) = text.split_once("chain forward").unwrap();
+        assert!(input.find(&way).unwrap() < input.find("ip daddr !=").unwrap(), "{text}");
+        assert!(forward.find(&way).unwrap() < forward.find("oifname").unwrap(), "{text}");
     }
 }
