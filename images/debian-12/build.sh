@@ -102,9 +102,9 @@ cloud_config_modules: [ssh-import-id, set-passwords, apt-configure, ntp, timezon
 cloud_final_modules: [package-update-upgrade-install, write-files-deferred, scripts-vendor, scripts-per-once, scripts-per-boot, scripts-per-instance, scripts-user, ssh-authkey-fingerprints, phone-home, final-message, power-state-change]
 F
 
-# Only drivers that can carry the root disk of a cloud server; of a computer, what Debian finds there too.
+# Only drivers that can carry the root disk of a cloud server; of a computer, of real disks too. Its kernel has none built in.
 modules='virtio_pci virtio_blk virtio_scsi sd_mod nvme'
-[ -z "$host" ] || modules="$modules ahci ata_piix megaraid_sas mpt3sas hpsa smartpqi aacraid usb_storage uas"
+[ -z "$host" ] || modules="$modules ext4 ahci ata_piix megaraid_sas mpt3sas hpsa smartpqi aacraid usb_storage uas"
 printf '%s\n' $modules >> etc/initramfs-tools/modules
 printf 'MODULES=list\nCOMPRESS=zstd\n' > etc/initramfs-tools/conf.d/cloud.conf
 printf 'LABEL=root / ext4 errors=remount-ro,discard 0 1\nLABEL=BOOT /boot/efi vfat noauto,umask=0077 0 0\n' > etc/fstab
