@@ -296,6 +296,12 @@ async fn a_found_machine_becomes_a_host_by_one_call() {
         w.act(id, "approve", json!({"as": "host"})).await.of(202);
         w.until(&mut room, id, "deployed").await;
         assert!(w.machine(id).await.as_host);
+        // The rack lets it through to the region; when it is taken back, no more.
+        room.turn(&w).await;
+        assert!(room.document.as_ref().unwrap().machines[0].host);
+        w.act(id, "release", json!({"erase": "quick"})).await.of(202);
+        room.turn(&w).await;
+        assert!(!room.document.as_ref().unwrap().machines[0].host);
     }
 }
 
