@@ -13,6 +13,9 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("genisoimage", "genisoimage"),
 ];
 
+/// There when the kernel's module `br_netfilter` is.
+pub const BRIDGE_FILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+
 /// Bytes that an empty cloud with its first guests needs.
 pub const SPACE: u64 = 2 << 30;
 
@@ -35,7 +38,16 @@ pub fn machine(config: &Config) -> Result<()> {
             ),
         ));
     }
+    load();
     space(&config.data)
+}
+
+/// What of the kernel nothing else loads by itself: security groups look at what passes bridges.
+fn load() {
+    if !Path::new(BRIDGE_FILTER).exists() {
+        // Where it cannot be loaded, the next look says that it is missing.
+        let _ = std::process::Command::new("modprobe").arg("br_netfilter").output();
+    }
 }
 
 pub fn installed(tool: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Whether a computer is fit to be a host: what was found, the verdict, and what to do.
 
-use crate::check::{SPACE, TOOLS, installed};
+use crate::check::{BRIDGE_FILTER, SPACE, TOOLS, installed};
 use crate::config::Config;
 use crate::say;
 use base::{Fault, Result};
@@ -159,7 +159,7 @@ fn kernel() -> Vec<Finding> {
         ("veth", inside("link add v0 type veth peer name v1")),
         ("tap", inside("tuntap add dev t0 mode tap")),
         ("nftables", run("nsenter", &format!("--net=/run/netns/{ns} nft add table inet check"))),
-        ("br_netfilter", Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables").exists()),
+        ("br_netfilter", Path::new(BRIDGE_FILTER).exists()),
     ];
     run("ip", &format!("netns del {ns}"));
     let missing: Vec<_> = tried.iter().filter(|(_, there)| !there).map(|(name, _)| *name).collect();

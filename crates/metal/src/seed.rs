@@ -163,6 +163,8 @@ Wants=network-online.target
 ExecStart=/usr/local/bin/hanok agent --name {name} --join {join}
 Restart=always
 RestartSec=5
+# A host that cannot join says why where somebody without a login sees it.
+StandardError=journal+console
 KillMode=process
 Delegate=yes
 [Install]
