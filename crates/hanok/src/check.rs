@@ -16,6 +16,9 @@ pub const TOOLS: &[(&str, &str)] = &[
 /// There when the kernel's module `br_netfilter` is.
 pub const BRIDGE_FILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
+/// There when the kernel's module `nf_conntrack` is.
+pub const FOLLOWS_CONNECTIONS: &str = "/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal";
+
 /// Bytes that an empty cloud with its first guests needs.
 pub const SPACE: u64 = 2 << 30;
 
@@ -42,11 +45,14 @@ pub fn machine(config: &Config) -> Result<()> {
     space(&config.data)
 }
 
-/// What of the kernel nothing else loads by itself: security groups look at what passes bridges.
+/// What of the kernel nothing else loads by itself: security groups look at what passes bridges, and how connections
+/// are followed is set for each network before its first rule.
 fn load() {
-    if !Path::new(BRIDGE_FILTER).exists() {
-        // Where it cannot be loaded, the next look says that it is missing.
-        let _ = std::process::Command::new("modprobe").arg("br_netfilter").output();
+    for (file, module) in [(BRIDGE_FILTER, "br_netfilter"), (FOLLOWS_CONNECTIONS, "nf_conntrack")] {
+        if !Path::new(file).exists() {
+            // Where it cannot be loaded, the next look says that it is missing.
+            let _ = std::process::Command::new("modprobe").arg(module).output();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether a computer is fit to be a host: what was found, the verdict, and what to do.
 
-use crate::check::{BRIDGE_FILTER, SPACE, TOOLS, installed};
+use crate::check::{BRIDGE_FILTER, FOLLOWS_CONNECTIONS, SPACE, TOOLS, installed};
 use crate::config::Config;
 use crate::say;
 use base::{Fault, Result};
@@ -160,6 +160,7 @@ fn kernel() -> Vec<Finding> {
         ("tap", inside("tuntap add dev t0 mode tap")),
         ("nftables", run("nsenter", &format!("--net=/run/netns/{ns} nft add table inet check"))),
         ("br_netfilter", Path::new(BRIDGE_FILTER).exists()),
+        ("nf_conntrack", Path::new(FOLLOWS_CONNECTIONS).exists()),
     ];
     run("ip", &format!("netns del {ns}"));
     let missing: Vec<_> = tried.iter().filter(|(_, there)| !there).map(|(name, _)| *name).collect();
