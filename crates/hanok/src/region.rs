@@ -116,6 +116,7 @@ impl Region {
             .merge(identity::service().router(self.identity.clone(), &gate))
             .merge(identity::log_service().router(self.identity.clone(), &gate))
             .merge(image::service().router(self.image.clone(), &gate))
+            .merge(image::own_service().router(self.image.clone(), &gate))
             .merge(network::service().router(self.network.clone(), &gate))
             .merge(network::own_service().router(self.network.clone(), &gate))
             .merge(compute::service().router(self.compute.clone(), &gate))
@@ -153,6 +154,7 @@ impl Region {
             self.identity.clone().maintain(),
             self.network.keep_homes(compute::silent_after()),
             self.compute.clone().tidy(self.keep_deleted_days),
+            image::keep_tidy(self.image.clone()),
             self.portal.maintain(),
             compute::MetalKeeper::new(self.db.clone(), self.metal.clone()).run(),
             self.live(),
@@ -229,6 +231,7 @@ pub fn routes() -> Vec<Listed> {
         identity::service().list(),
         identity::log_service().list(),
         image::service().list(),
+        image::own_service().list(),
         network::service().list(),
         network::own_service().list(),
         compute::service().list(),

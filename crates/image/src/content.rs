@@ -40,7 +40,12 @@ impl Contents {
         let contents = Contents { dir: dir.to_owned(), own, locks };
         fs::create_dir_all(contents.incoming())?;
         fs::create_dir_all(contents.dir.join("staged"))?;
+        fs::create_dir_all(contents.pieces())?;
         Ok(contents)
+    }
+    /// Where uploads in pieces grow.
+    pub fn pieces(&self) -> PathBuf {
+        self.dir.join("pieces")
     }
     pub fn incoming(&self) -> PathBuf {
         self.dir.join("incoming").join(&self.own)

@@ -25,6 +25,7 @@ mod life;
 mod limits;
 mod lock;
 mod model;
+mod pieces;
 mod probe;
 mod stage;
 mod table;
@@ -32,7 +33,7 @@ mod table;
 mod tests;
 mod upload;
 
-pub use api::service;
+pub use api::{own_service, service};
 pub use audience::{OWN_WORK, audience, labels};
 pub use for_compute::{BootImage, for_boot};
 pub use from_server::{Delivery, Snapshot, abandon, backups, delivery, discard, from_server, source_server};
@@ -41,6 +42,7 @@ pub use import::ImportLife;
 pub use import::source::Imports;
 pub use life::BlobLife;
 pub use limits::Limits;
+pub use pieces::keep_tidy;
 
 use base::Result;
 use content::{Contents, blocking, is_digest};
@@ -110,6 +112,7 @@ impl Image {
     pub async fn sweep(self: &Arc<Self>) -> Result<()> {
         let image = self.clone();
         let staged = self.db.read(table::stage::files).await?.into_iter().collect();
+        pieces::sweep(self).await?;
         let me = self.me.clone();
         let others = self.db.read(move |tx| process::others(tx, &me)).await?;
         let alive = others.clone();

@@ -10,6 +10,7 @@ mod members;
 mod metadefs;
 mod off;
 mod patch;
+mod pieces;
 mod schemas;
 mod tags;
 mod tasks;
@@ -69,5 +70,17 @@ pub fn service() -> Service<Image> {
     s.delete("/v2/cache", Rule::ADMIN, off::cache);
     s.put("/v2/cache/{id}", Rule::ADMIN, off::cache);
     s.delete("/v2/cache/{id}", Rule::ADMIN, off::cache);
+    s
+}
+
+/// What the Image API has no place for.
+pub fn own_service() -> Service<Image> {
+    let mut s = Service::new("", Style::Hanok);
+    s.get("/hanok/v1/image-uploads", READER, pieces::list);
+    s.get("/hanok/v1/images/{id}/upload", MEMBER, pieces::show);
+    s.post("/hanok/v1/images/{id}/upload", MEMBER, pieces::begin);
+    s.put("/hanok/v1/images/{id}/upload", MEMBER, pieces::put);
+    s.delete("/hanok/v1/images/{id}/upload", MEMBER, pieces::delete);
+    s.post("/hanok/v1/images/{id}/upload/finish", MEMBER, pieces::finish);
     s
 }

@@ -4,5 +4,6 @@ pub mod blob;
 pub mod image;
 pub mod member;
 pub mod metadef;
+pub mod piece;
 pub mod stage;
 pub mod task;

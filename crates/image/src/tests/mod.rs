@@ -9,6 +9,7 @@ mod imports;
 mod lists;
 mod metadefs;
 mod patches;
+mod pieces;
 mod sharing;
 mod snapshots;
 mod staging;
@@ -16,7 +17,7 @@ mod tasks;
 mod uploads;
 mod walk;
 
-use crate::{Image, Imports, Limits, imports, life, service};
+use crate::{Image, Imports, Limits, imports, life, own_service, service};
 use api::Gate;
 use axum::body::Body;
 use bytes::Bytes;
@@ -110,6 +111,7 @@ impl World {
         .unwrap();
         let gate = Gate { authority: Arc::new(Tokens), public_url: None };
         let router = service().router(image.clone(), &gate);
+        let router = router.merge(own_service().router(image.clone(), &gate));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

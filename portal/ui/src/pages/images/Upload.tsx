@@ -30,7 +30,7 @@ export function Upload({ onClose }: { onClose: () => void }) {
     void take(event.dataTransfer.files[0]);
   };
   return (
-    <FormDialog title={t("images.upload")} open onClose={onClose} action={t("images.uploadDo")} ready={file !== null && name.trim() !== ""}
+    <FormDialog title={t("images.upload")} open onClose={onClose} action={t("images.uploadDo")} ready={file !== null && file.size > 0 && name.trim() !== ""}
       run={() => start({ name: name.trim(), format, file: file!, minDisk: 0, visibility })}>
       <label onDragOver={(e) => (e.preventDefault(), setOver(true))} onDragLeave={() => setOver(false)} onDrop={drop}
         className={cx("flex flex-col items-center justify-center gap-1 min-h-32 rounded-[9px] border border-dashed px-4 text-center focus-within:outline-2 outline-giwa", over ? "border-giwa bg-giwa-soft" : "border-line2 hover:border-ink3")}>

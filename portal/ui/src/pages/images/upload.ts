@@ -1,22 +1,26 @@
-// Uploads go on while the user walks through other pages. The file itself is kept, so that an upload that broke
-// off is taken up again by one press: the service takes an image's bytes in one request, hence from its beginning.
+// Uploads go on while the user walks through other pages, and by themselves after the connection was lost. After a
+// reload the browser has forgotten the file, not the service its bytes: whoever chooses the file again goes on.
 import { useSyncExternalStore } from "react";
-import { ApiError, ask, failure, headersFor } from "~/api/http";
+import { ask } from "~/api/http";
+import { queries } from "~/api/query";
 import type { Image } from "~/api/types";
+import { forget, markOf, send as sendPieces, type Begun } from "./pieces";
 
 export interface Upload {
-  id: string; name: string; file: File; sent: number; startedAt: number; state: "sending" | "checking" | "broken" | "done"; error?: unknown;
+  id: string; name: string; file: File; sent: number; startedAt: number; startedFrom: number;
+  state: "sending" | "waiting" | "checking" | "broken" | "done"; error?: unknown;
 }
 
 let uploads: Upload[] = [];
-const requests = new Map<string, XMLHttpRequest>();
+const running = new Map<string, AbortController>();
 const listeners = new Set<() => void>();
+const tell = () => listeners.forEach((listener) => listener());
 function change(id: string, part: Partial<Upload>) {
   uploads = uploads.map((u) => (u.id === id ? { ...u, ...part } : u));
-  listeners.forEach((tell) => tell());
+  tell();
 }
 export function useUploads(): Upload[] {
-  return useSyncExternalStore((tell) => (listeners.add(tell), () => listeners.delete(tell)), () => uploads);
+  return useSyncExternalStore((listener) => (listeners.add(listener), () => listeners.delete(listener)), () => uploads);
 }
 
 export interface Wish { name: string; format: string; file: File; minDisk: number; visibility: string }
@@ -24,44 +28,61 @@ export interface Wish { name: string; format: string; file: File; minDisk: numbe
 export async function start(wish: Wish): Promise<void> {
   const body = { name: wish.name, disk_format: wish.format, container_format: "bare", visibility: wish.visibility, ...(wish.minDisk ? { min_disk: wish.minDisk } : {}) };
   const image = await ask<Image>("/image/v2/images", { method: "POST", body });
-  uploads = [...uploads, { id: image.id, name: wish.name, file: wish.file, sent: 0, startedAt: Date.now(), state: "sending" }];
-  send(image.id);
+  add(image.id, wish.name, wish.file);
 }
 
-export function send(id: string) {
+/** False when it is not the file that was being uploaded. */
+export async function goOn(begun: Begun, name: string, file: File): Promise<boolean> {
+  if ((await markOf(file)) !== begun.mark) return false;
+  add(begun.image_id, name, file);
+  return true;
+}
+
+function add(id: string, name: string, file: File) {
+  uploads = [...uploads.filter((u) => u.id !== id), { id, name, file, sent: 0, startedAt: Date.now(), startedFrom: 0, state: "sending" }];
+  tell();
+  void send(id);
+}
+
+export async function send(id: string): Promise<void> {
   const upload = uploads.find((u) => u.id === id);
   if (!upload) return;
-  change(id, { state: "sending", sent: 0, startedAt: Date.now(), error: undefined });
-  const path = `/image/v2/images/${id}/file`;
-  const request = new XMLHttpRequest();
-  requests.set(id, request);
-  request.open("PUT", path);
-  for (const [name, value] of Object.entries(headersFor(path, "PUT", { "content-type": "application/octet-stream" }))) request.setRequestHeader(name, value);
-  request.upload.onprogress = (event) => change(id, { sent: event.loaded, state: event.loaded >= upload.file.size ? "checking" : "sending" });
-  const broken = (error: unknown) => change(id, { state: "broken", error });
-  request.onerror = () => broken(new ApiError(0, "", "", null, `PUT ${path}`));
-  request.onload = () => {
-    if (request.status < 300) return change(id, { state: "done", sent: upload.file.size });
-    let json: unknown;
-    try {
-      json = JSON.parse(request.responseText);
-    } catch {
-      json = undefined;
-    }
-    broken(failure(request.status, json, request.responseText, request.getResponseHeader("x-openstack-request-id"), `PUT ${path}`));
+  running.get(id)?.abort();
+  const stop = new AbortController();
+  running.set(id, stop);
+  change(id, { state: "sending", startedAt: Date.now(), error: undefined });
+  let first = true;
+  const told = {
+    sent: (sent: number) => {
+      change(id, { state: "sending", sent, ...(first ? { startedFrom: sent, startedAt: Date.now() } : {}) });
+      first = false;
+    },
+    waiting: (error: unknown) => change(id, { state: "waiting", error }),
+    checking: () => change(id, { state: "checking" }),
   };
-  request.send(upload.file);
+  try {
+    await sendPieces(id, upload.file, told, stop.signal);
+    change(id, { state: "done", sent: upload.file.size });
+  } catch (error) {
+    if (!stop.signal.aborted) change(id, { state: "broken", error });
+  } finally {
+    if (running.get(id) === stop) running.delete(id);
+    void queries.invalidateQueries({ queryKey: ["image-uploads"] });
+  }
 }
 
+/** The image has no content and will have none: it goes too. */
 export async function giveUp(id: string): Promise<void> {
-  requests.get(id)?.abort();
+  running.get(id)?.abort();
   dismiss(id);
+  await forget(id).catch(() => undefined);
   await ask(`/image/v2/images/${id}`, { method: "DELETE" }).catch(() => undefined);
+  await queries.invalidateQueries({ queryKey: ["image-uploads"] });
 }
 
 export function dismiss(id: string) {
   uploads = uploads.filter((u) => u.id !== id);
-  listeners.forEach((tell) => tell());
+  tell();
 }
 
 /** What the first bytes say the file is; the name decides where they say nothing. */
