@@ -25,6 +25,7 @@ pub mod maas;
 pub mod model;
 mod observed;
 pub mod racks;
+pub mod ranges;
 mod routes;
 mod seed;
 pub mod table;

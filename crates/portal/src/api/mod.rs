@@ -21,6 +21,7 @@ pub fn service() -> Service<Portal> {
     s.get("/hanok/v1/capacity", Rule::ADMIN, capacity::show);
     s.get("/hanok/v1/work", Rule::READER, work::list);
     s.get("/hanok/v1/doctor", Rule::ADMIN, operator::doctor);
+    s.post("/hanok/v1/doctor/mends", Rule::ADMIN, operator::mend);
     s.get("/hanok/v1/config", Rule::ADMIN, operator::config);
     s.get("/hanok/v1/support-bundle", Rule::ADMIN, operator::bundle);
     s

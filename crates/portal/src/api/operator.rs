@@ -4,7 +4,7 @@
 use super::work::view;
 use crate::{Portal, doctor};
 use ::api::{Reply, Req};
-use base::{Micros, Result};
+use base::{Fault, Micros, Result};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +18,19 @@ const ROWS: usize = 500;
 pub async fn doctor(p: Arc<Portal>, _: Req) -> Result<Reply> {
     let found = doctor::look(&p.db, &p.about).await?;
     Ok(Reply::json(200, &json!({"checks": doctor::checks(&found, Micros::now())})))
+}
+
+/// `POST /hanok/v1/doctor/mends` `{"mend": {"kind", "of"}}`: does what a check offers. 200 with `done`: false when
+/// nothing was to be done any more, so that a second press does no harm.
+pub async fn mend(p: Arc<Portal>, mut req: Req) -> Result<Reply> {
+    let body = req.json().await?.inner("mend")?;
+    body.only(&["kind", "of"])?;
+    let (word, of, who) = (body.str("kind", 64)?, body.str("of", 255)?, req.who());
+    let kind = doctor::Kind::of(&word).ok_or_else(|| {
+        Fault::bad_request(format!("The doctor knows no mend {word:?}; its checks name them."))
+    })?;
+    let done = p.db.write(move |tx| doctor::mend(tx, &who, kind, &of)).await?;
+    Ok(Reply::json(200, &json!({"mend": {"kind": kind, "done": done}})))
 }
 
 /// `GET /hanok/v1/config`: what `hanok config` prints, as JSON.

@@ -2,12 +2,15 @@
 //! judges; the latter is a function of its input alone.
 
 mod certificate;
+mod mends;
 
 pub use certificate::expiry;
+pub use mends::{Kind, Mend, mend};
 
 use crate::About;
 use base::{Micros, Result};
 use compute::HostHealth;
+use metal::ranges::Narrow;
 use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
@@ -18,6 +21,8 @@ const GIB: u64 = 1 << 30;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Certificates from elsewhere that are good for less than this.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+/// A host without servers that did not report for so long may be gone for good.
+const LOST: Duration = Duration::from_secs(3600);
 /// Steps that failed so often in a row.
 const FAILING: i64 = 5;
 /// Things that are named one by one.
@@ -42,6 +47,8 @@ pub struct Check {
     pub message: String,
     /// What to do; empty when nothing is to be done.
     pub advice: String,
+    /// What one press may do about it.
+    pub mends: Vec<Mend>,
 }
 
 /// What the checks are about.
@@ -53,6 +60,8 @@ pub struct Findings {
     pub disks: Vec<(&'static str, u64, u64)>,
     pub overdue: Vec<Explanation>,
     pub failing: Vec<Explanation>,
+    /// Segments that soon have no address for another machine.
+    pub narrow: Vec<Narrow>,
     /// Certificates by file, and when they end; `None` when that cannot be read.
     pub certificates: Vec<(String, Option<Micros>)>,
     /// Versions of the region processes that live.
@@ -72,6 +81,7 @@ pub async fn look(db: &Db, about: &About) -> Result<Findings> {
             hosts: compute::health(tx)?,
             overdue: work::list(tx, &filter(true))?,
             failing,
+            narrow: metal::ranges::narrow(tx)?,
             processes: process::versions(tx)?,
             errors: log::errors_since(tx, Micros::now().minus(DAY))?,
             ..Findings::default()
@@ -107,10 +117,12 @@ fn space(dir: &Path) -> Option<(u64, u64)> {
 pub fn checks(f: &Findings, now: Micros) -> Vec<Check> {
     let mut all = vec![
         reporting(f),
+        closed(f),
         versions(f),
         host_disks(f),
         overdue(f),
         failing(f),
+        ranges(f),
         certificates(f, now),
         processes(f),
         errors(f),
@@ -130,7 +142,7 @@ fn check(
     advice: &str,
 ) -> Check {
     let (state, advice) = if well { (State::Ok, "") } else { (bad, advice) };
-    Check { id, title, state, message, advice: advice.to_owned() }
+    Check { id, title, state, message, advice: advice.to_owned(), mends: Vec::new() }
 }
 
 /// Some of many, by name.
@@ -153,7 +165,52 @@ fn reporting(f: &Findings) -> Check {
     };
     let advice = "Look whether the machine is on, reaches the region, and runs its agent (`journalctl -u hanok-agent`). \
                   Its guests go on by themselves; those of a host that is lost for good are evacuated.";
-    check(id, title, silent.is_empty(), State::Error, message, advice)
+    let lost = |h: &&HostHealth| !h.up && h.servers == 0 && h.silent_s > LOST.as_secs();
+    let mends = f.hosts.iter().filter(lost).take(NAMED).map(|h| Mend::new(Kind::HostForget, h.id, &h.name));
+    Check { mends: mends.collect(), ..check(id, title, silent.is_empty(), State::Error, message, advice) }
+}
+
+/// That nobody wants it so any more is more likely than that somebody does: who drains a host says so.
+fn closed(f: &Findings) -> Check {
+    let closed: Vec<_> =
+        f.hosts.iter().filter(|h| h.class.is_empty() && h.up && !h.enabled && !h.draining).collect();
+    let message = match closed.len() {
+        0 => "Every host that reports takes new servers, or is being drained.".to_owned(),
+        n => {
+            let names = some(closed.iter().map(|h| h.name.as_str()));
+            format!("{n} of {} take no new servers: {names}.", f.hosts.len())
+        }
+    };
+    let advice = "That is right during maintenance. Otherwise their room is not used.";
+    let mends = closed.iter().take(NAMED).map(|h| Mend::new(Kind::HostEnable, h.id, &h.name)).collect();
+    Check {
+        mends,
+        ..check("hosts.closed", "Hosts take new servers", closed.is_empty(), State::Warn, message, advice)
+    }
+}
+
+fn ranges(f: &Findings) -> Check {
+    let (id, title) = ("segments.narrow", "Segments have addresses for machines");
+    let told = |n: &Narrow| format!("{} ({} free)", n.segment, n.free);
+    let names: Vec<_> = f.narrow.iter().map(told).collect();
+    let message = match names.len() {
+        0 => "Every segment has addresses to give.".to_owned(),
+        _ => format!("Nearly used up: {}.", some(names.iter().map(String::as_str))),
+    };
+    let advice = "Machines that start there get no address when there is none left. Make the range longer, or \
+                  give the segment another subnet.";
+    let mends = f.narrow.iter().filter_map(|n| {
+        let wider = n.wider.as_ref()?;
+        Some(Mend::new(
+            Kind::RangeWiden,
+            &wider.range,
+            format!("{}: {} – {}", n.segment, wider.first, wider.last),
+        ))
+    });
+    Check {
+        mends: mends.take(NAMED).collect(),
+        ..check(id, title, names.is_empty(), State::Warn, message, advice)
+    }
 }
 
 fn versions(f: &Findings) -> Check {
@@ -208,13 +265,21 @@ fn told(list: &[Explanation]) -> String {
     some(names.iter().map(String::as_str))
 }
 
+fn retries(list: &[Explanation]) -> Vec<Mend> {
+    let one = |w: &Explanation| Mend::new(Kind::WorkRetry, &w.id, format!("{} {}", w.kind, w.id));
+    list.iter().take(NAMED).map(one).collect()
+}
+
 fn overdue(f: &Findings) -> Check {
     let message = match f.overdue.len() {
         0 => "Nothing takes longer than it should.".to_owned(),
         n => format!("{n} take longer than they should: {}.", told(&f.overdue)),
     };
     let advice = "`hanok why ID` says what one waits for.";
-    check("work.overdue", "Work is in time", f.overdue.is_empty(), State::Warn, message, advice)
+    Check {
+        mends: retries(&f.overdue),
+        ..check("work.overdue", "Work is in time", f.overdue.is_empty(), State::Warn, message, advice)
+    }
 }
 
 fn failing(f: &Findings) -> Check {
@@ -224,7 +289,10 @@ fn failing(f: &Findings) -> Check {
     };
     let advice =
         "`hanok why ID` shows the last error. It is tried again until it works or the thing is deleted.";
-    check("work.failing", "Work succeeds", f.failing.is_empty(), State::Warn, message, advice)
+    Check {
+        mends: retries(&f.failing),
+        ..check("work.failing", "Work succeeds", f.failing.is_empty(), State::Warn, message, advice)
+    }
 }
 
 fn certificates(f: &Findings, now: Micros) -> Check {

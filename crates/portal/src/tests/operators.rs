@@ -137,6 +137,96 @@ async fn work_is_listed_with_its_reason_and_pages() {
     }
 }
 
+/// A segment that has given all ten addresses of its range, and room for five more beside it.
+async fn narrow_segment(w: &World) -> String {
+    w.db.write(|tx| {
+        let (rack, segment) = (base::RackId::new(), base::SegmentId::new());
+        let range = "range-1".to_owned();
+        tx.exec("INSERT INTO rack (id, number, name, token_hash, created_at) VALUES ($1, 1, 'r', 'h', 1)", params![rack])?;
+        tx.exec(
+            "INSERT INTO segment (id, number, name, rack_id, interface, dhcp, free, created_at)
+             VALUES ($1, 1, 'floor', $2, 'eth1', 'serve', 0, 1)",
+            params![segment, rack],
+        )?;
+        tx.exec(
+            "INSERT INTO metal_subnet (id, number, segment_id, name, cidr, address, created_at)
+             VALUES ('net', 1, $1, 'n', '10.7.0.0/24', '10.7.0.1', 1)",
+            params![segment],
+        )?;
+        let sql = "INSERT INTO metal_range (id, number, subnet_id, kind, first, last) VALUES ($1, $2, 'net', $3, $4, $5)";
+        tx.exec(sql, params![&range, 1_i64, "dynamic", "10.7.0.10", "10.7.0.19"])?;
+        tx.exec(sql, params!["kept", 2_i64, "reserved", "10.7.0.25", "10.7.0.255"])?;
+        tx.exec("INSERT INTO metal_lease (segment_id, mac, address, expires_at) VALUES ($1, '52:54:00:00:00:01', '10.7.0.10', 9)", params![segment])?;
+        Ok(range)
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_doctor_offers_is_done_by_one_press_and_two_do_no_more() {
+    for w in worlds().await {
+        let (admin, demo) = (w.sign_in("admin", ADMIN).await, w.sign_in("demo", DEMO).await);
+        for name in ["one", "closed", "lost"] {
+            host(&w, name).await;
+        }
+        let range = narrow_segment(&w).await;
+        w.db.write(|tx| {
+            tx.exec("UPDATE host SET enabled = 0 WHERE name = 'closed'", &[])?;
+            let long_ago = Micros::now().minus(Duration::from_secs(7200));
+            tx.exec("UPDATE host SET seen_at = $1 WHERE name = 'lost'", params![long_ago])?;
+            store::work::start::<Idle>(tx, "stuck", &json!("Waiting"))?;
+            let later = Micros::now().plus(Duration::from_secs(600));
+            tx.exec("UPDATE work SET attempt = 9, wake_at = $1 WHERE id = 'stuck'", params![later])
+        })
+        .await
+        .unwrap();
+        let look =
+            async || admin.ask(&w, "GET", "/hanok/v1/doctor", Value::Null).await.of(200)["checks"].clone();
+        let checks = look().await;
+        let of = |id: &str| checks.as_array().unwrap().iter().find(|c| c["id"] == id).unwrap().clone();
+        for (check, kind, name) in [
+            ("work.failing", "work.retry", "idle stuck"),
+            ("hosts.closed", "host.enable", "closed"),
+            ("hosts.silent", "host.forget", "lost"),
+            ("segments.narrow", "range.widen", "floor: 10.7.0.5 – 10.7.0.24"),
+        ] {
+            let mend = of(check)["mends"][0].clone();
+            assert_eq!((&mend["kind"], &mend["name"]), (&json!(kind), &json!(name)), "{mend}");
+            assert_eq!(of(check)["mends"].as_array().unwrap().len(), 1);
+            let body = json!({"mend": {"kind": kind, "of": mend["of"]}});
+            demo.ask(&w, "POST", "/hanok/v1/doctor/mends", body.clone()).await.of(403);
+            let again = admin.ask(&w, "POST", "/hanok/v1/doctor/mends", body.clone()).await.of(200);
+            assert_eq!(again["mend"]["done"], true, "{kind}");
+            let again = admin.ask(&w, "POST", "/hanok/v1/doctor/mends", body).await.of(200);
+            assert_eq!(again["mend"]["done"], kind == "work.retry", "{kind} a second time");
+        }
+        for c in look().await.as_array().unwrap() {
+            assert_eq!(c["mends"], json!([]), "{c}");
+        }
+        let audit =
+            w.db.read(|tx| tx.rows("SELECT action FROM audit ORDER BY action", &[], |r| r.get::<String>(0)));
+        let audit = audit.await.unwrap();
+        for action in ["doctor.retry", "doctor.widen", "host.delete", "host.enable"] {
+            assert!(audit.iter().any(|a| a == action), "{action}: {audit:?}");
+        }
+        // A host that reports is never forgotten, and what is not offered is not done.
+        let one: String =
+            w.db.read(|tx| tx.one("SELECT id FROM host WHERE name = 'one'", &[], |r| r.get(0)))
+                .await
+                .unwrap();
+        let ask = async |kind: &str, of: &str| {
+            let body = json!({"mend": {"kind": kind, "of": of}});
+            admin.ask(&w, "POST", "/hanok/v1/doctor/mends", body).await
+        };
+        assert_eq!(ask("host.forget", &one).await.of(200)["mend"]["done"], false);
+        assert_eq!(ask("range.widen", &range).await.of(200)["mend"]["done"], false);
+        assert_eq!(ask("work.retry", "nothing").await.of(200)["mend"]["done"], false);
+        ask("host.forget", "nothing").await.of(404);
+        ask("everything.burn", &one).await.of(400);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_and_the_bundle_say_what_is_wrong() {
     for w in worlds().await {

@@ -40,9 +40,9 @@ function gather(change: Change) {
 /** What else a change of this kind makes stale. */
 const ALONG: Record<string, unknown[][]> = {
   server: [["limits"], ["capacity"], ["list", "work"], ["list", "host"], ["item", "host"], ["host"]],
-  port: [["netquota"]], network: [["netquota"]], floatingip: [["netquota"]], router: [["netquota"]], security_group: [["netquota"]],
+  port: [["netquota"]], floatingip: [["netquota"]], router: [["netquota"]], security_group: [["netquota"]],
   subnet: [["netquota"], ["list", "network"]], security_group_rule: [["list", "security_group"]],
-  image: [["imagequota"]], host: [["capacity"]], machine: [["list", "work"]], rack: [["racks"], ["segments"]], segment: [["segments"], ["racks"]], fleet: [["list", "host"], ["item", "host"], ["capacity"]], event: [["happened"]],
+  image: [["imagequota"]], host: [["capacity"], ["physical"], ["doctor"]], aggregate: [["aggregates"], ["capacity"]], network: [["netquota"], ["physical"]], machine: [["list", "work"]], rack: [["racks"], ["segments"]], segment: [["segments"], ["racks"]], fleet: [["list", "host"], ["item", "host"], ["capacity"]], event: [["happened"]],
   quota: [["limits"], ["quota"]], limit: [["limits"]], role: [["team"]], application_credential: [["credentials"]],
 };
 

@@ -32,6 +32,9 @@ export function useEntries(): Entry[] {
       { id: "new-fip", label: t("fips.allocate"), icon: "plus", to: "/floating-ips?new=1" },
       { id: "new-key", label: t("keys.create"), icon: "plus", to: "/keys?new=1" },
     ];
+    if (admin) {
+      all.push({ id: "new-machine", label: t("machines.add"), icon: "plus", to: "/fleet/machines?new=1" }, { id: "new-zone", label: t("zones.create"), icon: "plus", to: "/fleet/zones?new=1" });
+    }
     for (const place of placesFor(admin)) {
       all.push({ id: place.to, label: t(place.key), icon: place.icon, to: place.to, keys: place.jump && `g ${place.jump}`, weight: 20, words: place.to });
     }

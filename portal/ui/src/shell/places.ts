@@ -37,6 +37,8 @@ export const groups: Group[] = [
     places: [
       { to: "/fleet", key: "fleet.title", icon: "fleet", jump: "o" },
       { to: "/fleet/hosts", key: "hosts.title", icon: "host" },
+      { to: "/fleet/zones", key: "zones.title", icon: "zone", jump: "z" },
+      { to: "/fleet/physical", key: "physical.title", icon: "wire" },
       { to: "/fleet/machines", key: "machines.title", icon: "machine" },
       { to: "/fleet/racks", key: "racks.title", icon: "rack" },
       { to: "/fleet/jobs", key: "jobs.title", icon: "jobs", jump: "j" },

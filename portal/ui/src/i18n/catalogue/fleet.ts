@@ -103,7 +103,6 @@ export const fleet = {
   "racks.emptyNote": ["One on each segment boots the machines there and switches their power.", "구간마다 하나씩 두면 그곳 장비를 켜고 시작합니다."],
   "racks.segments": ["Segments", "구간"],
   "racks.noSegments": ["No segments yet", "아직 구간이 없습니다"],
-  "racks.noSegmentsNote": ["A rack controller reports the segments that it is on.", "랙 컨트롤러가 연결된 구간을 알려 줍니다."],
   "jobs.title": ["Jobs", "작업"],
   "jobs.lead": ["Everything that is under way: its state, why it waits, since when, and how long it may.", "진행 중인 모든 일: 상태, 기다리는 이유, 시작, 허용 시간."],
   "jobs.empty": ["Nothing is under way", "진행 중인 일이 없습니다"],

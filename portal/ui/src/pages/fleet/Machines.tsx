@@ -6,21 +6,26 @@ import { t } from "~/i18n";
 import { bytes, mib } from "~/i18n/format";
 import { Ago } from "~/ui/Ago";
 import { Empty } from "~/ui/Empty";
-import { buttonLook } from "~/ui/Button";
+import { Button, buttonLook } from "~/ui/Button";
 import { ErrorNote } from "~/ui/ErrorNote";
+import { useOpen } from "~/ui/hooks";
+import { Icon } from "~/ui/icons";
 import { Page, Waiting } from "~/ui/Page";
 import { Status, stateWord } from "~/ui/Status";
+import { AddMachine } from "./AddMachine";
 import { MachineActions } from "./MachineActions";
 import { board, groupOf, type Group } from "./machines";
 
 /** The board fills by itself as computers start over the network, and cards move as machines go through their life. */
 export function Machines() {
   const { data, error, refetch } = useList("machine");
-  const page = (body: React.ReactNode) => <Page title={t("machines.title")} lead={t("machines.lead")}>{body}</Page>;
+  const [open, setOpen] = useOpen("new");
+  const add = <Button look="solid" onPress={() => setOpen(true)}><Icon name="plus" size={14} />{t("machines.add")}</Button>;
+  const page = (body: React.ReactNode) => <Page title={t("machines.title")} lead={t("machines.lead")} actions={add}>{body}{open && <AddMachine onClose={() => setOpen(false)} />}</Page>;
   if (error instanceof ApiError && error.status === 404) return page(<div className="box"><Empty title={t("machines.absent")}>{t("machines.absentNote")}</Empty></div>);
   if (error) return page(<ErrorNote error={error} retry={refetch} />);
   if (!data) return page(<Waiting />);
-  if (data.length === 0) return page(<div className="box"><Empty title={t("machines.empty")} action={<Link to="/fleet/racks" className={buttonLook("solid")}>{t("racks.title")}</Link>}>{t("machines.emptyNote")}</Empty></div>);
+  if (data.length === 0) return page(<div className="box"><Empty title={t("machines.empty")} action={<>{add}<Link to="/fleet/racks" className={buttonLook("plain")}>{t("racks.title")}</Link></>}>{t("machines.emptyNote")}</Empty></div>);
   return page(
     <div className="flex gap-3 overflow-x-auto pb-4 -mx-4 px-4 scroll-px-4 snap-x" tabIndex={0} role="group" aria-label={t("machines.title")}>
       {(Object.keys(board) as Group[]).map((group) => {

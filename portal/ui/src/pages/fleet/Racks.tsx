@@ -9,20 +9,16 @@ import { Dialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
 import { ErrorNote } from "~/ui/ErrorNote";
 import { Icon } from "~/ui/icons";
-import { Page, Section, Waiting } from "~/ui/Page";
+import { Page, Waiting } from "~/ui/Page";
 import { Status } from "~/ui/Status";
 import { DataTable } from "~/ui/table/DataTable";
+import { Segments } from "./Segments";
 
 interface Rack { id: string; name: string; state: string; seen_at: string | null; version: string; segments: unknown[]; machines: number }
-interface Segment {
-  id: string; name: string; rack: string | null; interface: string; dhcp: boolean; reason: string | null;
-  subnets: { id: string; cidr: string; gateway: string | null }[];
-}
 
 /** Where machines are: rack controllers, and the segments on which they boot. */
 export function Racks() {
   const racks = useAsk<{ racks: Rack[] }>(["racks"], "/hanok/v1/racks");
-  const segments = useAsk<{ segments: Segment[] }>(["segments"], "/hanok/v1/segments");
   const [adding, setAdding] = useState(false);
   const add = <Button look="solid" onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("racks.add")}</Button>;
   const page = (body: React.ReactNode) => <Page title={t("racks.title")} lead={t("racks.lead")} actions={add}>{body}</Page>;
@@ -40,18 +36,7 @@ export function Racks() {
           { id: "seen", head: t("racks.seen"), end: true, phone: "line", value: (r) => r.seen_at ?? "", cell: (r) => <Ago time={r.seen_at} /> },
         ]}
         empty={<Empty title={t("racks.empty")} action={add}>{t("racks.emptyNote")}</Empty>} />
-      <Section title={t("racks.segments")}>
-        {segments.error && <ErrorNote error={segments.error} />}
-        <DataTable label={t("racks.segments")} rows={segments.data?.segments} id={(s) => s.id} name={(s) => s.name}
-          columns={[
-            { id: "name", head: t("word.name"), phone: "title", value: (s) => s.name, cell: (s) => s.name },
-            { id: "rack", head: t("racks.one"), phone: "line", value: (s) => s.rack ?? "", cell: (s) => s.rack ? `${s.rack} ${s.interface}` : "–" },
-            { id: "nets", head: t("networks.subnets"), width: "minmax(0,1.4fr)", phone: "line", cell: (s) => <span className="font-mono text-[12.5px]">{s.subnets.map((n) => n.cidr).join(", ") || "–"}</span> },
-            { id: "dhcp", head: "DHCP", phone: "aside", value: (s) => Number(s.dhcp), cell: (s) => <Status state={s.dhcp ? "on" : "off"} /> },
-            { id: "why", head: t("jobs.reason"), width: "minmax(0,1.6fr)", from: 900, cell: (s) => <span className="text-ink2" title={s.reason ?? ""}>{s.reason || "–"}</span> },
-          ]}
-          empty={<Empty title={t("racks.noSegments")}>{t("racks.noSegmentsNote")}</Empty>} />
-      </Section>
+      <Segments racks={racks.data.racks} />
       {adding && <Invite onClose={() => setAdding(false)} />}
     </div>,
   );
