@@ -34,6 +34,7 @@ pub use api::audit::{events, service as log_service};
 pub use api::service;
 pub use audience::audience;
 pub use bootstrap::{REGION, Seed};
+pub use login::{MORE, REASON};
 pub use rules::Rules;
 
 use ::api::{Auth, Authority, Obj};

@@ -174,6 +174,11 @@ async fn prove(identity: &Identity, how: &Obj, issued_at: Micros) -> Result<Proo
     Ok(proof)
 }
 
+/// Says of a refusal what would help, where whoever asks may know.
+pub const REASON: &str = "x-hanok-reason";
+/// What has been proved is good, and a one-time code is asked for as well.
+pub const MORE: &str = "passcode-needed";
+
 /// Whoever has rules about methods (`multi_factor_auth_rules`) has to satisfy one of them. A token that
 /// was made so is proof enough.
 async fn factors(identity: &Identity, proof: &Proof) -> Result<()> {
@@ -196,7 +201,9 @@ async fn factors(identity: &Identity, proof: &Proof) -> Result<()> {
     if rules.iter().any(met) {
         return Ok(());
     }
-    Err(Fault::unauthorized().because("the user has to prove more than that"))
+    // Whoever has proved the one may know that the other is asked for too.
+    let refused = Fault::unauthorized().because("the user has to prove more than that");
+    Err(if has("totp") { refused } else { refused.header(REASON, MORE) })
 }
 
 /// Two methods prove one user, and what holds for either holds for both.

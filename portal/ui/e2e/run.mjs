@@ -5,6 +5,7 @@ import { region } from "./region.mjs";
 import { inhabit } from "./seed.mjs";
 import { firstLoad, latency, scroll } from "./steps/budgets.mjs";
 import { drains, firstNetwork, machines, projects } from "./steps/operator.mjs";
+import { codes, ops, uploads } from "./steps/ops.mjs";
 import { phone, walk } from "./steps/pages.mjs";
 import { idle, refused } from "./steps/session.mjs";
 import { tabs } from "./steps/tabs.mjs";
@@ -39,6 +40,11 @@ await conclude(browser, async (faults) => {
     if (cloud.own) await despite(/Failed to load resource: net::ERR_/, noted, () => machines(page, cloud, "ko"));
   });
   if (cloud.own) await inhabit(cloud);
+  await inWindow({ lang: "ko" }, "admin", async (page) => {
+    await ops(page, "ko");
+    await codes(browser, page, "ko");
+  });
+  await inWindow({}, "demo", (page, noted) => despite(/Failed to load resource: net::ERR_/, noted, () => uploads(page, "en")));
   await inWindow({}, "demo", async (page, noted) => {
     await despite(/status of 400/, noted, () => refused(page, "en"));
     await latency(page, cloud.url);

@@ -230,6 +230,9 @@ async fn a_code_is_a_second_factor_and_works_once() {
         w.call("POST", "/v3/credentials", &demo, seed).await.of(201);
         let rules = json!({"user": {"options": {"multi_factor_auth_rules": [["password", "totp"]]}}});
         w.call("PATCH", &format!("/v3/users/{id}"), &admin, rules).await.of(200);
+        let half = w.login(json!({"identity": password("demo", DEMO)})).await;
+        assert_eq!(half.headers["x-hanok-reason"], "passcode-needed");
+        half.of(401);
         assert_eq!(login(&w, DEMO).await, 401, "one factor is not enough");
         let step = base::Micros::now().since(base::Micros(0)).as_secs() / 30;
         let code = crate::sign::totp(b"12345678901234567890", step).unwrap();

@@ -51,7 +51,11 @@ fn refused(req: &Req, fault: Fault) -> Fault {
     }
     tracing::info!(request_id = req.request_id, %fault, "sign-in refused");
     if fault.message.contains("password is expired") {
-        return fault.header("x-hanok-reason", "password-expired");
+        return fault.header(identity::REASON, "password-expired");
+    }
+    if fault.header.as_ref().is_some_and(|h| **h == (identity::REASON, identity::MORE.to_owned())) {
+        let words = "A one-time code is asked for as well: the six digits that your app shows now.";
+        return Fault { message: words.into(), ..fault };
     }
     let words = "This name and password do not fit together, or the account cannot sign in now. Look at both, mind the \
                  domain, and try again; after several wrong passwords an account is locked for a while.";

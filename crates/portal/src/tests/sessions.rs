@@ -205,3 +205,29 @@ async fn browsers_get_pages_and_programs_get_answers() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_needs_a_code_as_well_is_told_only_after_the_password() {
+    for w in worlds().await {
+        let (admin, demo) = (w.sign_in("admin", ADMIN).await, w.sign_in("demo", DEMO).await);
+        let id = demo.session["user"]["id"].as_str().unwrap();
+        let seed = json!({"credential": {"type": "totp", "blob": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", "user_id": id}});
+        demo.ask(&w, "POST", "/identity/v3/credentials", seed).await.of(201);
+        let rules = json!({"user": {"options": {"multi_factor_auth_rules": [["password", "totp"]]}}});
+        admin.ask(&w, "PATCH", &format!("/identity/v3/users/{id}"), rules).await.of(200);
+        let enter = async |password: &str, passcode: Option<&str>| {
+            let mut body = json!({"user": "demo", "password": password});
+            if let Some(code) = passcode {
+                body["passcode"] = json!(code);
+            }
+            let answer = w.send("POST", "/hanok/v1/session", &[], body).await;
+            let reason = answer.headers.get("x-hanok-reason").map(|r| r.to_str().unwrap().to_owned());
+            (reason, answer.of(401)["error"]["message"].as_str().unwrap().to_owned())
+        };
+        let (reason, words) = enter(DEMO, None).await;
+        assert_eq!(reason.as_deref(), Some("passcode-needed"));
+        assert!(words.contains("one-time code"), "{words}");
+        assert_eq!(enter("wrong", None).await.0, None);
+        assert_eq!(enter(DEMO, Some("000000")).await.0, None);
+    }
+}

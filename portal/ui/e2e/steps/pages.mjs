@@ -13,7 +13,7 @@ const lists = {
   "/fleet/hosts/$id": ["/compute/v2.1/os-hypervisors", "hypervisors"], "/fleet/machines/$id": ["/hanok/v1/machines", "machines"],
 };
 /** Log and console are of real servers: guests.mjs. */
-const tabs = { "/servers/$id": ["network", "activity"], "/security-groups/$id": ["out"] };
+const tabs = { "/servers/$id": ["network", "metrics", "activity"], "/security-groups/$id": ["out"] };
 
 /** The addresses of all pages for one who is signed in; operators' pages are those below /fleet. */
 export async function addresses(page, operator) {

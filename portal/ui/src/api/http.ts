@@ -7,6 +7,8 @@ export class ApiError extends Error {
     message: string,
     readonly requestId: string | null,
     readonly what: string,
+    /** What would help, where the service says it by a word: X-Hanok-Reason. */
+    readonly reason: string | null = null,
   ) {
     super(message);
   }
@@ -83,7 +85,7 @@ export async function ask<T>(path: string, options: Ask = {}): Promise<T> {
   const json = parse(text);
   if (!response.ok) {
     if (response.status === 401 && path !== "/hanok/v1/session") onUnauthorized();
-    throw failure(response.status, json, text, response.headers.get("x-openstack-request-id"), what);
+    throw failure(response.status, json, text, response.headers.get("x-openstack-request-id"), what, response.headers.get("x-hanok-reason"));
   }
   return json as T;
 }
@@ -98,9 +100,9 @@ function parse(text: string): unknown {
 }
 
 /** Each API wraps its errors in its own way: {error:{…}}, {NeutronError:{…}}, {badRequest:{…}}, or plain text. */
-export function failure(status: number, json: unknown, text: string, id: string | null, what: string): ApiError {
+export function failure(status: number, json: unknown, text: string, id: string | null, what: string, reason: string | null = null): ApiError {
   const inner = json && typeof json === "object" ? (Object.values(json)[0] as Record<string, unknown>) : undefined;
   const say = (name: string) => (inner && typeof inner[name] === "string" ? (inner[name] as string) : "");
   const plain = !json && text.length < 500 && !text.trimStart().startsWith("<") ? text.trim() : "";
-  return new ApiError(status, say("title"), say("message") || plain, id, what);
+  return new ApiError(status, say("title"), say("message") || plain, id, what, reason);
 }

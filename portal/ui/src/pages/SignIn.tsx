@@ -18,6 +18,8 @@ export function SignIn({ onBegin }: { onBegin: () => void }) {
   const [next, setNext] = useState("");
   const [expired, setExpired] = useState<string | null>(null);
   const [more, setMore] = useState(false);
+  /** The password is good, and a code is asked for as well. */
+  const [coded, setCoded] = useState(false);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
   useEffect(() => {
@@ -35,6 +37,7 @@ export function SignIn({ onBegin }: { onBegin: () => void }) {
     } catch (failure) {
       const whose = expiredFor(failure);
       if (whose) setExpired(whose);
+      else if (failure instanceof ApiError && failure.reason === "passcode-needed") setCoded(true);
       else setError(failure);
       setBusy(false);
     }
@@ -67,7 +70,13 @@ export function SignIn({ onBegin }: { onBegin: () => void }) {
           {ended && ended !== "asked" && !error && <p role="status" className="rounded-[8px] bg-hwang-soft text-hwang px-3 py-2">{t(`signin.${ended}`)}</p>}
           <Field label={t("signin.user")} value={user} onChange={(text) => (setUser(text), onBegin())} autoFocus autoComplete="username" name="user" />
           <Field label={t("signin.password")} value={password} onChange={setPassword} type="password" autoComplete="current-password" name="password"
-            error={wrong ? t("signin.wrong") : null} />
+            error={wrong ? t(coded ? "signin.wrongCode" : "signin.wrong") : null} />
+          {coded && (
+            <>
+              <p role="status" className="rounded-[8px] bg-cheong-soft text-cheong px-3 py-2">{t("signin.code")}</p>
+              <Field label={t("signin.passcode")} value={passcode} onChange={(text) => setPasscode(text.replace(/\s/g, ""))} name="passcode" autoComplete="one-time-code" autoFocus mono />
+            </>
+          )}
           {expired && (
             <>
               <p role="status" className="rounded-[8px] bg-hwang-soft text-hwang px-3 py-2">{t("password.expired")}</p>
@@ -78,12 +87,12 @@ export function SignIn({ onBegin }: { onBegin: () => void }) {
             ? (
               <div className="grid grid-cols-2 gap-3">
                 <Field label={t("signin.domain")} value={domain} onChange={setDomain} name="domain" />
-                <Field label={t("signin.passcode")} value={passcode} onChange={setPasscode} name="passcode" autoComplete="one-time-code" />
+                {!coded && <Field label={t("signin.passcode")} value={passcode} onChange={setPasscode} name="passcode" autoComplete="one-time-code" />}
               </div>
             )
             : <button type="button" className="self-start text-[13px] text-ink3 hover:text-ink underline underline-offset-3 decoration-line2" onClick={() => setMore(true)}>{t("signin.other")}</button>}
           {error !== null && !wrong && <ErrorNote error={error} />}
-          <Button type="submit" look="solid" isDisabled={!user || !password || (expired !== null && !next)} className="!h-10 mt-1">{busy ? t("do.working") : t("signin.do")}</Button>
+          <Button type="submit" look="solid" isDisabled={!user || !password || (expired !== null && !next) || (coded && !passcode)} className="!h-10 mt-1">{busy ? t("do.working") : t("signin.do")}</Button>
           <p className="label mt-2">{t("signin.first")} <code className="font-mono text-[11.5px]">/var/lib/hanok/&#123;admin,demo&#125;-password</code></p>
         </form>
       </main>

@@ -14,6 +14,8 @@ export const words = {
   "kind.rack": ["rack", "랙"],
   "kind.segment": ["segment", "구간"],
   "check.hosts.silent": ["Hosts report", "호스트 응답"],
+  "check.hosts.closed": ["Hosts take new servers", "새 서버 받기"],
+  "check.segments.narrow": ["Segments have addresses for machines", "장비용 주소"],
   "check.hosts.version": ["Hosts run this release", "호스트 버전"],
   "check.hosts.disk": ["Room on hosts' disks", "호스트 디스크 여유"],
   "check.work.overdue": ["Work is in time", "작업 시간"],

@@ -19,6 +19,9 @@ interface Asked { check: Check; mend: Mend }
 const mendWord = (m: Mend) => (known(`doctor.do.${m.kind}`) ? t(`doctor.do.${m.kind}` as Key) : t("doctor.mend"));
 const doesWord = (m: Mend) => (known(`doctor.does.${m.kind}`) ? t(`doctor.does.${m.kind}` as Key) : m.does);
 
+const titleOf = (c: Check) => (known(`check.${c.id}`) ? t(`check.${c.id}` as Key) : c.title ?? c.name ?? c.id);
+const adviceOf = (c: Check) => (known(`doctor.advice.${c.id}`) ? t(`doctor.advice.${c.id}` as Key) : c.advice);
+
 const tone = (state: string): Tone => (state === "ok" ? "good" : state.startsWith("warn") ? "warn" : "bad");
 
 export function Doctor() {
@@ -45,7 +48,7 @@ export function Doctor() {
         {checks.map((c) => (
           <li key={c.id} className="flex flex-wrap items-start gap-x-4 gap-y-2 px-5 py-3.5 border-b border-line last:border-0">
             <span className="mt-1.5"><Dot tone={tone(state(c))} /></span>
-            <div className="min-w-0 flex-1 basis-64"><p className="font-semibold">{known(`check.${c.id}`) ? t(`check.${c.id}` as Key) : (c.title ?? c.name ?? c.id)}</p>{c.message && <p className="text-ink2">{c.message}</p>}{c.advice && <p>{c.advice}</p>}</div>
+            <div className="min-w-0 flex-1 basis-64"><p className="font-semibold">{titleOf(c)}</p>{c.message && <p className="text-ink2">{c.message}</p>}{c.advice && <p>{adviceOf(c)}</p>}</div>
             {c.mends && c.mends.length > 0 && (
               <ul className="basis-full flex flex-col gap-1.5 pl-6">
                 {c.mends.map((m) => <li key={m.kind + m.of} className="flex flex-wrap items-center gap-x-4 gap-y-1"><Button small onPress={() => setAsked({ check: c, mend: m })}>{mendWord(m)}</Button><span className="text-[13px] text-ink2 [overflow-wrap:anywhere]">{m.name}</span></li>)}
