@@ -41,9 +41,9 @@ function Row({ u }: { u: Upload }) {
   const rate = seconds > 0.3 ? (u.sent - u.startedFrom) / seconds : 0;
   return (
     <div className="box px-5 py-4">
-      <div className="flex items-center gap-3 mb-2">
-        <b className="font-semibold truncate">{u.name}</b>
-        <span className="text-ink2 text-[13px] ml-auto">
+      <div className="flex flex-wrap items-center gap-x-3 gap-y-1 mb-2">
+        <b className="font-semibold truncate flex-1 min-w-0">{u.name}</b>
+        <span className="text-ink2 text-[13px] max-sm:order-last max-sm:basis-full">
           {u.state === "sending" && <>{bytes(u.sent)} / {bytes(u.file.size)}{rate > 0 && <> · {bytes(rate)}/s · {t("images.left", { time: duration((u.file.size - u.sent) / rate) })}</>}</>}
           {u.state === "waiting" && <span role="status" className="text-hwang">{t("images.waiting", { done: bytes(u.sent) })}</span>}
           {u.state === "checking" && t("images.checking")}
