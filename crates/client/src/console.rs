@@ -1,6 +1,6 @@
-//! `hanok console SERVER`: the serial console in this terminal.
+//! `hanok console SERVER` and `hanok machine console NAME`: the serial console in this terminal.
 
-use crate::login::Session;
+use crate::login::{Session, path_part};
 use base::{Fault, Result};
 use futures_util::{SinkExt, StreamExt};
 use rustix::termios::{self, OptionalActions, Termios};
@@ -16,10 +16,21 @@ const LEAVE: u8 = 0x1d;
 pub async fn console(server: &str) -> Result<()> {
     let session = Session::open().await?;
     let id = session.server(server).await?;
-    let body = json!({"kind": "serial"});
-    let ticket = session.ask("POST", &format!("/hanok/v1/servers/{id}/console"), Some(body)).await?;
-    let token = ticket["token"].as_str().ok_or_else(|| Fault::internal("the ticket has no token"))?;
-    let url = session.socket_url(&format!("/hanok/v1/console/serial?token={token}"));
+    attach(&session, &format!("/hanok/v1/servers/{id}/console"), server).await
+}
+
+/// Connects the terminal to a machine's serial port, through its BMC.
+pub async fn machine(name: &str) -> Result<()> {
+    let session = Session::open().await?;
+    attach(&session, &format!("/hanok/v1/machines/{}/console", path_part(name)), name).await
+}
+
+/// Asks for a ticket at `path` and uses it.
+async fn attach(session: &Session, path: &str, server: &str) -> Result<()> {
+    let ticket = session.ask("POST", path, Some(json!({"kind": "serial"}))).await?;
+    let url = ticket["url"].as_str().and_then(|u| u.split_once("//")).map(|(_, rest)| rest);
+    let path = url.and_then(|u| u.find("/hanok/v1/").map(|at| &u[at..]));
+    let url = session.socket_url(path.ok_or_else(|| Fault::internal("the ticket has no address"))?);
     let away = |e: String| Fault::unavailable(format!("The console of {server} cannot be reached: {e}"));
     let stream = session.connect().await.map_err(|e| away(e.to_string()))?;
     let (socket, _) = tokio_tungstenite::client_async(url, stream).await.map_err(|e| away(e.to_string()))?;

@@ -15,7 +15,7 @@ pub mod machine;
 mod why;
 
 pub use acl::acl;
-pub use console::console;
+pub use console::{console, machine as machine_console};
 pub use host::drain;
 pub use log::log;
 pub use why::why;

@@ -104,6 +104,10 @@ pub enum MachineCommand {
         #[arg(long)]
         hard: bool,
     },
+    /// A machine's serial console in this terminal, through its BMC (IPMI, Serial over LAN).
+    Console {
+        name: String,
+    },
     /// Say that you have switched a machine as you were asked to.
     Done {
         name: String,
@@ -336,6 +340,7 @@ pub async fn run(command: MachineCommand) -> Result<()> {
             let body = if hard { json!({"hard": true}) } else { json!({}) };
             machine::act(&name, &format!("power-{what}"), body, false).await
         }
+        M::Console { name } => client::machine_console(&name).await,
         M::Rescue { name, wait } => machine::act(&name, "rescue", json!({}), wait).await,
         M::ExitRescue { name, wait } => machine::act(&name, "exit-rescue", json!({}), wait).await,
         M::Broken { name, reason } => {

@@ -113,6 +113,7 @@ const OPEN: &[&str] = &[
     "GET /compute/v2.1",
     "GET /placement",
     "GET /hanok/v1/console/{kind}",
+    "GET /hanok/v1/machine-console",
     "POST /hanok/v1/session",
     "GET /MAAS/api/2.0/describe/",
     "GET /MAAS/api/2.0/version/",

@@ -3,11 +3,11 @@
 use crate::Metal;
 use crate::model::{BootWish, Machine, Nic, Status};
 use crate::table::rack::Rack;
-use crate::table::{dns, machine, nic, segment};
+use crate::table::{console, dns, machine, nic, segment};
 use base::doc::VERSION;
 use base::doc::rack::{
-    Bmc, Boot, BootFrom, LiveSystem, PowerOrder, PowerSaid, RackDesired, RackImage, RackMachine, RackNic,
-    RackSubnet, Segment,
+    Bmc, Boot, BootFrom, ConsoleAsked, LiveSystem, PowerOrder, PowerSaid, RackDesired, RackImage,
+    RackMachine, RackNic, RackSubnet, Segment,
 };
 use base::{MachineId, RackId, Result};
 use std::collections::HashMap;
@@ -48,6 +48,10 @@ pub fn make(metal: &Metal, tx: &Tx<'_>, rack: &Rack) -> Result<RackDesired> {
         fixed: fixed(tx)?,
         zones,
         records,
+        consoles: console::of_rack(tx, rack.id)?
+            .into_iter()
+            .map(|a| ConsoleAsked { machine: a.machine, key: a.key })
+            .collect(),
     })
 }
 

@@ -32,6 +32,7 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
+pub use api::console::{path as console_path, ticket_of as console_ticket};
 pub use document::{live, set_live};
 pub use life::MachineLife;
 pub use routes::{live_service, own_service, rack_service};
@@ -120,6 +121,7 @@ pub struct Metal {
     pub(crate) authority: Option<Arc<tls::Authority>>,
     pub settings: Settings,
     pub(crate) bells: bell::Bells,
+    pub(crate) consoles: api::Consoles,
 }
 
 impl Metal {
@@ -137,7 +139,7 @@ impl Metal {
         settings: Settings,
     ) -> Arc<Metal> {
         let bells = bell::Bells::start(&db);
-        Arc::new(Metal { db, seal, image, authority, settings, bells })
+        Arc::new(Metal { db, seal, image, authority, settings, bells, consoles: api::Consoles::default() })
     }
 
     /// The life-cycle of machines, for the work engine.

@@ -1,7 +1,7 @@
 //! The table of contents: every address, and who may.
 
 use crate::Metal;
-use crate::api::{actions, live, machines, parts, rack, racks, segments};
+use crate::api::{actions, console, live, machines, parts, rack, racks, segments};
 use api::{Rule, Service, Style};
 
 /// What racks speak. No user's token: each handler demands the rack's own proof.
@@ -13,6 +13,7 @@ pub fn rack_service() -> Service<Metal> {
     s.put("/v1/observed", Rule::Open, rack::observe);
     s.post("/v1/boot", Rule::Open, rack::boot);
     s.get("/v1/images/{sha512}", Rule::Open, rack::image);
+    s.get("/v1/consoles/{key}", Rule::Open, console::bring);
     s
 }
 
@@ -42,7 +43,9 @@ pub fn own_service() -> Service<Metal> {
     s.get("/hanok/v1/machines/{id}/tests", Rule::READER, parts::tests);
     s.get("/hanok/v1/machines/{id}/erasures", Rule::READER, parts::erasures);
     s.get("/hanok/v1/machines/{id}/progress", Rule::READER, parts::progress);
+    s.post("/hanok/v1/machines/{id}/console", Rule::MEMBER, console::open);
     s.post("/hanok/v1/machines/{id}/{action}", Rule::MEMBER, actions::act);
+    s.get("/hanok/v1/machine-console", Rule::Open, console::socket);
     s.get("/hanok/v1/machine-keys", Rule::READER, parts::keys);
     s.post("/hanok/v1/machine-keys", Rule::MEMBER, parts::create_key);
     s.delete("/hanok/v1/machine-keys/{id}", Rule::MEMBER, parts::delete_key);

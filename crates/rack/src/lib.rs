@@ -15,6 +15,7 @@
 
 pub mod board;
 mod boot;
+mod console;
 mod content;
 pub mod dhcp;
 mod dns;
@@ -117,6 +118,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     tasks.spawn(follow::apply(rack.clone()));
     tasks.spawn(follow::report(rack.clone()));
     tasks.spawn(rack.cache.clone().run(rack.link.clone()));
+    tasks.spawn(console::run(rack.clone()));
     let ended = tokio::select! {
         () = stop => Ok(()),
         ended = tasks.join_next() => Err(Fault::internal(format!("a part of the rack ended: {ended:?}"))),

@@ -17,6 +17,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tls::Dialer;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::mac::Mac;
 
@@ -34,10 +36,14 @@ const PASS_MAX: usize = 32 << 20;
 const HOP: [&str; 7] =
     ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
+/// A WebSocket to the region.
+pub type Socket = WebSocketStream<tls::Stream>;
+
 /// The rack's connection to its region. Cheap to clone.
 #[derive(Clone)]
 pub struct Link {
     client: Client<Dialer, Body>,
+    dialer: Dialer,
     base: Arc<str>,
     /// `None` where a certificate is the proof.
     token: Option<Arc<str>>,
@@ -64,8 +70,8 @@ impl Link {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
-            .build(dialer);
-        Ok(Link { client, base, token })
+            .build(dialer.clone());
+        Ok(Link { client, dialer, base, token })
     }
 
     /// Host name or address of the region, with the port if one is named.
@@ -150,6 +156,22 @@ impl Link {
         let body = Body::from(serde_json::to_vec(&wish)?);
         let answer = self.call(Method::POST, "/rack/v1/renew", body, PATIENCE).await?;
         Ok(serde_json::from_slice(&Self::read(answer).await?)?)
+    }
+
+    /// Brings a console that the region waits for.
+    pub async fn console(&self, key: &str) -> Result<Socket> {
+        let url = format!("{}/rack/v1/consoles/{key}", self.base);
+        let stream = async {
+            let uri = url.parse().map_err(away)?;
+            let stream = self.dialer.dial(&uri).await.map_err(away)?;
+            let mut request = url.replacen("http", "ws", 1).into_client_request().map_err(away)?;
+            if let Some(token) = &self.token {
+                let value = HeaderValue::try_from(format!("Bearer {token}")).map_err(Fault::internal)?;
+                request.headers_mut().insert(header::AUTHORIZATION, value);
+            }
+            Ok(client_async(request, stream).await.map_err(away)?.0)
+        };
+        tokio::time::timeout(PATIENCE, stream).await.map_err(|_| away("no answer in time"))?
     }
 
     /// The stored bytes with this content, from the byte `from` on if the region can: where the answer begins,

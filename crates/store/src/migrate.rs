@@ -37,6 +37,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0022_maas", include_str!("../../../migrations/0022_maas.sql")),
     ("0022_maas_upload", include_str!("../../../migrations/0022_maas_upload.sql")),
     ("0027_maas_networks", include_str!("../../../migrations/0027_maas_networks.sql")),
+    ("0027_machine_console", include_str!("../../../migrations/0027_machine_console.sql")),
     ("0028_image_pieces", include_str!("../../../migrations/0028_image_pieces.sql")),
     ("0029_pods", include_str!("../../../migrations/0029_pods.sql")),
     ("0030_rack_back", include_str!("../../../migrations/0030_rack_back.sql")),

@@ -10,6 +10,7 @@
 //! GET  /rack/v1/images/{sha512}          200 the image's bytes, as the image service stores them; Range is obeyed
 //! POST /rack/v1/join                     200 RackJoined; as hosts do, with `Authorization: Join <secret>` and a Join
 //! POST /rack/v1/renew                    200 Certificate; as hosts do
+//! GET  /rack/v1/consoles/{key}           101 WebSocket: a machine's serial console; see [`ConsoleAsked`]
 //! ```
 //! The rack proves itself with its certificate, or with `Authorization: Bearer <rack token>`. What live systems
 //! and deployed machines ask under `/live/v1` and `/MAAS` the rack ([`HTTP_PORT`]) passes on unread to the region,
@@ -77,6 +78,17 @@ pub struct RackDesired {
     /// Names beside those of machines.
     #[serde(default)]
     pub records: Vec<DnsRecord>,
+    /// Serial consoles that somebody waits for.
+    #[serde(default)]
+    pub consoles: Vec<ConsoleAsked>,
+}
+
+/// A serial console that the rack is to bring to the region: a WebSocket at `/rack/v1/consoles/{key}`, characters as
+/// binary messages both ways, words for who looks as text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsoleAsked {
+    pub machine: MachineId,
+    pub key: String,
 }
 
 /// A resource record that the rack answers (RFC 1035, 3.6).

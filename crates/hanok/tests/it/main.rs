@@ -42,6 +42,7 @@ mod talk;
 mod up_bmc;
 mod up_chaos;
 mod up_cloud;
+mod up_console;
 mod up_day;
 mod up_debian;
 mod up_faults;

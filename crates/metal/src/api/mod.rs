@@ -1,6 +1,7 @@
 //! Handlers, by noun: parse, call, answer.
 
 pub mod actions;
+pub mod console;
 pub mod live;
 pub mod machines;
 pub mod parts;
@@ -8,3 +9,5 @@ pub mod rack;
 pub mod racks;
 pub mod segments;
 mod view;
+
+pub use console::Consoles;

@@ -31,7 +31,7 @@ const SMALL: usize = 1 << 20;
 const GENERATION_MAX: u64 = 1 << 60;
 
 /// What the rack proves itself with, as its hash: the key of its certificate, or its token.
-fn proof(req: &Req) -> Result<String> {
+pub(super) fn proof(req: &Req) -> Result<String> {
     if let Some(key) = &req.peer {
         return Ok(key.clone());
     }
@@ -44,7 +44,7 @@ pub fn passed_on_by(req: &Req) -> Option<String> {
     req.peer.clone().or_else(|| req.header(RACK_TOKEN).map(|t| token_hash(t.trim())))
 }
 
-fn known(tx: &Tx<'_>, proof: &str) -> Result<Rack> {
+pub(super) fn known(tx: &Tx<'_>, proof: &str) -> Result<Rack> {
     rack::by_proof(tx, proof)?.ok_or_else(Fault::unauthorized)
 }
 

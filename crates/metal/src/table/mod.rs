@@ -1,6 +1,7 @@
 //! SQL, by noun. Everything takes the transaction.
 
 pub mod address;
+pub mod console;
 pub mod disk;
 pub mod dns;
 pub mod erase;

@@ -69,6 +69,7 @@ pub fn document() -> RackDesired {
         fixed: vec![],
         zones: vec![],
         records: vec![],
+        consoles: vec![],
     }
 }
 

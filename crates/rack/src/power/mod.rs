@@ -17,11 +17,13 @@ mod plan;
 mod queue;
 mod quirks;
 mod redfish;
+mod serial;
 mod trouble;
 mod wake;
 mod webhook;
 
 pub use plan::Times;
+pub(crate) use serial::Serial;
 
 use base::doc::rack::{Bmc, Boot, PowerOrder, RackDesired, RackMachine, RackMachineStatus};
 use base::{MachineId, Micros, Result};

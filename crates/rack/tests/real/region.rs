@@ -43,6 +43,7 @@ impl Region {
             fixed: vec![],
             zones: vec![],
             records: vec![],
+            consoles: vec![],
         };
         Region(Arc::new(Inner {
             doc: watch::Sender::new(doc),

@@ -8,15 +8,20 @@
 //! A session is kept while there is something to do and given back afterwards: BMCs have a handful.
 
 mod session;
+mod sol;
 mod suite;
 mod wire;
 
 use super::quirks::{self, Quirks};
 use super::trouble::Trouble;
 use base::doc::rack::BootFrom;
+use bytes::Bytes;
 use session::{Fail, Session};
+use sol::Shut;
+pub(super) use sol::Sol;
 use std::time::Duration;
 use suite::Suite;
+use tokio::sync::mpsc;
 
 const USUAL_PORT: u16 = 623;
 /// BMCs forget a session that was not used for a minute; it is not trusted for so long.
@@ -117,6 +122,43 @@ impl Ipmi {
         let (code, _) = self.ask(CHASSIS, SET_BOOT, &[FLAGS, flags, device << 2, 0, 0, 0]).await?;
         let _ = self.ask(CHASSIS, SET_BOOT, &[IN_PROGRESS, 0]).await?;
         if code == 0 { Ok(()) } else { Err(self.refused("set where the machine boots from", code)) }
+    }
+
+    /// The serial port, in a session of its own.
+    pub async fn serial(&mut self) -> Result<Sol, Trouble> {
+        self.open().await.map_err(|fail| self.trouble(&fail))?;
+        let Some(session) = self.session.take() else { return Err(self.trouble(&Fail::Odd)) };
+        Sol::activate(session).await.map_err(|shut| self.shut(&shut))
+    }
+
+    /// Passes characters both ways until `typed` ends, `said` is closed, or the BMC is gone.
+    pub async fn talk(
+        &self,
+        sol: Sol,
+        typed: mpsc::Receiver<Bytes>,
+        said: mpsc::Sender<Bytes>,
+    ) -> Result<(), Trouble> {
+        sol.run(typed, said).await.map_err(|shut| self.shut(&shut))
+    }
+
+    /// Why there is no console (completion codes: IPMI 2.0, table 24-2).
+    fn shut(&self, shut: &Shut) -> Trouble {
+        let bmc = &self.address;
+        match shut {
+            Shut::Session(fail) => self.trouble(fail),
+            Shut::Ended => Trouble::Unable(format!("The BMC {bmc} has ended the console.")),
+            Shut::Refused(0x80) => {
+                Trouble::Unable(format!("The console of the BMC {bmc} is open elsewhere and not let go of."))
+            }
+            Shut::Refused(0x81) => {
+                Trouble::Unable(format!("Serial over LAN is off at the BMC {bmc}; switch it on there."))
+            }
+            Shut::Refused(0xd4 | 0x86) => Trouble::Refused(format!(
+                "The BMC {bmc} does not let user {} use Serial over LAN.",
+                self.user
+            )),
+            Shut::Refused(code) => self.refused("open the serial console", *code),
+        }
     }
 
     /// Gives the session back.

@@ -168,6 +168,33 @@ impl Session {
         Err(Fail::Silent)
     }
 
+    /// A question whose answer is only a sign of life.
+    pub fn question(&mut self, function: u8, command: u8) -> Vec<u8> {
+        self.number = self.number.wrapping_add(1) & 0x3f;
+        wire::message(Command { function, command, number: self.number }, &[])
+    }
+
+    /// Sends a payload of some kind and waits for nothing.
+    pub async fn send(&mut self, kind: u8, payload: &[u8]) -> Result<(), Fail> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let start = rand::rng().random();
+        let packet = wire::sealed_as(kind, &self.keys, self.theirs, self.sequence, start, payload);
+        self.socket.send(&packet).await.map(drop).map_err(of_socket)
+    }
+
+    /// The next payload of the session, whatever kind it is. What is lost while nobody waits is sent again.
+    pub async fn receive(&mut self) -> Result<(u8, Vec<u8>), Fail> {
+        let mut buffer = [0_u8; PACKET_MAX];
+        loop {
+            let bytes = self.socket.recv(&mut buffer).await.map_err(of_socket)?;
+            let found = wire::read_sealed_any(&self.keys, self.ours, &buffer[..bytes]);
+            if let Some((kind, sequence, payload)) = found.filter(|(_, n, _)| *n > self.last_in) {
+                self.last_in = sequence;
+                return Ok((kind, payload));
+            }
+        }
+    }
+
     /// Gives the session back; the BMC has few. That it could not be told is no matter: it forgets by itself.
     pub async fn close(mut self) {
         self.number = self.number.wrapping_add(1) & 0x3f;

@@ -109,8 +109,20 @@ pub(super) fn read_bare(packet: &[u8], kind: u8) -> Option<&[u8]> {
 
 /// A message within a session. `start` is random.
 pub(super) fn sealed(keys: &Keys, session: u32, sequence: u32, start: [u8; 16], message: &[u8]) -> Vec<u8> {
+    sealed_as(0, keys, session, sequence, start, message)
+}
+
+/// As [`sealed`], of another kind than a message (IPMI 2.0, table 13-16).
+pub(super) fn sealed_as(
+    kind: u8,
+    keys: &Keys,
+    session: u32,
+    sequence: u32,
+    start: [u8; 16],
+    message: &[u8],
+) -> Vec<u8> {
     let payload = encrypt(&keys.secrecy, start, message);
-    let mut packet = head(ENCRYPTED | AUTHENTICATED, session, sequence, &payload);
+    let mut packet = head(ENCRYPTED | AUTHENTICATED | kind, session, sequence, &payload);
     // What is signed, from the format byte to the two that follow the padding, is a multiple of four.
     let padding = (4 - (packet.len() - RMCP.len() + 2) % 4) % 4;
     packet.extend(std::iter::repeat_n(0xff, padding));
@@ -123,8 +135,15 @@ pub(super) fn sealed(keys: &Keys, session: u32, sequence: u32, start: [u8; 16], 
 
 /// Sequence and message of a packet to us whose seal is good.
 pub(super) fn read_sealed(keys: &Keys, session: u32, packet: &[u8]) -> Option<(u32, Vec<u8>)> {
+    let (kind, sequence, message) = read_sealed_any(keys, session, packet)?;
+    (kind == 0).then_some((sequence, message))
+}
+
+/// Kind, sequence and content of a packet to us whose seal is good.
+pub(super) fn read_sealed_any(keys: &Keys, session: u32, packet: &[u8]) -> Option<(u8, u32, Vec<u8>)> {
+    const SEALED: u8 = ENCRYPTED | AUTHENTICATED;
     let (kind, to, sequence, payload) = read_head(packet)?;
-    if kind != ENCRYPTED | AUTHENTICATED || to != session {
+    if kind & SEALED != SEALED || to != session {
         return None;
     }
     let signed =
@@ -133,7 +152,7 @@ pub(super) fn read_sealed(keys: &Keys, session: u32, packet: &[u8]) -> Option<(u
     if !good {
         return None;
     }
-    Some((sequence, decrypt(&keys.secrecy, payload)?))
+    Some((kind & !SEALED, sequence, decrypt(&keys.secrecy, payload)?))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod over_http;
 mod relay;
+mod serial;
 mod service;
 mod sim;
 mod waking;
@@ -76,6 +77,7 @@ impl Rack {
             fixed: vec![],
             zones: vec![],
             records: vec![],
+            consoles: vec![],
         };
         let mut rack = Rack { times, power: None, dir: tempfile::tempdir().unwrap(), desired };
         rack.start();

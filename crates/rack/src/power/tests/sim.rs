@@ -64,6 +64,17 @@ impl Sim {
         sim
     }
 
+    /// One whose machine has its serial port at a TCP address.
+    pub fn with_serial(port: SocketAddr) -> Sim {
+        let mut sim = Sim::down(Behind::File);
+        let file = sim.path().join("lan.conf");
+        let lan = std::fs::read_to_string(&file).unwrap();
+        let line = format!("  sol \"tcp:{}:{}\" 115200\n", port.ip(), port.port());
+        std::fs::write(file, lan + &line).unwrap();
+        sim.plug();
+        sim
+    }
+
     /// One that is not plugged in yet.
     pub fn down(behind: Behind) -> Sim {
         let dir = tempfile::Builder::new().prefix("bmc").tempdir().unwrap();
