@@ -50,6 +50,8 @@ pub struct Pc {
     wire: String,
     controller: Controller,
     bmc: SocketAddrV4,
+    /// The namespace of its BMC, if not the tests'.
+    management: Option<String>,
     /// The BMC, and what stands between it and the machine.
     children: Vec<Child>,
 }
@@ -134,7 +136,8 @@ impl Pc {
         };
         let bmc = SocketAddrV4::new(kit.management.1, port);
         let (wire, controller) = (kit.wire.0.to_owned(), kit.controller);
-        let mut pc = Pc { dir, number, wire, controller, bmc, children: Vec::new() };
+        let management = kit.management.0.map(str::to_owned);
+        let mut pc = Pc { dir, number, wire, controller, bmc, management, children: Vec::new() };
         pc.plug_network(kit.wire.1);
         pc.assemble(kit);
         match kit.controller {
@@ -191,9 +194,35 @@ impl Pc {
         self.machine("off");
     }
 
-    /// Somebody presses the button.
+    /// Somebody presses the button. The emulator of Redfish knows of no buttons, so it is told.
+    #[track_caller]
     pub fn press_button(&self) {
-        self.machine("on");
+        if self.controller == Controller::Redfish {
+            let system = format!("http://{}/redfish/v1/Systems/{}", self.bmc, self.uuid());
+            let ask = |path: &str, more: &[&str]| {
+                let mut ask = self.beside_bmc("curl");
+                ask.args(["-sS", "-f", "-u", &format!("{USER}:{PASSWORD}"), &format!("{system}{path}")]);
+                let said = ask.args(more).output().unwrap();
+                assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+            };
+            let order = ["-H", "Content-Type: application/json", "-d", r#"{"ResetType": "On"}"#];
+            ask("/Actions/ComputerSystem.Reset", &order);
+            // It carries out what is due when somebody looks.
+            until_true(60, "the machine is on", || {
+                ask("", &[]);
+                self.is_on()
+            });
+        } else {
+            self.machine("on");
+        }
+    }
+
+    /// A command in the namespace of the BMC.
+    fn beside_bmc(&self, program: &str) -> Command {
+        let Some(netns) = &self.management else { return Command::new(program) };
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{netns}")).arg(program);
+        command
     }
 
     /// Takes the cable out of its network card.

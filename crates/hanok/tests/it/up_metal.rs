@@ -1,193 +1,335 @@
-//! A blank PC becomes a server: found by network boot, measured, written, logged into, erased. `hanok up` is the
-//! region and the rack; the PC is QEMU behind an IPMI BMC, on a wire of its own.
+//! `docs/tutorial/bare-metal.md`, run as it stands: one blank PC becomes a server, another one a host. `hanok up` is
+//! the region and the rack; the PCs are QEMU on a wire of their own, behind BMCs on another.
 
 use crate::api::Api;
 use crate::bmc::{Controller, Firmware, Kit, Pc};
-use crate::guest::{Guest, make_key};
-use crate::up_debian::debian;
+use crate::guest::{Guest, make_key, pings};
+use crate::up_debian::{debian, debian_host};
+use crate::up_tutorial::{commands, page};
 use crate::wait::{until, until_true};
-use crate::world::World;
+use crate::wire::Wire;
+use crate::world::{World, both};
 use serde_json::{Value, json};
-use std::io::Read;
-use std::net::Ipv4Addr;
-use std::process::Command;
+use std::net::SocketAddr;
+use std::process::{Command, Output, Stdio};
 
 /// Seconds for firmware, live system and a disk's worth of bytes under emulation on a busy machine.
 const LONG: u64 = 900;
 const MARKER: &str = "what-the-last-one-left-behind";
+const PORT: u16 = 5240;
 
-/// A wire in a namespace, and this machine's end of a cable to it.
-struct Wire {
-    netns: String,
-    nic: String,
+/// The machine's cards and wires, as the tutorial draws them.
+struct Place {
+    wire: Wire,
+    /// The second card on the wire.
+    guests: String,
+    /// The namespace of the BMCs, and the card towards them.
+    bmcs: (String, String),
+    /// Third numbers of the networks of PCs and BMCs.
+    part: u32,
 }
 
-impl Wire {
-    fn new() -> Wire {
+impl Place {
+    #[track_caller]
+    fn new() -> Place {
         let n = std::process::id();
-        let wire = Wire { netns: format!("metal{n}"), nic: format!("rk{n}") };
-        let (netns, nic) = (&wire.netns, &wire.nic);
+        let place = Place {
+            wire: Wire::new(),
+            guests: format!("gs{n}"),
+            bmcs: (format!("bmcs{n}"), format!("mg{n}")),
+            part: n % 200 + 20,
+        };
+        let (netns, guests, (bmcs, card)) = (&place.wire.netns, &place.guests, &place.bmcs);
         for line in [
-            format!("netns add {netns}"),
-            format!("-n {netns} link add br0 type bridge"),
-            format!("-n {netns} link set br0 up"),
-            format!("link add {nic} type veth peer name cable netns {netns}"),
-            format!("-n {netns} link set cable master br0 up"),
-            format!("link set {nic} up"),
+            format!("link add {guests} type veth peer name cable2 netns {netns}"),
+            format!("-n {netns} link set cable2 master br0 up"),
+            format!("netns add {bmcs}"),
+            format!("-n {bmcs} link set lo up"),
+            format!("link add {card} type veth peer name bmcs netns {bmcs}"),
+            format!("link set {card} up"),
+            format!("address add {}/24 dev {card}", place.own("10.78.0.1")),
+            format!("-n {bmcs} link set bmcs up"),
+            format!("-n {bmcs} address add {}/24 dev bmcs", place.own("10.78.0.11")),
+            format!("-n {bmcs} address add {}/24 dev bmcs", place.own("10.78.0.12")),
+            // What keeps a PC from them is not that they know no way back.
+            format!("-n {bmcs} route add default via {}", place.own("10.78.0.1")),
         ] {
             assert!(Command::new("ip").args(line.split(' ')).status().unwrap().success(), "ip {line}");
         }
-        wire
+        place
+    }
+
+    /// What the tutorial says, with the names and addresses that things have here.
+    fn own(&self, line: &str) -> String {
+        line.replace("10.77.0.", &format!("10.214.{}.", self.part))
+            .replace("10.78.0.", &format!("10.215.{}.", self.part))
+            .replace("eth1", &self.wire.nic)
+            .replace("eth2", &self.guests)
+    }
+
+    fn pc(&self, number: u8, firmware: Firmware, controller: Controller, memory_mb: u32, disk_mb: u64) -> Pc {
+        Pc::new(&Kit {
+            number,
+            firmware,
+            controller,
+            memory_mb,
+            disk_mb,
+            wire: self.wire.bridge(),
+            management: (Some(&self.bmcs.0), self.own(&format!("10.78.0.{}", 10 + number)).parse().unwrap()),
+        })
     }
 }
 
-impl Drop for Wire {
+impl Drop for Place {
     fn drop(&mut self) {
-        let _ = Command::new("ip").args(["link", "del", &self.nic]).status();
-        let _ = Command::new("ip").args(["netns", "del", &self.netns]).status();
+        for card in [&self.guests, &self.bmcs.1] {
+            let _ = Command::new("ip").args(["link", "del", card]).output();
+        }
+        let _ = Command::new("ip").args(["netns", "del", &self.bmcs.0]).output();
     }
 }
 
-/// The only machine, once it has come to this.
+/// The machine of that name, once it has come to this.
 #[track_caller]
-fn machine(admin: &Api, status: &str) -> Value {
+fn machine(admin: &Api, name: &str, status: &str) -> Value {
     let mut last = Value::Null;
-    let found = until_some(LONG, || {
-        let all = admin.get("/hanok/v1/machines").expect(200);
-        last = all["machines"][0].clone();
-        (last["status"] == status).then(|| last.clone())
+    let path = format!("/hanok/v1/machines/{name}");
+    until(LONG, &format!("{name} is {status}"), || {
+        let now = admin.get(&path).expect(200)["machine"].clone();
+        if now["status"] != last["status"] {
+            eprintln!("{name}: {} {}", now["status"], now["message"]);
+        }
+        assert!(!now["status"].as_str().unwrap().starts_with("failed"), "{now:#}");
+        last = now;
+        (last["status"] == status).then_some(())
     });
-    found.unwrap_or_else(|| panic!("the machine is not {status}: {last:#}"))
+    last
 }
 
-fn until_some<T>(seconds: u64, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
-    while std::time::Instant::now() < end {
-        if let Some(found) = ask() {
-            return Some(found);
-        }
-        std::thread::sleep(std::time::Duration::from_millis(250));
-    }
-    None
-}
-
-/// Whether the disk holds these words anywhere, also where no file is any more.
+/// Whether the disk holds these words anywhere, also where no file is any more. Not by ourselves: without
+/// optimisation that takes minutes.
 fn on_disk(pc: &Pc, words: &str) -> bool {
-    let mut disk = std::fs::File::open(pc.disk()).unwrap();
-    let (mut buffer, mut kept, mut found) = (vec![0; 4 << 20], Vec::new(), false);
-    loop {
-        let n = disk.read(&mut buffer).unwrap();
-        if n == 0 {
-            break;
-        }
-        kept.extend_from_slice(&buffer[..n]);
-        found |= kept.windows(words.len()).any(|w| w == words.as_bytes());
-        kept.drain(..kept.len().saturating_sub(words.len()));
+    let look = "import mmap, sys; f = open(sys.argv[1], 'rb')\n\
+                m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)\n\
+                print(m.find(sys.argv[2].encode()) >= 0)";
+    let found = Command::new("python3").args(["-c", look]).arg(pc.disk()).arg(words).output().unwrap();
+    match String::from_utf8_lossy(&found.stdout).trim() {
+        "True" => true,
+        "False" => false,
+        _ => panic!("{}", both(&found)),
     }
-    found
+}
+
+/// Everything while the tutorial is read.
+struct Reader {
+    place: Place,
+    w: World,
+    admin: Api,
+    demo: Api,
+    pcs: [Pc; 2],
+    /// `export …` lines so far.
+    exports: String,
+    /// Of the server that is a PC.
+    address: String,
 }
 
 #[test]
 fn up_metal() {
-    let image = debian();
-    let wire = Wire::new();
-    let w = World::up_with(&format!("rack = [\"{}\"]\n", wire.nic));
+    let images = [("debian-12", debian()), ("debian-12-host", debian_host())];
+    let place = Place::new();
+    let tutorial: Vec<_> =
+        commands(&page("bare-metal")).into_iter().map(|(who, line)| (who, place.own(&line))).collect();
+    assert!(tutorial.len() >= 25, "only {} commands were found in the tutorial", tutorial.len());
+    for (_, line) in tutorial.iter().filter(|(who, _)| who == "first") {
+        let done = Command::new("bash").args(["-c", line]).output().unwrap();
+        assert!(done.status.success(), "{line}: {}", both(&done));
+    }
+    let configuration = place.own("rack = [\"eth1\"]\nphysical_networks = { lab = \"eth2\" }\n");
+    let to = SocketAddr::new(place.own("10.77.0.1").parse().unwrap(), PORT);
+    let w = World::up_at(to, &configuration);
+    for (name, file) in images {
+        std::os::unix::fs::symlink(file, w.file(&format!("{name}.qcow2"))).unwrap();
+    }
+    make_key(&w.file("id_ed25519"));
+    let pcs = [
+        place.pc(1, Firmware::Bios, Controller::Ipmi, 1024, 4096),
+        place.pc(2, Firmware::UefiHttp, Controller::Redfish, 4096, 20 << 10),
+    ];
     let (admin, demo) = (w.api("hanok"), w.api("demo"));
-    let part = std::process::id() % 200 + 20;
-    let net = format!("10.214.{part}");
-    let segment = json!({"segment": {"name": "metal0", "interface": wire.nic, "dhcp": "serve",
-        "subnets": [{"cidr": format!("{net}.0/24"), "address": format!("{net}.1"),
-            "ranges": [{"first": format!("{net}.10"), "last": format!("{net}.60")}]}]}});
-    admin.post("/hanok/v1/segments", &segment).expect(201);
-    until_true(LONG, "the live system is there", || {
-        w.log().contains("live system") || admin.get("/hanok/v1/live-system").status == 200
-    });
-
-    // Found and measured, because somebody pressed its button.
-    let pc = Pc::new(&Kit {
-        number: 1,
-        firmware: Firmware::Bios,
-        controller: Controller::Ipmi,
-        memory_mb: 1024,
-        disk_mb: 4096,
-        wire: (&wire.netns, "br0"),
-        management: (None, Ipv4Addr::new(127, 0, 71, 1)),
-    });
-    pc.press_button();
-    let found = until(LONG, "it is found and measured", || {
-        let all = admin.get("/hanok/v1/machines").expect(200);
-        Some(all["machines"][0].clone()).filter(|m| m["measured_at"].is_string())
-    });
-    let id = found["id"].as_str().unwrap().to_owned();
-    assert_eq!((&found["vendor"], &found["serial"]), (&json!("Hanok"), &json!("PC1")));
-    assert_eq!((&found["cores"], &found["disks"][0]["size_bytes"]), (&json!(2), &json!(4096_u64 << 20)));
-    assert_eq!(found["nics"][0]["mac"], json!(pc.mac()));
-
-    // The operator says how it is switched, and takes it in.
-    let path = format!("/hanok/v1/machines/{id}");
-    let change = json!({"machine": {"name": "pc-1", "bmc": pc.bmc(), "resource_class": "pc"}});
-    admin.send("PATCH", &path, &change).expect(200);
-    admin.post(&format!("{path}/commission"), &json!({"tests": ["memory"]})).expect(202);
-    machine(&admin, "ready");
-
-    // To a tenant it is a server.
-    let key = w.file("key");
-    make_key(&key);
-    w.osc(&format!("keypair create --public-key {}.pub mine", key.display()));
-    w.osc(&format!(
-        "image create --disk-format qcow2 --container-format bare --file {} debian-12",
-        image.display()
-    ));
-    w.osc_admin(
-        "network create --share --provider-network-type flat --provider-physical-network metal0 office",
-    );
-    w.osc_admin(&format!(
-        "subnet create --network office --subnet-range {net}.0/24 --gateway none --allocation-pool start={net}.100,end={net}.150 office"
-    ));
-    until_true(60, "its flavor is there", || {
-        let all = demo.get("/compute/v2.1/flavors").expect(200);
-        all["flavors"].as_array().unwrap().iter().any(|f| f["name"] == "metal.pc")
-    });
-    let made = w.osc("server create --flavor metal.pc --image debian-12 --network office --key-name mine db");
-    let server = made["id"].as_str().unwrap().to_owned();
-    until(LONG * 2, "the server is ACTIVE", || {
-        let s = demo.server(&server);
-        assert_ne!(s["status"], "ERROR", "{s:#}");
-        (s["status"] == "ACTIVE").then_some(())
-    });
-    let s = demo.server(&server);
-    let address = s["addresses"]["office"][0]["addr"].as_str().unwrap().to_owned();
-    assert_eq!(s["addresses"]["office"][0]["OS-EXT-IPS-MAC:mac_addr"], json!(pc.mac()));
-    let inside = Guest::at(&address, "debian", &key);
-    inside.wait(LONG);
-    assert_eq!(inside.run("hostname"), "db");
-    assert_eq!(inside.run("sudo cat /sys/class/dmi/id/product_serial"), "PC1");
-    // It has no way to the management network.
-    assert_ne!(
-        inside.run("timeout 5 bash -c 'echo > /dev/tcp/127.0.71.1/623' && echo reached || echo no"),
-        "reached"
-    );
-    let region = w.api("demo").to.port();
-    let reached = format!(
-        "timeout 5 bash -c 'echo > /dev/tcp/{net}.1/{region}' 2>/dev/null && echo reached || echo no"
-    );
-    assert_eq!(inside.run(&reached), "no", "the region's port by the rack's address");
-    inside.run(&format!("echo {MARKER} | sudo tee /marker > /dev/null && sync"));
-    assert!(on_disk(&pc, MARKER));
-    w.osc_do("server stop db");
-    until(LONG, "the server is SHUTOFF", || (demo.server(&server)["status"] == "SHUTOFF").then_some(()));
-    assert!(!pc.is_on());
-
-    // Taken back, it is clean.
-    demo.delete_server(&server);
-    machine(&admin, "ready");
-    assert!(!on_disk(&pc, MARKER), "the marker is still on the disk");
-    let orders = pc.orders();
-    assert_eq!(
-        orders.first().map(String::as_str),
-        Some("on"),
-        "the button; nobody restarts it until it is deployed"
-    );
-    assert!(orders.windows(2).any(|o| o == ["boot network", "on"]), "to be erased: {orders:?}");
+    let (exports, address) = (String::new(), String::new());
+    let mut reader = Reader { place, w, admin, demo, pcs, exports, address };
+    for (who, line) in &tutorial {
+        match who.as_str() {
+            "first" => {}
+            // Done already, and kept from test to test.
+            "build" => {
+                assert!(images_are_named(line), "{line}");
+            }
+            _ if line.starts_with("export ") => reader.exports += &format!("{line}; "),
+            _ => reader.carry_out(who, line),
+        }
+    }
+    let Reader { place, w, pcs, .. } = reader;
     w.finish();
+    drop(pcs);
+    drop(place);
+}
+
+fn images_are_named(line: &str) -> bool {
+    ["debian-12", "debian-12-host"].iter().any(|n| line.ends_with(&format!(" {n} --out {n}.qcow2")))
+}
+
+impl Reader {
+    /// Does what a reader does at this line: waits before it where the text says so, runs it, and looks closer.
+    fn carry_out(&mut self, who: &str, line: &str) {
+        if line == "hanok machine list" {
+            self.press_buttons();
+        } else if line.starts_with("openstack server delete --wait db") {
+            self.leave_traces();
+        } else if line.ends_with("show pc-b00c01 erasures") {
+            self.is_clean();
+        } else if line.ends_with("status=deployed") {
+            self.host_has_joined();
+        }
+        let line = line.replace("ADDRESS", &self.address);
+        eprintln!("$ {line}");
+        let output = if line.starts_with("ssh ") {
+            until(LONG, &line, || Some(self.run(who, &line)).filter(|o| o.status.success()))
+        } else if line.contains("flavor show") {
+            until(60, &line, || Some(self.run(who, &line)).filter(|o| o.status.success()))
+        } else {
+            self.run(who, &line)
+        };
+        assert!(output.status.success(), "{line}: {}", both(&output));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if line.contains("machine approve") {
+            assert!(said.contains("pc-b00c02: Deploying"), "{said}");
+        } else if line.ends_with("--wait db") && line.contains("create") {
+            self.server_is_the_pc();
+        } else if line.starts_with("ssh ") {
+            assert_eq!(said.trim(), "PC1");
+            self.is_kept_in();
+        } else if line.ends_with("--wait beside") {
+            self.reach_each_other();
+        } else if line.ends_with("status=ready") {
+            assert!(said.contains("pc-b00c01"), "{said}");
+        } else if line.contains("service list") {
+            let service = said.lines().find(|l| l.contains("pc-b00c02")).unwrap_or(&said);
+            assert!(service.contains("up"), "{said}");
+        }
+    }
+
+    fn run(&self, who: &str, line: &str) -> Output {
+        let line = line.replacen(
+            "ssh -i",
+            "ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=10 -i",
+            1,
+        );
+        let cloud = if who == "admin" { "hanok" } else { "demo" };
+        let mut shell = self.w.shell();
+        shell.args(["-c", &format!("{}{line}", self.exports)]).env("OS_CLOUD", cloud);
+        shell.stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Found and measured, because somebody pressed their buttons.
+    fn press_buttons(&self) {
+        until_true(LONG, "the live system is there", || {
+            self.w.said.contains("get the live system") || self.w.log().contains("get the live system")
+        });
+        self.pcs.iter().for_each(Pc::press_button);
+        for (pc, memory) in self.pcs.iter().zip([1024, 4096]) {
+            let found = until(LONG, "it is found and measured", || {
+                let all = self.admin.get("/hanok/v1/machines").expect(200);
+                let mut all = all["machines"].as_array().unwrap().iter();
+                all.find(|m| m["nics"][0]["mac"] == json!(pc.mac()) && m["measured_at"].is_string()).cloned()
+            });
+            assert_eq!((&found["vendor"], &found["cores"]), (&json!("Hanok"), &json!(2)));
+            assert!((memory - 200..=memory).contains(&found["memory_mib"].as_i64().unwrap()), "{found:#}");
+        }
+        let first = self.admin.get("/hanok/v1/machines/pc-b00c01").expect(200);
+        assert_eq!(first["machine"]["serial"], "PC1");
+        assert_eq!(first["machine"]["disks"][0]["size_bytes"], json!(4096_u64 << 20));
+    }
+
+    fn server(&self, name: &str) -> Value {
+        self.demo.server(&self.demo.id_of("/compute/v2.1/servers", name))
+    }
+
+    fn server_is_the_pc(&mut self) {
+        let s = self.server("db");
+        self.address = s["addresses"]["lab"][0]["addr"].as_str().unwrap().to_owned();
+        assert_eq!(s["addresses"]["lab"][0]["OS-EXT-IPS-MAC:mac_addr"], json!(self.pcs[0].mac()));
+        let orders = self.pcs[0].orders();
+        assert_eq!(orders, ["on"], "the button; nobody restarts it until it is deployed");
+    }
+
+    fn inside(&self) -> Guest {
+        Guest::at(&self.address, "debian", &self.w.file("id_ed25519"))
+    }
+
+    /// No way to the management network, nor to the region, also not by the rack as a router.
+    fn is_kept_in(&self) {
+        let (inside, rack) = (self.inside(), self.place.own("10.77.0.1"));
+        assert_eq!(inside.run("hostname"), "db");
+        let (bmc, net) = (self.place.own("10.78.0.11"), self.place.own("10.78.0.0"));
+        assert!(pings(&bmc), "it is there");
+        inside.run(&format!("sudo ip route add {net}/24 via {rack}"));
+        assert!(inside.pings(&rack), "the rack itself answers");
+        assert!(!inside.pings(&bmc) && !inside.pings(&self.place.own("10.78.0.1")), "the BMCs' network");
+        let reaches = |to: &str, port: u16| {
+            inside.run(&format!(
+                "timeout 5 bash -c 'echo > /dev/tcp/{to}/{port}' 2>/dev/null && echo yes || echo no"
+            ))
+        };
+        assert_eq!(reaches(&rack, 5248), "yes", "what the rack has for machines");
+        assert_eq!(reaches(&rack, PORT), "no", "the region's port by the rack's address");
+        assert_eq!(reaches(&self.place.own("10.78.0.12"), 8000), "no", "a BMC of Redfish");
+        assert_eq!(reaches(&self.place.own("10.78.0.1"), PORT), "no");
+    }
+
+    /// A guest and a PC on one layer-2 network, each with its address from Networking.
+    fn reach_each_other(&self) {
+        let s = self.server("beside");
+        let address = s["addresses"]["lab"][0]["addr"].as_str().unwrap();
+        let guest = Guest::at(address, "mini", &self.w.file("id_ed25519"));
+        guest.wait(LONG);
+        eprintln!("the guest is up");
+        let (pc, inside) = (&self.address, self.inside());
+        assert!(guest.pings(pc) && inside.pings(address));
+        eprintln!("they ping each other");
+        assert!(guest.run(&format!("echo | timeout 10 nc {pc} 22")).contains("SSH"));
+        eprintln!("the guest reaches the PC");
+        inside.run(&format!("timeout 10 bash -c 'echo > /dev/tcp/{address}/22'"));
+        // Its address came from Networking, and the rack has nothing to do with it.
+        let mac = s["addresses"]["lab"][0]["OS-EXT-IPS-MAC:mac_addr"].as_str().unwrap();
+        for known in ["segments/lab/leases", "strangers"] {
+            let known = self.admin.get(&format!("/hanok/v1/{known}")).expect(200);
+            assert!(!known.to_string().contains(mac), "{known:#}");
+        }
+    }
+
+    fn leave_traces(&self) {
+        self.inside().run(&format!("echo {MARKER} | sudo tee /marker > /dev/null && sync"));
+        assert!(on_disk(&self.pcs[0], MARKER));
+        self.w.osc_do("server stop db");
+        until_true(LONG, "the server is SHUTOFF", || self.server("db")["status"] == "SHUTOFF");
+        assert!(!self.pcs[0].is_on());
+    }
+
+    fn is_clean(&self) {
+        machine(&self.admin, "pc-b00c01", "ready");
+        assert!(!on_disk(&self.pcs[0], MARKER), "the marker is still on the disk");
+        let orders = self.pcs[0].orders();
+        assert!(orders.windows(2).any(|o| o == ["boot network", "on"]), "to be erased: {orders:?}");
+    }
+
+    /// The written Debian got the program, and joined.
+    fn host_has_joined(&self) {
+        machine(&self.admin, "pc-b00c02", "deployed");
+        until_true(LONG, "the PC is a host", || {
+            let all = self.admin.get("/compute/v2.1/os-services?binary=nova-compute").expect(200);
+            let mut all = all["services"].as_array().unwrap().iter();
+            all.any(|s| s["host"] == "pc-b00c02" && s["state"] == "up")
+        });
+    }
 }

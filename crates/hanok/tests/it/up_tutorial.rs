@@ -17,7 +17,7 @@ const PCS: usize = 10;
 /// How long a dead PC's server may take to start on another one, in seconds.
 const RESTART: u64 = 300;
 
-fn page(name: &str) -> String {
+pub fn page(name: &str) -> String {
     std::fs::read_to_string(format!("{TUTORIALS}/{name}.md")).unwrap()
 }
 
@@ -128,7 +128,7 @@ fn host_of(admin: &Api, id: &str) -> String {
 }
 
 /// Lines of the blocks that are marked as shell, with the word behind that says where they are run.
-fn commands(page: &str) -> Vec<(String, String)> {
+pub fn commands(page: &str) -> Vec<(String, String)> {
     let mut all = Vec::new();
     let mut inside = None;
     for line in page.lines().map(str::trim) {

@@ -73,6 +73,13 @@ impl World {
         World::new(&["up"], configuration, Some(turn()), None).started()
     }
 
+    /// As `up_with`, listening on an address of this machine that others reach.
+    pub fn up_at(to: SocketAddr, configuration: &str) -> World {
+        let mut world = World::new(&["up"], configuration, Some(turn()), None);
+        world.to = to;
+        world.started()
+    }
+
     /// As `up`, in a network namespace of its own, listening on an address there that the tests reach, with what is
     /// set before it starts.
     pub fn up_by(
