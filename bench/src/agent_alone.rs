@@ -59,6 +59,7 @@ pub async fn run(data: &Path, url: &str) -> Result<()> {
         local_images: Some(data.join("images")),
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         tunnel: None,
+        storage: None,
         grace_s: 1,
         guests_reach: Vec::new(),
     };

@@ -2,7 +2,7 @@
 //! while its region is away, and a client that speaks for all of them at the other end of a cable.
 
 use crate::report::Report;
-use base::doc::rack::{DhcpMode, RackDesired, RackSubnet, Segment};
+use base::doc::rack::{DhcpMode, RackSubnet, Segment};
 use base::{Fault, RackId, Result, SegmentId};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::collections::HashMap;
@@ -86,17 +86,7 @@ fn furnish(data: &Path) -> Result<()> {
         enlist: true,
         subnets: vec![subnet],
     };
-    let document = RackDesired {
-        version: base::doc::VERSION,
-        rack,
-        generation: 1,
-        segments: vec![segment],
-        machines: Vec::new(),
-        images: Vec::new(),
-        live: None,
-        domain: String::new(),
-        upstream_dns: Vec::new(),
-    };
+    let document = serde_json::json!({"version": base::doc::VERSION, "rack": rack, "generation": 1, "segments": [segment]});
     std::fs::create_dir_all(data.join("rack"))?;
     Ok(std::fs::write(data.join("rack/desired.json"), serde_json::to_vec(&document)?)?)
 }
