@@ -209,7 +209,7 @@ impl Reader {
         } else if line.starts_with("ssh ") {
             assert_eq!(said.trim(), "PC1");
             self.is_kept_in();
-        } else if line.ends_with("--wait beside") {
+        } else if line.ends_with("--wait beside") && line.contains("create") {
             self.reach_each_other();
         } else if line.ends_with("status=ready") {
             assert!(said.contains("pc-b00c01"), "{said}");

@@ -29,6 +29,8 @@ const RACK_WAIT: Duration = Duration::from_secs(60);
 /// The rack may send a chunk damaged so often, and not have it so often.
 const DAMAGED_MAX: u32 = 5;
 const MISSING_MAX: u32 = 30;
+/// Between two tries.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Neighbours are asked for again so often; a manifest of a huge disk is not fetched again.
 const LEARN: Duration = Duration::from_secs(3);
 const LEARN_MAX_CHUNKS: usize = 50_000;
@@ -232,6 +234,9 @@ impl Pump<'_> {
                              rack's cache and try again."
                         )));
                     }
+                    // The rack gets it anew, which takes it a moment.
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
                 }
                 Err((Blame::Empty, why)) => {
                     missing += 1;
@@ -245,7 +250,7 @@ impl Pump<'_> {
                 Err((Blame::Away, why)) => {
                     self.desk.say(format!("Waiting for the rack: {why}."));
                     tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(2));
+                    pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
         }
