@@ -39,11 +39,12 @@ await conclude(browser, async (faults) => {
     // That nobody answers for a while is no fault of the page.
     if (cloud.own) await despite(/Failed to load resource: net::ERR_/, noted, () => machines(page, cloud, "ko"));
   });
-  if (cloud.own) await inhabit(cloud);
   await inWindow({ lang: "ko" }, "admin", async (page) => {
+    // Before anything is there: hosts with servers stay in their zone.
     await ops(page, "ko");
     await codes(browser, page, "ko");
   });
+  if (cloud.own) await inhabit(cloud);
   await inWindow({}, "demo", (page, noted) => despite(/Failed to load resource: net::ERR_/, noted, () => uploads(page, "en")));
   await inWindow({}, "demo", async (page, noted) => {
     await despite(/status of 400/, noted, () => refused(page, "en"));

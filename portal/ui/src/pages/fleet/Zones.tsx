@@ -91,7 +91,7 @@ function ZoneCard({ zone, hosts, onMove }: { zone: string; hosts: HostRoom[]; on
       <Meter label={t("word.cores")} used={cores.used} total={cores.total} show={number} />
       <Meter label={t("word.memory")} used={ram.used} total={ram.total} show={mib} />
       <ul className="flex flex-wrap gap-1.5">
-        {hosts.slice(0, 24).map((h) => <li key={h.id}><button type="button" onClick={() => onMove(h)} aria-label={t("zones.moveAsk", { name: h.name })} className={`${buttonLook("plain", true)} ${h.up ? "" : "text-seokganju"}`}>{h.name}</button></li>)}
+        {hosts.slice(0, 24).map((h) => <li key={h.id}><button type="button" onClick={() => onMove(h)} title={t("zones.moveAsk", { name: h.name })} className={`${buttonLook("plain", true)} ${h.up ? "" : "text-seokganju"}`}>{h.name}</button></li>)}
         {hosts.length > 24 && <li className="label self-center">+{number(hosts.length - 24)}</li>}
       </ul>
     </section>
