@@ -208,8 +208,8 @@ impl Target {
         let project = &self.project;
         let compute = json!({"quota_set": {"instances": -1, "cores": -1, "ram": -1}});
         self.call("PUT", &format!("/compute/v2.1/os-quota-sets/{project}"), Some(compute)).await?;
-        self.call("PUT", &format!("/network/v2.0/quotas/{project}"), Some(json!({"quota": {"port": -1}})))
-            .await?;
+        let network = json!({"quota": {"network": -1, "subnet": -1, "port": -1}});
+        self.call("PUT", &format!("/network/v2.0/quotas/{project}"), Some(network)).await?;
         Ok(())
     }
 
