@@ -90,6 +90,8 @@ fn boot(metal: Arc<Metal>, seen: &Seen, run: Run) -> Step<State> {
     Step::go(State::Booting(run)).also(move |tx| {
         session::end(tx, id)?;
         token::of_machine(tx, &*metal.seal, id)?;
+        // Whoever comes up waits for the plan to begin: what it was told before is begun once, not twice.
+        task::tell(tx, &*metal.seal, id, run.task, &Work::Idle)?;
         machine::set_power(tx, id, true, cycle, hard, "network")?;
         set_boot(tx, id, BootWish::Live)
     })
