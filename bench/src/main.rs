@@ -1,7 +1,8 @@
 //! `make bench`: figures of one run on one machine, beside what people run today on such a machine.
 //!
 //! Medians, p99 and ratios; no verdict, because a busy machine is not a slower program. Usage:
-//! `hanok-bench PATH-TO-HANOK [--guests] [--scale]`.
+//! `hanok-bench PATH-TO-HANOK [PART]…`, the parts being `cloud`, `disk`, `guests` (needs root) and `scale`, or
+//! `scale=HOSTS` for one number of hosts; without any, `cloud` and `disk`.
 
 mod agent_alone;
 mod dhcp;
@@ -36,31 +37,55 @@ async fn main() -> Result<()> {
     {
         return agent_alone::run(data.as_ref(), url).await;
     }
-    let hanok =
-        std::env::args().nth(1).ok_or_else(|| Fault::bad_request("usage: hanok-bench PATH-TO-HANOK"))?;
+    let usage =
+        || Fault::bad_request("usage: hanok-bench PATH-TO-HANOK [cloud] [disk] [guests] [scale[=HOSTS]]");
+    let [_, hanok, parts @ ..] = arguments.as_slice() else { return Err(usage()) };
+    let mut parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    if parts.is_empty() {
+        parts.extend(["cloud", "disk"]);
+    }
     let mut report = Report;
     report.conditions();
-    cold_start(&hanok, &mut report).await?;
-    let product = Product::start(&hanok, 10).await?;
-    let target = product.log_in().await?;
-    report.figure("control plane at rest, resident", product.resident_mib()?, "MiB", None);
-    lists(&product, &target, &mut report).await?;
-    ports(&target, &mut report).await?;
-    servers(&target, &mut report).await?;
-    images(&target, &mut report).await?;
-    report.figure("control plane after the load, resident", product.resident_mib()?, "MiB", None);
-    product.stop().await;
-    disk::run(&hanok, &mut report).await?;
-    if std::env::args().any(|a| a == "--guests") {
-        guest::first_kernel_line(&hanok, &mut report).await?;
-        agent_alone::memory(&hanok, &mut report).await?;
-        tokio::task::block_in_place(|| dhcp::run(&hanok, &mut report))?;
-    }
-    if std::env::args().any(|a| a == "--scale") {
-        scale::run(&hanok, &mut report).await?;
+    for part in parts {
+        match part.split_once('=') {
+            None if part == "cloud" => cloud(hanok, &mut report).await?,
+            None if part == "disk" => disk::run(hanok, &mut report).await?,
+            None if part == "guests" => guests(hanok, &mut report).await?,
+            None if part == "scale" => {
+                for hosts in scale::HOSTS {
+                    scale::run(hanok, hosts, &mut report).await?;
+                }
+            }
+            Some(("scale", hosts)) => {
+                scale::run(hanok, hosts.parse().map_err(|_| usage())?, &mut report).await?;
+            }
+            _ => return Err(usage()),
+        }
     }
     report.conditions();
     Ok(())
+}
+
+/// The control plane over ten simulated hosts.
+async fn cloud(hanok: &str, report: &mut Report) -> Result<()> {
+    cold_start(hanok, report).await?;
+    let product = Product::start(hanok, 10).await?;
+    let target = product.log_in().await?;
+    report.figure("control plane at rest, resident", product.resident_mib()?, "MiB", None);
+    lists(&product, &target, report).await?;
+    ports(&target, report).await?;
+    servers(&target, report).await?;
+    images(&target, report).await?;
+    report.figure("control plane after the load, resident", product.resident_mib()?, "MiB", None);
+    product.stop().await;
+    Ok(())
+}
+
+/// With real guests, and real packets.
+async fn guests(hanok: &str, report: &mut Report) -> Result<()> {
+    guest::first_kernel_line(hanok, report).await?;
+    agent_alone::memory(hanok, report).await?;
+    tokio::task::block_in_place(|| dhcp::run(hanok, report))
 }
 
 /// Upload and download of 256 MiB beside `cp` of the same bytes on the same disk.

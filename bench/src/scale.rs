@@ -1,5 +1,5 @@
 //! How cost grows: one region over many simulated hosts, which another process simulates, so that the
-//! region's own processor time is told apart (`hanok-bench PATH-TO-HANOK --scale`).
+//! region's own processor time is told apart (`hanok-bench PATH-TO-HANOK scale`).
 
 use crate::load::{Load, Target};
 use crate::product::{self, Product};
@@ -8,25 +8,22 @@ use base::{Fault, Result};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const HOSTS: [usize; 3] = [100, 1000, 10_000];
+pub const HOSTS: [usize; 3] = [100, 1000, 10_000];
 /// Created per step.
 const SERVERS: usize = 2000;
 /// Of those, on one network: small ones, as a room of many teams has them.
 const TOGETHER: usize = 20;
 const IDLE: Duration = Duration::from_secs(20);
 
-/// Prints the figures of each number of hosts.
-pub async fn run(hanok: &str, report: &mut Report) -> Result<()> {
-    for hosts in HOSTS {
-        let product = Product::start_with(hanok, &["dev", "--apart", "--hosts", &hosts.to_string()]).await?;
-        let mut fleet = fleet(hanok, hosts, &product)?;
-        let outcome = measure(&product, fleet.id(), hosts, report).await;
-        fleet.kill()?;
-        fleet.wait()?;
-        product.stop().await;
-        outcome?;
-    }
-    Ok(())
+/// Prints the figures of so many hosts.
+pub async fn run(hanok: &str, hosts: usize, report: &mut Report) -> Result<()> {
+    let product = Product::start_with(hanok, &["dev", "--apart", "--hosts", &hosts.to_string()]).await?;
+    let mut fleet = fleet(hanok, hosts, &product)?;
+    let outcome = measure(&product, fleet.id(), hosts, report).await;
+    fleet.kill()?;
+    fleet.wait()?;
+    product.stop().await;
+    outcome
 }
 
 fn fleet(hanok: &str, hosts: usize, product: &Product) -> Result<Child> {
