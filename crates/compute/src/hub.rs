@@ -3,7 +3,7 @@
 
 use base::HostId;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::{Db, Topic};
@@ -11,25 +11,52 @@ use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::futures::Notified;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-/// One host's bell, and how long its last document took to make.
+/// Changes that come close together travel together; those of what others hold may wait longer for company, as a
+/// guest that has just come takes longer to talk.
+const GATHER: Duration = Duration::from_millis(20);
+const GATHER_NEIGHBOURS: Duration = Duration::from_millis(250);
+/// After a document that took a time to be had, the host's next one is made so many times that later: whatever
+/// happens, most of the time is left for others.
+const REST_TIMES: u32 = 4;
+const REST_MAX: Duration = Duration::from_secs(2);
+
+/// One host's bell, and when its next document may be made.
 #[derive(Default)]
 pub struct Bell {
     notify: Notify,
-    took_us: AtomicU64,
+    neighbours: Notify,
+    not_before: Mutex<Option<Instant>>,
 }
 
 impl Bell {
-    /// Rings at the next change. Register (`enable`) before looking.
+    /// Rings at the next change of the host's own. Register (`enable`) before looking.
     pub fn changed(&self) -> Notified<'_> {
         self.notify.notified()
     }
-    pub fn took(&self, time: Duration) {
-        self.took_us.store(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// The same of what its neighbours hold.
+    pub fn neighbours_changed(&self) -> Notified<'_> {
+        self.neighbours.notified()
     }
-    /// At most half a second.
-    pub fn last_took(&self) -> Duration {
-        Duration::from_micros(self.took_us.load(Ordering::Relaxed)).min(Duration::from_millis(500))
+    /// A document was asked for at `begun`, and is there now.
+    pub fn made(&self, begun: Instant) {
+        let rest = (begun.elapsed() * REST_TIMES).min(REST_MAX);
+        *self.not_before.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + rest);
+    }
+    /// Waits for what comes close to a change of now.
+    pub async fn gather(&self) {
+        let soon = Instant::now() + GATHER;
+        let not_before = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        tokio::time::sleep_until(not_before.map_or(soon, |then| then.max(soon))).await;
+    }
+    /// The same of a change of its neighbours', until the host's own change.
+    pub async fn gather_neighbours(&self, own: Pin<&mut Notified<'_>>) {
+        tokio::select! {
+            () = own => {}
+            () = tokio::time::sleep(GATHER_NEIGHBOURS) => {}
+        }
+        self.gather().await;
     }
 }
 
@@ -46,21 +73,16 @@ impl Hub {
         let (mut hints, heard) = (db.topics(), waiting.clone());
         let listener = tokio::spawn(async move {
             loop {
-                let told = match hints.recv().await {
-                    Ok(Topic::Host(id)) => {
-                        heard.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
-                    }
+                match hints.recv().await {
+                    Ok(Topic::Host(id)) => ring(&heard, id, |b| &b.notify),
+                    Ok(Topic::Neighbour(id)) => ring(&heard, id, |b| &b.neighbours),
                     Ok(Topic::Missed) | Err(RecvError::Lagged(_)) => {
                         // Hints were missed: everybody looks.
                         let all = heard.lock().unwrap_or_else(PoisonError::into_inner);
                         all.values().for_each(|b| b.notify.notify_waiters());
-                        continue;
                     }
-                    Ok(_) => continue,
+                    Ok(_) => {}
                     Err(RecvError::Closed) => return,
-                };
-                if let Some(bell) = told {
-                    bell.notify.notify_waiters();
                 }
             }
         });
@@ -71,6 +93,12 @@ impl Hub {
     pub fn of(&self, host: HostId) -> Arc<Bell> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.entry(host).or_default().clone()
+    }
+}
+
+fn ring(waiting: &Waiting, host: HostId, which: impl FnOnce(&Bell) -> &Notify) {
+    if let Some(bell) = waiting.lock().unwrap_or_else(PoisonError::into_inner).get(&host) {
+        which(bell).notify_waiters();
     }
 }
 

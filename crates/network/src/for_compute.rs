@@ -301,6 +301,8 @@ pub fn bind(tx: &Tx<'_>, server: ServerId, host: Option<HostId>) -> Result<()> {
         None => String::new(),
     };
     let mut hosts = touch::hosts_of_ports(tx, &ports)?;
+    let own: Vec<HostId> = ports.iter().filter_map(|p| p.host).chain(host).collect();
+    let moves = ports.iter().any(|p| p.host.is_some()) && host.is_some();
     for p in ports.iter_mut().filter(|p| p.host != host) {
         p.host = host;
         p.binding_host.clone_from(&name);
@@ -309,7 +311,12 @@ pub fn bind(tx: &Tx<'_>, server: ServerId, host: Option<HostId>) -> Result<()> {
         table::bump(tx, "port", &p.id.to_string())?;
     }
     hosts.extend(touch::hosts_of_ports(tx, &ports)?);
-    store::host::touch_all(tx, hosts)
+    if moves {
+        // Somebody may be talking to it.
+        return store::host::touch_all(tx, hosts);
+    }
+    store::host::touch_all(tx, own)?;
+    store::host::touch_neighbours(tx, hosts)
 }
 
 /// Has a server's ports wear the MACs of the machine that it is. `nics` are the machine's, each as the physical

@@ -16,6 +16,8 @@ pub enum Topic {
     Work,
     /// A host's desired document has a new generation.
     Host(HostId),
+    /// So it has, but only of what other hosts hold: there is time to tell several such changes together.
+    Neighbour(HostId),
     /// A rack's desired document has a new generation.
     Rack(RackId),
     /// The live system on a machine has another task.
@@ -70,7 +72,7 @@ impl Hearing {
 
 impl Topic {
     pub(crate) fn host(&self) -> Option<HostId> {
-        if let Topic::Host(id) = self { Some(*id) } else { None }
+        if let Topic::Host(id) | Topic::Neighbour(id) = self { Some(*id) } else { None }
     }
     pub(crate) fn rack(&self) -> Option<RackId> {
         if let Topic::Rack(id) = self { Some(*id) } else { None }

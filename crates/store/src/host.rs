@@ -23,6 +23,13 @@ pub fn touch_all(tx: &Tx<'_>, hosts: impl IntoIterator<Item = HostId>) -> Result
     hosts.into_iter().try_for_each(|h| touch(tx, h))
 }
 
+/// Says so of hosts whose guests only see others come and go: such changes are told several together
+/// ([`Topic::Neighbour`]).
+pub fn touch_neighbours(tx: &Tx<'_>, hosts: impl IntoIterator<Item = HostId>) -> Result<()> {
+    hosts.into_iter().for_each(|h| tx.hint(Topic::Neighbour(h)));
+    Ok(())
+}
+
 /// Holds hosts until the transaction ends, in the order in which they are written.
 pub fn hold(tx: &Tx<'_>, hosts: impl IntoIterator<Item = HostId>) -> Result<()> {
     if tx.writes_alone() {
@@ -37,8 +44,7 @@ pub fn hold(tx: &Tx<'_>, hosts: impl IntoIterator<Item = HostId>) -> Result<()> 
 
 /// Writes what was said: the last statements of a transaction.
 pub(crate) fn write_touched(tx: &Tx<'_>) -> Result<()> {
-    let mut hosts: Vec<HostId> = tx.hints.borrow().iter().filter_map(Topic::host).collect();
-    hosts.sort_unstable();
+    let hosts: BTreeSet<HostId> = tx.hints.borrow().iter().filter_map(Topic::host).collect();
     for host in hosts {
         tx.exec("UPDATE host SET generation = generation + 1 WHERE id = $1", params![host])?;
     }

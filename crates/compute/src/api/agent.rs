@@ -23,9 +23,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Longest wait for a newer document.
 const WAIT_MAX: u64 = 30;
-/// Changes that come close together travel together, the more so the longer a document takes to make.
-const GATHER: Duration = Duration::from_millis(20);
-const GATHER_TIMES: u32 = 4;
 /// A report of a few thousand guests fits.
 const REPORT_MAX: usize = 16 << 20;
 /// An encrypted password, in bytes: as the API's own limit of four pieces of 255.
@@ -58,25 +55,27 @@ pub async fn desired(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let newer = c.hub.of(who(&c, &proof).await?);
     loop {
         // Registered before looking, so that a change in between is not missed.
-        let mut told = std::pin::pin!(newer.changed());
+        let (mut told, mut around) =
+            (std::pin::pin!(newer.changed()), std::pin::pin!(newer.neighbours_changed()));
         told.as_mut().enable();
+        around.as_mut().enable();
         let proof = proof.clone();
+        // With the wait for the database: the busier it is, the more is gathered.
+        let begun = Instant::now();
         let document = c.db.read(move |tx| {
-            // Without the wait for a connection: many hosts that ask at once are no reason to ask seldom later.
-            let begun = Instant::now();
             let host = known(tx, &proof)?;
             if host.generation <= since {
                 return Ok(None);
             }
-            let reply = Reply::json_of(200, &document::make(tx, &host)?)?;
-            Ok(Some((reply, begun.elapsed())))
+            Ok(Some(document::make(tx, &host)?))
         });
-        if let Some((reply, took)) = document.await? {
-            newer.took(took);
-            return Ok(reply);
+        if let Some(document) = document.await? {
+            newer.made(begun);
+            return Reply::json_of(200, &document);
         }
         tokio::select! {
-            () = told => tokio::time::sleep(GATHER.max(newer.last_took() * GATHER_TIMES)).await,
+            () = told.as_mut() => newer.gather().await,
+            () = around => newer.gather_neighbours(told.as_mut()).await,
             () = tokio::time::sleep_until(until) => return Ok(Reply::empty(204)),
         }
     }

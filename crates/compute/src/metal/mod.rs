@@ -57,7 +57,8 @@ impl Keeper {
             let told = async {
                 while !matches!(
                     hints.recv().await,
-                    Ok(Topic::Host(_) | Topic::Machine(_) | Topic::Missed) | Err(RecvError::Lagged(_))
+                    Ok(Topic::Host(_) | Topic::Neighbour(_) | Topic::Machine(_) | Topic::Missed)
+                        | Err(RecvError::Lagged(_))
                 ) {}
                 tokio::time::sleep(TOGETHER).await;
             };

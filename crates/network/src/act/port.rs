@@ -229,5 +229,6 @@ pub fn remove(tx: &Tx<'_>, port: &Port) -> Result<()> {
     if gone {
         give(tx, &port.std.project, "port", 1)?;
     }
-    store::host::touch_all(tx, hosts)
+    store::host::touch_all(tx, port.host)?;
+    store::host::touch_neighbours(tx, hosts)
 }

@@ -62,7 +62,8 @@ pub fn encode(topic: &Topic) -> String {
         Topic::Work => "work".into(),
         Topic::Identity => "identity".into(),
         Topic::Missed => "missed".into(),
-        Topic::Host(id) => format!("host {id}"),
+        // Other processes tell it at once.
+        Topic::Host(id) | Topic::Neighbour(id) => format!("host {id}"),
         Topic::Rack(id) => format!("rack {id}"),
         Topic::Machine(id) => format!("machine {id}"),
         Topic::Change(c) => change::encode(c),
