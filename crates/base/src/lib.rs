@@ -11,6 +11,7 @@ pub mod fault;
 pub mod id;
 pub mod metadata;
 pub mod names;
+pub mod said;
 pub mod time;
 
 pub use backoff::Backoff;

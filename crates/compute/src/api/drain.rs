@@ -23,10 +23,12 @@ fn view(tx: &Tx<'_>, h: &Host) -> Result<Value> {
     waiting.extend(plan.go.iter().map(|(id, _)| *id));
     let stuck: Vec<Value> = plan.stuck.iter().map(|(id, why)| json!({"server": id, "reason": why})).collect();
     let left = plan.moving.len() + waiting.len() + stuck.len();
-    Ok(json!({"drain": {
+    let mut v = json!({"drain": {
         "host": {"id": h.id, "name": h.name}, "draining": h.draining, "enabled": h.enabled, "left": left,
         "moving": ids(&plan.moving), "waiting": ids(&waiting), "stuck": stuck,
-    }}))
+    }});
+    base::said::annotate(&mut v);
+    Ok(v)
 }
 
 /// `GET`: what is left on the host, and what becomes of it.

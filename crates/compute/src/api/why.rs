@@ -19,7 +19,8 @@ const TRAIL: i64 = 10;
 
 pub async fn why(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let (id, auth) = (req.text_param("id").to_owned(), req.auth.clone());
-    let answer = c.db.read(move |tx| explain(tx, &auth, &id)).await?;
+    let mut answer = c.db.read(move |tx| explain(tx, &auth, &id)).await?;
+    base::said::annotate(&mut answer);
     Ok(Reply::json(200, &answer))
 }
 

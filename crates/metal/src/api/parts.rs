@@ -37,13 +37,15 @@ pub async fn events(m: Arc<Metal>, req: Req) -> Result<Reply> {
                    ORDER BY id DESC LIMIT $3";
         let limit = u64::try_from(page.limit.unwrap_or(200)).unwrap_or(200);
         tx.rows(sql, params![found.id.to_string(), page.marker.as_deref().unwrap_or(""), limit], |r| {
-            Ok(json!({
+            let mut event = json!({
                 "id": r.get::<String>(0)?,
                 "at": r.get::<Micros>(1)?.micros_z(),
                 "level": r.get::<String>(2)?,
                 "kind": r.get::<String>(3)?,
                 "message": r.get::<String>(4)?,
-            }))
+            });
+            base::said::annotate(&mut event);
+            Ok(event)
         })
     });
     Ok(Reply::json(200, &json!({"events": read.await?})))
@@ -103,7 +105,7 @@ pub async fn progress(m: Arc<Metal>, req: Req) -> Result<Reply> {
             .map(|l| json!({"mac": l.mac, "address": l.address, "expires_at": l.expires_at.seconds_z()}))
             .collect();
         let asked = if req.auth.is_admin() { asked } else { None };
-        Ok(json!({"progress": {
+        let mut answer = json!({"progress": {
             "status": found.status.word(),
             "message": found.message,
             "asked": asked,
@@ -114,7 +116,9 @@ pub async fn progress(m: Arc<Metal>, req: Req) -> Result<Reply> {
             "last_error": why.as_ref().map(|w| w.last_error.clone()),
             "task": task,
             "leases": leases,
-        }}))
+        }});
+        base::said::annotate(&mut answer);
+        Ok(answer)
     });
     Ok(Reply::json(200, &read.await?))
 }

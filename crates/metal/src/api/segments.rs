@@ -17,7 +17,7 @@ fn view(tx: &Tx<'_>, s: &Segment) -> Result<Value> {
     let racks = rack::all(tx)?;
     let subnets = segment::subnets_of(tx, s.id)?;
     let subnets = subnets.iter().map(|n| subnet_view(tx, n)).collect::<Result<Vec<_>>>()?;
-    Ok(json!({
+    let mut v = json!({
         "id": s.id,
         "name": s.name,
         "description": s.description,
@@ -30,7 +30,9 @@ fn view(tx: &Tx<'_>, s: &Segment) -> Result<Value> {
         "reason": s.reason,
         "subnets": subnets,
         "created_at": s.created_at.seconds_z(),
-    }))
+    });
+    base::said::annotate(&mut v);
+    Ok(v)
 }
 
 fn subnet_view(tx: &Tx<'_>, n: &Subnet) -> Result<Value> {

@@ -82,6 +82,7 @@ pub fn machine(w: &Whole, names: &Names, operator: bool) -> Value {
     if let Some(i) = &w.inventory {
         v["verdicts"] = json!(i.verdicts);
     }
+    base::said::annotate(&mut v);
     v
 }
 

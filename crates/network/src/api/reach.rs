@@ -16,7 +16,9 @@ pub async fn show(n: Arc<Network>, req: Req) -> Result<Reply> {
         let (from, to) = (reach::visible(tx, &auth, from)?, reach::visible(tx, &auth, to)?);
         reach::load(tx, from, to)
     });
-    Reply::json_of(200, &reach::walk(&picture.await?, traffic))
+    let mut answer = serde_json::to_value(reach::walk(&picture.await?, traffic))?;
+    base::said::annotate(&mut answer);
+    Ok(Reply::json(200, &answer))
 }
 
 fn port(req: &Req, field: &str) -> Result<PortId> {

@@ -14,10 +14,13 @@ use store::{log, process};
 /// Rows of work and of events in a support bundle.
 const ROWS: usize = 500;
 
-/// `GET /hanok/v1/doctor`: {"checks": [{"id", "title", "state", "message", "advice"}]}, the worst first.
+/// `GET /hanok/v1/doctor`: {"checks": [{"id", "title", "state", "message", "advice", "said"}]}, the worst first. `said`
+/// has the codes of the sentences ([`base::said`]).
 pub async fn doctor(p: Arc<Portal>, _: Req) -> Result<Reply> {
     let found = doctor::look(&p.db, &p.about).await?;
-    Ok(Reply::json(200, &json!({"checks": doctor::checks(&found, Micros::now())})))
+    let mut answer = json!({"checks": doctor::checks(&found, Micros::now())});
+    base::said::annotate(&mut answer);
+    Ok(Reply::json(200, &answer))
 }
 
 /// `POST /hanok/v1/doctor/mends` `{"mend": {"kind", "of"}}`: does what a check offers. 200 with `done`: false when

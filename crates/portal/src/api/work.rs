@@ -45,7 +45,9 @@ pub async fn list(p: Arc<Portal>, req: Req) -> Result<Reply> {
     let next = rows.last().filter(|_| more);
     let next = next.map(|w| ::api::page::next_href(&req.base, req.uri.path(), &req.query, &w.id));
     let rows: Vec<_> = rows.iter().map(|w| view(w, &labels)).collect();
-    Ok(Reply::json(200, &json!({"work": rows, "links": {"next": next}})))
+    let mut answer = json!({"work": rows, "links": {"next": next}});
+    base::said::annotate(&mut answer);
+    Ok(Reply::json(200, &answer))
 }
 
 pub fn view(w: &Explanation, labels: &HashMap<String, (String, Option<String>)>) -> Value {

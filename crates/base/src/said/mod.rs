@@ -1,0 +1,262 @@
+//! Sentences by code: what Hanok says of its own work (why something waits, what happened, what the doctor found) is
+//! English, whichever process says it and whenever it was written down. For a page in another language this finds the
+//! code of a sentence and the parts that were filled in.
+//!
+//! Invariants: `words.txt` holds every such sentence once, with holes where something is filled in; a code stays the
+//! same when the sentence is worded anew; what is not in it has no code and is shown as it is. The portal's dictionary
+//! has the same codes in its languages, which its tests compare with this list.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// A sentence and what is filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Said {
+    pub code: &'static str,
+    pub args: BTreeMap<&'static str, Arg>,
+}
+
+/// What stands in a hole: a text, or sentences.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Arg {
+    Text(String),
+    Said(Vec<Said>),
+}
+
+/// Fields of answers that hold such sentences.
+const FIELDS: [&str; 11] = [
+    "reason",
+    "message",
+    "last_error",
+    "to_do",
+    "power_reason",
+    "what",
+    "why",
+    "fault",
+    "advice",
+    "does",
+    "given_up",
+];
+/// Longer texts are no sentences of ours.
+const LONGEST: usize = 800;
+/// Sentences within sentences.
+const DEEPEST: u8 = 4;
+
+/// The sentences of a text, one after another; `None` when not all of it is known.
+pub fn read(text: &str) -> Option<Vec<Said>> {
+    let text = text.trim();
+    if text.is_empty() || text.len() > LONGEST { None } else { several(text, DEEPEST) }
+}
+
+/// Beside every sentence of an answer, its codes: `{"reason": "…", "said": {"reason": [{"code", "args"}]}}`.
+pub fn annotate(value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(annotate),
+        Value::Object(map) => {
+            let known = FIELDS.iter().filter_map(|field| {
+                let said = read(map.get(*field)?.as_str()?)?;
+                Some(((*field).to_owned(), json!(said)))
+            });
+            let known: Map<String, Value> = known.collect();
+            map.values_mut().for_each(annotate);
+            if !known.is_empty() {
+                map.insert("said".into(), Value::Object(known));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A sentence as `words.txt` has it.
+#[derive(Debug)]
+struct Template {
+    code: &'static str,
+    /// The text before the first hole.
+    start: &'static str,
+    /// Each hole, and the text after it.
+    holes: Vec<(Hole, &'static str)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Hole {
+    name: &'static str,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    /// Digits.
+    Number,
+    MayBeSaid,
+    IsSaid,
+}
+
+static TEMPLATES: LazyLock<Vec<Template>> = LazyLock::new(|| {
+    let lines = include_str!("words.txt").lines();
+    lines.filter_map(|line| line.split_once('\t')).map(|(code, text)| template(code, text)).collect()
+});
+
+fn template(code: &'static str, text: &'static str) -> Template {
+    let mut parts = text.split('{');
+    let start = parts.next().unwrap_or_default();
+    let holes = parts.filter_map(|part| {
+        let (name, after) = part.split_once('}')?;
+        let kind = match name.as_bytes().last() {
+            Some(b':') => Kind::IsSaid,
+            Some(b'?') => Kind::MayBeSaid,
+            _ if name == "n" => Kind::Number,
+            _ => Kind::Text,
+        };
+        Some((Hole { name: name.trim_end_matches([':', '?']), kind }, after))
+    });
+    Template { code, start, holes: holes.collect() }
+}
+
+fn several(text: &str, depth: u8) -> Option<Vec<Said>> {
+    if let Some(said) = one(text, depth) {
+        return Some(vec![said]);
+    }
+    // Several that were put together.
+    for between in ["; ", ". ", "? ", ", "] {
+        for (at, _) in text.match_indices(between) {
+            // The mark at the end of a sentence belongs to it.
+            let end = if between.starts_with(['.', '?']) { at + 1 } else { at };
+            let (first, rest) = (&text[..end], &text[at + between.len()..]);
+            let Some(first) = one(first, depth) else { continue };
+            if let Some(rest) = several(rest, depth) {
+                return Some([vec![first], rest].concat());
+            }
+        }
+    }
+    None
+}
+
+fn one(text: &str, depth: u8) -> Option<Said> {
+    TEMPLATES.iter().find_map(|t| {
+        let rest = text.strip_prefix(t.start)?;
+        let mut args = BTreeMap::new();
+        fill(&t.holes, rest, depth, &mut args).then_some(Said { code: t.code, args })
+    })
+}
+
+/// Whether the holes can be filled so that nothing is left over.
+fn fill(
+    holes: &[(Hole, &'static str)],
+    text: &str,
+    depth: u8,
+    args: &mut BTreeMap<&'static str, Arg>,
+) -> bool {
+    let Some(((hole, after), more)) = holes.split_first() else { return text.is_empty() };
+    let mut ends: Vec<usize> = match (after.is_empty(), more.is_empty()) {
+        (true, true) => vec![text.len()],
+        _ => text.match_indices(after).map(|(at, _)| at).collect(),
+    };
+    if more.is_empty() {
+        ends.retain(|at| at + after.len() == text.len());
+    }
+    ends.into_iter().filter(|at| *at > 0).any(|at| {
+        let Some(arg) = arg(hole.kind, &text[..at], depth) else { return false };
+        args.insert(hole.name, arg);
+        fill(more, &text[at + after.len()..], depth, args)
+    })
+}
+
+fn arg(kind: Kind, text: &str, depth: u8) -> Option<Arg> {
+    let said = || depth.checked_sub(1).and_then(|depth| several(text, depth)).map(Arg::Said);
+    match kind {
+        Kind::Text => Some(Arg::Text(text.to_owned())),
+        Kind::Number => text.bytes().all(|b| b.is_ascii_digit()).then(|| Arg::Text(text.to_owned())),
+        Kind::IsSaid => said(),
+        Kind::MayBeSaid => said().or_else(|| Some(Arg::Text(text.to_owned()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn codes(text: &str) -> Vec<&'static str> {
+        read(text).unwrap_or_default().iter().map(|s| s.code).collect()
+    }
+    fn text(value: &str) -> Arg {
+        Arg::Text(value.to_owned())
+    }
+
+    #[test]
+    fn a_sentence_has_its_code_and_parts() {
+        let said = read("waiting for the guest to stop; the host h1 says: shutting down").unwrap();
+        assert_eq!(said[0].code, "wait.host_says");
+        assert_eq!(said[0].args["host"], text("h1"));
+        let inner = |name: &str| match &said[0].args[name] {
+            Arg::Said(list) => list[0].code,
+            Arg::Text(text) => panic!("{text}"),
+        };
+        assert_eq!((inner("what"), inner("says")), ("wait.stop", "guest.shutting_down"));
+        let said = read("waiting for the guest to stop; the host h1 says: something new").unwrap();
+        assert_eq!(said[0].args["says"], text("something new"));
+        assert_eq!(read("something new"), None);
+        assert_eq!(read(""), None);
+    }
+
+    #[test]
+    fn several_sentences_are_read_one_after_another() {
+        let place =
+            "No valid host was found. 3 hosts: 1 is disabled, 2 lack memory (512 MiB asked, at most 3 free).";
+        assert_eq!(codes(place), ["place.none", "place.hosts"]);
+        let Arg::Said(list) = read(place).unwrap()[1].args["list"].clone() else { panic!() };
+        assert_eq!(list.iter().map(|s| s.code).collect::<Vec<_>>(), ["place.disabled", "place.memory_many"]);
+        assert_eq!(codes(&format!("{place} Waiting a moment for the silent ones.")).len(), 3);
+        assert_eq!(codes("it has no disk; no network interface has a link"), ["machine.and"]);
+        assert_eq!(codes("waiting for its live system; its rack r is silent"), ["machine.and"]);
+    }
+
+    #[test]
+    fn what_is_put_together_of_parts_is_read_too() {
+        for (said, code) in [
+            ("a has no port security: everything goes in from 10.1.0.5", "reach.open_in"),
+            ("A security group lets tcp to port 22 in from 10.1.0.5", "reach.group_in"),
+            ("The access list of lan lets replies out to 10.1.0.5 (rule 7)", "reach.list_out"),
+            ("the memory test failed: 3 errors", "machine.test_failed"),
+            ("the diskread test of sda failed: 3 errors", "machine.test_part_failed"),
+            ("The source h1 has gone silent.", "move.source_silent"),
+            ("h1 sends it to h2: 3 of 9 MiB", "move.sends_so_far"),
+            ("please switch it off, then say so: hanok machine done pc1", "machine.please_off"),
+            ("2 of 3 network cards have a link, the fastest at 1000 Mbit/s.", "fit.cards_speed"),
+            ("server 7f (waiting for the guest to stop (host h1))", "doctor.job"),
+            ("Writing 900 MiB to sda (wwn-7). (3 of 9 MiB, 33 %)", "machine.far"),
+            ("cert.pem has expired, b.pem cannot be read.", "said.all"),
+        ] {
+            assert_eq!(codes(said), [code], "{said}");
+        }
+    }
+
+    #[test]
+    fn every_sentence_is_read_as_itself() {
+        let mut seen = BTreeSet::new();
+        for t in TEMPLATES.iter() {
+            assert!(seen.insert(t.code), "{} stands twice", t.code);
+            let fit = |kind| match kind {
+                Kind::IsSaid => "it is locked",
+                Kind::Number => "7",
+                Kind::Text | Kind::MayBeSaid => "seven",
+            };
+            let whole = t.holes.iter().fold(t.start.to_owned(), |all, (h, after)| all + fit(h.kind) + after);
+            assert_eq!(codes(&whole), [t.code], "{whole}");
+        }
+        assert!(seen.len() > 200, "{}", seen.len());
+    }
+
+    #[test]
+    fn answers_have_codes_beside_their_sentences() {
+        let mut v =
+            json!({"work": [{"reason": "waiting for the guest to start", "name": "x"}], "message": "?"});
+        annotate(&mut v);
+        assert_eq!(v["work"][0]["said"], json!({"reason": [{"code": "wait.start", "args": {}}]}));
+        assert!(v.get("said").is_none());
+    }
+}
