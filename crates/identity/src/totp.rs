@@ -46,27 +46,37 @@ fn no(why: &str) -> Fault {
     Fault::unauthorized().because(why)
 }
 
-fn seeds(tx: &Tx<'_>, account: &Account) -> Result<Vec<Credential>> {
+/// The user's seeds, sealed.
+pub fn seeds(tx: &Tx<'_>, account: &Account) -> Result<Vec<Credential>> {
     let mut q = Sql::new(table::stored::SELECT);
     q.and("user_id =", &account.id).and("type =", "totp").push(" ORDER BY created_at, id");
     q.rows(tx, table::stored::row)
 }
 
 /// Whether the code is that of now, or the one before, of one of the seeds, and nobody has used it.
-async fn spend(identity: &Identity, seeds: Vec<Credential>, code: &str, at: Micros) -> Result<bool> {
-    let now = at.since(Micros(0)).as_secs() / STEP.as_secs();
+pub async fn spend(identity: &Identity, seeds: Vec<Credential>, code: &str, at: Micros) -> Result<bool> {
     for c in seeds {
         let Some(seed) = base32(identity.keys.open_kept(&c.blob)?.trim()) else { continue };
-        for step in [now, now.saturating_sub(1)] {
-            if totp(&seed, step)? == code {
-                return identity.db.write(move |tx| take(tx, &c.id, step)).await;
-            }
+        if let Some(step) = step_of(&seed, code, at)? {
+            return identity.db.write(move |tx| take(tx, &c.id, step)).await;
         }
     }
     Ok(false)
 }
 
-fn take(tx: &Tx<'_>, id: &str, step: u64) -> Result<bool> {
+/// Of which step a code is: of now, or the one before.
+pub fn step_of(seed: &[u8], code: &str, at: Micros) -> Result<Option<u64>> {
+    let now = at.since(Micros(0)).as_secs() / STEP.as_secs();
+    for step in [now, now.saturating_sub(1)] {
+        if totp(seed, step)? == code {
+            return Ok(Some(step));
+        }
+    }
+    Ok(None)
+}
+
+/// Uses a step up. False when it was already.
+pub fn take(tx: &Tx<'_>, id: &str, step: u64) -> Result<bool> {
     let sql = "UPDATE credential SET used_step = $2 WHERE id = $1 AND used_step < $2";
     Ok(tx.exec(sql, params![id, step])? > 0)
 }

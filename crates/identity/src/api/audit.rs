@@ -1,7 +1,7 @@
 //! `GET /hanok/v1/audit`: who did what, newest first; and `GET /hanok/v1/events`: what happened by itself.
-//! For administrators and readers of the system.
+//! For administrators and readers of the system. Its route table is that of all own calls that belong to Identity.
 
-use super::forbidden;
+use super::{forbidden, one_time};
 use crate::Identity;
 use api::{Page, Query, Reach, Reply, Req, Rule, Service, Style};
 use base::{Fault, Micros, Result};
@@ -17,6 +17,9 @@ const MOST: usize = 1_000;
 pub fn service() -> Service<Identity> {
     let mut s = Service::new("", Style::Hanok);
     s.get("/hanok/v1/audit", Rule::Overseer, audit);
+    s.get("/hanok/v1/one-time-codes", Rule::Any, one_time::show);
+    s.put("/hanok/v1/one-time-codes", Rule::Any, one_time::begin);
+    s.post("/hanok/v1/one-time-codes/end", Rule::Any, one_time::end);
     s
 }
 
@@ -62,14 +65,16 @@ pub async fn events(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     }
     kind(&mut q, &req.query, "kind", "e.kind");
     answer(&identity, &req, "events", "e", q, |r| {
-        Ok(json!({
+        let mut event = json!({
             "id": r.get::<String>(0)?,
             "at": r.get::<Micros>(1)?.micros_z(),
             "level": r.get::<String>(2)?,
             "kind": r.get::<String>(3)?,
             "target": r.get::<String>(4)?,
             "message": r.get::<String>(5)?,
-        }))
+        });
+        base::said::annotate(&mut event);
+        Ok(event)
     })
     .await
 }

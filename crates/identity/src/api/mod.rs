@@ -15,6 +15,7 @@ mod grants;
 mod groups;
 mod implied;
 mod limits;
+mod one_time;
 mod options;
 mod policies;
 mod projects;

@@ -9,6 +9,7 @@ mod keys;
 mod limits;
 mod login;
 mod nouns;
+mod one_time;
 mod race;
 mod routes;
 mod rules;
