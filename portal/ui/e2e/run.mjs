@@ -5,7 +5,7 @@ import { region } from "./region.mjs";
 import { inhabit } from "./seed.mjs";
 import { firstLoad, latency, scroll } from "./steps/budgets.mjs";
 import { drains, firstNetwork, machines, projects } from "./steps/operator.mjs";
-import { codes, ops, uploads } from "./steps/ops.mjs";
+import { codes, ops, ownCodes, uploads } from "./steps/ops.mjs";
 import { phone, walk } from "./steps/pages.mjs";
 import { idle, refused } from "./steps/session.mjs";
 import { tabs } from "./steps/tabs.mjs";
@@ -43,6 +43,7 @@ await conclude(browser, async (faults) => {
     // Before anything is there: hosts with servers stay in their zone.
     await ops(page, "ko");
     await codes(browser, page, "ko");
+    faults.push(...await ownCodes(browser, page, "ko"));
   });
   if (cloud.own) await inhabit(cloud);
   await inWindow({}, "demo", (page, noted) => despite(/Failed to load resource: net::ERR_/, noted, () => uploads(page, "en")));

@@ -31,6 +31,7 @@ const routes = [
   page("/topology", () => import("./pages/topology/Topology"), "Topology"),
   page("/team", () => import("./pages/project/Team"), "Team"),
   page("/quota", () => import("./pages/project/Quota"), "QuotaPage"),
+  page("/account", () => import("./pages/account/Account"), "Account"),
   page("/access", () => import("./pages/project/Access"), "Access"),
   page("/fleet", () => import("./pages/fleet/Fleet"), "Fleet"),
   page("/fleet/hosts", () => import("./pages/fleet/Hosts"), "Hosts"),

@@ -65,6 +65,7 @@ export async function firstNetwork(page, lang) {
       await table.getByRole("row").filter({ hasText: "e2e-first" }).waitFor({ state: "detached" });
       await page.getByRole("table", { name: say("routers.title") }).getByRole("link", { name: "e2e-first" }).click();
       await page.locator("header").getByRole("button", { name: say("do.delete"), exact: true }).click();
+      await dialog.getByRole("button", { name: say("do.delete"), exact: true }).click();
       await page.waitForURL("**/networks");
     }],
   ]);

@@ -58,6 +58,21 @@ export async function ops(page, lang) {
       await gone();
       await main.getByText(name).first().waitFor({ state: "detached" });
     }],
+    ["puts a host into a pod and takes it out again", async () => {
+      const [host, pod] = [(await ordinaryHost(page)).hypervisor_hostname, `e2e-pod-${run}`];
+      const group = main.getByRole("group", { name: say("zones.pod", { name: pod }) });
+      const move = async (to) => {
+        await main.getByRole("button", { name: host, exact: true }).first().click();
+        await dialog.getByLabel(say("zones.podWord")).fill(to);
+        await dialog.getByRole("button", { name: say("do.save") }).click();
+        await gone();
+      };
+      await page.goto("/fleet/zones");
+      await move(pod);
+      await group.getByRole("button", { name: host }).waitFor();
+      await move("");
+      await group.waitFor({ state: "detached" });
+    }],
     ["makes a network on wires", async () => {
       await page.goto("/fleet/physical");
       const name = `e2e-wire-${run}`;
@@ -117,7 +132,7 @@ export async function ops(page, lang) {
       await page.goto("/fleet/doctor");
       const line = main.getByRole("listitem").filter({ hasText: host.hypervisor_hostname });
       await line.getByRole("button", { name: say("doctor.do.host.enable") }).first().click();
-      await dialog.getByText(say("doctor.does.host.enable")).waitFor();
+      await dialog.getByText(say("doctor.enable")).waitFor();
       await dialog.getByRole("button", { name: say("doctor.do.host.enable") }).click();
       await gone();
       await main.getByRole("button", { name: say("doctor.do.host.enable") }).waitFor({ state: "detached" });
@@ -165,10 +180,10 @@ export async function uploads(page, lang) {
 }
 
 /** RFC 6238 with its own example of a seed. */
-function codeNow() {
+function codeNow(key = Buffer.from("12345678901234567890")) {
   const counter = Buffer.alloc(8);
   counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000)));
-  const digest = createHmac("sha1", "12345678901234567890").update(counter).digest();
+  const digest = createHmac("sha1", key).update(counter).digest();
   return String((digest.readUInt32BE(digest.at(-1) & 15) & 0x7fffffff) % 1_000_000).padStart(6, "0");
 }
 
@@ -204,4 +219,62 @@ export async function codes(browser, admin, lang) {
   ]);
   await context.close();
   await call(admin, "DELETE", `/identity/v3/users/${user.id}`);
+}
+
+/** What a base32 text holds. */
+function bytesOf(base32) {
+  const bits = [...base32].map((c) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(c).toString(2).padStart(5, "0")).join("");
+  return Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+}
+
+/** Somebody sets up codes on his own page, signs in with one, and an operator helps when the phone is lost. */
+export async function ownCodes(browser, admin, lang) {
+  const say = wordsOf(lang);
+  const name = `e2e-own-${Date.now().toString(36)}`;
+  const { user } = await call(admin, "POST", "/identity/v3/users", { user: { name, password: "first and last", domain_id: "default" } });
+  const { page, context, faults } = await open(browser, { lang });
+  page.setDefaultTimeout(20_000);
+  const dialog = page.getByRole("dialog");
+  const enter = async () => {
+    await page.goto("/");
+    await page.getByLabel(say("signin.user"), { exact: true }).fill(name);
+    await page.getByLabel(say("signin.password"), { exact: true }).fill("first and last");
+    await page.getByRole("button", { name: say("signin.do"), exact: true }).click();
+  };
+  let key;
+  await steps(`own one-time codes, ${lang}`, page, [
+    ["are set up with a QR code and the secret in text", async () => {
+      await enter();
+      await page.getByRole("navigation").waitFor();
+      await page.goto("/account");
+      await page.getByRole("button", { name: say("codes.set") }).click();
+      await dialog.getByRole("img", { name: say("codes.qr") }).waitFor();
+      const text = await dialog.getByRole("button", { name: new RegExp(say("do.copy")) }).innerText();
+      key = bytesOf(text.replaceAll(/[^A-Z2-7]/g, ""));
+      ok(key.length === 20, `the secret has ${key.length} bytes`);
+      await accessible(page, "the page that sets up codes");
+      await dialog.getByLabel(say("signin.passcode")).fill(codeNow(key));
+      await dialog.getByRole("button", { name: say("codes.on"), exact: true }).click();
+      await dialog.waitFor({ state: "hidden" });
+      await page.getByText(say("codes.isOn")).waitFor();
+    }],
+    ["are asked for from then on", async () => {
+      await context.clearCookies();
+      await enter();
+      await page.getByText(say("signin.code")).waitFor();
+    }],
+    ["and an operator switches them off for a lost phone", async () => {
+      await admin.goto("/fleet/users");
+      const row = admin.getByRole("row").filter({ hasText: name });
+      await row.getByRole("button", { name }).click();
+      await admin.getByRole("menuitem", { name: say("users.codesOff") }).click();
+      await admin.getByRole("dialog").getByRole("button", { name: say("codes.off"), exact: true }).click();
+      await admin.getByRole("dialog").waitFor({ state: "hidden" });
+      await enter();
+      await page.getByRole("navigation").waitFor();
+    }],
+  ]);
+  await context.close();
+  await call(admin, "DELETE", `/identity/v3/users/${user.id}`);
+  return faults;
 }

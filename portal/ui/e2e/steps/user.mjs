@@ -36,8 +36,9 @@ export async function user(page, { password, guests, lang = "en" }) {
   const remove = async (name) => {
     await row(name).getByRole("checkbox").check({ force: true });
     await button("do.delete").click();
-    // A key or an empty group has no dialog: it can be made again.
-    if (!/-(key|group)-/.test(name)) await dialog.getByRole("button", { name: say("do.delete") }).click();
+    // Whatever goes is named first, and the way out comes before the deed.
+    await dialog.getByText(name).first().waitFor();
+    await dialog.getByRole("button", { name: say("do.delete"), exact: true }).click();
     await row(name).waitFor({ state: "detached", timeout: 60_000 });
   };
   const cell = (what, service) => page.getByRole("button", { name: say(what, { service, peer: say("groups.any") }), exact: true });
@@ -179,6 +180,13 @@ export async function user(page, { password, guests, lang = "en" }) {
       await page.goto("/floating-ips");
       await row(address).getByRole("button", { name: address }).last().click();
       await page.getByRole("menuitem", { name: say("fips.release") }).click();
+      await dialog.getByText(say("fips.releaseNote")).waitFor();
+      await page.keyboard.press("Escape");
+      await dialog.waitFor({ state: "hidden" });
+      ok(await row(address).count() === 1, "Escape gave the address back");
+      await row(address).getByRole("button", { name: address }).last().click();
+      await page.getByRole("menuitem", { name: say("fips.release") }).click();
+      await dialog.getByRole("button", { name: say("fips.release"), exact: true }).click();
       await row(address).waitFor({ state: "detached" });
       for (const [path, name] of [["/images", image], ["/networks", net], ["/keys", key], ["/security-groups", group]]) {
         await page.goto(path);

@@ -42,7 +42,7 @@ const ALONG: Record<string, unknown[][]> = {
   server: [["limits"], ["capacity"], ["list", "work"], ["list", "host"], ["item", "host"], ["host"]],
   port: [["netquota"]], floatingip: [["netquota"]], router: [["netquota"]], security_group: [["netquota"]],
   subnet: [["netquota"], ["list", "network"]], security_group_rule: [["list", "security_group"]],
-  image: [["imagequota"]], host: [["capacity"], ["physical"], ["doctor"]], aggregate: [["aggregates"], ["capacity"]], network: [["netquota"], ["physical"]], machine: [["list", "work"]], rack: [["racks"], ["segments"]], segment: [["segments"], ["racks"]], fleet: [["list", "host"], ["item", "host"], ["capacity"]], event: [["happened"]],
+  image: [["imagequota"]], host: [["capacity"], ["physical"], ["doctor"], ["places"]], aggregate: [["aggregates"], ["capacity"]], network: [["netquota"], ["physical"]], machine: [["list", "work"]], rack: [["racks"], ["segments"]], segment: [["segments"], ["racks"]], fleet: [["list", "host"], ["item", "host"], ["capacity"]], event: [["happened"]],
   quota: [["limits"], ["quota"]], limit: [["limits"]], role: [["team"]], application_credential: [["credentials"]],
 };
 

@@ -1,4 +1,6 @@
 // What the pages read of what the APIs answer.
+import type { Says } from "~/i18n/said";
+
 export interface Address { addr: string; version: number; "OS-EXT-IPS:type": "fixed" | "floating"; "OS-EXT-IPS-MAC:mac_addr": string }
 export interface Server {
   id: string; name: string; status: string; tenant_id: string; user_id: string; created: string; updated: string;
@@ -54,11 +56,11 @@ export interface Host {
   vcpus?: number; vcpus_used?: number; memory_mb?: number; memory_mb_used?: number; local_gb?: number; local_gb_used?: number;
   running_vms?: number; servers?: { uuid: string; name: string }[];
 }
-export interface Work {
+export interface Work extends Says {
   id: string; kind: string; state: string; reason: string; since: string; budget_s: number | null; name?: string | null;
   over_budget?: boolean; last_error?: string; attempt?: number;
 }
-export interface Machine {
+export interface Machine extends Says {
   id: string; name: string; status: string; status_name: string; status_at: string | null; message: string | null; locked: boolean;
   project_id: string | null; zone?: string; pool?: string; arch: string; uefi: boolean; vendor: string | null; product: string | null;
   serial: string | null; cpu_model: string | null; cores: number; memory_mib: number; disk_bytes: number; power: "on" | "off" | "unknown";
@@ -67,18 +69,18 @@ export interface Machine {
   to_do?: string | null;
   nics: { mac: string; name: string | null; boot: boolean; link: boolean; speed: number | null; segment: string | null; addresses: string[] }[];
   disks: { id: string; name: string; model: string | null; size_bytes: number; kind: string; role: string | null }[];
-  verdicts?: { what: string; ok: boolean; reason: string }[];
+  verdicts?: ({ what: string; ok: boolean; reason: string } & Says)[];
 }
-export interface Why {
+export interface Why extends Says {
   id: string; kind: string; name: string | null; status?: string;
-  life_cycle: { state: string; reason: string; since: string; for_s: number; budget_s: number | null; over_budget: boolean;
-    failed_tries: number; last_error: string; looks_again: string | null } | null;
-  fault: { message: string } | null; host: { name: string | null; silent: boolean } | null;
-  events: { at: string; level: string; message: string }[];
+  life_cycle: (Says & { state: unknown; reason: string; since: string; for_s: number; budget_s: number | null; over_budget: boolean;
+    failed_tries: number; last_error: string; looks_again: string | null }) | null;
+  fault?: string | null; host?: { name: string | null; silent: boolean } | null;
+  events: ({ at: string; level: string; message: string } & Says)[];
 }
 export interface InstanceAction { action: string; request_id: string; start_time: string; updated_at?: string; message: string | null; user_id: string }
 export interface AuditRow {
   id: string; at: string; action: string; target: string; user_name: string | null; user_id: string; project_name: string | null; request_id: string;
 }
 export interface Project { id: string; name: string; description: string; enabled: boolean; domain_id: string }
-export interface User { id: string; name: string; email?: string; enabled: boolean; domain_id: string; description?: string }
+export interface User { id: string; name: string; email?: string; options?: { multi_factor_auth_rules?: string[][] }; enabled: boolean; domain_id: string; description?: string }

@@ -46,7 +46,22 @@ export function fill(text: string, values: Values | undefined, by: Lang): string
       const value = values[name];
       return value === undefined ? all : typeof value === "number" ? numbers.format(value) : value;
     })
-    .replace(/\{([^{}|]*)\|([^{}|]*)\}/g, (_, one: string, many: string) => (values.n === 1 ? one : many));
+    .replace(/\{([^{}|]*)\|([^{}|]*)\}/g, (_, one: string, many: string) => (values.n === 1 ? one : many))
+    .replace(JOSA, (_, last: string, josa: string) => last + josaAfter(last, josa));
+}
+
+/** Particles that depend on how the word before them ends are written in both forms: 서버을(를). */
+const JOSA = /(.)(을\(를\)|은\(는\)|이\(가\)|과\(와\)|\(으\)로)/gu;
+const forms: Record<string, readonly [closed: string, open: string]> = {
+  "을(를)": ["을", "를"], "은(는)": ["은", "는"], "이(가)": ["이", "가"], "과(와)": ["과", "와"], "(으)로": ["으로", "로"],
+};
+
+function josaAfter(last: string, josa: string): string {
+  const [closed, open] = forms[josa]!;
+  const code = last.charCodeAt(0) - 0xac00;
+  // The last sound: of a syllable its final consonant (8 is ㄹ), of a digit or letter that of its name.
+  const final = code >= 0 && code < 11172 ? code % 28 : /[036mn]/i.test(last) ? 1 : /[178lr]/i.test(last) ? 8 : 0;
+  return final === 0 || (final === 8 && josa === "(으)로") ? open : closed;
 }
 
 /** Words for what a service named by a word of its own, or that word. */

@@ -1,5 +1,4 @@
-import { Link } from "@tanstack/react-router";
-import { useState } from "react";
+import { Link, useNavigate } from "@tanstack/react-router";
 import { useLink } from "~/api/events";
 import { useHolder, useSession } from "~/api/session";
 import { language, setLanguage, t } from "~/i18n";
@@ -7,7 +6,6 @@ import { Button, buttonLook } from "~/ui/Button";
 import { cx } from "~/ui/cx";
 import { Icon } from "~/ui/icons";
 import { Menu } from "~/ui/Menu";
-import { PasswordDialog } from "./PasswordDialog";
 import { setTheme, useTheme } from "./theme";
 
 export const mod = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘" : "Ctrl ";
@@ -17,7 +15,7 @@ export function TopBar({ onMenu, onPalette, onHelp }: { onMenu: () => void; onPa
   const { signOut } = useHolder();
   const theme = useTheme();
   const link = useLink();
-  const [changing, setChanging] = useState(false);
+  const navigate = useNavigate();
   const next = theme === "system" ? "dark" : theme === "dark" ? "light" : "system";
   return (
     <div className="sticky top-0 z-20 flex items-center gap-2 h-[52px] px-3 sm:px-6 bg-[color-mix(in_srgb,var(--paper)_88%,transparent)] backdrop-blur border-b border-line">
@@ -39,9 +37,9 @@ export function TopBar({ onMenu, onPalette, onHelp }: { onMenu: () => void; onPa
         </Button>
         <Menu label={`${t("nav.account")}: ${user.name}`} className={cx(buttonLook("quiet"), "!px-2")}
           acts={[
+            { id: "account", label: t("account.title"), icon: "key", run: () => void navigate({ to: "/account" }) },
             { id: "lang", label: language() === "en" ? "한국어로 보기" : "Read in English", icon: "globe", run: () => setLanguage(language() === "en" ? "ko" : "en") },
             { id: "theme", label: t("theme.switch", { now: t(`theme.${theme}`) }), icon: "sun", run: () => setTheme(next) },
-            { id: "password", label: t("password.change"), icon: "key", run: () => setChanging(true) },
             { id: "help", label: t("help.title"), icon: "terminal", run: onHelp },
             { id: "out", label: t("nav.signOut"), icon: "out", run: () => void signOut("asked") },
           ]}>
@@ -50,7 +48,6 @@ export function TopBar({ onMenu, onPalette, onHelp }: { onMenu: () => void; onPa
         <Link to="/servers/new" className={cx(buttonLook("solid"), "ml-1")}>
           <Icon name="plus" size={14} /><span className="max-sm:sr-only">{t("servers.create")}</span>
         </Link>
-        {changing && <PasswordDialog onClose={() => setChanging(false)} />}
       </div>
     </div>
   );

@@ -5,7 +5,7 @@ import { cx } from "./cx";
 import { Icon } from "./icons";
 
 /** A text that one press copies. The page may be on plain HTTP, where browsers give no clipboard: then it is selected. */
-export function Copy({ text, show, mono }: { text: string; show?: string; mono?: boolean }) {
+export function Copy({ text, show, mono, wrap }: { text: string; show?: string; mono?: boolean; wrap?: boolean }) {
   const [done, setDone] = useState(false);
   const copy = async (target: Element) => {
     try {
@@ -17,9 +17,9 @@ export function Copy({ text, show, mono }: { text: string; show?: string; mono?:
     setTimeout(() => setDone(false), 1200);
   };
   return (
-    <Button onPress={(e) => void copy(e.target)} aria-label={`${t("do.copy")}: ${text}`}
+    <Button onPress={(e) => void copy(e.target)} aria-label={`${t("do.copy")}: ${show || text}`}
       className={cx("group inline-flex max-w-full items-center gap-1.5 rounded text-left hover:text-giwa", mono && "font-mono text-[12.5px]")}>
-      <span className="truncate select-text">{show ?? text}</span>
+      <span className={wrap ? "select-text" : "truncate select-text"}>{show ?? text}</span>
       <Icon name={done ? "check" : "copy"} size={13} className={done ? "text-noerok" : "text-ink3 opacity-60 group-hover:opacity-100"} />
     </Button>
   );

@@ -6,6 +6,7 @@ import { project } from "./project";
 import { servers } from "./servers";
 import { states } from "./states";
 import { words } from "./words";
+import { work } from "./work";
 
 /** Everything that the pages say: [English, Korean]. */
-export const catalogue = { ...common, ...servers, ...network, ...project, ...fleet, ...operate, ...states, ...words } as const;
+export const catalogue = { ...common, ...servers, ...network, ...project, ...fleet, ...operate, ...states, ...words, ...work } as const;

@@ -2,6 +2,7 @@ import { useState } from "react";
 import { ApiError, ask } from "~/api/http";
 import { useAsk } from "~/api/query";
 import { known, t, type Key } from "~/i18n";
+import { told, type Says } from "~/i18n/said";
 import { Button, buttonLook } from "~/ui/Button";
 import { FormDialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
@@ -11,16 +12,14 @@ import { Page, Waiting } from "~/ui/Page";
 import { Dot, type Tone } from "~/ui/Status";
 import { say } from "~/ui/Toasts";
 
-interface Check { id: string; name?: string; title?: string; state?: string; status?: string; message?: string; advice?: string; mends?: Mend[] }
-interface Mend { kind: string; of: string; name: string; does: string }
+interface Check extends Says { id: string; name?: string; title?: string; state?: string; status?: string; message?: string; advice?: string; mends?: Mend[] }
+interface Mend extends Says { kind: string; of: string; name: string; does: string }
 interface Asked { check: Check; mend: Mend }
 
 /** A newer service may know more than these pages: then its own words do. */
 const mendWord = (m: Mend) => (known(`doctor.do.${m.kind}`) ? t(`doctor.do.${m.kind}` as Key) : t("doctor.mend"));
-const doesWord = (m: Mend) => (known(`doctor.does.${m.kind}`) ? t(`doctor.does.${m.kind}` as Key) : m.does);
 
 const titleOf = (c: Check) => (known(`check.${c.id}`) ? t(`check.${c.id}` as Key) : c.title ?? c.name ?? c.id);
-const adviceOf = (c: Check) => (known(`doctor.advice.${c.id}`) ? t(`doctor.advice.${c.id}` as Key) : c.advice);
 
 const tone = (state: string): Tone => (state === "ok" ? "good" : state.startsWith("warn") ? "warn" : "bad");
 
@@ -48,7 +47,7 @@ export function Doctor() {
         {checks.map((c) => (
           <li key={c.id} className="flex flex-wrap items-start gap-x-4 gap-y-2 px-5 py-3.5 border-b border-line last:border-0">
             <span className="mt-1.5"><Dot tone={tone(state(c))} /></span>
-            <div className="min-w-0 flex-1 basis-64"><p className="font-semibold">{titleOf(c)}</p>{c.message && <p className="text-ink2">{c.message}</p>}{c.advice && <p>{adviceOf(c)}</p>}</div>
+            <div className="min-w-0 flex-1 basis-64"><p className="font-semibold">{titleOf(c)}</p>{c.message && <p className="text-ink2">{told(c, "message")}</p>}{c.advice && <p>{told(c, "advice")}</p>}</div>
             {c.mends && c.mends.length > 0 && (
               <ul className="basis-full flex flex-col gap-1.5 pl-6">
                 {c.mends.map((m) => <li key={m.kind + m.of} className="flex flex-wrap items-center gap-x-4 gap-y-1"><Button small onPress={() => setAsked({ check: c, mend: m })}>{mendWord(m)}</Button><span className="text-[13px] text-ink2 [overflow-wrap:anywhere]">{m.name}</span></li>)}
@@ -59,8 +58,8 @@ export function Doctor() {
       </ul>
       {asked && (
         <FormDialog title={`${mendWord(asked.mend)}: ${asked.mend.name}`} open onClose={() => setAsked(null)} action={mendWord(asked.mend)} run={() => press(asked)}>
-          <p>{asked.check.message}</p>
-          <p className="text-ink2">{doesWord(asked.mend)}</p>
+          <p>{told(asked.check, "message")}</p>
+          <p className="text-ink2">{told(asked.mend, "does")}</p>
           <p className="label">{t("doctor.audited")}</p>
         </FormDialog>
       )}

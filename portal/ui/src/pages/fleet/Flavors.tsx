@@ -5,6 +5,7 @@ import type { Flavor } from "~/api/types";
 import { t } from "~/i18n";
 import { gib, mib, number } from "~/i18n/format";
 import { Button } from "~/ui/Button";
+import { Confirm } from "~/ui/Confirm";
 import { FormDialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
 import { Field } from "~/ui/Field";
@@ -45,11 +46,7 @@ export function Flavors() {
           <Field label={t("flavors.diskGib")} type="number" value={form.disk} onChange={set("disk")} />
         </div>
       </FormDialog>
-      {doomed && (
-        <FormDialog title={t("flavors.deleteAsk", { name: doomed.name })} open onClose={() => setDoomed(null)} action={t("do.delete")} danger run={() => remove.mutateAsync(doomed.id)}>
-          <p className="text-ink2">{t("flavors.deleteNote")}</p>
-        </FormDialog>
-      )}
+      <Confirm onClose={() => setDoomed(null)} of={doomed && { title: t("flavors.deleteAsk", { name: doomed.name }), note: t("flavors.deleteNote"), run: () => remove.mutateAsync(doomed.id) }} />
     </Page>
   );
 }

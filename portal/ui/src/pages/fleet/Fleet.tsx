@@ -1,6 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import { useAsk, useList } from "~/api/query";
-import { t } from "~/i18n";
+import { language, t, wordFor } from "~/i18n";
+import { isTold, told, type Says } from "~/i18n/said";
 import { gib, mib, number } from "~/i18n/format";
 import { Ago } from "~/ui/Ago";
 import { Icon } from "~/ui/icons";
@@ -8,8 +9,9 @@ import { Meter, Page, Section, Waiting } from "~/ui/Page";
 import { Dot, toneOf, type Tone } from "~/ui/Status";
 import { Metrics } from "../metrics/Metrics";
 import { fits, hostState, totals } from "./capacity";
+import { groupOf } from "./machines";
 
-interface Event { id: string; at: string; level: string; kind: string; target: string; message: string }
+interface Event extends Says { id: string; at: string; level: string; kind: string; target: string; message: string }
 interface Capacity { flavors?: { id: string; fits: number }[] }
 
 export function Fleet() {
@@ -24,10 +26,12 @@ export function Fleet() {
   if (!hosts) return <Page title={t("fleet.title")}><Waiting /></Page>;
   const sum = totals(hosts);
   const room = (id: string) => capacity?.flavors?.find((f) => f.id === id)?.fits;
+  const ill = machines?.filter((m) => groupOf(m) === "ill").length ?? 0;
   const alarms: [Tone, string, string, number][] = [
     ["bad", "/fleet/hosts", t("fleet.hostsDown", { n: hosts.filter((h) => h.state !== "up").length }), hosts.filter((h) => h.state !== "up").length],
     ["warn", "/fleet/jobs", t("fleet.jobsLate", { n: work?.filter((w) => w.over_budget).length ?? 0 }), work?.filter((w) => w.over_budget).length ?? 0],
     ["bad", "/servers", t("fleet.serversBad", { n: servers?.filter((s) => s.status === "ERROR").length ?? 0 }), servers?.filter((s) => s.status === "ERROR").length ?? 0],
+    ["warn", "/fleet/machines", t("fleet.machinesIll", { n: ill }), ill],
     ["warn", "/fleet/doctor", t("fleet.doctorSays", { n: findings }), findings],
   ];
   const named = (e: Event) => machines?.find((m) => m.id === e.target)?.name ?? servers?.find((s) => s.id === e.target)?.name ?? hosts.find((h) => h.id === e.target)?.hypervisor_hostname;
@@ -76,7 +80,7 @@ export function Fleet() {
             {events?.length === 0 && <li className="px-5 py-4 text-ink2">{t("fleet.noEvents")}</li>}
             {events?.map((e) => (
               <li key={e.id} className="flex flex-wrap items-baseline gap-x-4 px-5 py-2.5 border-b border-line last:border-0">
-                <span className="inline-flex items-center gap-2 min-w-0 flex-1 basis-72"><Dot tone={e.level === "error" ? "bad" : e.level === "warn" || e.level === "warning" ? "warn" : "off"} /><span className="[overflow-wrap:anywhere]">{named(e) && <b className="font-semibold">{named(e)} </b>}{e.message}</span></span>
+                <span className="inline-flex items-center gap-2 min-w-0 flex-1 basis-72"><Dot tone={e.level === "error" ? "bad" : e.level === "warn" || e.level === "warning" ? "warn" : "off"} /><span className="[overflow-wrap:anywhere]">{named(e) && <b className="font-semibold">{named(e)} </b>}{happened(e)}</span></span>
                 <span className="label"><Ago time={e.at} /></span>
               </li>
             ))}
@@ -85,6 +89,13 @@ export function Fleet() {
       </div>
     </Page>
   );
+}
+
+/** The server's words where they are the reader's; else at least what kind of thing it was. */
+function happened(e: Event): string {
+  if (language() === "en" || isTold(e, "message")) return told(e, "message");
+  const word = wordFor("event", e.kind);
+  return word === e.kind ? e.message : `${word}: ${e.message}`;
 }
 
 export function Bar({ part }: { part: number }) {

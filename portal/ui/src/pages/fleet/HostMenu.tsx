@@ -1,25 +1,13 @@
 import { useState } from "react";
-import { ask } from "~/api/http";
-import { queries } from "~/api/query";
 import type { Host } from "~/api/types";
 import { t } from "~/i18n";
 import { FormDialog } from "~/ui/Dialog";
 import { Menu } from "~/ui/Menu";
 import { sayError } from "~/ui/Toasts";
+import { drain, setEnabled } from "./hostActions";
 
-const again = (h: Host) => Promise.all([queries.invalidateQueries({ queryKey: ["list", "host"] }), queries.invalidateQueries({ queryKey: ["item", "host", h.id] }), queries.invalidateQueries({ queryKey: ["host", h.id] })]);
-
-/** Whether a host takes new servers. */
-export function setEnabled(h: Host, on: boolean): Promise<unknown> {
-  return ask(`/compute/v2.1/os-services/${h.service.id}`, { method: "PUT", body: { status: on ? "enabled" : "disabled" } }).then(() => again(h));
-}
-
-export function drain(h: Host, on: boolean): Promise<unknown> {
-  return ask(`/hanok/v1/hosts/${encodeURIComponent(h.hypervisor_hostname)}/drain`, { method: on ? "POST" : "DELETE" }).then(() => again(h));
-}
-
-export function HostMenu({ host, className }: { host: Host; className?: string }) {
-  const [asking, setAsking] = useState(false);
+export function HostMenu({ host, className, ask, onAnswered }: { host: Host; className?: string; ask?: boolean; onAnswered?: () => void }) {
+  const [asking, setAsking] = useState(Boolean(ask));
   const open = host.status === "enabled";
   return (
     <>
@@ -29,7 +17,7 @@ export function HostMenu({ host, className }: { host: Host; className?: string }
         open ? { id: "off", label: t("hosts.disable"), icon: "stop", run: () => void setEnabled(host, false).catch(sayError) }
           : { id: "on", label: t("hosts.enable"), icon: "play", run: () => void setEnabled(host, true).catch(sayError) },
       ]} />
-      <FormDialog title={t("hosts.drainAsk", { name: host.hypervisor_hostname })} open={asking} onClose={() => setAsking(false)} action={t("hosts.drain")} run={() => drain(host, true)}>
+      <FormDialog title={t("hosts.drainAsk", { name: host.hypervisor_hostname })} open={asking} onClose={() => (setAsking(false), onAnswered?.())} action={t("hosts.drain")} run={() => drain(host, true)}>
         <p className="text-ink2">{t("hosts.drainNote")}</p>
       </FormDialog>
     </>

@@ -1,35 +1,44 @@
 import { Link, useParams } from "@tanstack/react-router";
 import { useAsk, useItem, useList } from "~/api/query";
 import { t } from "~/i18n";
+import { told, type Says } from "~/i18n/said";
 import { gib, mib, number } from "~/i18n/format";
 import { Button, buttonLook } from "~/ui/Button";
 import { Copy } from "~/ui/Copy";
 import { Empty } from "~/ui/Empty";
 import { ErrorNote } from "~/ui/ErrorNote";
+import { useWord } from "~/ui/hooks";
 import { Facts, Meter, Page, Section, Waiting } from "~/ui/Page";
 import { Status } from "~/ui/Status";
 import { sayError } from "~/ui/Toasts";
 import { Metrics } from "../metrics/Metrics";
 import { hostState } from "./capacity";
-import { drain, HostMenu } from "./HostMenu";
+import { drain } from "./hostActions";
+import { HostMenu } from "./HostMenu";
 
-interface Drain { drain: { draining: boolean; left: number; moving: string[]; waiting: string[]; stuck: { server: string; reason: string }[] } }
+interface Drain { drain: { draining: boolean; left: number; moving: string[]; waiting: string[]; stuck: ({ server: string; reason: string } & Says)[] } }
 
 export function HostPage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
   const { data: host, error, refetch } = useItem("host", id);
+  const [doing, setDoing] = useWord("do", "");
   const servers = useList("server", "all").data;
   const emptying = useAsk<Drain>(["host", id, "drain"], host ? `/hanok/v1/hosts/${id}/drain` : null).data?.drain;
   const back = { to: "/fleet/hosts", label: t("hosts.title") };
   if (error) return <Page title={t("hosts.one")} back={back}><ErrorNote error={error} retry={refetch} /></Page>;
   if (!host) return <Page title={t("hosts.one")} back={back}><Waiting /></Page>;
   const here = host.servers ?? [];
-  const stuck = (server: string) => emptying?.stuck.find((s) => s.server === server)?.reason;
+  // An operator's own words, or that the host is being emptied.
+  const why = host.service.disabled_reason === "draining" ? t("state.draining") : host.service.disabled_reason;
+  const stuck = (server: string) => {
+    const found = emptying?.stuck.find((s) => s.server === server);
+    return found && told(found, "reason");
+  };
   const word = (server: string) => !emptying?.draining ? null
     : emptying.moving.includes(server) ? t("hosts.moving") : stuck(server) ?? (emptying.waiting.includes(server) ? t("hosts.waiting") : null);
   return (
-    <Page title={host.hypervisor_hostname} named back={back} lead={<Status state={emptying?.draining ? "draining" : hostState(host)} note={emptying?.draining ? null : host.service.disabled_reason} />}
-      actions={<HostMenu host={host} className={`${buttonLook("plain")} !px-2`} />}>
+    <Page title={host.hypervisor_hostname} named back={back} lead={<Status state={emptying?.draining ? "draining" : hostState(host)} note={emptying?.draining ? null : why} />}
+      actions={<HostMenu key={doing} ask={doing === "drain"} onAnswered={() => setDoing("")} host={host} className={`${buttonLook("plain")} !px-2`} />}>
       {emptying?.draining && (
         <div role="status" className="flex flex-wrap items-center justify-between gap-3 rounded-[9px] bg-hwang-soft text-hwang px-5 py-3 mb-8">
           <b className="font-semibold">{emptying.left === 0 ? t("hosts.drained") : t("hosts.draining", { n: emptying.left })}</b>
@@ -61,7 +70,7 @@ export function HostPage() {
           </div>
           <Facts rows={[
             [t("hosts.address"), <Copy key="a" text={host.host_ip} mono />], ["ID", <Copy key="i" text={host.id} mono />],
-            ...(host.service.disabled_reason ? [[t("hosts.reason"), host.service.disabled_reason] as [string, string]] : []),
+            ...(why ? [[t("hosts.reason"), why] as [string, string]] : []),
           ]} />
         </div>
       </div>

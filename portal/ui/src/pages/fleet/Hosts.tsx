@@ -10,6 +10,7 @@ import { CodeBlock } from "~/ui/Copy";
 import { Dialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
 import { ErrorNote } from "~/ui/ErrorNote";
+import { useOpen } from "~/ui/hooks";
 import { Icon } from "~/ui/icons";
 import { Page } from "~/ui/Page";
 import { Status } from "~/ui/Status";
@@ -17,11 +18,12 @@ import { DataTable } from "~/ui/table/DataTable";
 import { sayError } from "~/ui/Toasts";
 import { hostState } from "./capacity";
 import { Bar } from "./Fleet";
-import { HostMenu, setEnabled } from "./HostMenu";
+import { setEnabled } from "./hostActions";
+import { HostMenu } from "./HostMenu";
 
 export function Hosts() {
   const { data, error, refetch } = useList("host");
-  const [adding, setAdding] = useState(false);
+  const [adding, setAdding] = useOpen("new");
   const navigate = useNavigate();
   const add = <Button look="solid" onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("hosts.add")}</Button>;
   const each = (hosts: Host[], on: boolean, clear: () => void) => void Promise.all(hosts.map((h) => setEnabled(h, on))).then(clear, sayError);

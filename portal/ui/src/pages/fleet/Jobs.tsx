@@ -3,6 +3,7 @@ import { useMemo, useState } from "react";
 import { useList } from "~/api/query";
 import type { Work } from "~/api/types";
 import { t, wordFor } from "~/i18n";
+import { jobState, told } from "~/i18n/said";
 import { ago, duration, parse } from "~/i18n/format";
 import { Empty } from "~/ui/Empty";
 import { Switch } from "~/ui/Choice";
@@ -22,6 +23,7 @@ export function Jobs() {
   const rows = useMemo(() => data?.filter((w) => all || w.budget_s !== null || w.last_error)
     .map((w) => ({ ...w, name: w.name ?? machines?.find((m) => m.id === w.id)?.name })), [data, machines, all]);
   const now = useNow();
+  const why = (w: Work) => told(w, "reason") || told(w, "last_error") || "–";
   const late = (w: Work) => w.over_budget ?? (w.budget_s !== null && (now - parse(w.since).getTime()) / 1000 > w.budget_s);
   return (
     <Page title={t("jobs.title")} lead={t("jobs.lead")}>
@@ -30,8 +32,8 @@ export function Jobs() {
         columns={[
           { id: "name", head: t("word.name"), width: "minmax(0,1.3fr)", phone: "title", value: (w) => w.name ?? w.id, cell: (w) => places[w.kind] ? <Link to={places[w.kind]} params={{ id: w.id } as never} className="hover:underline">{w.name ?? w.id}</Link> : (w.name ?? w.id) },
           { id: "kind", head: t("word.kind"), width: "110px", phone: "line", value: (w) => wordFor("kind", w.kind), cell: (w) => wordFor("kind", w.kind) },
-          { id: "state", head: t("word.state"), phone: "aside", value: (w) => w.state, cell: (w) => <span className="inline-flex items-center gap-2"><Dot tone={late(w) ? "warn" : w.budget_s === null && !w.reason ? "off" : "busy"} />{w.state}</span> },
-          { id: "reason", head: t("jobs.reason"), width: "minmax(0,2.2fr)", phone: "line", value: (w) => w.reason, cell: (w) => <span title={w.last_error || w.reason}>{w.reason || w.last_error || "–"}</span> },
+          { id: "state", head: t("word.state"), phone: "aside", value: (w) => jobState(w.state), cell: (w) => <span className="inline-flex items-center gap-2"><Dot tone={late(w) ? "warn" : w.budget_s === null && !w.reason ? "off" : "busy"} />{jobState(w.state)}</span> },
+          { id: "reason", head: t("jobs.reason"), width: "minmax(0,2.2fr)", phone: "line", value: why, cell: (w) => <span title={why(w)}>{why(w)}</span> },
           { id: "since", head: t("jobs.since"), width: "110px", end: true, from: 700, value: (w) => w.since, cell: (w) => ago(w.since, now) },
           { id: "budget", head: t("jobs.budget"), width: "110px", end: true, from: 900, value: (w) => w.budget_s ?? Infinity, cell: (w) => late(w) ? <span className="text-hwang font-semibold">{t("jobs.late")}</span> : duration(w.budget_s) },
         ]}

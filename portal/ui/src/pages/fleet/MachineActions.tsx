@@ -2,26 +2,32 @@ import { useState } from "react";
 import { useList } from "~/api/query";
 import type { Machine } from "~/api/types";
 import { t } from "~/i18n";
+import { told } from "~/i18n/said";
 import { Button, buttonLook } from "~/ui/Button";
 import { Choice } from "~/ui/Choice";
+import { Confirm } from "~/ui/Confirm";
 import { FormDialog } from "~/ui/Dialog";
 import { Menu } from "~/ui/Menu";
 import { sayError } from "~/ui/Toasts";
-import { actOn, asks, verbsFor, verbWord } from "./machines";
+import { actOn, asks, confirms, verbsFor, verbWord } from "./machines";
 
 /** The likely thing as a button, the rest in a menu. */
-export function MachineActions({ m, small }: { m: Machine; small?: boolean }) {
-  const [asking, setAsking] = useState<string | null>(null);
+export function MachineActions({ m, small, ask, onAnswered }: { m: Machine; small?: boolean; ask?: string; onAnswered?: () => void }) {
+  const [asking, setAsking] = useState<string | null>(ask && verbsFor(m).includes(ask) ? ask : null);
   const [first, ...rest] = verbsFor(m);
-  const run = (verb: string) => asks(verb) ? setAsking(verb) : void actOn(m.id, verb).catch(sayError);
+  const close = () => (setAsking(null), onAnswered?.());
+  const run = (verb: string) => asks(verb) || confirms(verb) ? setAsking(verb) : void actOn(m.id, verb).catch(sayError);
   return (
     <div className="flex items-center gap-1.5">
       {first && <Button small={small} look={small ? "plain" : "solid"} onPress={() => run(first)}>{verbWord(first)}</Button>}
       <Menu label={t("server.menu", { name: m.name })} className={`${buttonLook(small ? "quiet" : "plain", small)} !px-1.5`}
-        acts={rest.map((verb) => ({ id: verb, label: verbWord(verb), danger: verb === "release" || verb === "mark-broken", run: () => run(verb) }))} />
-      {asking === "approve" && <Approve m={m} onClose={() => setAsking(null)} />}
-      {asking === "deploy" && <Deploy m={m} onClose={() => setAsking(null)} />}
-      {asking === "release" && <Release m={m} onClose={() => setAsking(null)} />}
+        acts={rest.map((verb) => ({ id: verb, label: verbWord(verb), danger: verb === "release" || verb === "mark-broken" || confirms(verb), run: () => run(verb) }))} />
+      {asking && confirms(asking) && <Confirm onClose={close} of={{
+        title: t("machines.sure", { what: verbWord(asking), name: m.name }), note: t(`machines.note.${asking}`), action: verbWord(asking), run: () => actOn(m.id, asking),
+      }} />}
+      {asking === "approve" && <Approve m={m} onClose={close} />}
+      {asking === "deploy" && <Deploy m={m} onClose={close} />}
+      {asking === "release" && <Release m={m} onClose={close} />}
     </div>
   );
 }
@@ -33,7 +39,7 @@ function Approve({ m, onClose }: Props) {
   return (
     <FormDialog title={t("machines.approveAsk", { name: m.name })} open onClose={onClose} action={verbWord("approve")} run={() => actOn(m.id, "approve", { as })}>
       <Choice label={t("machines.fitFor")} value={as} onChange={setAs} options={[{ id: "host", label: t("machines.asHost") }, { id: "metal", label: t("machines.asMetal") }]} />
-      {m.verdicts?.filter((v) => v.what === as && !v.ok).map((v) => <p key={v.what} className="text-hwang">{v.reason}</p>)}
+      {m.verdicts?.filter((v) => v.what === as && !v.ok).map((v) => <p key={v.what} className="text-hwang">{told(v, "reason")}</p>)}
     </FormDialog>
   );
 }

@@ -1,19 +1,23 @@
 import { useParams } from "@tanstack/react-router";
 import { useAsk, useItem } from "~/api/query";
 import { known, t, type Key } from "~/i18n";
+import { jobState, told, type Says } from "~/i18n/said";
 import { bytes, mib } from "~/i18n/format";
 import { Ago } from "~/ui/Ago";
 import { Copy } from "~/ui/Copy";
 import { ErrorNote } from "~/ui/ErrorNote";
+import { useWord } from "~/ui/hooks";
 import { Facts, Page, Section, Waiting } from "~/ui/Page";
 import { Dot, Status, stateWord, toneOf } from "~/ui/Status";
 import { MachineActions } from "./MachineActions";
 
-interface Happened { id: string; at: string; level: string; message: string }
-interface Progress { progress: { reason: string | null; last_error: string | null; task: { stage: string; reason: string; done_bytes: number; total_bytes: number } | null } }
+interface Happened extends Says { id: string; at: string; level: string; message: string }
+interface Task extends Says { stage: string; reason: string; done_bytes: number; total_bytes: number }
+interface Progress { progress: Says & { state: unknown; reason: string | null; last_error: string | null; task: Task | null } }
 
 export function MachinePage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
+  const [doing, setDoing] = useWord("do", "");
   const { data: m, error, refetch } = useItem("machine", id);
   const events = useAsk<{ events: Happened[] }>(["machine", id, "events"], `/hanok/v1/machines/${id}/events`).data?.events;
   const progress = useAsk<Progress>(["machine", id, "progress"], `/hanok/v1/machines/${id}/progress`).data?.progress;
@@ -23,15 +27,15 @@ export function MachinePage() {
   const task = progress?.task;
   // One that rests well has nothing to say.
   const calm = !task && ["good", "off"].includes(toneOf(m.status));
-  const note = m.to_do ?? (calm ? null : progress?.reason ?? m.message);
+  const note = m.to_do ? told(m, "to_do") : calm ? null : progress?.reason ? told(progress, "reason") : told(m, "message");
   const what = (word: string) => (known(`machines.for.${word}`) ? t(`machines.for.${word}` as Key) : word);
   return (
-    <Page title={m.name} named back={back} lead={<Status state={m.status} note={`${t("machines.power")} ${stateWord(m.power)}`} />} actions={<MachineActions m={m} />}>
+    <Page title={m.name} named back={back} lead={<Status state={m.status} note={`${t("machines.power")} ${stateWord(m.power)}`} />} actions={<MachineActions key={doing} m={m} ask={doing} onAnswered={() => setDoing("")} />}>
       {(note || task) && (
         <div role="status" className="rounded-[9px] bg-cheong-soft px-5 py-3 mb-8">
           {note && <p>{note}</p>}
-          {task && <p className="text-ink2">{task.stage} {task.reason}{task.total_bytes > 0 && ` ${bytes(task.done_bytes)} / ${bytes(task.total_bytes)}`}</p>}
-          {progress?.last_error && <p className="text-seokganju">{progress.last_error}</p>}
+          {task && <p className="text-ink2">{jobState(progress?.state)} {told(task, "reason")}{task.total_bytes > 0 && ` ${bytes(task.done_bytes)} / ${bytes(task.total_bytes)}`}</p>}
+          {progress?.last_error && <p className="text-seokganju">{told(progress, "last_error")}</p>}
         </div>
       )}
       <div className="grid lg:grid-cols-2 gap-x-12 gap-y-10">
@@ -45,7 +49,7 @@ export function MachinePage() {
         </Section>
         {m.verdicts && m.verdicts.length > 0 && (
           <Section title={t("machines.fitFor")}>
-            <ul className="flex flex-col gap-2">{m.verdicts.map((v) => <li key={v.what} className="flex gap-2.5"><span className="mt-1.5"><Dot tone={v.ok ? "good" : "warn"} /></span><span><b className="font-semibold">{what(v.what)}</b>{v.reason && <span className="text-ink2"> {v.reason}</span>}</span></li>)}</ul>
+            <ul className="flex flex-col gap-2">{m.verdicts.map((v) => <li key={v.what} className="flex gap-2.5"><span className="mt-1.5"><Dot tone={v.ok ? "good" : "warn"} /></span><span><b className="font-semibold">{what(v.what)}</b>{v.reason && <span className="text-ink2"> {told(v, "reason")}</span>}</span></li>)}</ul>
           </Section>
         )}
         <Section title={t("machines.disks")}><List rows={m.disks.map((d) => [d.name, `${bytes(d.size_bytes)} · ${d.kind}${d.model ? ` · ${d.model}` : ""}`])} /></Section>
@@ -53,7 +57,7 @@ export function MachinePage() {
         <Section title={t("machines.history")} className="lg:col-span-2">
           <ul className="box">
             {events?.length === 0 && <li className="px-5 py-4 text-ink2">{t("machines.noHistory")}</li>}
-            {events?.map((e) => <li key={e.id} className="flex items-baseline justify-between gap-6 px-5 py-2 border-b border-line last:border-0"><span className="[overflow-wrap:anywhere]">{e.message}</span><span className="label shrink-0"><Ago time={e.at} /></span></li>)}
+            {events?.map((e) => <li key={e.id} className="flex items-baseline justify-between gap-6 px-5 py-2 border-b border-line last:border-0"><span className="[overflow-wrap:anywhere]">{told(e, "message")}</span><span className="label shrink-0"><Ago time={e.at} /></span></li>)}
           </ul>
         </Section>
       </div>

@@ -3,6 +3,7 @@ import { ApiError } from "~/api/http";
 import { useList } from "~/api/query";
 import type { Machine } from "~/api/types";
 import { t } from "~/i18n";
+import { told } from "~/i18n/said";
 import { bytes, mib } from "~/i18n/format";
 import { Ago } from "~/ui/Ago";
 import { Empty } from "~/ui/Empty";
@@ -48,7 +49,7 @@ function MachineCard({ m }: { m: Machine }) {
       <Link to="/fleet/machines/$id" params={{ id: m.id } as never} className="font-semibold truncate block hover:text-giwa hover:underline underline-offset-3">{m.name}</Link>
       <p className="text-[13px]"><Status state={m.status} /></p>
       <p className="label truncate">{size || [m.vendor, m.product].filter(Boolean).join(" ")}</p>
-      {(m.to_do ?? m.message) && <p className="text-[13px] text-ink2 mt-1 [overflow-wrap:anywhere]">{m.to_do ?? m.message}</p>}
+      {(m.to_do ?? m.message) && <p className="text-[13px] text-ink2 mt-1 [overflow-wrap:anywhere]">{told(m, m.to_do ? "to_do" : "message")}</p>}
       <p className="label mt-1.5 mb-2"><Ago time={m.status_at} /> · {t("machines.power")} {stateWord(m.power)}</p>
       <MachineActions m={m} small />
     </li>

@@ -5,7 +5,7 @@ import { queries, useAsk, useList } from "~/api/query";
 import { t } from "~/i18n";
 import { number } from "~/i18n/format";
 import { Button } from "~/ui/Button";
-import { Checkbox } from "~/ui/Choice";
+import { Checkbox, Choice } from "~/ui/Choice";
 import { CodeBlock } from "~/ui/Copy";
 import { FormDialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
@@ -15,7 +15,7 @@ import { Icon } from "~/ui/icons";
 import { Page, Waiting } from "~/ui/Page";
 import { goodCidr } from "../network/cidr";
 
-interface Wire { name: string; hosts: { id: string; name: string; device: string }[]; networks: { id: string; name: string; external: boolean; mtu: number }[] }
+interface Wire { name: string; hosts: { id: string; name: string; device: string; vlans?: boolean }[]; networks: { id: string; name: string; external: boolean; mtu: number; segment?: number | null }[] }
 
 /** Networks of wires: which hosts are on them by which NIC, and which networks of the cloud lie on them. */
 export function Physical() {
@@ -44,7 +44,7 @@ export function Physical() {
                 {w.hosts.length === 0 && <p className="text-ink2">{t("physical.nobody")}</p>}
               </div>
               <div><p className="label mb-1">{t("networks.title")}</p>
-                <ul className="flex flex-col gap-1">{w.networks.map((n) => <li key={n.id}><Link to="/networks/$id" params={{ id: n.id } as never} className="link">{n.name || n.id}</Link> <span className="label">{n.external ? t("physical.external") : ""} MTU {number(n.mtu)}</span></li>)}</ul>
+                <ul className="flex flex-col gap-1">{w.networks.map((n) => <li key={n.id}><Link to="/networks/$id" params={{ id: n.id } as never} className="link">{n.name || n.id}</Link> <span className="label">{[n.segment ? `VLAN ${n.segment}` : t("physical.flat"), n.external && t("physical.external"), `MTU ${number(n.mtu)}`].filter(Boolean).join(" · ")}</span></li>)}</ul>
                 {w.networks.length === 0 && <p className="text-ink2">{t("physical.noNetworks")}</p>}
               </div>
             </div>
@@ -66,9 +66,14 @@ function Make({ wire, onClose }: { wire: Wire; onClose: () => void }) {
   const [external, setExternal] = useState(true);
   const [shared, setShared] = useState(false);
   const [dhcp, setDhcp] = useState(false);
+  const flatTaken = wire.networks.some((n) => !n.segment);
+  const [kind, setKind] = useState<"flat" | "vlan">(flatTaken ? "vlan" : "flat");
+  const [segment, setSegment] = useState("");
+  const used = wire.networks.find((n) => String(n.segment) === segment.trim());
+  const badSegment = segment.trim() === "" ? null : !/^\d+$/.test(segment.trim()) || Number(segment) < 1 || Number(segment) > 4094 ? t("physical.badSegment") : used ? t("physical.usedSegment", { name: used.name }) : null;
   const bad = cidr.trim() !== "" && !goodCidr(cidr.trim());
   const run = async () => {
-    const network = { name: name.trim(), "provider:network_type": "flat", "provider:physical_network": wire.name, "router:external": external, shared };
+    const network = { name: name.trim(), "provider:network_type": kind, "provider:physical_network": wire.name, ...(kind === "vlan" ? { "provider:segmentation_id": Number(segment) } : {}), "router:external": external, shared };
     const made = await ask<{ network: { id: string } }>("/network/v2.0/networks", { method: "POST", body: { network } });
     try {
       const pool = first.trim() && last.trim() ? { allocation_pools: [{ start: first.trim(), end: last.trim() }] } : {};
@@ -81,9 +86,11 @@ function Make({ wire, onClose }: { wire: Wire; onClose: () => void }) {
     await queries.invalidateQueries({ queryKey: ["physical"] });
   };
   return (
-    <FormDialog title={t("physical.makeOn", { name: wire.name })} open onClose={onClose} action={t("networks.create")} ready={name.trim() !== "" && cidr.trim() !== "" && !bad} run={run} wide>
+    <FormDialog title={t("physical.makeOn", { name: wire.name })} open onClose={onClose} action={t("networks.create")} ready={name.trim() !== "" && cidr.trim() !== "" && !bad && (kind === "flat" || (segment.trim() !== "" && !badSegment))} run={run} wide>
       <Field label={t("word.name")} value={name} onChange={setName} autoFocus />
       <div className="grid sm:grid-cols-2 gap-4">
+        <Choice label={t("physical.kind")} value={kind} onChange={(id) => setKind(id as typeof kind)} options={[{ id: "flat", label: t("physical.asFlat"), disabled: flatTaken }, { id: "vlan", label: t("physical.asVlan") }]} />
+        <Field label={t("physical.segment")} value={segment} onChange={setSegment} mono placeholder="20" disabled={kind === "flat"} error={kind === "vlan" ? badSegment : null} note={t("physical.segmentNote")} />
         <Field label={t("physical.cidr")} value={cidr} onChange={setCidr} mono placeholder="192.0.2.0/24" error={bad ? t("networks.badCidr") : null} />
         <Field label={t("physical.gateway")} value={gateway} onChange={setGateway} mono placeholder="192.0.2.1" />
         <Field label={t("physical.first")} value={first} onChange={setFirst} mono placeholder="192.0.2.100" />

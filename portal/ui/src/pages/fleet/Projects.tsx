@@ -4,7 +4,8 @@ import { queries, useAsk, useChange, useList } from "~/api/query";
 import type { Project } from "~/api/types";
 import { t } from "~/i18n";
 import { Button } from "~/ui/Button";
-import { FormDialog } from "~/ui/Dialog";
+import { Confirm } from "~/ui/Confirm";
+import { Dialog, FormDialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
 import { Field } from "~/ui/Field";
 import { useOpen } from "~/ui/hooks";
@@ -13,7 +14,7 @@ import { Menu } from "~/ui/Menu";
 import { Page } from "~/ui/Page";
 import { Status } from "~/ui/Status";
 import { DataTable } from "~/ui/table/DataTable";
-import { AddMember } from "../project/Team";
+import { AddMember, Members } from "../project/Team";
 
 export function Projects() {
   const { data, error, refetch } = useList("project", "all");
@@ -36,7 +37,7 @@ export function Projects() {
         menu={(p) => (
           <Menu label={p.name} acts={[
             { id: "quota", label: t("projects.quota"), icon: "quota", run: () => setAsked({ what: "quota", of: p }) },
-            { id: "team", label: t("projects.team"), icon: "team", run: () => setAsked({ what: "team", of: p }) },
+            { id: "team", label: t("team.title"), icon: "team", run: () => setAsked({ what: "team", of: p }) },
             { id: "delete", label: t("do.delete"), icon: "trash", danger: true, run: () => setAsked({ what: "delete", of: p }) },
           ]} />
         )}
@@ -47,13 +48,20 @@ export function Projects() {
         <Field label={t("word.description")} value={about} onChange={setAbout} />
       </FormDialog>
       {asked?.what === "quota" && <QuotaDialog project={asked.of} onClose={close} />}
-      {asked?.what === "team" && <AddMember project={asked.of.id} onClose={close} onDone={() => void queries.invalidateQueries({ queryKey: ["team", asked.of.id] })} />}
-      {asked?.what === "delete" && (
-        <FormDialog title={t("projects.deleteAsk", { name: asked.of.name })} open onClose={close} action={t("do.delete")} danger run={() => remove.mutateAsync(asked.of.id)}>
-          <p className="text-ink2">{t("projects.deleteNote")}</p>
-        </FormDialog>
-      )}
+      {asked?.what === "team" && <TeamDialog project={asked.of} onClose={close} />}
+      {asked?.what === "delete" && <Confirm onClose={close} of={{ title: t("projects.deleteAsk", { name: asked.of.name }), note: t("projects.deleteNote"), run: () => remove.mutateAsync(asked.of.id) }} />}
     </Page>
+  );
+}
+
+function TeamDialog({ project, onClose }: { project: Project; onClose: () => void }) {
+  const [adding, setAdding] = useState(false);
+  return (
+    <Dialog title={t("projects.teamOf", { name: project.name })} open onClose={onClose} wide>
+      <Members project={project.id} />
+      <div className="flex justify-end gap-2 mt-4"><Button onPress={onClose}>{t("do.close")}</Button><Button look="solid" onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("team.add")}</Button></div>
+      {adding && <AddMember project={project.id} onClose={() => setAdding(false)} />}
+    </Dialog>
   );
 }
 

@@ -8,6 +8,7 @@ import { CodeBlock } from "~/ui/Copy";
 import { Dialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
 import { ErrorNote } from "~/ui/ErrorNote";
+import { useOpen } from "~/ui/hooks";
 import { Icon } from "~/ui/icons";
 import { Page, Waiting } from "~/ui/Page";
 import { Status } from "~/ui/Status";
@@ -19,7 +20,7 @@ interface Rack { id: string; name: string; state: string; seen_at: string | null
 /** Where machines are: rack controllers, and the segments on which they boot. */
 export function Racks() {
   const racks = useAsk<{ racks: Rack[] }>(["racks"], "/hanok/v1/racks");
-  const [adding, setAdding] = useState(false);
+  const [adding, setAdding] = useOpen("new");
   const add = <Button look="solid" onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("racks.add")}</Button>;
   const page = (body: React.ReactNode) => <Page title={t("racks.title")} lead={t("racks.lead")} actions={add}>{body}</Page>;
   if (racks.error instanceof ApiError && racks.error.status === 404) return page(<div className="box"><Empty title={t("machines.absent")}>{t("machines.absentNote")}</Empty></div>);

@@ -2,9 +2,11 @@ import { useState } from "react";
 import { ask } from "~/api/http";
 import { queries, useAsk } from "~/api/query";
 import { t } from "~/i18n";
+import { told, type Says } from "~/i18n/said";
 import { number, when } from "~/i18n/format";
 import { Button } from "~/ui/Button";
 import { Choice } from "~/ui/Choice";
+import { Confirm } from "~/ui/Confirm";
 import { Dialog, FormDialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
 import { ErrorNote } from "~/ui/ErrorNote";
@@ -16,7 +18,7 @@ import { goodCidr } from "../network/cidr";
 
 interface Range { id: string; kind: "dynamic" | "reserved"; first: string; last: string; comment: string }
 interface Subnet { id: string; cidr: string; address: string; gateway: string | null; ranges: Range[] }
-interface Segment { id: string; name: string; rack: string | null; interface: string; dhcp: "serve" | "proxy" | "off"; free: number; foreign_dhcp: string[]; reason: string | null; subnets: Subnet[] }
+interface Segment extends Says { id: string; name: string; rack: string | null; interface: string; dhcp: "serve" | "proxy" | "off"; free: number; foreign_dhcp: string[]; reason: string | null; subnets: Subnet[] }
 interface Rack { id: string; name: string; interfaces?: { name: string }[] }
 
 const fresh = () => Promise.all([queries.invalidateQueries({ queryKey: ["segments"] }), queries.invalidateQueries({ queryKey: ["racks"] })]);
@@ -49,7 +51,7 @@ export function Segments({ racks }: { racks: Rack[] }) {
                 { id: "delete", label: t("do.delete"), icon: "trash", danger: true, run: () => setAsked({ what: "delete", of: s }) },
               ]} />
             </div>
-            {s.reason && <p className="mt-2 rounded-[7px] bg-hwang-soft text-hwang px-3 py-1.5 text-[13px]">{s.reason}</p>}
+            {s.reason && <p className="mt-2 rounded-[7px] bg-hwang-soft text-hwang px-3 py-1.5 text-[13px]">{told(s, "reason")}</p>}
             {s.foreign_dhcp.length > 0 && <p className="mt-2 rounded-[7px] bg-seokganju-soft text-seokganju px-3 py-1.5 text-[13px]">{t("segments.foreign", { who: s.foreign_dhcp.join(", ") })}</p>}
             {s.subnets.map((n) => (
               <div key={n.id} className="mt-3 pt-3 border-t border-line flex flex-wrap items-start justify-between gap-x-6 gap-y-2">
@@ -72,10 +74,10 @@ export function Segments({ racks }: { racks: Rack[] }) {
       {asked?.what === "subnet" && asked.of && <AddSubnet of={asked.of} onClose={close} />}
       {asked?.what === "leases" && asked.of && <Leases of={asked.of} onClose={close} />}
       {asked?.what === "delete" && asked.of && (
-        <FormDialog title={t("segments.deleteAsk", { name: asked.of.name })} open onClose={close} action={t("do.delete")} danger
-          run={() => ask(`/hanok/v1/segments/${asked.of!.id}`, { method: "DELETE" }).then(fresh)}>
-          <p className="text-ink2">{t("segments.deleteNote")}</p>
-        </FormDialog>
+        <Confirm onClose={close} of={{
+          title: t("segments.deleteAsk", { name: asked.of.name }), note: t("segments.deleteNote"), names: asked.of.subnets.map((n) => n.cidr),
+          run: () => ask(`/hanok/v1/segments/${asked.of!.id}`, { method: "DELETE" }).then(fresh),
+        }} />
       )}
       {ranges && <Ranges {...ranges} onClose={() => setRanges(null)} />}
     </Section>

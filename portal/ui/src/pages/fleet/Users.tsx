@@ -1,10 +1,11 @@
 import { useState } from "react";
 import { ask } from "~/api/http";
-import { useAsk, useChange, useList } from "~/api/query";
+import { queries, useAsk, useChange, useList } from "~/api/query";
 import type { User } from "~/api/types";
 import { t } from "~/i18n";
 import { Button } from "~/ui/Button";
 import { Choice } from "~/ui/Choice";
+import { Confirm, type Doom } from "~/ui/Confirm";
 import { FormDialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
 import { Field } from "~/ui/Field";
@@ -19,7 +20,8 @@ import { sayError } from "~/ui/Toasts";
 export function Users() {
   const { data, error, refetch } = useList("user", "all");
   const [open, setOpen] = useOpen("new");
-  const [doomed, setDoomed] = useState<User | null>(null);
+  const [reset, setReset] = useState<User | null>(null);
+  const [doom, setDoom] = useState<Doom | null>(null);
   const change = useChange(({ id, enabled }: { id: string; enabled: boolean }) => ask(`/identity/v3/users/${id}`, { method: "PATCH", body: { user: { enabled } } }), ["user"]);
   const remove = useChange((id: string) => ask(`/identity/v3/users/${id}`, { method: "DELETE" }), ["user"]);
   const add = <Button look="solid" onPress={() => setOpen(true)}><Icon name="plus" size={14} />{t("users.create")}</Button>;
@@ -33,18 +35,37 @@ export function Users() {
         ]}
         menu={(u) => (
           <Menu label={u.name} acts={[
+            { id: "reset", label: t("users.reset"), icon: "key", run: () => setReset(u) },
+            { id: "codes", label: t("users.codesOff"), icon: "shield", disabled: !coded(u), run: () => setDoom({ title: t("users.codesAsk", { name: u.name }), note: t("users.codesNote"), action: t("codes.off"), run: () => forgetCodes(u) }) },
             { id: "on", label: u.enabled ? t("users.disable") : t("users.enable"), icon: "access", run: () => change.mutate({ id: u.id, enabled: !u.enabled }, { onError: sayError }) },
-            { id: "delete", label: t("do.delete"), icon: "trash", danger: true, run: () => setDoomed(u) },
+            { id: "delete", label: t("do.delete"), icon: "trash", danger: true, run: () => setDoom({ title: t("users.deleteAsk", { name: u.name }), note: t("users.deleteNote"), run: () => remove.mutateAsync(u.id) }) },
           ]} />
         )}
         empty={<Empty title={t("users.empty")} action={add}>{t("users.emptyNote")}</Empty>} />
       {open && <CreateUser onClose={() => setOpen(false)} />}
-      {doomed && (
-        <FormDialog title={t("users.deleteAsk", { name: doomed.name })} open onClose={() => setDoomed(null)} action={t("do.delete")} danger run={() => remove.mutateAsync(doomed.id)}>
-          <p className="text-ink2">{t("users.deleteNote")}</p>
-        </FormDialog>
-      )}
+      {reset && <Reset user={reset} onClose={() => setReset(null)} />}
+      <Confirm of={doom} onClose={() => setDoom(null)} />
     </Page>
+  );
+}
+
+const coded = (u: User) => Boolean(u.options?.multi_factor_auth_rules?.length);
+
+/** For somebody whose phone is lost: the password alone is enough again, and what the app had is forgotten. */
+async function forgetCodes(u: User) {
+  await ask(`/identity/v3/users/${u.id}`, { method: "PATCH", body: { user: { options: { multi_factor_auth_rules: null } } } });
+  const { credentials } = await ask<{ credentials: { id: string }[] }>(`/identity/v3/credentials?user_id=${u.id}&type=totp`);
+  await Promise.all(credentials.map((c) => ask(`/identity/v3/credentials/${c.id}`, { method: "DELETE" })));
+  await queries.invalidateQueries({ queryKey: ["list", "user"] });
+}
+
+function Reset({ user, onClose }: { user: User; onClose: () => void }) {
+  const [password, setPassword] = useState("");
+  return (
+    <FormDialog title={t("users.resetAsk", { name: user.name })} open onClose={onClose} action={t("do.save")} ready={password !== ""}
+      run={() => ask(`/identity/v3/users/${user.id}`, { method: "PATCH", body: { user: { password } } })}>
+      <Field label={t("password.new")} value={password} onChange={setPassword} type="password" autoComplete="new-password" autoFocus note={t("users.passwordNote")} />
+    </FormDialog>
   );
 }
 

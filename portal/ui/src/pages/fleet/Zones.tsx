@@ -5,6 +5,7 @@ import { t } from "~/i18n";
 import { mib, number } from "~/i18n/format";
 import { Button, buttonLook } from "~/ui/Button";
 import { Checkbox } from "~/ui/Choice";
+import { Confirm } from "~/ui/Confirm";
 import { FormDialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
 import { ErrorNote } from "~/ui/ErrorNote";
@@ -15,16 +16,18 @@ import { Menu } from "~/ui/Menu";
 import { Meter, Page, Section, Waiting } from "~/ui/Page";
 import { Dot } from "~/ui/Status";
 
+interface Places { zones: { name: string; pods: { name: string; hosts: { id: string }[] }[] }[] }
 interface Room { total: number; used: number; free: number }
 interface HostRoom { id: string; name: string; zone: string; enabled: boolean; up: boolean; servers: number; vcpus: Room; memory_mib: Room; disk_gib: Room }
 interface Aggregate { id: number; name: string; availability_zone: string | null; hosts: string[]; metadata: Record<string, string> }
 
-const fresh = () => Promise.all([queries.invalidateQueries({ queryKey: ["aggregates"] }), queries.invalidateQueries({ queryKey: ["capacity"] })]);
+const fresh = () => Promise.all([queries.invalidateQueries({ queryKey: ["aggregates"] }), queries.invalidateQueries({ queryKey: ["capacity"] }), queries.invalidateQueries({ queryKey: ["places"] })]);
 const act = (a: Aggregate, body: unknown) => ask(`/compute/v2.1/os-aggregates/${a.id}/action`, { method: "POST", body });
 
 /** Where servers can be put: zones that fail apart, and groups of hosts that have something in common. */
 export function Zones() {
   const rooms = useAsk<{ hosts: HostRoom[] }>(["capacity"], "/hanok/v1/capacity");
+  const places = useAsk<Places>(["places"], "/hanok/v1/places");
   const groups = useAsk<{ aggregates: Aggregate[] }>(["aggregates"], "/compute/v2.1/os-aggregates");
   const [open, setOpen] = useOpen("new");
   const [asked, setAsked] = useState<{ what: "hosts" | "words" | "delete"; of: Aggregate } | null>(null);
@@ -36,11 +39,12 @@ export function Zones() {
   if (!rooms.data || !groups.data) return page(<Waiting />);
   const zones = [...Map.groupBy(rooms.data.hosts, (h) => h.zone)].sort(([a], [b]) => a.localeCompare(b, undefined, { numeric: true }));
   const names = zones.map(([zone]) => zone);
+  const pods = new Map(places.data?.zones.flatMap((z) => z.pods.flatMap((p) => p.hosts.map((h) => [h.id, p.name] as const))));
   return page(
     <div className="grid gap-10">
       <Section title={t("zones.zones")}>
         {zones.length === 0 && <div className="box"><Empty title={t("hosts.empty")}>{t("zones.emptyNote")}</Empty></div>}
-        <div className="grid md:grid-cols-2 gap-3">{zones.map(([zone, hosts]) => <ZoneCard key={zone} zone={zone} hosts={hosts} onMove={setMoving} />)}</div>
+        <div className="grid md:grid-cols-2 gap-3">{zones.map(([zone, hosts]) => <ZoneCard key={zone} zone={zone} hosts={hosts} pods={pods} onMove={setMoving} />)}</div>
       </Section>
       <Section title={t("zones.groups")}>
         {groups.data.aggregates.length === 0 && <div className="box"><Empty title={t("zones.noGroups")} action={add}>{t("zones.noGroupsNote")}</Empty></div>}
@@ -64,24 +68,26 @@ export function Zones() {
         </ul>
       </Section>
       {open && <CreateGroup onClose={() => setOpen(false)} />}
-      {moving && <MoveHost host={moving} zones={names} onClose={() => setMoving(null)} />}
+      {moving && <MoveHost host={moving} zones={names} pod={pods.get(moving.id) ?? ""} pods={[...new Set(pods.values())].filter(Boolean).sort()} onClose={() => setMoving(null)} />}
       {asked?.what === "hosts" && <HostsOf of={asked.of} hosts={rooms.data.hosts} onClose={() => setAsked(null)} />}
       {asked?.what === "words" && <WordsOf of={asked.of} onClose={() => setAsked(null)} />}
       {asked?.what === "delete" && (
-        <FormDialog title={t("zones.deleteAsk", { name: asked.of.name })} open onClose={() => setAsked(null)} action={t("do.delete")} danger
-          run={async () => {
+        <Confirm onClose={() => setAsked(null)} of={{
+          title: t("zones.deleteAsk", { name: asked.of.name }), note: t("zones.deleteNote"), names: asked.of.hosts,
+          run: async () => {
             for (const host of asked.of.hosts) await act(asked.of, { remove_host: { host } });
             await ask(`/compute/v2.1/os-aggregates/${asked.of.id}`, { method: "DELETE" });
             await fresh();
-          }}>
-          <p className="text-ink2">{t("zones.deleteNote")}</p>
-        </FormDialog>
+          },
+        }} />
       )}
     </div>,
   );
 }
 
-function ZoneCard({ zone, hosts, onMove }: { zone: string; hosts: HostRoom[]; onMove: (h: HostRoom) => void }) {
+function ZoneCard({ zone, hosts, pods, onMove }: { zone: string; hosts: HostRoom[]; pods: Map<string, string>; onMove: (h: HostRoom) => void }) {
+  // Pods first, by name; hosts that are in none follow.
+  const parts = [...Map.groupBy(hosts, (h) => pods.get(h.id) ?? "")].sort(([a], [b]) => Number(a === "") - Number(b === "") || a.localeCompare(b, undefined, { numeric: true }));
   const sum = (of: (h: HostRoom) => Room) => hosts.reduce((all, h) => ({ used: all.used + of(h).used, total: all.total + of(h).total }), { used: 0, total: 0 });
   const [cores, ram] = [sum((h) => h.vcpus), sum((h) => h.memory_mib)];
   const well = hosts.filter((h) => h.up).length;
@@ -90,10 +96,15 @@ function ZoneCard({ zone, hosts, onMove }: { zone: string; hosts: HostRoom[]; on
       <h3 className="flex items-center gap-2.5"><Dot tone={well === hosts.length ? "good" : well === 0 ? "bad" : "warn"} /><b className="font-semibold text-[15px]">{zone}</b><span className="label">{t("zones.count", { n: hosts.length })} · {t("fleet.serversOn", { n: hosts.reduce((n, h) => n + h.servers, 0) })}</span></h3>
       <Meter label={t("word.cores")} used={cores.used} total={cores.total} show={number} />
       <Meter label={t("word.memory")} used={ram.used} total={ram.total} show={mib} />
-      <ul className="flex flex-wrap gap-1.5">
-        {hosts.slice(0, 24).map((h) => <li key={h.id}><button type="button" onClick={() => onMove(h)} title={t("zones.moveAsk", { name: h.name })} className={`${buttonLook("plain", true)} ${h.up ? "" : "text-seokganju"}`}>{h.name}</button></li>)}
-        {hosts.length > 24 && <li className="label self-center">+{number(hosts.length - 24)}</li>}
-      </ul>
+      {parts.map(([pod, inside]) => (
+        <div key={pod} role="group" aria-label={pod ? t("zones.pod", { name: pod }) : t("zones.noPod")}>
+          {(pod !== "" || parts.length > 1) && <p className="label mb-1">{pod ? t("zones.pod", { name: pod }) : t("zones.noPod")}</p>}
+          <ul className="flex flex-wrap gap-1.5">
+            {inside.slice(0, 24).map((h) => <li key={h.id}><button type="button" onClick={() => onMove(h)} title={t("zones.moveAsk", { name: h.name })} className={`${buttonLook("plain", true)} ${h.up ? "" : "text-seokganju"}`}>{h.name}</button></li>)}
+            {inside.length > 24 && <li className="label self-center">+{number(inside.length - 24)}</li>}
+          </ul>
+        </div>
+      ))}
     </section>
   );
 }
@@ -111,12 +122,16 @@ function CreateGroup({ onClose }: { onClose: () => void }) {
   );
 }
 
-function MoveHost({ host, zones, onClose }: { host: HostRoom; zones: string[]; onClose: () => void }) {
+/** A pod is part of a zone: hosts that are near to each other, such as those of one rack. Servers ask for it by hints. */
+function MoveHost({ host, zones, pod, pods, onClose }: { host: HostRoom; zones: string[]; pod: string; pods: string[]; onClose: () => void }) {
   const [zone, setZone] = useState(host.zone);
+  const [place, setPlace] = useState(pod);
+  const change = { ...(zone.trim() === host.zone ? {} : { zone: zone.trim() }), ...(place.trim() === pod ? {} : { pod: place.trim() }) };
   return (
-    <FormDialog title={t("zones.moveAsk", { name: host.name })} open onClose={onClose} action={t("do.save")} ready={zone.trim() !== "" && zone.trim() !== host.zone}
-      run={() => ask(`/hanok/v1/hosts/${encodeURIComponent(host.name)}`, { method: "PATCH", body: { host: { zone: zone.trim() } } }).then(fresh)}>
+    <FormDialog title={t("zones.moveAsk", { name: host.name })} open onClose={onClose} action={t("do.save")} ready={zone.trim() !== "" && Object.keys(change).length > 0}
+      run={() => ask(`/hanok/v1/hosts/${encodeURIComponent(host.name)}`, { method: "PATCH", body: { host: change } }).then(fresh)}>
       <Field label={t("word.zone")} value={zone} onChange={setZone} autoFocus note={t("zones.moveNote", { zones: zones.join(", ") })} />
+      <Field label={t("zones.podWord")} value={place} onChange={setPlace} placeholder="rack-1" note={`${t("zones.podNote")}${pods.length ? ` ${t("zones.podsNow", { pods: pods.join(", ") })}` : ""}`} />
     </FormDialog>
   );
 }

@@ -33,6 +33,8 @@ export function verbsFor(m: Machine): string[] {
   return [...(m.to_do ? ["done"] : []), ...by, ...power, m.locked ? "unlock" : "lock"];
 }
 export const asks = (verb: string) => ["approve", "deploy", "release"].includes(verb);
+/** Whoever works on the machine would lose something: these are asked for twice. */
+export const confirms = (verb: string): verb is "power-off" | "power-cycle" | "abort" | "rescue" => ["power-off", "power-cycle", "abort", "rescue"].includes(verb);
 export const verbWord = (verb: string) => t(`machines.do.${verb}` as Key);
 
 export const actOn = (id: string, verb: string, body: unknown = {}) => ask<unknown>(`/hanok/v1/machines/${id}/${verb}`, { method: "POST", body });

@@ -8,7 +8,7 @@ import { known, t, type Key } from "~/i18n";
 import { bytes } from "~/i18n/format";
 import { Ago } from "~/ui/Ago";
 import { Button, buttonLook } from "~/ui/Button";
-import { FormDialog } from "~/ui/Dialog";
+import { Confirm, doomed } from "~/ui/Confirm";
 import { Empty } from "~/ui/Empty";
 import { useOpen } from "~/ui/hooks";
 import { Icon } from "~/ui/icons";
@@ -24,7 +24,7 @@ export function Images() {
   const { data, error, refetch } = useList("image");
   const { project, admin } = useSession();
   const [open, setOpen] = useOpen("new");
-  const [doomed, setDoomed] = useState<Image[]>([]);
+  const [going, setGoing] = useState<Image[]>([]);
   const mine = (i: Image) => admin || i.owner === project?.id;
   const seen = (i: Image) => {
     const key = `images.seen.${i.visibility}`;
@@ -50,22 +50,21 @@ export function Images() {
           <Menu label={i.name} acts={[
             { id: "public", label: t("images.makePublic"), icon: "globe", disabled: !admin || i.visibility === "public", run: () => patch(i, "public") },
             { id: "private", label: t("images.makePrivate"), icon: "access", disabled: !mine(i) || i.visibility === "private", run: () => patch(i, "private") },
-            { id: "delete", label: t("do.delete"), icon: "trash", danger: true, disabled: !mine(i) || i.protected, run: () => setDoomed([i]) },
+            { id: "delete", label: t("do.delete"), icon: "trash", danger: true, disabled: !mine(i) || i.protected, run: () => setGoing([i]) },
           ]} />
         )}
         bulk={(picked) => (
           <>
             {picked.length === 1 && <Link to="/servers/new" className={buttonLook("plain", true)}>{t("servers.create")}</Link>}
-            <Button small look="danger" isDisabled={!picked.every((i) => mine(i) && !i.protected)} onPress={() => setDoomed(picked)}><Icon name="trash" size={14} />{t("do.delete")}</Button>
+            <Button small look="danger" isDisabled={!picked.every((i) => mine(i) && !i.protected)} onPress={() => setGoing(picked)}><Icon name="trash" size={14} />{t("do.delete")}</Button>
           </>
         )}
         empty={<Empty title={t("images.empty")} action={upload}>{t("images.emptyNote")}</Empty>} />
       {open && <Upload onClose={() => setOpen(false)} />}
-      <FormDialog title={t("images.deleteAsk", { n: doomed.length })} open={doomed.length > 0} onClose={() => setDoomed([])} action={t("do.delete")} danger
-        run={() => Promise.all(doomed.map((i) => ask(`/image/v2/images/${i.id}`, { method: "DELETE" })))}>
-        <p className="text-ink2">{t("images.deleteNote")}</p>
-        <ul>{doomed.map((i) => <li key={i.id}>{i.name}</li>)}</ul>
-      </FormDialog>
+      <Confirm onClose={() => setGoing([])} of={going.length === 0 ? null : {
+        ...doomed(going.map((i) => i.name), (name) => t("images.deleteAsk", { name }), (n) => t("images.deleteMany", { n })), note: t("images.deleteNote"),
+        run: () => Promise.all(going.map((i) => ask(`/image/v2/images/${i.id}`, { method: "DELETE" }))),
+      }} />
     </Page>
   );
 }

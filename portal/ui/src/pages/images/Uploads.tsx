@@ -5,6 +5,7 @@ import { t } from "~/i18n";
 import { bytes, duration } from "~/i18n/format";
 import { Ago } from "~/ui/Ago";
 import { Button, buttonLook } from "~/ui/Button";
+import { Confirm, type Doom } from "~/ui/Confirm";
 import { ErrorNote } from "~/ui/ErrorNote";
 import { Icon } from "~/ui/icons";
 import { unfinished, type Begun } from "./pieces";
@@ -35,7 +36,10 @@ function Progress({ name, part, look }: { name: string; part: number; look: stri
 
 const looks: Record<Upload["state"], string> = { sending: "bg-giwa", waiting: "bg-hwang breathe", checking: "bg-giwa breathe", broken: "bg-seokganju", done: "bg-noerok" };
 
+const gone = (id: string, name: string): Doom => ({ title: t("images.giveUpAsk", { name }), note: t("images.giveUpNote"), action: t("images.giveUp"), run: () => giveUp(id) });
+
 function Row({ u }: { u: Upload }) {
+  const [doom, setDoom] = useState<Doom | null>(null);
   const part = u.file.size ? u.sent / u.file.size : 0;
   const seconds = (Date.now() - u.startedAt) / 1000;
   const rate = seconds > 0.3 ? (u.sent - u.startedFrom) / seconds : 0;
@@ -51,15 +55,17 @@ function Row({ u }: { u: Upload }) {
           {u.state === "broken" && t("images.broken")}
         </span>
         {u.state === "broken" && <Button small look="solid" onPress={() => void send(u.id)}><Icon name="again" size={14} />{t("images.resume")}</Button>}
-        <Button small look="quiet" aria-label={u.state === "done" ? t("do.close") : t("images.giveUp")} onPress={() => u.state === "done" ? dismiss(u.id) : void giveUp(u.id)}><Icon name="close" size={14} /></Button>
+        <Button small look="quiet" aria-label={u.state === "done" ? t("do.close") : t("images.giveUp")} onPress={() => u.state === "done" ? dismiss(u.id) : setDoom(gone(u.id, u.name))}><Icon name="close" size={14} /></Button>
       </div>
       <Progress name={u.name} part={part} look={looks[u.state]} />
       {u.state === "broken" && <div className="mt-3"><ErrorNote error={u.error} /></div>}
+      <Confirm of={doom} onClose={() => setDoom(null)} />
     </div>
   );
 }
 
 function Lost({ begun, name }: { begun: Begun; name: string }) {
+  const [doom, setDoom] = useState<Doom | null>(null);
   const [other, setOther] = useState<string | null>(null);
   const part = begun.received / begun.size;
   const take = async (file: File | undefined) => {
@@ -75,11 +81,12 @@ function Lost({ begun, name }: { begun: Begun; name: string }) {
             <Icon name="upload" size={14} />{t("images.chooseAgain")}
             <input type="file" className="sr-only" aria-label={`${t("images.chooseAgain")}: ${name}`} onChange={(e) => void take(e.target.files?.[0])} />
           </label>
-          <Button small look="quiet" aria-label={t("images.giveUp")} onPress={() => void giveUp(begun.image_id)}><Icon name="close" size={14} /></Button>
+          <Button small look="quiet" aria-label={t("images.giveUp")} onPress={() => setDoom(gone(begun.image_id, name))}><Icon name="close" size={14} /></Button>
         </span>
       </div>
       <Progress name={name} part={part} look="bg-hwang" />
       <p className="label mt-2">{begun.file_name ? t("images.lostNote", { file: begun.file_name }) : t("images.lostNoteBare")}</p>
+      <Confirm of={doom} onClose={() => setDoom(null)} />
       {other && <p role="alert" className="text-seokganju text-[13px] mt-1">{t("images.otherFile", { file: other })}</p>}
     </div>
   );

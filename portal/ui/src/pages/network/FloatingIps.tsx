@@ -6,6 +6,7 @@ import type { FloatingIp } from "~/api/types";
 import { t } from "~/i18n";
 import { Button } from "~/ui/Button";
 import { Choice } from "~/ui/Choice";
+import { Confirm, doomed, type Doom } from "~/ui/Confirm";
 import { FormDialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
 import { useOpen } from "~/ui/hooks";
@@ -28,7 +29,11 @@ export function FloatingIps() {
     return servers?.find((s) => s.id === device);
   };
   const free = (f: FloatingIp) => ask(`/network/v2.0/floatingips/${f.id}`, { method: "PUT", body: { floatingip: { port_id: null } } }).catch(sayError);
-  const release = (f: FloatingIp) => ask(`/network/v2.0/floatingips/${f.id}`, { method: "DELETE" }).catch(sayError);
+  const [doom, setDoom] = useState<Doom | null>(null);
+  const release = (list: FloatingIp[], clear?: () => void) => setDoom({
+    ...doomed(list.map((f) => [f.floating_ip_address, serverOf(f)?.name].filter(Boolean).join(" · ")), () => t("fips.releaseAsk", { name: list[0]!.floating_ip_address }), (n) => t("fips.releaseMany", { n })),
+    note: t("fips.releaseNote"), action: t("fips.release"), run: () => Promise.all(list.map((f) => ask(`/network/v2.0/floatingips/${f.id}`, { method: "DELETE" }))).then(clear),
+  });
   const allocate = <Button look="solid" onPress={() => setOpen(true)}><Icon name="plus" size={14} />{t("fips.allocate")}</Button>;
   return (
     <Page title={t("fips.title")} lead={t("fips.lead")} actions={allocate}>
@@ -49,11 +54,12 @@ export function FloatingIps() {
           <Menu label={f.floating_ip_address} acts={[
             { id: "to", label: t("fips.attach"), icon: "link", disabled: Boolean(f.port_id), run: () => setAimed(f) },
             { id: "free", label: t("fips.detach"), icon: "close", disabled: !f.port_id, run: () => void free(f) },
-            { id: "release", label: t("fips.release"), icon: "trash", danger: true, run: () => void release(f) },
+            { id: "release", label: t("fips.release"), icon: "trash", danger: true, run: () => release([f]) },
           ]} />
         )}
-        bulk={(picked, clear) => <Button small look="danger" onPress={() => void Promise.all(picked.map(release)).then(clear)}>{t("fips.release")}</Button>}
+        bulk={(picked, clear) => <Button small look="danger" onPress={() => release(picked, clear)}>{t("fips.release")}</Button>}
         empty={<Empty title={t("fips.empty")} action={allocate}>{t("fips.emptyNote")}</Empty>} />
+      <Confirm of={doom} onClose={() => setDoom(null)} />
       {open && <Allocate onClose={() => setOpen(false)} />}
       {aimed && <PointFloating fip={aimed} onClose={() => setAimed(null)} />}
     </Page>

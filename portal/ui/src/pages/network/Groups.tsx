@@ -5,6 +5,7 @@ import { useList } from "~/api/query";
 import type { SecurityGroup } from "~/api/types";
 import { t } from "~/i18n";
 import { Button } from "~/ui/Button";
+import { Confirm, doomed, type Doom } from "~/ui/Confirm";
 import { FormDialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
 import { Field } from "~/ui/Field";
@@ -12,7 +13,6 @@ import { useOpen } from "~/ui/hooks";
 import { Icon } from "~/ui/icons";
 import { Page } from "~/ui/Page";
 import { DataTable } from "~/ui/table/DataTable";
-import { sayError } from "~/ui/Toasts";
 import { inward, short } from "./rules";
 
 export function Groups() {
@@ -21,6 +21,7 @@ export function Groups() {
   const [open, setOpen] = useOpen("new");
   const [name, setName] = useState("");
   const [about, setAbout] = useState("");
+  const [doom, setDoom] = useState<Doom | null>(null);
   const navigate = useNavigate();
   const used = (g: SecurityGroup) => ports?.filter((p) => p.security_groups.includes(g.id)).length ?? 0;
   const opened = (g: SecurityGroup) => [...new Set(inward(g).filter((r) => !r.remote_group_id).map(short))].join(", ");
@@ -40,11 +41,15 @@ export function Groups() {
           { id: "used", head: t("groups.used"), width: "90px", end: true, phone: "aside", value: used, cell: (g) => used(g) },
         ]}
         bulk={(picked, clear) => (
-          <Button small look="danger" isDisabled={picked.some((g) => g.name === "default")} onPress={() => void Promise.all(picked.map((g) => ask(`/network/v2.0/security-groups/${g.id}`, { method: "DELETE" }))).then(clear, sayError)}>
+          <Button small look="danger" isDisabled={picked.some((g) => g.name === "default")} onPress={() => setDoom({
+            ...doomed(picked.map((g) => g.name), (name) => t("groups.deleteAsk", { name }), (n) => t("groups.deleteMany", { n })), note: t("groups.deleteNote"),
+            run: () => Promise.all(picked.map((g) => ask(`/network/v2.0/security-groups/${g.id}`, { method: "DELETE" }))).then(clear),
+          })}>
             <Icon name="trash" size={14} />{t("do.delete")}
           </Button>
         )}
         empty={<Empty title={t("groups.empty")} action={create}>{t("groups.emptyNote")}</Empty>} />
+      <Confirm of={doom} onClose={() => setDoom(null)} />
       <FormDialog title={t("groups.create")} open={open} onClose={() => setOpen(false)} action={t("groups.create")} ready={name.trim() !== ""} run={run}>
         <Field label={t("word.name")} value={name} onChange={setName} autoFocus />
         <Field label={t("word.description")} value={about} onChange={setAbout} />

@@ -5,6 +5,7 @@ import { useItem, useList } from "~/api/query";
 import type { Port, Subnet } from "~/api/types";
 import { t, wordFor } from "~/i18n";
 import { Button } from "~/ui/Button";
+import { Confirm, type Doom } from "~/ui/Confirm";
 import { Copy } from "~/ui/Copy";
 import { FormDialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
@@ -15,7 +16,6 @@ import { Menu } from "~/ui/Menu";
 import { Facts, Page, Section, Waiting } from "~/ui/Page";
 import { netState, Status } from "~/ui/Status";
 import { DataTable } from "~/ui/table/DataTable";
-import { sayError } from "~/ui/Toasts";
 import { freeCidr } from "./cidr";
 import { removeNetwork } from "./remove";
 
@@ -26,25 +26,26 @@ export function NetworkPage() {
   const ports = useList("port").data?.filter((p) => p.network_id === id);
   const servers = useList("server").data;
   const [adding, setAdding] = useState(false);
-  const [deleting, setDeleting] = useState(false);
+  const [doom, setDoom] = useState<Doom | null>(null);
   const navigate = useNavigate();
   const back = { to: "/networks", label: t("networks.title") };
   if (error) return <Page title={t("networks.one")} back={back}><ErrorNote error={error} retry={refetch} /></Page>;
   if (!net) return <Page title={t("networks.one")} back={back}><Waiting /></Page>;
   const mine = subnets?.filter((s) => s.network_id === id) ?? [];
-  const remove = (s: Subnet) => void ask(`/network/v2.0/subnets/${s.id}`, { method: "DELETE" }).catch(sayError);
+  const remove = (s: Subnet): Doom => ({ title: t("networks.deleteSubnetAsk", { name: s.cidr }), note: t("networks.deleteSubnetNote"), run: () => ask(`/network/v2.0/subnets/${s.id}`, { method: "DELETE" }) });
+  const removeAll = (): Doom => ({ title: t("networks.deleteAsk", { name: net.name }), note: t("networks.deleteNote"), names: mine.map((s) => s.cidr), run: () => removeNetwork(id).then(() => navigate({ to: "/networks" })) });
   const owner = (p: Port) => wordFor("port", p.device_owner);
   const device = (p: Port) => servers?.find((s) => s.id === p.device_id);
   return (
     <Page title={net.name} named back={back} lead={<Status state={netState(net.status)} />}
-      actions={<><Button onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("networks.addSubnet")}</Button><Button look="danger" onPress={() => setDeleting(true)}>{t("do.delete")}</Button></>}>
+      actions={<><Button onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("networks.addSubnet")}</Button><Button look="danger" onPress={() => setDoom(removeAll())}>{t("do.delete")}</Button></>}>
       <div className="grid grid-cols-[minmax(0,1fr)] gap-10">
         <Section title={t("networks.subnets")}>
           {mine.length === 0 && <div className="box"><Empty title={t("networks.noSubnet")} action={<Button look="solid" onPress={() => setAdding(true)}>{t("networks.addSubnet")}</Button>}>{t("networks.noSubnetNote")}</Empty></div>}
           <div className="grid sm:grid-cols-2 gap-3">
             {mine.map((s) => (
               <div key={s.id} className="box p-5">
-                <div className="flex justify-between mb-2"><p className="font-mono text-[15px]">{s.cidr}</p><Menu label={s.cidr} acts={[{ id: "rm", label: t("do.delete"), icon: "trash", danger: true, run: () => remove(s) }]} /></div>
+                <div className="flex justify-between mb-2"><p className="font-mono text-[15px]">{s.cidr}</p><Menu label={s.cidr} acts={[{ id: "rm", label: t("do.delete"), icon: "trash", danger: true, run: () => setDoom(remove(s)) }]} /></div>
                 <Facts rows={[
                   [t("networks.gateway"), s.gateway_ip ?? "–"], ["DHCP", s.enable_dhcp ? t("word.yes") : t("word.no")],
                   [t("networks.pool"), s.allocation_pools.map((p) => `${p.start} – ${p.end}`).join(", ") || "–"],
@@ -74,10 +75,7 @@ export function NetworkPage() {
         </Section>
       </div>
       {adding && <AddSubnet network={id} taken={subnets?.map((s) => s.cidr) ?? []} onClose={() => setAdding(false)} />}
-      <FormDialog title={t("networks.deleteAsk", { n: 1 })} open={deleting} onClose={() => setDeleting(false)} action={t("do.delete")} danger
-        run={() => removeNetwork(id).then(() => navigate({ to: "/networks" }))}>
-        <p className="text-ink2">{t("networks.deleteNote")}</p>
-      </FormDialog>
+      <Confirm of={doom} onClose={() => setDoom(null)} />
     </Page>
   );
 }

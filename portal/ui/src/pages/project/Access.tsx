@@ -5,12 +5,13 @@ import { useSession } from "~/api/session";
 import { t, wordFor } from "~/i18n";
 import { when } from "~/i18n/format";
 import { Button } from "~/ui/Button";
+import { Confirm, doomed, type Doom } from "~/ui/Confirm";
 import { CodeBlock } from "~/ui/Copy";
 import { Empty } from "~/ui/Empty";
+import { useOpen } from "~/ui/hooks";
 import { Icon } from "~/ui/icons";
 import { Page, Section } from "~/ui/Page";
 import { DataTable } from "~/ui/table/DataTable";
-import { sayError } from "~/ui/Toasts";
 import { asCloudsYaml } from "./clouds";
 import { NewCredential } from "./NewCredential";
 
@@ -22,7 +23,8 @@ export function Access() {
   const path = `/identity/v3/users/${user.id}/application_credentials`;
   const key = ["credentials", user.id];
   const { data, error, refetch } = useAsk<{ application_credentials: Credential[] }>(key, path);
-  const [adding, setAdding] = useState(false);
+  const [doom, setDoom] = useState<Doom | null>(null);
+  const [adding, setAdding] = useOpen("new");
   const yaml = asCloudsYaml({ origin: location.origin, region, user: user.name, project: project?.name ?? "" });
   const remove = (list: Credential[]) => Promise.all(list.map((c) => ask(`${path}/${c.id}`, { method: "DELETE" }))).then(() => queries.invalidateQueries({ queryKey: key }));
   const add = <Button look="solid" onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("access.create")}</Button>;
@@ -36,7 +38,9 @@ export function Access() {
               { id: "roles", head: t("team.role"), phone: "line", value: (c) => c.roles.map((r) => wordFor("role", r.name)).join(" "), cell: (c) => c.roles.map((r) => wordFor("role", r.name)).join(", ") },
               { id: "until", head: t("access.until"), phone: "aside", value: (c) => c.expires_at ?? "9", cell: (c) => c.expires_at ? when(c.expires_at) : <span className="text-ink3">{t("access.forever")}</span> },
             ]}
-            bulk={(picked, clear) => <Button small look="danger" onPress={() => void remove(picked).then(clear, sayError)}><Icon name="trash" size={14} />{t("do.delete")}</Button>}
+            bulk={(picked, clear) => <Button small look="danger" onPress={() => setDoom({
+              ...doomed(picked.map((c) => c.name), (name) => t("access.deleteAsk", { name }), (n) => t("access.deleteMany", { n })), note: t("access.deleteNote"), run: () => remove(picked).then(clear),
+            })}><Icon name="trash" size={14} />{t("do.delete")}</Button>}
             empty={<Empty title={t("access.empty")} action={add}>{t("access.emptyNote")}</Empty>} />
         </Section>
         <Section title="clouds.yaml" actions={<Button small onPress={() => save(yaml)}><Icon name="download" size={14} />{t("do.download")}</Button>}>
@@ -44,6 +48,7 @@ export function Access() {
           <CodeBlock label="clouds.yaml" text={yaml} />
         </Section>
       </div>
+      <Confirm of={doom} onClose={() => setDoom(null)} />
       {adding && <NewCredential path={path} onClose={() => setAdding(false)} onMade={() => void queries.invalidateQueries({ queryKey: key })} />}
     </Page>
   );

@@ -6,6 +6,7 @@ import type { Port, Server } from "~/api/types";
 import { t } from "~/i18n";
 import { Button, buttonLook } from "~/ui/Button";
 import { Choice } from "~/ui/Choice";
+import { Confirm, type Doom } from "~/ui/Confirm";
 import { Copy } from "~/ui/Copy";
 import { FormDialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
@@ -13,7 +14,6 @@ import { Icon } from "~/ui/icons";
 import { Waiting } from "~/ui/Page";
 import { Menu } from "~/ui/Menu";
 import { netState, Status } from "~/ui/Status";
-import { sayError } from "~/ui/Toasts";
 import { AttachFloating } from "../network/AttachFloating";
 
 /** The server's ports: which network, which addresses, which groups let what in. */
@@ -23,6 +23,7 @@ export function Plugs({ server }: { server: Server }) {
   const groups = useList("security_group").data;
   const fips = useList("floatingip").data;
   const [adding, setAdding] = useState(false);
+  const [doom, setDoom] = useState<Doom | null>(null);
   const [floating, setFloating] = useState<Port | null>(null);
   if (!ports) return <Waiting />;
   const netName = (id: string) => networks?.find((n) => n.id === id)?.name ?? id;
@@ -48,12 +49,17 @@ export function Plugs({ server }: { server: Server }) {
             <Menu className={`${buttonLook("quiet", true)} !px-1.5 justify-self-end`} acts={[
               { id: "fip", label: t("fips.attach"), icon: "floating", disabled: Boolean(fip), run: () => setFloating(port) },
               { id: "off", label: t("plugs.remove"), icon: "trash", danger: true,
-                run: () => void ask(`/compute/v2.1/servers/${server.id}/os-interface/${port.id}`, { method: "DELETE" }).catch(sayError) },
+                run: () => setDoom({
+                  title: t("plugs.removeAsk", { network: netName(port.network_id), name: server.name }), note: t("plugs.removeNote"), action: t("plugs.remove"),
+                  names: [...port.fixed_ips.map((ip) => ip.ip_address), ...(fip ? [fip.floating_ip_address] : [])],
+                  run: () => ask(`/compute/v2.1/servers/${server.id}/os-interface/${port.id}`, { method: "DELETE" }),
+                }) },
             ]} />
           </div>
         );
       })}
       {ports.length > 0 && <div><Button onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("plugs.add")}</Button></div>}
+      <Confirm of={doom} onClose={() => setDoom(null)} />
       {adding && <AddPlug server={server} onClose={() => setAdding(false)} />}
       {floating && <AttachFloating port={floating} onClose={() => setFloating(null)} />}
     </div>

@@ -23,6 +23,7 @@ export function ServerPage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
   const { data: server, error, refetch } = useItem("server", id);
   const [tab, setTab] = useWord("tab", "overview");
+  const [doing, setDoing] = useWord("do", "");
   const navigate = useNavigate();
   const back = { to: "/servers", label: t("servers.title") };
   if (error) return <Page title={server?.name ?? t("server.one")} named back={back}><ErrorNote error={error} retry={refetch} /></Page>;
@@ -37,7 +38,7 @@ export function ServerPage() {
               <Icon name={a.icon} size={14} />{wordOf(a)}
             </Button>
           ))}
-          <ServerMenu server={server} className={`${buttonLook("plain")} !px-2`} onDeleted={() => void navigate({ to: "/servers" })} />
+          <ServerMenu key={doing} ask={doing} onAnswered={() => setDoing("")} server={server} className={`${buttonLook("plain")} !px-2`} onDeleted={() => void navigate({ to: "/servers" })} />
         </>
       )}>
       <WhyNote server={server} />

@@ -1,6 +1,7 @@
 import { useAsk } from "~/api/query";
 import type { Server, Why } from "~/api/types";
 import { t } from "~/i18n";
+import { jobState, told } from "~/i18n/said";
 import { duration, parse } from "~/i18n/format";
 import { useNow } from "~/ui/hooks";
 import { Dot } from "~/ui/Status";
@@ -10,7 +11,7 @@ export function WhyNote({ server }: { server: Server }) {
   const busy = server["OS-EXT-STS:task_state"] !== null || server.status === "BUILD";
   const { data } = useAsk<Why>(["server", server.id, "why"], `/hanok/v1/why/${server.id}`);
   const life = data?.life_cycle;
-  const fault = server.fault?.message ?? data?.fault?.message;
+  const fault = data?.fault ? told(data, "fault") : server.fault?.message;
   if (server.status === "ERROR" && fault) {
     return (
       <div role="status" className="flex gap-3 rounded-[8px] bg-seokganju-soft px-4 py-3 mb-6">
@@ -22,9 +23,9 @@ export function WhyNote({ server }: { server: Server }) {
   if (!life || (!busy && !life.reason && !life.over_budget && !data?.host?.silent)) return null;
   return (
     <div role="status" className="rounded-[8px] bg-cheong-soft px-4 py-3 mb-6">
-      <p className="flex items-center gap-2.5"><Dot tone={life.over_budget ? "warn" : "busy"} /><b className="font-semibold">{life.state}</b>{life.reason && <span>{life.reason}</span>}</p>
+      <p className="flex items-center gap-2.5"><Dot tone={life.over_budget ? "warn" : "busy"} /><b className="font-semibold">{jobState(life.state)}</b>{life.reason && <span>{told(life, "reason")}</span>}</p>
       <Since since={life.since} budget={life.budget_s} />
-      {life.last_error && <p className="text-seokganju mt-1 [overflow-wrap:anywhere]">{life.last_error}</p>}
+      {life.last_error && <p className="text-seokganju mt-1 [overflow-wrap:anywhere]">{told(life, "last_error")}</p>}
       {data?.host?.silent && <p className="text-hwang mt-1">{t("server.hostSilent")}</p>}
     </div>
   );

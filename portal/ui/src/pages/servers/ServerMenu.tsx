@@ -7,8 +7,8 @@ import { say, sayError } from "~/ui/Toasts";
 import { ServerDialog } from "./ServerDialog";
 
 /** Everything that can be asked of a server now; what needs an answer first opens its dialog. */
-export function ServerMenu({ server, className, onDeleted }: { server: Server; className?: string; onDeleted?: () => void }) {
-  const [asking, setAsking] = useState<ActionId | null>(null);
+export function ServerMenu({ server, className, onDeleted, ask, onAnswered }: { server: Server; className?: string; onDeleted?: () => void; ask?: string; onAnswered?: () => void }) {
+  const [asking, setAsking] = useState<ActionId | null>(allowed(server).find((a) => a.asks && a.id === ask)?.id ?? null);
   const acts = allowed(server).map((a) => ({
     id: a.id, label: wordOf(a), icon: a.icon, danger: a.danger,
     run: () => a.asks
@@ -18,7 +18,7 @@ export function ServerMenu({ server, className, onDeleted }: { server: Server; c
   return (
     <>
       <Menu acts={acts} label={t("server.menu", { name: server.name })} className={className} />
-      {asking && <ServerDialog asking={asking} server={server} onClose={() => setAsking(null)} onDeleted={onDeleted} />}
+      {asking && <ServerDialog asking={asking} server={server} onClose={() => (setAsking(null), onAnswered?.())} onDeleted={onDeleted} />}
     </>
   );
 }

@@ -4,6 +4,7 @@ import { allowed, removeServer, runAction, serverActions, wordOf, type ServerAct
 import { useList } from "~/api/query";
 import type { Server } from "~/api/types";
 import { t } from "~/i18n";
+import { taskOf } from "~/i18n/said";
 import { mib } from "~/i18n/format";
 import { Ago } from "~/ui/Ago";
 import { Button, buttonLook } from "~/ui/Button";
@@ -83,5 +84,5 @@ const imageOf = (s: Server, names: Map<string, string>) => (s.image ? (names.get
 /** What is under way, in words; the status alone says “active” while a server is on its way to stop. */
 export function taskWord(s: Server): string | null {
   const task = s["OS-EXT-STS:task_state"];
-  return task ? task.replaceAll("_", " ") : null;
+  return task ? taskOf(task) : null;
 }

@@ -2,6 +2,7 @@ import { useState } from "react";
 import { ask } from "~/api/http";
 import type { Port, Server } from "~/api/types";
 import { t } from "~/i18n";
+import { told, type Says } from "~/i18n/said";
 import { Button } from "~/ui/Button";
 import { Choice } from "~/ui/Choice";
 import { ErrorNote } from "~/ui/ErrorNote";
@@ -10,7 +11,7 @@ import { Section } from "~/ui/Page";
 import { Dot } from "~/ui/Status";
 import { parseService } from "../network/rules";
 
-interface Step { ok: boolean; what: string; why?: string }
+interface Step extends Says { ok: boolean; what: string; why?: string }
 interface Answer { reaches: boolean; steps: Step[] }
 
 /** “Why can A not reach B”: the way of a packet, step by step, and where it ends. */
@@ -45,7 +46,7 @@ export function Reach({ ports, servers }: { ports: Port[]; servers: Server[] }) 
         <div role="status" className="box px-5 py-4 mt-4">
           <p className={`font-semibold ${answer.reaches ? "text-noerok" : "text-seokganju"}`}>{answer.reaches ? t("topology.reaches") : t("topology.blocked")}</p>
           <ol className="mt-2 flex flex-col gap-1.5">
-            {answer.steps.map((s, i) => <li key={i} className="flex gap-3"><span className="mt-1.5"><Dot tone={s.ok ? "good" : "bad"} /></span><span>{s.what}{s.why && <span className="block text-ink2">{s.why}</span>}</span></li>)}
+            {answer.steps.map((s, i) => <li key={i} className="flex gap-3"><span className="mt-1.5"><Dot tone={s.ok ? "good" : "bad"} /></span><span>{told(s, "what")}{s.why && <span className="block text-ink2">{told(s, "why")}</span>}</span></li>)}
           </ol>
         </div>
       )}
