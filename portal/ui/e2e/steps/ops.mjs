@@ -256,7 +256,7 @@ export async function ownCodes(browser, admin, lang) {
       await dialog.getByLabel(say("signin.passcode")).fill(codeNow(key));
       await dialog.getByRole("button", { name: say("codes.on"), exact: true }).click();
       await dialog.waitFor({ state: "hidden" });
-      await page.getByText(say("codes.isOn")).waitFor();
+      await page.getByRole("main").getByText(say("codes.isOn"), { exact: true }).waitFor();
     }],
     ["are asked for from then on", async () => {
       await context.clearCookies();
