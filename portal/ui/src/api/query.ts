@@ -23,7 +23,8 @@ export function useList<K extends Kind>(kind: K, scope: Scope = "mine", enabled 
   return useQuery<Kinds[K][]>({
     queryKey: ["list", kind, scope],
     queryFn: ({ signal }) => fetchList(kind, scope, project(), signal),
-    enabled,
+    // Whoever is in no project has nothing, and would be refused.
+    enabled: enabled && project() !== null,
   });
 }
 

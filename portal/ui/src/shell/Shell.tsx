@@ -1,9 +1,11 @@
-import { Outlet, useRouterState } from "@tanstack/react-router";
+import { Link, Outlet, useRouterState } from "@tanstack/react-router";
 import { useCallback, useEffect, useState } from "react";
 import { Dialog, Modal, ModalOverlay } from "react-aria-components";
 import { listen } from "~/api/events";
 import { useHolder, useIdle, useSession } from "~/api/session";
 import { t, useLanguage } from "~/i18n";
+import { buttonLook } from "~/ui/Button";
+import { Empty } from "~/ui/Empty";
 import { Toasts } from "~/ui/Toasts";
 import { Banner } from "./Banner";
 import { Nav } from "./Nav";
@@ -37,11 +39,21 @@ export function Shell() {
       <div className="min-w-0 flex flex-col">
         <TopBar onMenu={() => setMenu(true)} onPalette={() => setPalette(true)} onHelp={() => setHelp(true)} />
         <Banner />
-        <main id="main" tabIndex={-1} className="outline-none flex-1"><Outlet /></main>
+        <main id="main" tabIndex={-1} className="outline-none flex-1">{session.project || path === "/account" ? <Outlet /> : <Homeless />}</main>
       </div>
       <Palette open={palette} onClose={() => setPalette(false)} />
       <Help open={help} onClose={() => setHelp(false)} />
       <Toasts />
+    </div>
+  );
+}
+
+/** Everything belongs to a project, and whoever is in none can only be told what to do. */
+function Homeless() {
+  const { user } = useSession();
+  return (
+    <div className="py-10">
+      <Empty title={t("homeless.title")} action={<Link to="/account" className={buttonLook("plain")}>{t("account.title")}</Link>}>{t("homeless.note", { name: user.name })}</Empty>
     </div>
   );
 }

@@ -95,6 +95,8 @@ export const common = {
   "word.disk": ["Disk", "디스크"],
   "word.vcpus": ["{n} {core|cores}", "{n}코어"],
   "time.now": ["just now", "방금"],
+  "homeless.title": ["You are in no project yet", "아직 속한 프로젝트가 없습니다"],
+  "homeless.note": ["Servers and networks live in projects. Ask an administrator to take “{name}” into one, and sign in again.", "서버와 네트워크는 프로젝트 안에 있습니다. 관리자에게 ‘{name}’ 사용자를 프로젝트에 넣어 달라고 한 뒤 다시 로그인하세요."],
   "missing.page": ["There is no such page", "없는 페이지입니다"],
   "missing.pageNote": ["The address may be mistyped, or what it led to is gone.", "주소가 잘못되었거나, 가리키던 것이 없어졌습니다."],
   "error.quote": ["To quote when you ask for help:", "도움을 청할 때 알려 주세요:"],
