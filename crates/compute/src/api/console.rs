@@ -6,6 +6,7 @@
 use super::{at, server_id, visible};
 use crate::Compute;
 use crate::hosts::token_hash;
+use crate::metal;
 use crate::model::{Server, VmState};
 use crate::table::host::{self, Host};
 use crate::table::server;
@@ -84,29 +85,33 @@ impl Screen {
     }
 }
 
-async fn ticket(c: &Compute, req: &Req, id: ServerId, kind: Screen) -> Result<String> {
-    let token = Alphanumeric.sample_string(&mut rand::rng(), 43);
-    let (hash, auth, who) = (token_hash(&token), req.auth.clone(), req.who());
-    c.db.write(move |tx| {
+/// A ticket, and the address where it is used.
+async fn ticket(c: &Compute, req: &Req, id: ServerId, kind: Screen) -> Result<(String, String)> {
+    let (auth, who) = (req.auth.clone(), req.who());
+    let made = c.db.write(move |tx| {
         let (s, host) = with_host(tx, &auth, id)?;
         if s.vm_state == VmState::Building || host.is_none() {
             return Err(not_ready(id));
         }
-        let now = Micros::now();
+        if kind == Screen::Vnc {
+            metal::refuse(&s, "os-getVNCConsole")?;
+        }
+        log::audit(tx, &who, &format!("server.console.{}", kind.as_str()), &id.to_string())?;
+        if let Some(token) = metal::console(tx, &s, auth.is_admin())? {
+            let path = ::metal::console_path(&token);
+            return Ok((token, path));
+        }
+        let (token, now) = (Alphanumeric.sample_string(&mut rand::rng(), 43), Micros::now());
         tx.exec("DELETE FROM console_ticket WHERE expires_at < $1", params![now])?;
         tx.exec(
             "INSERT INTO console_ticket (token_hash, server_id, kind, expires_at) VALUES ($1, $2, $3, $4)",
-            params![hash, id, kind.as_str(), now.plus(TICKET_FOR)],
+            params![token_hash(&token), id, kind.as_str(), now.plus(TICKET_FOR)],
         )?;
-        log::audit(tx, &who, &format!("server.console.{}", kind.as_str()), &id.to_string())
-    })
-    .await?;
-    Ok(token)
-}
-
-fn socket_url(req: &Req, kind: Screen, token: &str) -> String {
-    let base = req.base.replacen("http", "ws", 1);
-    format!("{base}/hanok/v1/console/{}?token={token}", kind.as_str())
+        let path = format!("/hanok/v1/console/{}?token={token}", kind.as_str());
+        Ok((token, path))
+    });
+    let (token, path) = made.await?;
+    Ok((token, format!("{}{path}", req.base.replacen("http", "ws", 1))))
 }
 
 /// `os-getSerialConsole {type: serial}`, until 2.5.
@@ -116,7 +121,7 @@ pub async fn serial_before_2_6(c: &Compute, req: &Req, o: &Obj, id: ServerId) ->
     if kind != "serial" {
         return Err(Fault::bad_request(format!("Unavailable console type {kind}.")));
     }
-    let url = socket_url(req, Screen::Serial, &ticket(c, req, id, Screen::Serial).await?);
+    let (_, url) = ticket(c, req, id, Screen::Serial).await?;
     Ok(Reply::json(200, &json!({"console": {"type": kind, "url": url}})))
 }
 
@@ -156,7 +161,7 @@ pub async fn vnc_before_2_6(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Re
     if kind != "novnc" {
         return Err(Fault::bad_request(format!("Unavailable console type {kind}.")));
     }
-    let url = socket_url(req, Screen::Vnc, &ticket(c, req, id, Screen::Vnc).await?);
+    let (_, url) = ticket(c, req, id, Screen::Vnc).await?;
     Ok(Reply::json(200, &json!({"console": {"type": kind, "url": url}})))
 }
 
@@ -173,7 +178,7 @@ pub async fn remote(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         ("serial", "serial") => Screen::Serial,
         _ => return Err(Fault::bad_request(format!("Unavailable console type {kind}."))),
     };
-    let url = socket_url(&req, screen, &ticket(&c, &req, id, screen).await?);
+    let (_, url) = ticket(&c, &req, id, screen).await?;
     Ok(Reply::json(200, &json!({"remote_console": {"protocol": protocol, "type": kind, "url": url}})))
 }
 
@@ -185,8 +190,7 @@ pub async fn open(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let text = body.str("kind", 16)?;
     let kind = Screen::parse(&text)
         .ok_or_else(|| Fault::bad_request(format!("A console is serial or vnc, not {text:?}.")))?;
-    let token = ticket(&c, &req, id, kind).await?;
-    let url = socket_url(&req, kind, &token);
+    let (token, url) = ticket(&c, &req, id, kind).await?;
     let answer =
         json!({"token": token, "kind": kind.as_str(), "url": url, "expires_in_s": TICKET_FOR.as_secs()});
     Ok(Reply::json(200, &answer))

@@ -245,7 +245,7 @@ fn facts(tx: &Tx<'_>, m: &Machine) -> Result<HostFacts> {
 }
 
 /// What only guests can do.
-const GUESTS_ONLY: [(&str, &str); 18] = [
+const GUESTS_ONLY: [(&str, &str); 20] = [
     ("pause", "be paused"),
     ("unpause", "be paused"),
     ("suspend", "be suspended"),
@@ -256,6 +256,8 @@ const GUESTS_ONLY: [(&str, &str); 18] = [
     ("migrate", "move"),
     ("os-migrateLive", "move"),
     ("evacuate", "move"),
+    ("os-getConsoleOutput", "show what its console said earlier; open its serial console"),
+    ("os-getVNCConsole", "show a screen; open its serial console"),
     ("createImage", "be copied while somebody uses it"),
     ("createBackup", "be copied while somebody uses it"),
     ("shelve", "be shelved"),
@@ -274,6 +276,19 @@ pub fn for_guests(action: &str) -> bool {
 /// Whether a server is a machine.
 fn is_machine(s: &Server) -> bool {
     !placing::class(&s.flavor.extra_specs).is_empty()
+}
+
+/// A ticket for the serial port of the machine that a server is; `None` for guests.
+///
+/// # Errors
+/// 409 when its BMC has none.
+pub fn console(tx: &Tx<'_>, s: &Server, operator: bool) -> Result<Option<String>> {
+    if !is_machine(s) {
+        return Ok(None);
+    }
+    let machine = table::of_server(tx, s.id)?;
+    let machine = machine.ok_or_else(|| Fault::conflict(format!("Instance {} is not ready", s.id)))?;
+    ::metal::console_ticket(tx, machine, operator).map(Some)
 }
 
 /// Refuses an action that only guests can do.

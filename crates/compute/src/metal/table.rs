@@ -93,6 +93,11 @@ pub fn hold(tx: &Tx<'_>, host: HostId) -> Result<Option<Held>> {
     })
 }
 
+/// The machine that a server was given.
+pub fn of_server(tx: &Tx<'_>, server: ServerId) -> Result<Option<MachineId>> {
+    tx.opt("SELECT machine_id FROM metal_host WHERE server_id = $1", params![server], |r| r.get(0))
+}
+
 pub fn insert(tx: &Tx<'_>, host: HostId, machine: MachineId, class: &str) -> Result<()> {
     tx.exec("UPDATE host SET resource_class = $2 WHERE id = $1", params![host, class])?;
     tx.exec("INSERT INTO metal_host (host_id, machine_id) VALUES ($1, $2)", params![host, machine]).map(drop)

@@ -4,9 +4,9 @@ use super::world::{World, worlds};
 use crate::metal::Keeper;
 use ::metal::act::NewMachine;
 use ::metal::model::{Errand, Machine, Sight, Status};
-use ::metal::table::{errand, machine, segment};
+use ::metal::table::{errand, machine, rack, segment};
 use ::metal::{Metal, Seal};
-use base::doc::rack::DhcpMode;
+use base::doc::rack::{Bmc, DhcpMode};
 use base::{MachineId, Micros, SegmentId, ServerId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -290,5 +290,39 @@ async fn what_cannot_be_says_why() {
         y.turn(Some(third)).await;
         assert_eq!(y.machine().await.status, Status::Ready);
         y.w.nothing_left().await;
+    }
+}
+
+#[tokio::test]
+async fn its_serial_console_is_the_machines_own() {
+    for y in yards().await {
+        let id = y.active().await;
+        let path = format!("/servers/{id}/remote-consoles");
+        let wish = |protocol: &str, kind: &str| {
+            Some(json!({"remote_console": {"protocol": protocol, "type": kind}}))
+        };
+        let words = y.w.member("2.6", "POST", &path, wish("serial", "serial")).await.refused(409);
+        assert!(words.contains("no serial console"), "{words}");
+        let (metal, machine) = (y.metal.clone(), y.id);
+        y.w.db
+            .write(move |tx| {
+                rack::admit(tx, base::RackId::new(), "r1", "proof")?;
+                let bmc = Bmc::Ipmi {
+                    address: "10.0.0.9".into(),
+                    port: 0,
+                    user: "u".into(),
+                    password: "p".into(),
+                    cipher: None,
+                };
+                let change = ::metal::act::Change { bmc: Some(bmc), ..Default::default() };
+                metal.change(tx, machine, &change).map(drop)
+            })
+            .await
+            .unwrap();
+        let made = y.w.member("2.6", "POST", &path, wish("serial", "serial")).await.expect(200);
+        let url = made["remote_console"]["url"].as_str().unwrap();
+        assert!(url.contains("/hanok/v1/machine-console?token="), "{url}");
+        y.w.member("2.6", "POST", &path, wish("vnc", "novnc")).await.refused(501);
+        y.w.act(id, json!({"os-getConsoleOutput": {}})).await.refused(501);
     }
 }
