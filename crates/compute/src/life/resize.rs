@@ -130,9 +130,13 @@ fn choose(seen: &Seen, r: &Resize) -> Step<State> {
     let s = seen.server.clone();
     let Some(ask) = seen.ask.clone() else { return Step::wait(LOOK, "nothing was asked of the hosts") };
     let Some(here) = s.host_id else { return nowhere(s, "The server has no host yet.".into()) };
-    if !r.must_move && stays(seen, r, here) {
-        let r = r.clone();
-        return Step::go(State::Moving).also(move |tx| stay(tx, &s, r, here));
+    let mut lack = None;
+    if !r.must_move {
+        lack = lacks(seen, r, &ask, here);
+        if lack.is_none() {
+            let r = r.clone();
+            return Step::go(State::Moving).also(move |tx| stay(tx, &s, r, here));
+        }
     }
     let others: Vec<Room> = seen.hosts.iter().filter(|h| seen.movable.contains(&h.id)).cloned().collect();
     match plan(&others, &ask) {
@@ -143,7 +147,7 @@ fn choose(seen: &Seen, r: &Resize) -> Step<State> {
                 moving::set_out(tx, &s, m, &order, &ask)
             })
         }
-        Plan::Nowhere(why) if others.is_empty() => nowhere(s, no_other(seen, r, why)),
+        Plan::Nowhere(_) if others.is_empty() => nowhere(s, no_other(seen, lack)),
         Plan::Nowhere(why) if Micros::now().since(s.updated_at) < HOSTS_FOR && may_yet_fit(&others, &ask) => {
             Step::wait(LOOK, format!("{why} Waiting a moment for the silent ones."))
         }
@@ -151,10 +155,12 @@ fn choose(seen: &Seen, r: &Resize) -> Step<State> {
     }
 }
 
-/// Whether its own host has room for what it gets more.
-fn stays(seen: &Seen, r: &Resize, here: HostId) -> bool {
+/// Why its own host will not do: it has no room for what the server gets more, or is not of the kind that the new
+/// flavor asks for. `None` when it will.
+fn lacks(seen: &Seen, r: &Resize, ask: &Ask, here: HostId) -> Option<String> {
     let more = Ask {
         host: r.to.clone(),
+        rules: ask.rules.clone(),
         ..Ask::room(
             r.new.vcpus.saturating_sub(r.old.vcpus).into(),
             r.new.ram.saturating_sub(r.old.ram),
@@ -163,17 +169,21 @@ fn stays(seen: &Seen, r: &Resize, here: HostId) -> bool {
     };
     // A host that takes no new servers keeps those that it has.
     let room = seen.hosts.iter().filter(|h| h.id == here).map(|h| Room { enabled: true, ..h.clone() });
-    matches!(plan(&room.collect::<Vec<_>>(), &more), Plan::Try(_))
+    match plan(&room.collect::<Vec<_>>(), &more) {
+        Plan::Try(_) => None,
+        Plan::Nowhere(why) => Some(why),
+    }
 }
 
-fn no_other(seen: &Seen, r: &Resize, why: String) -> String {
+fn no_other(seen: &Seen, lack: Option<String>) -> String {
     let host = seen.host.as_ref().map_or("", |h| h.name.as_str());
-    if r.must_move {
-        format!(
+    match lack {
+        None => format!(
             "No valid host was found. The server is on the host {host}, and there is no other host that it can move to."
-        )
-    } else {
-        format!("No valid host was found. The host {host} has not enough room for the new size. {why}")
+        ),
+        Some(why) => {
+            format!("{why} That is the host {host}, and there is no other that the server can move to.")
+        }
     }
 }
 

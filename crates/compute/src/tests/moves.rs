@@ -224,6 +224,39 @@ async fn a_revert_brings_the_disk_back_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_size_for_another_kind_of_host_is_had_there() {
+    for w in worlds().await {
+        let mut hosts = fleet(&w, &["a", "b"]).await;
+        let id = w.create("one").await;
+        until(&w, &mut hosts, id, "ACTIVE", false).await;
+        let specs = json!({"extra_specs": {"aggregate_instance_extra_specs:kind": "large"}});
+        w.admin("2.79", "POST", "/flavors/2/os-extra_specs", Some(specs)).await.expect(200);
+        // No host is of that kind: it stays as it is, and says why.
+        w.act(id, json!({"resize": {"flavorRef": "2"}})).await.expect(202);
+        until(&w, &mut hosts, id, "ACTIVE", false).await;
+        let why = w.get(&format!("/servers/{id}/os-instance-actions")).await.to_string();
+        assert!(why.contains("ruled out by the flavor's kind = large"), "{why}");
+        let from = hosts.iter().position(|h| guests(h).next().is_some()).unwrap();
+        let made = json!({"aggregate": {"name": "large"}});
+        let made =
+            w.admin("2.79", "POST", "/os-aggregates", Some(made)).await.expect(200)["aggregate"].clone();
+        for act in [
+            json!({"set_metadata": {"metadata": {"kind": "large"}}}),
+            json!({"add_host": {"host": (if from == 0 { "b" } else { "a" })}}),
+        ] {
+            let path = format!("/os-aggregates/{}/action", made["id"]);
+            w.admin("2.79", "POST", &path, Some(act)).await.expect(200);
+        }
+        // There is room where it is, and it goes all the same.
+        w.act(id, json!({"resize": {"flavorRef": "2"}})).await.expect(202);
+        until(&w, &mut hosts, id, "VERIFY_RESIZE", false).await;
+        assert!(guests(&hosts[1 - from]).next().is_some());
+        w.act(id, json!({"confirmResize": null})).await.expect(204);
+        until(&w, &mut hosts, id, "ACTIVE", false).await;
+    }
+}
+
+#[tokio::test]
 async fn delete_wins_at_every_step_of_a_move() {
     for w in worlds().await {
         let mut hosts = fleet(&w, &["a", "b"]).await;
