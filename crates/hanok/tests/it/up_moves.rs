@@ -236,3 +236,67 @@ fn evacuated(room: &mut Room, admin: &Api, id: &str) {
     assert!(!ran, "the host that came back ran a second copy");
     assert_eq!(running(room).len(), 1);
 }
+
+/// A larger size that only the third host has: the guest goes there with its disk and keeps its floating address, comes
+/// back as it was, and goes again for good.
+#[test]
+fn a_resize_takes_a_guest_to_another_host_and_back() {
+    let room = Room::new(3);
+    let w = room.world();
+    let admin = w.api("hanok");
+    let key = w.file("key");
+    make_key(&key);
+    for words in [
+        format!("keypair create --public-key {}.pub mine", key.display()),
+        "flavor create --ram 160 --disk 1 --vcpus 1 --property aggregate_instance_extra_specs:kind=large roomy".into(),
+        "aggregate create --property kind=large large".into(),
+        format!("aggregate add host large {}", room.name(2)),
+    ] {
+        w.osc_admin(&words);
+    }
+    let private = w.api("demo").network("private");
+    let mut body = admin.server_body("grower", &[&private]);
+    body["server"]["key_name"] = json!("mine");
+    body["server"]["security_groups"] = json!([{"name": group(&room, "grower", 5002)}]);
+    body["server"]["availability_zone"] = json!(format!("nova:{}", room.name(1)));
+    let id = admin.create_server(&body);
+    admin.wait_for(&id, "ACTIVE");
+    let way = room.way_out();
+    let floating =
+        w.osc_admin("floating ip create public")["floating_ip_address"].as_str().unwrap().to_owned();
+    w.osc_do_as("hanok", &format!("server add floating ip grower {floating}"));
+    let guest = Guest::at(&floating, "mini", &key);
+    guest.wait(BOOT);
+    let (address, memory) = (admin.address_of(&id), "awk '/MemTotal/ {print $2}' /proc/meminfo");
+    let small: u64 = guest.run(memory).parse().unwrap();
+    guest.run("echo before > before && sync");
+
+    let grow = || {
+        w.osc_do_as("hanok", "server resize --flavor roomy grower");
+        comes_to(&admin, &id, "VERIFY_RESIZE");
+        assert_eq!(host_of(&admin, &id), room.name(2), "{}", outcome(&admin, &id));
+        until_true(30, "it runs there alone", || running(&room) == [2]);
+        guest.wait(BOOT);
+        assert_eq!((guest.run("cat before").as_str(), admin.address_of(&id)), ("before", address.clone()));
+        assert!(guest.run(memory).parse::<u64>().unwrap() > small + 64 * 1024, "the new size");
+    };
+    grow();
+    guest.run("echo after > after && sync");
+    w.osc_do_as("hanok", "server resize revert grower");
+    comes_to(&admin, &id, "ACTIVE");
+    assert_eq!(host_of(&admin, &id), room.name(1), "{}", outcome(&admin, &id));
+    until_true(30, "it runs where it was", || running(&room) == [1]);
+    guest.wait(BOOT);
+    assert_eq!(guest.run("cat before; ls"), "before\nbefore", "its disk is as it was");
+    assert!(guest.run(memory).parse::<u64>().unwrap() <= small, "its old size");
+    grow();
+    w.osc_do_as("hanok", "server resize confirm grower");
+    comes_to(&admin, &id, "ACTIVE");
+    until_true(60, "the host that it left has nothing of it", || {
+        !room.data(1).join("host/guests").join(&id).exists()
+    });
+    assert_eq!(guest.run("cat before"), "before");
+    admin.delete_server(&id);
+    drop(way);
+    room.finish();
+}
