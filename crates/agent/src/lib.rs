@@ -103,6 +103,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     }
     let datapath = net::Datapath::start(config.prefix.clone(), config.host, config.guests_reach).await?;
     facts.physical_networks = datapath.physical(config.physical_networks);
+    facts.vlans = datapath.makes_vlans();
     let (tell, told) = mpsc::channel(16);
     let probe = Probe::start(&data);
     let host = Arc::new(Host {

@@ -302,6 +302,9 @@ pub struct HostFacts {
     /// them, with the device.
     #[serde(default)]
     pub physical_networks: BTreeMap<String, String>,
+    /// Whether its kernel tags frames (IEEE 802.1Q), so that VLANs of its physical networks can be had here.
+    #[serde(default)]
+    pub vlans: bool,
     /// QEMU's names of the processor models that guests can have here, best first.
     #[serde(default)]
     pub cpu_models: Vec<String>,

@@ -69,6 +69,10 @@ impl Prefix {
     pub fn uplink(&self, id: NetworkId) -> String {
         format!("{self}{}", short(id.0))
     }
+    /// Two devices, one over the other, that are there for a moment to see what the kernel can do.
+    pub fn probes(&self) -> (String, String) {
+        (format!("{self}-probe"), format!("{self}-tagged"))
+    }
     /// The nft table that this instance owns in the host's namespace.
     pub fn host_table(&self) -> String {
         format!("hanok_{self}")
@@ -82,7 +86,7 @@ mod tests {
     #[test]
     fn device_names_fit_the_kernel() {
         let p = Prefix::try_from("abcd".to_owned()).unwrap();
-        for n in [p.tap(PortId::new()), p.leg_net(PortId::new()), p.uplink(NetworkId::new())] {
+        for n in [p.tap(PortId::new()), p.leg_net(PortId::new()), p.uplink(NetworkId::new()), p.probes().1] {
             assert!(n.len() <= 15, "{n}");
         }
         assert!(Prefix::try_from("a-b".to_owned()).is_err());

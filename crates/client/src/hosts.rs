@@ -64,8 +64,25 @@ pub async fn show(name: &str) -> Result<()> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     rows(&mut table, "", &detail);
+    if let Some(id) = id_of(&session, name).await? {
+        let why = session.ask("GET", &format!("/hanok/v1/why/{}", path_part(&id)), None).await?;
+        wires(&mut table, &why["facts"]);
+    }
     say(&table.to_string());
     Ok(())
+}
+
+/// The physical networks that a host is on, and whether it can have VLANs of them.
+fn wires(table: &mut Table, facts: &Value) {
+    rows(table, "physical_networks", &facts["physical_networks"]);
+    let vlans = match facts["vlans"] == true {
+        true => "yes",
+        false => {
+            "no: its kernel has no 802.1Q (load the module 8021q there and restart the agent), or its agent is of an \
+                  older release"
+        }
+    };
+    table.add_row(["vlan_networks", vlans]);
 }
 
 /// Lets a host take servers, or no new ones.
@@ -85,18 +102,27 @@ pub async fn enable(name: &str, enabled: bool, reason: Option<&str>) -> Result<(
     Ok(())
 }
 
-/// The pod of each host that is in one, by the host's name.
-async fn pods(session: &Session) -> Result<BTreeMap<String, String>> {
+/// Hosts, each with the name of its pod.
+async fn places(session: &Session) -> Result<Vec<(Value, String)>> {
     let places = session.ask("GET", "/hanok/v1/places", None).await?;
     let list = |v: &Value| v.as_array().cloned().unwrap_or_default();
-    let mut pods = BTreeMap::new();
+    let mut hosts = Vec::new();
     for pod in list(&places["zones"]).iter().flat_map(|z| list(&z["pods"])) {
-        let named = |h: &Value| {
-            Some((h["name"].as_str()?.to_owned(), pod["name"].as_str().unwrap_or_default().to_owned()))
-        };
-        pods.extend(list(&pod["hosts"]).iter().filter_map(named));
+        let name = pod["name"].as_str().unwrap_or_default();
+        hosts.extend(list(&pod["hosts"]).into_iter().map(|h| (h, name.to_owned())));
     }
-    Ok(pods)
+    Ok(hosts)
+}
+
+/// The pod of each host that is in one, by the host's name.
+async fn pods(session: &Session) -> Result<BTreeMap<String, String>> {
+    let named = |(h, pod): (Value, String)| Some((h["name"].as_str()?.to_owned(), pod));
+    Ok(places(session).await?.into_iter().filter_map(named).collect())
+}
+
+async fn id_of(session: &Session, name: &str) -> Result<Option<String>> {
+    let found = places(session).await?.into_iter().find(|(h, _)| h["name"] == name);
+    Ok(found.and_then(|(h, _)| h["id"].as_str().map(str::to_owned)))
 }
 
 /// Changes what a host goes by: its `name`, its `zone` or its `pod`.

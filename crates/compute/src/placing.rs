@@ -57,9 +57,8 @@ pub fn ask(tx: &Tx<'_>, s: &Server, rooms: &[Room]) -> Result<Ask> {
     for (hint, value) in &s.hints.hints {
         ask.rules.extend(hint_rule(tx, s, hint, value, rooms)?);
     }
-    for (physical, hosts) in network::for_compute::reachable(tx, s.id)? {
-        let name = format!("its NIC on the physical network {physical}");
-        ask.rules.push(planner::among(&name, &hosts, rooms));
+    for need in network::for_compute::needs(tx, s.id)? {
+        ask.rules.push(planner::among(&need.what, &need.hosts, rooms));
     }
     if let Some(g) = group::of_server(tx, s.id)?
         && let Some(policy) = Policy::parse(&g.policy, g.max_per_host)

@@ -71,6 +71,14 @@ pub fn stale(expected: i64) -> Fault {
     .tag("RevisionNumberConstraintFailed")
 }
 
+/// A VLAN of a physical network is one network.
+pub fn vlan_in_use(physical: &str, segment: u16) -> Fault {
+    conflict(
+        "VlanIdInUse",
+        format!("Unable to create the network. The VLAN {segment} on physical network {physical} is in use."),
+    )
+}
+
 /// Turns the database's refusal of a foreign key (something new holds on to what goes) into a conflict.
 pub fn still_used(tag: &'static str, why: impl Into<String>) -> impl FnOnce(Fault) -> Fault {
     let why = why.into();

@@ -3,10 +3,11 @@
 pub use crate::act::fixed::{add_fixed, remove_fixed};
 
 use crate::act::{self, Caller, address::Want};
+pub use crate::links::Need;
 use crate::model::{Network, Port};
 use crate::{err, links, table, touch};
 use base::{Fault, HostId, Kind, NetworkId, PortId, ProjectId, Result, SecurityGroupId, ServerId, doc};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use store::{Sql, Tx, params};
 
@@ -271,20 +272,38 @@ pub fn expect(tx: &Tx<'_>, server: ServerId, host: Option<HostId>) -> Result<()>
     store::host::touch_all(tx, hosts)
 }
 
-/// What a server's NICs ask of its host: physical networks, each with the hosts that reach it.
-pub fn reachable(tx: &Tx<'_>, server: ServerId) -> Result<Vec<(String, BTreeSet<HostId>)>> {
-    let uplinks = tx.rows(
-        "SELECT DISTINCT n.uplink FROM port p JOIN network n ON n.id = p.network_id
-         WHERE p.device_id = $1 AND p.device_owner LIKE 'compute:%' AND n.uplink IS NOT NULL",
-        params![server],
-        |r| crate::model::json::<doc::Uplink>(r, 0),
-    )?;
-    let mut out = Vec::new();
-    for uplink in uplinks {
-        let doc::Uplink::Nic { device } = uplink else { continue };
-        out.extend(links::hosts_of(tx, &device)?.map(|hosts| (device, hosts)));
+/// What a server's NICs ask of its host.
+pub fn needs(tx: &Tx<'_>, server: ServerId) -> Result<Vec<Need>> {
+    let sql = format!(
+        "SELECT {} FROM network t WHERE (t.uplink IS NOT NULL OR t.vlan_segment IS NOT NULL) AND t.id IN
+         (SELECT network_id FROM port WHERE device_id = $1 AND device_owner LIKE 'compute:%') ORDER BY t.id",
+        table::network::COLS
+    );
+    let mut all = Vec::new();
+    for network in tx.rows(&sql, params![server], table::network::read)? {
+        all.extend(links::needs(tx, &network)?);
     }
-    Ok(out)
+    Ok(all)
+}
+
+/// Whether a host can have the network of a port.
+///
+/// # Errors
+/// 400 when it cannot, with what it lacks.
+pub fn check_reach(tx: &Tx<'_>, port: PortId, host: HostId) -> Result<()> {
+    let sql = format!(
+        "SELECT {} FROM network t WHERE t.id = (SELECT network_id FROM port WHERE id = $1)",
+        table::network::COLS
+    );
+    let Some(network) = tx.opt(&sql, params![port], table::network::read)? else { return Ok(()) };
+    match links::needs(tx, &network)?.into_iter().find(|n| !n.hosts.contains(&host)) {
+        None => Ok(()),
+        Some(need) => Err(Fault::bad_request(format!(
+            "The server's host cannot have the network {}: it lacks {}. Or move the server to a host that has it, and \
+             attach it there.",
+            network.std.name, need.what
+        ))),
+    }
 }
 
 /// Binds a server's ports to a host, or (with `None`) to no host; touches the documents concerned.

@@ -106,8 +106,9 @@ pub fn document(tx: &Tx<'_>, host: HostId) -> Result<HostNetworks> {
     let around = Around { host, subnets: &subnets, ports: &ports, tunnels: &tunnels, devices: &devices };
     let mut networks: Vec<_> = networks.iter().map(|n| network_doc(n, &around)).collect();
     act::acl::fill(tx, host, &mut networks)?;
-    let over =
-        |n: &&mut doc::Network| own.contains(&n.id) && !matches!(n.uplink, Some(doc::Uplink::Nic { .. }));
+    let over = |n: &&mut doc::Network| {
+        own.contains(&n.id) && n.vlan.is_none() && !matches!(n.uplink, Some(doc::Uplink::Nic { .. }))
+    };
     for n in networks.iter_mut().filter(over) {
         n.peers = senders(n.id, &ports, &routers).iter().filter_map(|h| tunnels.get(h).copied()).collect();
         n.peers.sort_unstable();
@@ -208,12 +209,12 @@ struct Around<'a> {
 }
 
 fn network_doc(n: &model::Network, around: &Around<'_>) -> doc::Network {
+    let device = |physical: &String| around.devices.get(physical).unwrap_or(physical).clone();
+    let vlan = n.vlan.as_ref().map(|v| doc::Vlan { device: device(&v.device), ..v.clone() });
     let uplink = match &n.uplink {
+        _ if vlan.is_some() => None,
         None if n.external => Some(host_nat(around.subnets, n.id)),
-        Some(doc::Uplink::Nic { device: physical }) => {
-            let device = around.devices.get(physical).unwrap_or(physical).clone();
-            Some(doc::Uplink::Nic { device })
-        }
+        Some(doc::Uplink::Nic { device: physical }) => Some(doc::Uplink::Nic { device: device(physical) }),
         other => other.clone(),
     };
     doc::Network {
@@ -228,6 +229,7 @@ fn network_doc(n: &model::Network, around: &Around<'_>) -> doc::Network {
             .map(|p| if is_far(p, around.host) { far_port(n, p, around.tunnels) } else { port_doc(n, p) })
             .collect(),
         uplink,
+        vlan,
         peers: Vec::new(),
         acl: Vec::new(),
     }
@@ -277,7 +279,7 @@ fn far_port(n: &model::Network, p: &Port, tunnels: &HashMap<HostId, IpAddr>) -> 
         owner: owner(p),
         host: p.host,
         // A provider network has a wire of its own between hosts.
-        tunnel: p.host.filter(|_| !n.is_flat()).and_then(|h| tunnels.get(&h).copied()),
+        tunnel: p.host.filter(|_| n.physical().is_none()).and_then(|h| tunnels.get(&h).copied()),
         admin_up: p.admin_up && n.admin_up,
         security: p.port_security,
         groups: Vec::new(),

@@ -6,6 +6,7 @@
 //! takes the report over.
 
 use crate::act::network::MIN_MTU;
+use crate::model::Network;
 use crate::touch;
 use base::doc::HostFacts;
 use base::{HostId, NetworkId, Result, RouterId};
@@ -32,12 +33,13 @@ fn room(facts: &HostFacts) -> Option<u32> {
 
 /// Takes over what a host says of itself, if it says something else than `before`.
 pub fn reported(tx: &Tx<'_>, host: HostId, before: &HostFacts, now: &HostFacts) -> Result<()> {
-    if (before.tunnel, before.tunnel_mtu) != (now.tunnel, now.tunnel_mtu) {
+    if (before.tunnel, before.tunnel_mtu, before.vlans) != (now.tunnel, now.tunnel_mtu, now.vlans) {
         let tunnel = now.tunnel.map(|t| t.to_string()).unwrap_or_default();
         tx.exec(
-            "INSERT INTO host_link (host_id, tunnel, mtu) VALUES ($1, $2, $3)
-             ON CONFLICT (host_id) DO UPDATE SET tunnel = excluded.tunnel, mtu = excluded.mtu",
-            params![host, tunnel, now.tunnel_mtu],
+            "INSERT INTO host_link (host_id, tunnel, mtu, vlans) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (host_id)
+             DO UPDATE SET tunnel = excluded.tunnel, mtu = excluded.mtu, vlans = excluded.vlans",
+            params![host, tunnel, now.tunnel_mtu, now.vlans],
         )?;
         if let Some(room) = room(now).filter(|r| room(before).is_none_or(|had| *r < had)) {
             warn_of_narrow(tx, host, &now.hostname, room)?;
@@ -54,7 +56,8 @@ pub fn reported(tx: &Tx<'_>, host: HostId, before: &HostFacts, now: &HostFacts) 
 
 /// Networks keep the MTU that they were made with, so somebody has to know when a host carries less.
 fn warn_of_narrow(tx: &Tx<'_>, host: HostId, name: &str, room: u32) -> Result<()> {
-    let wider = "SELECT COUNT(*) FROM network WHERE external = 0 AND uplink IS NULL AND mtu > $1";
+    let wider = "SELECT COUNT(*) FROM network WHERE external = 0 AND uplink IS NULL AND vlan_segment IS NULL
+                 AND mtu > $1";
     let wider: i64 = tx.one(wider, params![room], |r| r.get(0))?;
     if wider == 0 {
         return Ok(());
@@ -135,10 +138,42 @@ pub fn devices(tx: &Tx<'_>, host: HostId) -> Result<HashMap<String, String>> {
 
 /// The hosts that reach a physical network; `None` while no host names it, so that it is taken for the name
 /// of a NIC that any may have.
-pub fn hosts_of(tx: &Tx<'_>, physical: &str) -> Result<Option<BTreeSet<HostId>>> {
+fn hosts_of(tx: &Tx<'_>, physical: &str) -> Result<Option<BTreeSet<HostId>>> {
     let sql = "SELECT host_id FROM host_physical WHERE name = $1";
     let hosts: BTreeSet<HostId> = tx.rows(sql, params![physical], |r| r.get(0))?.into_iter().collect();
     Ok(Some(hosts).filter(|h| !h.is_empty()))
+}
+
+/// Something that a network asks of its hosts, in words, and the hosts that have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    pub what: String,
+    pub hosts: BTreeSet<HostId>,
+}
+
+/// What a network on a wire asks of its hosts; nothing where every host can have it.
+pub fn needs(tx: &Tx<'_>, network: &Network) -> Result<Vec<Need>> {
+    let Some(physical) = network.physical() else { return Ok(Vec::new()) };
+    let mut needs = Vec::new();
+    if let Some(hosts) = hosts_of(tx, physical)? {
+        needs.push(Need { what: format!("its NIC on the physical network {physical}"), hosts });
+    }
+    if let Some(vlan) = &network.vlan {
+        let hosts = tx.rows("SELECT host_id FROM host_link WHERE vlans = 1", &[], |r| r.get(0))?;
+        let what = format!(
+            "its NIC on VLAN {} of {physical}, which asks for 802.1Q in the host's kernel: load the module 8021q there \
+             and restart the agent, which must be of this release",
+            vlan.segment
+        );
+        needs.push(Need { what, hosts: hosts.into_iter().collect() });
+    }
+    Ok(needs)
+}
+
+/// The hosts that can take part in a network; `None` where all can.
+pub fn reach(tx: &Tx<'_>, network: &Network) -> Result<Option<BTreeSet<HostId>>> {
+    let all = needs(tx, network)?.into_iter().map(|n| n.hosts);
+    Ok(all.reduce(|a, b| a.intersection(&b).copied().collect()))
 }
 
 /// Networks and routers of a host, for [`touch::neighbours_of`].

@@ -4,7 +4,7 @@ pub mod acl;
 pub mod forward;
 pub mod qos;
 
-use base::doc::{DhcpOption, PortAddress, Route, Uplink};
+use base::doc::{DhcpOption, PortAddress, Route, Uplink, Vlan};
 use base::{
     AddressGroupId, AddressScopeId, Fault, FloatingIpId, HostId, Micros, NetworkId, PortId, ProjectId,
     RbacPolicyId, Result, RouterId, SecurityGroupId, SecurityGroupRuleId, SubnetId, SubnetPoolId,
@@ -66,6 +66,8 @@ pub struct Network {
     pub mtu: u32,
     pub vni: u32,
     pub uplink: Option<Uplink>,
+    /// The VLAN that it lies on, with the physical network's name in place of a device.
+    pub vlan: Option<Vlan>,
     pub port_security: bool,
     pub dns_domain: String,
     pub az_hints: Vec<String>,
@@ -74,7 +76,15 @@ pub struct Network {
 impl Network {
     /// Whether it lies on a physical network.
     pub fn is_flat(&self) -> bool {
-        matches!(self.uplink, Some(Uplink::Nic { .. }))
+        self.physical().is_some()
+    }
+    /// The physical network that it lies on, tagged or not.
+    pub fn physical(&self) -> Option<&str> {
+        match (&self.vlan, &self.uplink) {
+            (Some(vlan), _) => Some(&vlan.device),
+            (None, Some(Uplink::Nic { device })) => Some(device),
+            _ => None,
+        }
     }
 }
 

@@ -152,6 +152,7 @@ impl Transit {
             subnets: Vec::new(),
             ports: self.others().map(other).collect(),
             uplink: None,
+            vlan: None,
             peers: Vec::new(),
             acl: Vec::new(),
         }

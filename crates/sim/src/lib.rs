@@ -149,6 +149,7 @@ fn facts(name: &str, bytes_url: &str) -> HostFacts {
         bytes_url: bytes_url.to_owned(),
         bytes_token: usage::token(name),
         physical_networks: [("office".to_owned(), "eth1".to_owned())].into(),
+        vlans: true,
         accel: "simulated".into(),
         cpu_model: "simulated".into(),
         qemu_version: "0.0".into(),

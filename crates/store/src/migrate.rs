@@ -41,6 +41,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0028_image_pieces", include_str!("../../../migrations/0028_image_pieces.sql")),
     ("0029_pods", include_str!("../../../migrations/0029_pods.sql")),
     ("0030_rack_back", include_str!("../../../migrations/0030_rack_back.sql")),
+    ("0033_vlan_networks", include_str!("../../../migrations/0033_vlan_networks.sql")),
 ];
 
 /// Names of migrations that take something away, which older releases cannot live with, end so.

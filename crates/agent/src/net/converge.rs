@@ -10,8 +10,8 @@ use super::plan::{Plan, SpacePlan};
 use super::reason;
 use super::rules::{Rules, Table};
 use super::sockets;
-use super::space::{Kind, Space, UPLINK};
-use base::doc::Problem;
+use super::space::{Kind, Space, UPLINK, VLAN};
+use base::doc::{Problem, Vlan};
 use base::names::Prefix;
 use base::{PortId, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,8 +100,14 @@ impl Converge<'_> {
         known.spaces.retain(|ns, _| present.contains(ns) && wanted.contains(ns.as_str()));
         known.up.retain(|ns, _| present.contains(ns) && wanted.contains(ns.as_str()));
         // What is in the way of one of them must not stop the others: it is tried again next time.
-        if let Err(e) = self.remove(present.iter().filter(|ns| !wanted.contains(ns.as_str()))) {
+        let (done, home) = self.remove(present.iter().filter(|ns| !wanted.contains(ns.as_str())));
+        if let Err(e) = done {
             tracing::warn!(error = %e, "a namespace that is no longer wanted could not be removed");
+        }
+        // A NIC comes home switched off, and what lies on it with it: these are looked at again.
+        let on = |p: &&SpacePlan| p.vlan.as_ref().is_some_and(|v| home.contains(&v.device));
+        for one in plan.spaces.iter().filter(on) {
+            known.spaces.remove(&one.ns);
         }
         let missing: Vec<_> = plan.spaces.iter().filter(|p| !present.contains(&p.ns)).collect();
         let lines: Vec<_> = missing.iter().map(|p| act(format!("netns add {}", p.ns))).collect();
@@ -148,31 +154,34 @@ impl Converge<'_> {
         Ok(all.into_iter().collect())
     }
 
-    /// Removes namespaces; NICs of the host come home first.
-    fn remove<'a>(&self, spaces: impl Iterator<Item = &'a String>) -> Result<()> {
-        let mut lines = Vec::new();
+    /// Removes namespaces; NICs of the host come home first, and are told.
+    fn remove<'a>(&self, spaces: impl Iterator<Item = &'a String>) -> (Result<()>, BTreeSet<String>) {
+        let (mut lines, mut home) = (Vec::new(), BTreeSet::new());
         for ns in spaces {
-            if let Err(e) = self.clear(ns) {
-                tracing::warn!(error = %e, %ns, "a namespace could not be cleared before its removal");
+            match self.clear(ns) {
+                Ok(nics) => home.extend(nics),
+                Err(e) => {
+                    tracing::warn!(error = %e, %ns, "a namespace could not be cleared before its removal");
+                }
             }
             lines.push(kernel::remove(format!("netns del {ns}")));
         }
-        self.kernel.batch(Tool::Names, None, &lines)
+        (self.kernel.batch(Tool::Names, None, &lines), home)
     }
 
-    fn clear(&self, ns: &str) -> Result<()> {
+    fn clear(&self, ns: &str) -> Result<Vec<String>> {
         let inside = Space::look(self.kernel, Some(ns), |_| true)?;
         let going = inside.changes(&Space::fresh(), &self.kernel.home());
-        self.kernel.batch(Tool::Ip, Some(ns), &going.devices)
+        self.kernel.batch(Tool::Ip, Some(ns), &going.devices)?;
+        let nics = inside.links.into_iter().filter(|(_, l)| l.kind == Kind::Nic);
+        Ok(nics.map(|(name, _)| name).collect())
     }
 
     /// Why a NIC of the host cannot be lent to a network; `None` when it can.
     fn refusal(&self, device: &str) -> Option<String> {
         let found = self.kernel.look(Tool::Ip, None, &["addr", "show", "dev", device]).unwrap_or_default();
         let Some(link) = found.iter().find(|l| l["ifname"] == device) else {
-            return Some(format!(
-                "this host has no NIC {device}; see physical_networks in its configuration"
-            ));
+            return Some(absent(device));
         };
         let own = |a: &&serde_json::Value| a["scope"] == "global";
         let address = link["addr_info"].as_array().into_iter().flatten().find(own)?;
@@ -210,7 +219,73 @@ impl Converge<'_> {
         if let Err(e) = self.kernel.batch(Tool::Ip, None, &lines) {
             tracing::warn!(error = %e, "devices between namespaces could not be made");
         }
+        for one in &plan.spaces {
+            if let Some(vlan) = &one.vlan
+                && let Err(reason) = self.tag(one, vlan, plan, known)
+            {
+                refused.insert(one.ns.clone(), reason);
+            }
+        }
         refused
+    }
+
+    /// Makes the tagged link of a network over its NIC, which is switched on for that; it may be the host's own, or lent
+    /// to the untagged network of the same wire.
+    ///
+    /// # Errors
+    /// Why the network cannot be had here.
+    fn tag(&self, one: &SpacePlan, vlan: &Vlan, plan: &Plan, known: &mut Known) -> Result<(), String> {
+        let Some(want) = one.space.links.get(VLAN) else { return Ok(()) };
+        let found = |known: &Known| known.spaces.get(&one.ns).and_then(|a| a.space.links.get(VLAN)).cloned();
+        let mut now = found(known);
+        if now.as_ref().is_some_and(|l| l.over != want.over) {
+            let line = kernel::remove(format!("link del dev {VLAN}"));
+            self.kernel.batch(Tool::Ip, Some(&one.ns), &[line]).map_err(|e| reason(&e))?;
+            known.spaces.remove(&one.ns);
+            self.prepare(one, known).map_err(|e| reason(&e))?;
+            now = None;
+        }
+        if now.as_ref().is_some_and(|l| l.up && l.mtu == want.mtu) {
+            return Ok(());
+        }
+        let device = &vlan.device;
+        let has = |p: &&SpacePlan| p.space.links.get(device).is_some_and(|l| l.kind == Kind::Nic);
+        let places = plan.spaces.iter().filter(has).map(|p| Some(p.ns.as_str()));
+        let nic = std::iter::once(None).chain(places).find_map(|place| {
+            let seen = self.kernel.look(Tool::Ip, place, &["link", "show", "dev", device]).ok()?;
+            Some((place, seen.first()?["mtu"].as_u64().unwrap_or(0)))
+        });
+        let (place, carries) = nic.ok_or_else(|| absent(device))?;
+        if let Some(mtu) = want.mtu.filter(|m| u64::from(*m) > carries) {
+            return Err(format!(
+                "{device} carries packets of at most {carries} bytes, and those of the network have up to {mtu}: raise \
+                 the MTU of the NIC, or lower the network's (`openstack network set --mtu {carries} NETWORK`)"
+            ));
+        }
+        let mut lines = vec![act(format!("link set dev {device} up"))];
+        if now.is_none() {
+            let (ns, segment) = (&one.ns, vlan.segment);
+            lines.push(act(format!("link add link {device} name {VLAN} netns {ns} type vlan id {segment}")));
+        }
+        self.kernel.batch(Tool::Ip, place, &lines).map_err(|e| self.untaggable(vlan, &reason(&e)))
+    }
+
+    /// Why a VLAN could not be made.
+    fn untaggable(&self, vlan: &Vlan, said: &str) -> String {
+        let Vlan { device, segment } = vlan;
+        if !self.kernel.makes_vlans(self.prefix) {
+            return format!(
+                "this host's kernel has no 802.1Q, so it cannot have VLAN {segment} of {device}: load the module 8021q \
+                 (`modprobe 8021q`) or start a kernel that has it, and restart the agent"
+            );
+        }
+        if said.contains("exists") {
+            return format!(
+                "VLAN {segment} of {device} has a device on this host already, which is not ours (`ip -d link show \
+                 type vlan` lists them): remove it, or use another VLAN"
+            );
+        }
+        format!("VLAN {segment} of {device} could not be made: {said}")
     }
 
     fn prepare(&self, one: &SpacePlan, known: &mut Known) -> Result<()> {
@@ -309,8 +384,12 @@ impl Converge<'_> {
 
     /// Removes everything of this instance.
     pub fn wipe(&self) -> Result<()> {
-        let spaces = self.remove(self.namespaces()?.iter());
+        let (spaces, _) = self.remove(self.namespaces()?.iter());
         let nothing = Plan { spaces: vec![], host: Space::default(), host_rules: Rules::default() };
         self.host(&nothing, &mut Known::default()).and(spaces)
     }
+}
+
+fn absent(device: &str) -> String {
+    format!("this host has no NIC {device}; see physical_networks in its configuration")
 }

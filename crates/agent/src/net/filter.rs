@@ -40,6 +40,9 @@ udp sport 546 udp dport 547 accept
 ip daddr 169.254.169.254 accept
 ip6 daddr fe80::a9fe:a9fe accept";
 
+/// Frames with a tag, by 802.1Q and 802.1ad.
+const TAGGED: &str = "ether type { 0x8100, 0x88a8 }";
+
 /// The rule set for the secured ports of one network on this host.
 pub fn rules(ports: &[FilterPort], groups: &[SecurityGroup]) -> Rules {
     let used: BTreeSet<_> = ports.iter().flat_map(|p| &p.groups).collect();
@@ -72,18 +75,23 @@ pub fn rules(ports: &[FilterPort], groups: &[SecurityGroup]) -> Rules {
 }
 
 /// What does not pass a NIC that takes the network to a physical one: the bridge itself, which every host has
-/// with the same MAC, the metadata service, and requests for leases where the servers are ours.
+/// with the same MAC, the metadata service, and requests for leases where the servers are ours. Tags are the host's
+/// business: what carries one belongs to a VLAN's own link over the NIC, and a guest that writes one would reach
+/// VLANs that are not its network.
 pub fn at_nic(rules: &mut Rules, device: &str, network: &Network) {
     let Some(table) = rules.tables.get_mut("netdev hanok") else { return };
     let bridge = bridge_mac(network.id);
+    let untagged = format!(
+        "chain untagged {{\ntype filter hook forward priority -300; policy accept;\n{TAGGED} drop\n}}\n"
+    );
     let _ = write!(
         table.chains,
         "chain nic_in {{\ntype filter hook ingress device \"{device}\" priority 0; policy accept;\n\
-         ether saddr {bridge} drop\nether daddr {bridge} drop\n\
+         {TAGGED} accept\nether saddr {bridge} drop\nether daddr {bridge} drop\n\
          arp daddr ip {METADATA_V4} drop\nip daddr {METADATA_V4} drop\nip6 daddr {METADATA_V6} drop\n\
          icmpv6 type 135 @th,64,128 {} drop\n}}\n\
          chain nic_out {{\ntype filter hook egress device \"{device}\" priority 0; policy accept;\n\
-         ether saddr {bridge} drop\narp daddr ip {METADATA_V4} drop\nip daddr {METADATA_V4} drop\n\
+         {TAGGED} accept\nether saddr {bridge} drop\narp daddr ip {METADATA_V4} drop\nip daddr {METADATA_V4} drop\n\
          ip6 daddr {METADATA_V6} drop\n",
         hex(METADATA_V6)
     );
@@ -94,6 +102,9 @@ pub fn at_nic(rules: &mut Rules, device: &str, network: &Network) {
         }
     }
     table.chains += "}\n";
+    if let Some(table) = rules.tables.get_mut("bridge hanok") {
+        table.chains.insert_str(0, &untagged);
+    }
 }
 
 fn hex(a: std::net::Ipv6Addr) -> String {

@@ -6,6 +6,7 @@
 //! Process starts are counted, because an apply that changes nothing must make none.
 
 use super::nat::Moved;
+use base::names::Prefix;
 use base::{Fault, Result};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
@@ -133,6 +134,20 @@ impl Kernel {
                 Err(Fault::internal(format!("{program} was ended before it was through: {}", output.status)))
             }
         }
+    }
+
+    /// Whether this kernel tags frames (IEEE 802.1Q): it makes a VLAN, whose module it may load for that. What is made
+    /// carries no frames and is gone again at once.
+    pub fn makes_vlans(&self, prefix: &Prefix) -> bool {
+        let (lower, upper) = prefix.probes();
+        let lines = [
+            remove(format!("link del dev {lower}")),
+            act(format!("link add name {lower} type bridge")),
+            act(format!("link add link {lower} name {upper} type vlan id 1")),
+            remove(format!("link del dev {upper}")),
+            remove(format!("link del dev {lower}")),
+        ];
+        self.batch(Tool::Ip, None, &lines).is_ok()
     }
 
     /// Loads a rule set as one transaction.

@@ -13,7 +13,7 @@
 //!  │                   │   r<port> ────┐
 //!  │                   │        ┌──────┼──────────────────────────────────────────┐
 //!  │                   │        │  l<port> ── br0    hk-net-<id>, external        │
-//!  │ hk<network> ──────┼────────┼─ up0 ────────┘     (or a NIC of the host)       │
+//!  │ hk<network> ──────┼────────┼─ up0 ────────┘     (or a NIC, or a VLAN of one) │
 //!  │ masquerading      │        └─────────────────────────────────────────────────┘
 //!  └───────────────────┘
 //! ```
@@ -205,6 +205,11 @@ impl Datapath {
             tracing::warn!(%network, %device, "this host has no such NIC, so it is not on that physical network");
         }
         here
+    }
+
+    /// Whether this host's kernel tags frames, so that VLANs can be had here.
+    pub fn makes_vlans(&self) -> bool {
+        self.kernel.makes_vlans(&self.prefix)
     }
 
     /// Opens the tap of a guest's port (already made by [`Datapath::apply`]) for QEMU.

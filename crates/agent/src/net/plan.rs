@@ -6,10 +6,10 @@ use super::nat;
 use super::rules::{Rules, Table};
 use super::shape::{self, Rate};
 use super::space::{
-    BRIDGE, BridgePort, Kind, Link, METADATA_V6, Mac, Route, Space, TUNNEL, TUNNEL_V6, UPLINK,
+    BRIDGE, BridgePort, Kind, Link, METADATA_V6, Mac, Route, Space, TUNNEL, TUNNEL_V6, UPLINK, VLAN,
 };
 use super::traffic::{self, Tap};
-use base::doc::{Desired, Gateway, Network, Port, PortOwner, Problem, Router, RouterLeg, Uplink};
+use base::doc::{Desired, Gateway, Network, Port, PortOwner, Problem, Router, RouterLeg, Uplink, Vlan};
 use base::names::Prefix;
 use base::{HostId, NetworkId, PortId};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -31,6 +31,8 @@ pub struct SpacePlan {
     pub rules: Rules,
     /// Devices that are made from the host's namespace, by their names inside.
     pub outside: BTreeMap<String, Outside>,
+    /// The VLAN that the network lies on, whose device is made where its NIC is.
+    pub vlan: Option<Vlan>,
     /// Guests' ports that are up once all of it is applied.
     pub ports: Vec<PortId>,
     pub problems: Vec<Problem>,
@@ -70,7 +72,7 @@ fn settings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String
 }
 
 fn link(kind: Kind, mtu: u32) -> Link {
-    Link { kind, mac: None, mtu: Some(mtu), up: true, bridge: None }
+    Link { kind, mac: None, mtu: Some(mtu), up: true, bridge: None, over: None }
 }
 
 fn loopback() -> (String, Link) {
@@ -92,6 +94,7 @@ fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) 
         space: network_space(network),
         rules: Rules::default(),
         outside: BTreeMap::new(),
+        vlan: None,
         ports: vec![],
         problems: vec![],
     };
@@ -136,8 +139,12 @@ fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) 
         Some(Uplink::Nic { device }) => plan.nic(device, network),
         None => {}
     }
+    if let Some(vlan) = &network.vlan {
+        plan.tag(vlan, network);
+    }
     plan.rules = filter::rules(&filtered, &desired.groups);
-    if let Some((device, _)) = plan.space.links.iter().find(|(_, l)| l.kind == Kind::Nic) {
+    if let Some((device, _)) = plan.space.links.iter().find(|(_, l)| matches!(l.kind, Kind::Nic | Kind::Vlan))
+    {
         filter::at_nic(&mut plan.rules, device, network);
     }
     plan.rules.tables.insert(traffic::TABLE.into(), traffic::table(&taps, &network.acl));
@@ -270,11 +277,30 @@ impl SpacePlan {
         self.space.links.insert(UPLINK.into(), Link { bridge: Some(OPEN), ..link(Kind::Veth, mtu) });
     }
 
-    fn nic(&mut self, device: &str, network: &Network) {
+    /// False, and a problem, when no device can have that name.
+    fn is_device(&mut self, device: &str, network: &Network) -> bool {
         let ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
         if device.is_empty() || device.len() > 15 || !device.bytes().all(ok) || device == "lo" {
             let reason = format!("{device:?} cannot be the name of a network device");
             self.problems.push(problem("network", network.id, reason));
+            return false;
+        }
+        true
+    }
+
+    /// A tagged link over a NIC, which stays where it is: several of them share it.
+    fn tag(&mut self, vlan: &Vlan, network: &Network) {
+        if !self.is_device(&vlan.device, network) {
+            return;
+        }
+        let over = Some(format!("{}.{}", vlan.device, vlan.segment));
+        let link = Link { bridge: Some(OPEN), over, ..link(Kind::Vlan, network.mtu) };
+        self.space.links.insert(VLAN.into(), link);
+        self.vlan = Some(vlan.clone());
+    }
+
+    fn nic(&mut self, device: &str, network: &Network) {
+        if !self.is_device(device, network) {
             return;
         }
         let command = format!("link set dev {device} netns {}", self.ns);
@@ -298,6 +324,7 @@ fn router(prefix: &Prefix, router: &Router, networks: &[Network]) -> SpacePlan {
             rules
         },
         outside: BTreeMap::new(),
+        vlan: None,
         ports: vec![],
         problems: vec![],
     };

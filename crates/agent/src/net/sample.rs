@@ -43,7 +43,17 @@ pub fn port(n: u8, addresses: &[(u128, &str)]) -> Port {
 
 pub fn network(n: u128, subnets: Vec<Subnet>, ports: Vec<Port>) -> Network {
     let id = NetworkId(Uuid::from_u128(n));
-    Network { id, vni: 4000 + n as u32, mtu: 1450, subnets, ports, uplink: None, peers: vec![], acl: vec![] }
+    Network {
+        id,
+        vni: 4000 + n as u32,
+        mtu: 1450,
+        subnets,
+        ports,
+        uplink: None,
+        vlan: None,
+        peers: vec![],
+        acl: vec![],
+    }
 }
 
 pub fn guest(port: &Port, network: &Network) -> Guest {

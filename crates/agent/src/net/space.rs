@@ -22,6 +22,8 @@ pub const TUNNEL: &str = "vx0";
 /// The same to hosts that are reached by IPv6: a socket of the kernel serves one family.
 pub const TUNNEL_V6: &str = "vx6";
 pub const UPLINK: &str = "up0";
+/// A network's tagged link over a NIC.
+pub const VLAN: &str = "vl0";
 /// Link-local address of the metadata service, and the source of advertisements without a router.
 pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe);
 
@@ -72,6 +74,8 @@ pub enum Kind {
     Vxlan,
     /// A device of the host that was moved in.
     Nic,
+    /// Made where its NIC is.
+    Vlan,
 }
 
 /// How a device sits on the bridge.
@@ -91,6 +95,8 @@ pub struct Link {
     pub mtu: Option<u32>,
     pub up: bool,
     pub bridge: Option<BridgePort>,
+    /// What a VLAN lies on, as `eth1.100`: kept as the device's alias, because the NIC itself is out of sight.
+    pub over: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,11 +138,11 @@ pub struct Changes {
 impl Space {
     /// A namespace as the kernel makes it.
     pub fn fresh() -> Space {
-        let lo = Link { kind: Kind::Loopback, mac: None, mtu: None, up: false, bridge: None };
+        let lo = Link { kind: Kind::Loopback, mac: None, mtu: None, up: false, bridge: None, over: None };
         Space { links: BTreeMap::from([("lo".into(), lo)]), ..Space::default() }
     }
 
-    /// What must be done to come from `self` to `want`. Veths, tunnels and NICs are expected to be
+    /// What must be done to come from `self` to `want`. Veths, tunnels, NICs and VLANs are expected to be
     /// there already; `home` names the namespace to which NICs go back, or a process in it.
     pub fn changes(&self, want: &Space, home: &str) -> Changes {
         let mut out = Changes::default();
@@ -283,7 +289,7 @@ fn creation(name: &str, link: &Link) -> Vec<Line> {
         Kind::Ifb => {
             vec![act(format!("link add {name} type ifb")), act(format!("link set dev {name} up"))]
         }
-        Kind::Loopback | Kind::Veth | Kind::Vxlan | Kind::Nic => vec![],
+        Kind::Loopback | Kind::Veth | Kind::Vxlan | Kind::Nic | Kind::Vlan => vec![],
     }
 }
 
@@ -297,6 +303,9 @@ fn settle(name: &str, now: Option<&Link>, want: &Link) -> Vec<Line> {
     }
     if let Some(mtu) = want.mtu.filter(|m| now.is_none_or(|n| n.mtu != Some(*m))) {
         set += &format!(" mtu {mtu}");
+    }
+    if let Some(over) = want.over.as_ref().filter(|o| now.is_none_or(|n| n.over.as_ref() != Some(*o))) {
+        set += &format!(" alias {over}");
     }
     if want.bridge.is_some() && now.is_none_or(|n| n.bridge.is_none()) {
         set += &format!(" master {BRIDGE}");
@@ -340,6 +349,7 @@ fn link_of(v: &Value) -> Option<Link> {
         Some("tun") => Kind::Tap,
         Some("ifb") => Kind::Ifb,
         Some("vxlan") => Kind::Vxlan,
+        Some("vlan") => Kind::Vlan,
         _ => Kind::Veth,
     };
     let port = &v["linkinfo"]["info_slave_data"];
@@ -350,13 +360,14 @@ fn link_of(v: &Value) -> Option<Link> {
     });
     let up = v["flags"].as_array().is_some_and(|f| f.iter().any(|f| f == "UP"));
     let mtu = v["mtu"].as_u64().and_then(|m| u32::try_from(m).ok());
-    Some(Link { kind, mac: v["address"].as_str().and_then(Mac::parse), mtu, up, bridge })
+    let over = v["ifalias"].as_str().filter(|_| kind == Kind::Vlan).map(str::to_owned);
+    Some(Link { kind, mac: v["address"].as_str().and_then(Mac::parse), mtu, up, bridge, over })
 }
 
 /// Whether a device inside one of our namespaces has a name that we give (see `base::names`).
 fn is_ours(name: &str) -> bool {
     let short = |rest: &str| rest.len() == 10 && rest.bytes().all(|b| b.is_ascii_hexdigit());
-    [BRIDGE, TUNNEL, TUNNEL_V6, UPLINK].contains(&name)
+    [BRIDGE, TUNNEL, TUNNEL_V6, UPLINK, VLAN].contains(&name)
         || name.strip_prefix(['t', 'l', 'r', 'i']).is_some_and(short)
 }
 
@@ -386,7 +397,7 @@ mod tests {
 
     fn tap(up: bool) -> Link {
         let bridge = Some(BridgePort { learning: false, flood: false, tunnel: false });
-        Link { kind: Kind::Tap, mac: None, mtu: Some(1450), up, bridge }
+        Link { kind: Kind::Tap, mac: None, mtu: Some(1450), up, bridge, over: None }
     }
 
     fn texts(lines: &[Line]) -> Vec<&str> {

@@ -239,6 +239,7 @@ pub fn network(region: &Region, id: ServerId) -> (NetworkId, PortId) {
                 qos: None,
             }],
             uplink: None,
+            vlan: None,
             peers: vec![],
             acl: vec![],
         });

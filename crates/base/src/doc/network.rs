@@ -27,6 +27,11 @@ pub struct Network {
     /// Set on an external network: how it reaches the world from this host.
     #[serde(default)]
     pub uplink: Option<Uplink>,
+    /// Set on a network that lies on a VLAN. It is no [`Uplink`]: an agent of the release before would fail to read
+    /// a new kind of those, and take a new field of an old kind for the untagged wire; so it makes a bridge without
+    /// a wire, and the region sends no guest there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<Vlan>,
     /// Underlay addresses of the other hosts that may send to this one's guests on the network: those with
     /// ports on it, and those whose routers lead here.
     #[serde(default)]
@@ -185,6 +190,15 @@ pub enum Uplink {
     HostNat { addresses: Vec<IpNet> },
     /// A physical NIC of the host is a port of the bridge (flat provider network).
     Nic { device: String },
+}
+
+/// A VLAN of a physical network (IEEE 802.1Q): its frames carry the segment's tag on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vlan {
+    /// The NIC that carries it beside whatever else; the region's own tables have the physical network's name here.
+    pub device: String,
+    /// 1 to 4094.
+    pub segment: u16,
 }
 
 /// A security group, with the addresses of its members so that rules can name them as peers.

@@ -180,6 +180,9 @@ pub async fn attach(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
                     s.project_id
                 )));
             };
+            if let Some(host) = s.host_id {
+                for_compute::check_reach(tx, port, host)?;
+            }
             if let Some(tag) = &ask.tag {
                 nic_tag::set(tx, id, port, tag)?;
             }

@@ -12,7 +12,6 @@
 use super::Caller;
 use crate::model::{Network, Port, Router, json};
 use crate::{err, links, table, touch, transit};
-use base::doc::Uplink;
 use base::{Fault, HostId, Micros, NetworkId, Result, RouterId};
 use std::time::Duration;
 use store::log::{Level, event};
@@ -28,11 +27,8 @@ pub fn choose(
     but: Option<HostId>,
 ) -> Result<Option<HostId>> {
     let mut q = Sql::new("SELECT h.id FROM host h LEFT JOIN router r ON r.home_host_id = h.id");
-    let nic = match &network.uplink {
-        Some(Uplink::Nic { device }) => Some(device),
-        Some(Uplink::HostNat { .. }) | None => None,
-    };
-    if nic.is_none() {
+    let wired = network.physical().is_some();
+    if !wired {
         q.push(" LEFT JOIN port g ON g.id = r.gateway_port_id AND g.network_id = ");
         q.bind(network.id);
     }
@@ -46,14 +42,13 @@ pub fn choose(
     if !zones.is_empty() {
         q.and_in("h.availability_zone", zones);
     }
-    if let Some(hosts) = nic.map(|name| links::hosts_of(tx, name)).transpose()?.flatten() {
+    if let Some(hosts) = links::reach(tx, network)? {
         q.and_in("h.id", hosts);
     }
-    q.push(match nic {
-        Some(_) => " GROUP BY h.id, h.name ORDER BY COUNT(r.id), h.name LIMIT 1",
-        None => {
-            " GROUP BY h.id, h.created_at, h.name ORDER BY COUNT(g.id) DESC, h.created_at, h.name LIMIT 1"
-        }
+    q.push(if wired {
+        " GROUP BY h.id, h.name ORDER BY COUNT(r.id), h.name LIMIT 1"
+    } else {
+        " GROUP BY h.id, h.created_at, h.name ORDER BY COUNT(g.id) DESC, h.created_at, h.name LIMIT 1"
     });
     q.opt(tx, |r| r.get(0))
 }
@@ -150,12 +145,14 @@ pub fn assign(tx: &Tx<'_>, router: &Router, host: HostId) -> Result<()> {
     let gateway = gateway(tx, router)?;
     let network =
         table::network::by_id(tx, gateway.network)?.ok_or_else(|| err::no_network(gateway.network))?;
-    if let Some(Uplink::Nic { device }) = &network.uplink
-        && links::hosts_of(tx, device)?.is_some_and(|h| !h.contains(&host))
-    {
+    if let Some(need) = links::needs(tx, &network)?.into_iter().find(|n| !n.hosts.contains(&host)) {
         return Err(err::conflict(
             "InvalidL3Agent",
-            format!("Host {} has no NIC on the physical network {device}.", name(tx, host)?),
+            format!(
+                "Host {} cannot be home to the router: it lacks what its gateway asks for, {}.",
+                name(tx, host)?,
+                need.what
+            ),
         ));
     }
     if router.home == Some(host) {

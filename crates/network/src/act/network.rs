@@ -3,7 +3,7 @@
 use super::{Caller, give, rbac, take};
 use crate::model::{Network, Std};
 use crate::{err, links, table, touch};
-use base::doc::Uplink;
+use base::doc::{Uplink, Vlan};
 use base::{Fault, NetworkId, ProjectId, QosPolicyId, Result};
 use store::{Tx, params};
 
@@ -25,6 +25,7 @@ pub struct New {
     pub mtu: Option<u32>,
     pub vni: Option<u32>,
     pub uplink: Option<Uplink>,
+    pub vlan: Option<Vlan>,
     pub port_security: bool,
     pub dns_domain: String,
     /// `None`: the project's default policy.
@@ -45,6 +46,7 @@ impl New {
             mtu: None,
             vni: None,
             uplink: None,
+            vlan: None,
             port_security: true,
             dns_domain: String::new(),
             qos: None,
@@ -72,7 +74,7 @@ pub fn check_mtu(tx: &Tx<'_>, mtu: u32, flat: bool) -> Result<()> {
 
 pub fn create(tx: &Tx<'_>, new: New) -> Result<Network> {
     take(tx, &new.project, "network")?;
-    let flat = new.uplink.is_some();
+    let flat = new.uplink.is_some() || new.vlan.is_some();
     let mtu = match new.mtu {
         Some(mtu) => mtu,
         None if flat || new.external => FLAT_MTU,
@@ -92,6 +94,7 @@ pub fn create(tx: &Tx<'_>, new: New) -> Result<Network> {
         mtu,
         vni: 0,
         uplink: new.uplink,
+        vlan: new.vlan,
         port_security: new.port_security,
         dns_domain: new.dns_domain,
         az_hints: new.az_hints,

@@ -4,7 +4,7 @@ use super::address::{self, Want};
 use super::{Caller, give, rbac, take};
 use crate::model::{Network, Pair, Port, Std};
 use crate::table::qos::Holder;
-use crate::{err, plan, table, touch};
+use crate::{err, links, plan, table, touch};
 use base::doc::DhcpOption;
 use base::{Fault, HostId, NetworkId, PortId, ProjectId, QosPolicyId, Result, SecurityGroupId};
 use store::{Tx, params};
@@ -86,7 +86,7 @@ pub fn make(tx: &Tx<'_>, caller: &Caller, network: &Network, new: New) -> Result
     if !secure && !new.pairs.is_empty() {
         return Err(pairs_need_security());
     }
-    let host = host_named(tx, &new.binding_host)?;
+    let host = host_named(tx, network, &new.binding_host)?;
     let mut port = Port {
         id: PortId::new(),
         std: Std::new(&new.project, &new.name, &new.description),
@@ -153,12 +153,15 @@ pub fn pairs_need_security() -> Fault {
     )
 }
 
-/// The host that `binding:host_id` names, if it is one of ours.
-pub fn host_named(tx: &Tx<'_>, name: &str) -> Result<Option<HostId>> {
+/// The host that `binding:host_id` names, if it is one of ours and can have the network; the binding has failed
+/// else.
+pub fn host_named(tx: &Tx<'_>, network: &Network, name: &str) -> Result<Option<HostId>> {
     if name.is_empty() {
         return Ok(None);
     }
-    tx.opt("SELECT id FROM host WHERE name = $1", params![name], |r| r.get(0))
+    let host: Option<HostId> = tx.opt("SELECT id FROM host WHERE name = $1", params![name], |r| r.get(0))?;
+    let reach = links::reach(tx, network)?;
+    Ok(host.filter(|h| reach.is_none_or(|all| all.contains(h))))
 }
 
 /// Makes a port for somebody who asked through the API.

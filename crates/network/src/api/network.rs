@@ -8,7 +8,7 @@ use crate::model::{Network, Std};
 use crate::table::qos::Holder;
 use crate::{err, table, touch};
 use ::api::Obj;
-use base::doc::Uplink;
+use base::doc::{Uplink, Vlan};
 use base::{Fault, QosPolicyId, Result};
 use serde::Serialize;
 use store::{Row, Sql, Tx, params};
@@ -57,6 +57,13 @@ const HOST_NAT: &str = "host-nat";
 
 impl Provider {
     fn of(n: &Network) -> Self {
+        if let Some(Vlan { device, segment }) = &n.vlan {
+            return Provider {
+                kind: "vlan",
+                physical: Some(device.clone()),
+                segment: Some((*segment).into()),
+            };
+        }
         let physical = match &n.uplink {
             Some(Uplink::Nic { device }) => Some(device.clone()),
             Some(Uplink::HostNat { .. }) => Some(HOST_NAT.to_owned()),
@@ -121,43 +128,81 @@ fn mtu(o: &Obj) -> Result<Option<u32>> {
     Ok(fields::int(o, "mtu", 0, 65_535)?.and_then(|m| u32::try_from(m).ok()).filter(|m| *m > 0))
 }
 
-/// How the network is to be carried: a VNI, a NIC, or neither said.
-fn provider(o: &Obj) -> Result<(Option<u32>, Option<Uplink>)> {
+/// How a network is to be carried, as far as somebody said so.
+#[derive(Default)]
+struct Carried {
+    vni: Option<u32>,
+    uplink: Option<Uplink>,
+    vlan: Option<Vlan>,
+}
+
+fn provider(o: &Obj) -> Result<Carried> {
     let kind = o.opt_str("provider:network_type", fields::TEXT)?;
     let physical = o.opt_str("provider:physical_network", fields::TEXT)?;
     let segment = fields::int(o, "provider:segmentation_id", 1, (1 << 24) - 1)?;
+    let plain = Carried::default();
     match (kind.as_deref(), physical, segment) {
-        (None, None, None) => Ok((None, None)),
-        (Some("vxlan"), None, segment) => Ok((segment.and_then(|s| u32::try_from(s).ok()), None)),
+        (None, None, None) => Ok(plain),
+        (Some("vxlan"), None, segment) => {
+            Ok(Carried { vni: segment.and_then(|s| u32::try_from(s).ok()), ..plain })
+        }
         (Some("vxlan"), Some(_), _) => {
             Err(err::invalid("provider:physical_network cannot be given for a vxlan network."))
         }
         (Some("flat"), _, Some(_)) => {
             Err(err::invalid("provider:segmentation_id cannot be given for a flat network."))
         }
-        (Some("flat"), Some(p), None) if p == HOST_NAT => Ok((None, None)),
+        (Some("flat"), Some(p), None) if p == HOST_NAT => Ok(plain),
         (Some("flat"), Some(device), None) => {
-            let sane = (1..=64).contains(&device.len())
-                && device.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.@".contains(&b));
-            if !sane {
-                return Err(err::invalid(format!(
-                    "provider:physical_network is a name from the hosts' physical_networks, such as office; '{device}' cannot be one."
-                )));
-            }
-            Ok((None, Some(Uplink::Nic { device })))
+            Ok(Carried { uplink: Some(Uplink::Nic { device: wire(device)? }), ..plain })
         }
         (Some("flat"), None, None) => Err(err::invalid(
             "provider:physical_network is required for a flat network: a name from the hosts' physical_networks.",
         )),
-        (Some("vlan"), ..) => Err(err::invalid(
-            "provider:network_type vlan is not made here. Make a device for the VLAN on the hosts, name it in their physical_networks, and make a flat network of it.",
-        )),
-        (Some(other), ..) => {
-            Err(err::invalid(format!("Unknown provider:network_type '{other}'. Here are: vxlan, flat.")))
-        }
+        (Some("vlan"), physical, segment) => Ok(Carried { vlan: Some(vlan(physical, segment)?), ..plain }),
+        (Some(other), ..) => Err(err::invalid(format!(
+            "Unknown provider:network_type '{other}'. Here are: vxlan, flat, vlan."
+        ))),
         (None, ..) => {
             Err(err::invalid("provider:network_type is required beside other provider attributes."))
         }
+    }
+}
+
+/// The name of a physical network.
+fn wire(name: String) -> Result<String> {
+    let sane = (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.@".contains(&b))
+        && name != HOST_NAT;
+    if sane {
+        return Ok(name);
+    }
+    Err(err::invalid(format!(
+        "provider:physical_network is a name from the hosts' physical_networks, such as office; '{name}' cannot be one."
+    )))
+}
+
+/// A VLAN that somebody names in full: there are no ranges to take one from.
+fn vlan(physical: Option<String>, segment: Option<i64>) -> Result<Vlan> {
+    let device = match (physical, segment) {
+        (Some(p), _) => wire(p)?,
+        (None, Some(_)) => {
+            return Err(err::invalid("segmentation_id requires physical_network for VLAN provider network."));
+        }
+        (None, None) => {
+            return Err(err::invalid(
+                "A VLAN network needs provider:physical_network and provider:segmentation_id (1 to 4094): there are no ranges of VLANs to take one from.",
+            ));
+        }
+    };
+    let Some(segment) = segment else {
+        return Err(err::invalid(format!(
+            "Physical network {device} requires segmentation_id to be specified when creating a provider network: 1 to 4094, there are no ranges of VLANs to take one from."
+        )));
+    };
+    match u16::try_from(segment) {
+        Ok(segment @ 1..=4094) => Ok(Vlan { device, segment }),
+        _ => Err(err::invalid("segmentation_id out of range (1 through 4094).")),
     }
 }
 
@@ -245,7 +290,7 @@ impl Noun for Networks {
     fn parse_new(o: &Obj, caller: &Caller) -> Result<act::network::New> {
         fields::only(o, NEW_FIELDS, "POST")?;
         fields::admin_only(o, caller, ADMINS, "create")?;
-        let (vni, uplink) = provider(o)?;
+        let carried = provider(o)?;
         let mut new = act::network::New::plain(&fields::project(o, caller)?, &fields::text(o, "name")?);
         new.qos = qos::asked(o)?.flatten();
         new.description = fields::text(o, "description")?;
@@ -256,7 +301,7 @@ impl Noun for Networks {
         new.mtu = mtu(o)?;
         new.port_security = o.opt_bool("port_security_enabled")?.unwrap_or(true);
         new.dns_domain = fields::text(o, "dns_domain")?;
-        (new.vni, new.uplink) = (vni, uplink);
+        (new.vni, new.uplink, new.vlan) = (carried.vni, carried.uplink, carried.vlan);
         new.az_hints = super::zone::parse(o)?;
         if new.is_default && !new.external {
             return Err(err::invalid("Only an external network can be the default one."));
@@ -314,7 +359,7 @@ impl Noun for Networks {
             return Err(err::policy("update_network:shared"));
         }
         if let Some(mtu) = c.mtu.filter(|m| *m != n.mtu) {
-            act::network::check_mtu(tx, mtu, n.uplink.is_some() || n.external)?;
+            act::network::check_mtu(tx, mtu, n.uplink.is_some() || n.vlan.is_some() || n.external)?;
             n.mtu = mtu;
         }
         check_switches(tx, &before, &n)?;
@@ -388,26 +433,34 @@ fn check_switches(tx: &Tx<'_>, before: &Network, n: &Network) -> Result<()> {
     Ok(())
 }
 
+/// What tells the kinds of networks from each other.
+const KINDS: [(&str, &str); 3] = [
+    ("vlan", "t.vlan_segment IS NOT NULL"),
+    ("flat", "(t.vlan_segment IS NULL AND (t.uplink IS NOT NULL OR t.external = 1))"),
+    ("vxlan", "(t.vlan_segment IS NULL AND t.uplink IS NULL AND t.external = 0)"),
+];
+
 fn by_kind(q: &mut Sql, values: &[&str]) -> Result<()> {
-    let (flat, vxlan) = (values.contains(&"flat"), values.contains(&"vxlan"));
-    q.push(match (flat, vxlan) {
-        (true, true) => "",
-        (true, false) => " AND (t.uplink IS NOT NULL OR t.external = 1)",
-        (false, true) => " AND t.uplink IS NULL AND t.external = 0",
-        (false, false) => " AND 1 = 0",
-    });
+    let wanted = KINDS.iter().filter(|(kind, _)| values.contains(kind)).map(|(_, is)| *is);
+    let any: Vec<&str> = wanted.chain(["1 = 0"]).collect();
+    q.push(&format!(" AND ({})", any.join(" OR ")));
     Ok(())
 }
 
 fn by_physical(q: &mut Sql, values: &[&str]) -> Result<()> {
     let nics = values.iter().map(|v| serde_json::to_string(&Uplink::Nic { device: (*v).to_owned() }));
-    q.and_in("t.uplink", nics.collect::<Result<Vec<_>, _>>()?);
+    q.push(" AND (t.uplink IN (").list(nics.collect::<Result<Vec<_>, _>>()?);
+    q.push(") OR t.vlan_physical IN (").list(values.iter().copied());
+    q.push("))");
     Ok(())
 }
 
 fn by_segment(q: &mut Sql, values: &[&str]) -> Result<()> {
-    q.push(" AND t.uplink IS NULL AND t.external = 0");
-    q.and_in("t.vni", values.iter().filter_map(|v| v.parse::<i64>().ok()));
+    let numbers: Vec<i64> = values.iter().filter_map(|v| v.parse().ok()).collect();
+    q.push(" AND (t.vlan_segment IN (").list(numbers.iter().copied());
+    q.push(") OR (t.vlan_segment IS NULL AND t.uplink IS NULL AND t.external = 0 AND t.vni IN (")
+        .list(numbers);
+    q.push(")))");
     Ok(())
 }
 

@@ -4,7 +4,6 @@
 use crate::{Network, table};
 use ::api::{Reply, Req};
 use base::Result;
-use base::doc::Uplink;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,11 +30,14 @@ fn read(tx: &Tx<'_>) -> Result<BTreeMap<String, Physical>> {
     let mut all: BTreeMap<String, Physical> = BTreeMap::new();
     // What a machine is plugged to is its rack's matter.
     let hosts = tx.rows(
-        "SELECT p.name, p.device, h.id, h.name FROM host_physical p JOIN host h ON h.id = p.host_id
-         WHERE h.resource_class = '' ORDER BY h.name",
+        "SELECT p.name, p.device, h.id, h.name, l.vlans FROM host_physical p JOIN host h ON h.id = p.host_id
+         LEFT JOIN host_link l ON l.host_id = h.id WHERE h.resource_class = '' ORDER BY h.name",
         &[],
         |r| {
-            let host = json!({"id": r.get::<String>(2)?, "name": r.get::<String>(3)?, "device": r.get::<String>(1)?});
+            let host = json!({
+                "id": r.get::<String>(2)?, "name": r.get::<String>(3)?, "device": r.get::<String>(1)?,
+                "vlans": r.get::<Option<i64>>(4)? == Some(1),
+            });
             Ok((r.get::<String>(0)?, host))
         },
     )?;
@@ -43,12 +45,12 @@ fn read(tx: &Tx<'_>) -> Result<BTreeMap<String, Physical>> {
         all.entry(name).or_default().hosts.push(host);
     }
     for network in table::network::with_uplink(tx)? {
-        let Some(Uplink::Nic { device }) = &network.uplink else { continue };
+        let Some(physical) = network.physical() else { continue };
         let shown = json!({
             "id": network.id, "name": network.std.name, "external": network.external, "mtu": network.mtu,
-            "project_id": network.std.project,
+            "project_id": network.std.project, "segment": network.vlan.as_ref().map(|v| v.segment),
         });
-        all.entry(device.clone()).or_default().networks.push(shown);
+        all.entry(physical.to_owned()).or_default().networks.push(shown);
     }
     Ok(all)
 }

@@ -463,7 +463,8 @@ fn change(tx: &Tx<'_>, caller: &Caller, mut p: Port, c: Change) -> Result<()> {
     p.profile = c.profile.unwrap_or(p.profile);
     p.dhcp_options = merged(p.dhcp_options, c.dhcp_options.unwrap_or_default());
     if let Some(name) = c.binding_host {
-        p.host = act::port::host_named(tx, &name)?;
+        let network = table::network::by_id(tx, p.network)?.ok_or_else(|| err::no_network(p.network))?;
+        p.host = act::port::host_named(tx, &network, &name)?;
         p.binding_host = name;
         p.active = p.active && p.host == before.host;
     }

@@ -22,4 +22,5 @@ mod routes;
 mod sharing;
 mod topology;
 mod touches;
+mod vlans;
 mod world;

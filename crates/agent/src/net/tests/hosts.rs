@@ -128,7 +128,7 @@ impl Room {
 }
 
 /// Whether a packet of so many bytes, which nobody may take apart, is answered.
-fn fits(client: &Client, to: &str, bytes: usize) -> bool {
+pub fn fits(client: &Client, to: &str, bytes: usize) -> bool {
     let size = (bytes - if to.contains(':') { 48 } else { 28 }).to_string();
     let args = ["-n", "-c", "3", "-i", "0.2", "-W", "2", "-M", "do", "-s", &size, to];
     client.run("ping", &args).status.success()

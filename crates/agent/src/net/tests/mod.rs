@@ -4,6 +4,7 @@ mod hosts;
 mod routes;
 mod throughput;
 mod traffic;
+mod vlans;
 mod world;
 
 use super::dhcp6;

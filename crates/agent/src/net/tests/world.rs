@@ -31,6 +31,8 @@ pub struct World {
     pub path: Datapath,
     kernel: Arc<Kernel>,
     clients: Vec<String>,
+    /// The namespace that stands for the host's own.
+    home: Option<String>,
 }
 
 /// A random name that no other test on this machine has, for as long as this process lives: tests run
@@ -50,9 +52,9 @@ pub fn reserve(name: impl Fn([u8; 16]) -> String) -> String {
 /// A second host: its own namespace stands for the host's, with an underlay address in it.
 pub async fn world_at(host: HostId, home: &str) -> Option<World> {
     let mut world = world().await?;
-    world.kernel = Arc::new(Kernel::at(home.to_owned()));
     world.path.host = host;
-    world.path.kernel = world.kernel.clone();
+    world.home = Some(home.to_owned());
+    world.settle();
     Some(world)
 }
 
@@ -108,7 +110,7 @@ pub async fn world() -> Option<World> {
     let prefix = Prefix::try_from(prefix).unwrap();
     let path = Datapath::start(prefix.clone(), sample::HOST, open()).await.unwrap();
     let kernel = path.kernel.clone();
-    Some(World { prefix, path, kernel, clients: vec![] })
+    Some(World { prefix, path, kernel, clients: vec![], home: None })
 }
 
 impl World {
@@ -145,7 +147,15 @@ impl World {
         for servers in state.routers.into_values() {
             servers.stop().await;
         }
-        self.path = Datapath::start(self.prefix.clone(), sample::HOST, open()).await.unwrap();
+        self.path = Datapath::start(self.prefix.clone(), self.path.host, open()).await.unwrap();
+        self.settle();
+    }
+
+    /// The kernel is asked from the host's place in it.
+    fn settle(&mut self) {
+        if let Some(home) = &self.home {
+            self.path.kernel = Arc::new(Kernel::at(home.clone()));
+        }
         self.kernel = self.path.kernel.clone();
     }
 
