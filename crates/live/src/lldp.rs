@@ -15,6 +15,8 @@ const LISTEN: Duration = Duration::from_secs(70);
 /// A second inventory is sent this long after the listening began, if somebody was heard.
 const SECOND_LOOK: Duration = Duration::from_secs(35);
 const ETHERTYPE: u16 = 0x88cc;
+/// "Nearest bridge": what goes there is passed on by no switch (IEEE 802.1AB-2016, 7.1).
+const GROUP: [u8; 6] = [0x01, 0x80, 0xc2, 0, 0, 0x0e];
 const FRAME_MAX: usize = 2048;
 
 /// Neighbours by the name of our card, as far as they have been heard.
@@ -55,9 +57,7 @@ fn hear(card: &str, heard: &Mutex<BTreeMap<String, Neighbour>>) -> Option<()> {
     let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, Some(protocol)).ok()?;
     let index = rustix::net::netdevice::name_to_index(&socket, card).ok()?;
     rustix::net::bind(&socket, &packet::LinkAddress::hearing(index, ETHERTYPE)).ok()?;
-    // The frames go to a group address, which the card drops unless it is told to take all.
-    let all = std::process::Command::new("ip").args(["link", "set", card, "allmulticast", "on"]).status();
-    all.ok()?;
+    packet::join(&socket, index, GROUP).ok()?;
     let until = Instant::now() + LISTEN;
     let mut frame = vec![0_u8; FRAME_MAX];
     while Instant::now() < until {

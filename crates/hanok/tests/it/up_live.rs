@@ -10,6 +10,7 @@ use base::doc::live::{DiskKind, EraseMode, SeedFile, Stage, Test, Work, WriteIma
 use rack::Rack;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -73,6 +74,36 @@ impl Drop for Machine {
     }
 }
 
+/// What the second card is plugged to: each datagram is a frame.
+struct Switch {
+    socket: UdpSocket,
+    /// Where the card listens.
+    card: SocketAddr,
+}
+
+impl Switch {
+    fn new() -> Switch {
+        let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        Switch { socket, card: taken.local_addr().unwrap() }
+    }
+    fn cable(&self) -> String {
+        format!("socket,id=cable,udp={},localaddr={}", self.socket.local_addr().unwrap(), self.card)
+    }
+    /// Who it is, as switches tell every 30 s: LLDP (IEEE 802.1AB), to its group address.
+    fn announce(&self) {
+        let mut frame = vec![0x01, 0x80, 0xc2, 0, 0, 0x0e, 2, 0, 0, 0, 0, 1, 0x88, 0xcc];
+        for (kind, value) in
+            [(1_u8, &b"\x07row 3"[..]), (2, b"\x05Gi1/0/7"), (3, &[0, 120]), (5, b"tor-1"), (0, b"")]
+        {
+            frame.extend([kind << 1, value.len() as u8]);
+            frame.extend(value);
+        }
+        frame.resize(frame.len().max(60), 0);
+        self.socket.send_to(&frame, self.card).unwrap();
+    }
+}
+
 fn run(program: &str, words: &[&str]) -> String {
     let output = Command::new(program).args(words).output().unwrap();
     assert!(output.status.success(), "{program} {words:?}: {}", both(&output));
@@ -130,6 +161,7 @@ fn up_live_a_blank_machine_is_measured_erased_written_and_starts() {
     let public = std::fs::read_to_string(dir.join("key.pub")).unwrap();
     let rack = Rack::start("boot-secret", public.trim(), &image);
     let ssh = free_port();
+    let switch = Switch::new();
     let words = format!(
         "{} hanok.url=http://10.0.2.2:{} hanok.token=boot-secret BOOTIF=01-{}",
         std::fs::read_to_string(live.join("cmdline")).unwrap().trim(),
@@ -143,6 +175,10 @@ fn up_live_a_blank_machine_is_measured_erased_written_and_starts() {
         &[
             "-netdev",
             &format!("user,id=net,hostfwd=tcp:127.0.0.1:{ssh}-:22"),
+            "-netdev",
+            &switch.cable(),
+            "-device",
+            "e1000e,netdev=cable",
             "-kernel",
             &live.join("kernel").display().to_string(),
             "-initrd",
@@ -160,6 +196,7 @@ fn up_live_a_blank_machine_is_measured_erased_written_and_starts() {
     assert_eq!(hello.uuid, "01234567-89ab-cdef-0123-456789abcdef");
 
     looks(&rack);
+    hears(&rack, &switch);
     logs_in(&rack, ssh, &key);
     tests(&rack);
     erases(&rack, &sata, &nvme);
@@ -185,6 +222,16 @@ fn looks(rack: &Rack) {
     assert!(nic.product.contains("Intel"), "{nic:?}");
     assert!(facts.verdicts.iter().any(|v| v.what == "metal" && v.ok), "{:?}", facts.verdicts);
     assert!(facts.verdicts.iter().any(|v| v.what == "host" && !v.ok && v.reason.contains("memory")));
+}
+
+/// The card drops what goes to groups that nobody has joined, as real ones do.
+fn hears(rack: &Rack, switch: &Switch) {
+    let neighbour = until(60, "the switch is heard", || {
+        switch.announce();
+        rack.carry_out(Work::Inventory, 60);
+        rack.inventory().unwrap().nics.into_iter().find_map(|n| n.lldp)
+    });
+    assert_eq!((neighbour.system.as_str(), neighbour.port.as_str()), ("tor-1", "Gi1/0/7"));
 }
 
 fn logs_in(rack: &Rack, port: u16, key: &Path) {
