@@ -19,10 +19,10 @@ export async function open(browser, { lang = "en", theme = "light", phone = fals
   const page = await context.newPage();
   const home = new URL(base).origin;
   const faults = [];
-  // 401 is how a page learns that nobody is signed in; 404, that a server has gone while it was asked for. When guests
+  // 401 is how a page learns that nobody is signed in; 404, that a server or machine has gone while it was asked for. When guests
   // come and go, so do this machine's interfaces, and the browser breaks off what it loads and tries again.
   const expected = (m) =>
-    /status of 401|ERR_NETWORK_CHANGED/.test(m.text()) || (/status of 404/.test(m.text()) && /\/servers\/[0-9a-f-]{36}$/.test(m.location().url));
+    /status of 401|ERR_NETWORK_CHANGED/.test(m.text()) || (/status of 404/.test(m.text()) && /\/(servers|machines)\/[0-9a-f-]{36}$/.test(m.location().url));
   page.on("console", (m) => m.type() === "error" && !expected(m) && faults.push(`console: ${m.text()} (${m.location().url}, on ${new URL(page.url()).pathname})`));
   page.on("pageerror", (e) => faults.push(`page: ${e.message}`));
   page.on("request", (r) => {

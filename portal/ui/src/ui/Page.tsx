@@ -52,7 +52,7 @@ export interface TabDef { id: string; label: string; body: ReactNode }
 export function Tabs({ tabs, value, onChange, label }: { tabs: TabDef[]; value: string; onChange: (id: string) => void; label: string }) {
   return (
     <BaseTabs selectedKey={value} onSelectionChange={(key) => onChange(String(key))}>
-      <TabList aria-label={label} items={tabs} className="flex gap-5 border-b border-line mb-6 overflow-x-auto">
+      <TabList aria-label={label} items={tabs} className="flex gap-3.5 sm:gap-5 border-b border-line mb-6 overflow-x-auto">
         {(tab) => (
           <BaseTab id={tab.id} className="py-2 -mb-px border-b-2 border-transparent text-ink2 hover:text-ink cursor-pointer outline-none whitespace-nowrap data-[selected]:border-giwa data-[selected]:text-ink data-[selected]:font-semibold rounded-t-[4px] data-[focus-visible]:shadow-[inset_0_0_0_2px_var(--giwa)]">
             {tab.label}

@@ -169,6 +169,7 @@ export const said = {
   "machine.live_leaving": ["its live system is leaving", "라이브 시스템에서 나가는 중"],
   "machine.live_silent": ["its live system has fallen silent", "라이브 시스템의 소식이 끊김"],
   "machine.live_up": ["its live system is up at {address}", "라이브 시스템이 {address}에서 시작됨"],
+  "machine.live_up_bare": ["its live system is up at", "라이브 시스템이 시작됨"],
   "machine.live_works": ["its live system works", "라이브 시스템이 작업 중"],
   "machine.live_stays": ["nothing is asked; its live system stays up until {until}", "요청 없음. 라이브 시스템은 {until}까지 켜 둠"],
   "machine.will_write": ["{image} is going to be written", "{image} 이미지를 쓸 예정"],

@@ -16,6 +16,7 @@ import { hostState } from "./capacity";
 import { drain } from "./hostActions";
 import { HostMenu } from "./HostMenu";
 
+interface Told { facts: { agent_version: string; qemu_version: string; cpu_model: string; accel: string; physical_networks: Record<string, string> } }
 interface Drain { drain: { draining: boolean; left: number; moving: string[]; waiting: string[]; stuck: ({ server: string; reason: string } & Says)[] } }
 
 export function HostPage() {
@@ -24,6 +25,7 @@ export function HostPage() {
   const [doing, setDoing] = useWord("do", "");
   const servers = useList("server", "all").data;
   const emptying = useAsk<Drain>(["host", id, "drain"], host ? `/hanok/v1/hosts/${id}/drain` : null).data?.drain;
+  const facts = useAsk<Told>(["host", id, "facts"], host ? `/hanok/v1/why/${id}` : null).data?.facts;
   const back = { to: "/fleet/hosts", label: t("hosts.title") };
   if (error) return <Page title={t("hosts.one")} back={back}><ErrorNote error={error} retry={refetch} /></Page>;
   if (!host) return <Page title={t("hosts.one")} back={back}><Waiting /></Page>;
@@ -70,6 +72,10 @@ export function HostPage() {
           </div>
           <Facts rows={[
             [t("hosts.address"), <Copy key="a" text={host.host_ip} mono />], ["ID", <Copy key="i" text={host.id} mono />],
+            ...(facts ? [
+              ...[[t("racks.version"), facts.agent_version && `hanok ${facts.agent_version}`], ["QEMU", facts.qemu_version && [facts.qemu_version, facts.accel].filter(Boolean).join(" · ")], [t("hosts.processor"), facts.cpu_model]].filter(([, v]) => v),
+              ...(Object.keys(facts.physical_networks).length ? [[t("physical.title"), Object.entries(facts.physical_networks).map(([name, device]) => `${name} (${device})`).join(", ")]] : []),
+            ] as [string, string][] : []),
             ...(why ? [[t("hosts.reason"), why] as [string, string]] : []),
           ]} />
         </div>

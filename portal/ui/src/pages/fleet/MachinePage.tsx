@@ -24,9 +24,9 @@ export function MachinePage() {
   const back = { to: "/fleet/machines", label: t("machines.title") };
   if (error) return <Page title={t("machines.one")} back={back}><ErrorNote error={error} retry={refetch} /></Page>;
   if (!m) return <Page title={t("machines.one")} back={back}><Waiting /></Page>;
-  const task = progress?.task;
-  // One that rests well has nothing to say.
-  const calm = !task && ["good", "off"].includes(toneOf(m.status));
+  // One that rests well has nothing to say, whatever its live system did last.
+  const calm = ["good", "off"].includes(toneOf(m.status));
+  const task = calm ? null : progress?.task;
   const note = m.to_do ? told(m, "to_do") : calm ? null : progress?.reason ? told(progress, "reason") : told(m, "message");
   const what = (word: string) => (known(`machines.for.${word}`) ? t(`machines.for.${word}` as Key) : word);
   return (
@@ -35,7 +35,7 @@ export function MachinePage() {
         <div role="status" className="rounded-[9px] bg-cheong-soft px-5 py-3 mb-8">
           {note && <p>{note}</p>}
           {task && <p className="text-ink2">{jobState(progress?.state)} {told(task, "reason")}{task.total_bytes > 0 && ` ${bytes(task.done_bytes)} / ${bytes(task.total_bytes)}`}</p>}
-          {progress?.last_error && <p className="text-seokganju">{told(progress, "last_error")}</p>}
+          {!calm && progress?.last_error && <p className="text-seokganju">{told(progress, "last_error")}</p>}
         </div>
       )}
       <div className="grid lg:grid-cols-2 gap-x-12 gap-y-10">

@@ -32,7 +32,7 @@ export function Machines() {
       {(Object.keys(board) as Group[]).map((group) => {
         const here = data.filter((m) => groupOf(m) === group).sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
         return (
-          <section key={group} aria-label={t(`machines.group.${group}`)} className="min-w-[200px] flex-1 snap-start">
+          <section key={group} aria-label={t(`machines.group.${group}`)} className="min-w-[228px] sm:min-w-[200px] flex-1 snap-start">
             <h2 className="flex items-center gap-2 mb-2 font-semibold">{t(`machines.group.${group}`)}<span className="label">{here.length}</span></h2>
             <ul className="flex flex-col gap-2 rounded-[10px] bg-sunk p-2 min-h-24">{here.map((m) => <MachineCard key={m.id} m={m} />)}</ul>
           </section>

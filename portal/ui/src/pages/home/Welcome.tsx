@@ -36,7 +36,7 @@ export function Welcome() {
             </li>
           ))}
         </ol>
-        <Lattice width={220} height={260} columns={9} className="hidden lg:block w-full text-line2" />
+        <Lattice width={300} height={330} columns={20} className="hidden lg:block w-full text-line2" />
       </div>
       {making === "network" && <CreateNetwork onClose={() => setMaking(null)} />}
       {making === "key" && <AddKey onClose={() => setMaking(null)} />}

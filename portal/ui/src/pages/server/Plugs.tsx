@@ -33,7 +33,7 @@ export function Plugs({ server }: { server: Server }) {
       {ports.map((port) => {
         const fip = fips?.find((f) => f.port_id === port.id);
         return (
-          <div key={port.id} className="box px-5 py-4 grid sm:grid-cols-[1.2fr_1.4fr_1.4fr_auto] gap-x-6 gap-y-3 items-start">
+          <div key={port.id} className="box relative px-5 py-4 grid sm:grid-cols-[1.2fr_1.4fr_1.4fr_auto] gap-x-6 gap-y-3 items-start">
             <div className="min-w-0"><p className="label">{t("networks.one")}</p><Link to={`/networks/${port.network_id}`} className="link font-semibold">{netName(port.network_id)}</Link><div className="mt-0.5"><Status state={netState(port.status)} /></div></div>
             <div className="min-w-0">
               <p className="label">{t("word.address")}</p>
@@ -46,7 +46,7 @@ export function Plugs({ server }: { server: Server }) {
               {port.security_groups.map((id) => <Link key={id} to={`/security-groups/${id}`} className="link mr-2">{groups?.find((g) => g.id === id)?.name ?? id}</Link>)}
               {port.security_groups.length === 0 && <span className="text-ink3">–</span>}
             </div>
-            <Menu className={`${buttonLook("quiet", true)} !px-1.5 justify-self-end`} acts={[
+            <Menu className={`${buttonLook("quiet", true)} !px-1.5 justify-self-end max-sm:absolute max-sm:right-3 max-sm:top-3`} acts={[
               { id: "fip", label: t("fips.attach"), icon: "floating", disabled: Boolean(fip), run: () => setFloating(port) },
               { id: "off", label: t("plugs.remove"), icon: "trash", danger: true,
                 run: () => setDoom({

@@ -8,6 +8,7 @@ import { t } from "~/i18n";
 import { isDark } from "~/shell/theme";
 import { FormDialog } from "~/ui/Dialog";
 import { Icon } from "~/ui/icons";
+import { useNarrow } from "~/ui/media";
 import { Dot, toneOf } from "~/ui/Status";
 import { meaning, WIDE, type Plan, type Spot } from "./layout";
 
@@ -39,6 +40,8 @@ const nodeTypes = { spot: SpotView };
 
 export default function Canvas({ plan, subnets }: { plan: Plan; subnets: Subnet[] }) {
   const navigate = useNavigate();
+  // On a phone what is drawn has to be read: it is moved by a finger rather than shrunk.
+  const narrow = useNarrow();
   const [moved, setMoved] = useState<Record<string, { x: number; y: number }>>({});
   const [wish, setWish] = useState<ReturnType<typeof meaning>>(null);
   const [dark, setDark] = useState(isDark());
@@ -75,7 +78,7 @@ export default function Canvas({ plan, subnets }: { plan: Plan; subnets: Subnet[
     ? t("topology.plug", { server: wish.device.label, network: wish.network.label }) : t("topology.join", { router: wish.device.label, network: wish.network.label });
   return (
     <>
-      <ReactFlow nodes={nodes} edges={edges} nodeTypes={nodeTypes} colorMode={dark ? "dark" : "light"} fitView fitViewOptions={{ maxZoom: 1, padding: 0.12 }} minZoom={0.2}
+      <ReactFlow nodes={nodes} edges={edges} nodeTypes={nodeTypes} colorMode={dark ? "dark" : "light"} fitView fitViewOptions={{ maxZoom: 1, padding: 0.12, minZoom: narrow ? 0.62 : 0.2 }} minZoom={0.2}
         onConnect={connect} isValidConnection={(c) => meaning(plan, c.source, c.target) !== null} connectionMode={"loose" as never}
         onNodesChange={(changes) => changes.forEach((c) => c.type === "position" && c.position && setMoved((was) => ({ ...was, [c.id]: c.position! })))}
         onNodeDoubleClick={(_, node) => go(node.id)}
