@@ -32,7 +32,7 @@ export function Jobs() {
         columns={[
           { id: "name", head: t("word.name"), width: "minmax(0,1.3fr)", phone: "title", value: (w) => w.name ?? w.id, cell: (w) => places[w.kind] ? <Link to={places[w.kind]} params={{ id: w.id } as never} className="hover:underline">{w.name ?? w.id}</Link> : (w.name ?? w.id) },
           { id: "kind", head: t("word.kind"), width: "110px", phone: "line", value: (w) => wordFor("kind", w.kind), cell: (w) => wordFor("kind", w.kind) },
-          { id: "state", head: t("word.state"), phone: "aside", value: (w) => jobState(w.state), cell: (w) => <span className="inline-flex items-center gap-2"><Dot tone={late(w) ? "warn" : w.budget_s === null && !w.reason ? "off" : "busy"} />{jobState(w.state)}</span> },
+          { id: "state", head: t("word.state"), phone: "aside", value: (w) => jobState(w.state), cell: (w) => <span className="inline-flex items-center gap-2"><Dot tone={late(w) ? "warn" : w.state === "Failed" ? "bad" : w.budget_s === null ? "off" : "busy"} />{jobState(w.state)}</span> },
           { id: "reason", head: t("jobs.reason"), width: "minmax(0,2.2fr)", phone: "line", value: why, cell: (w) => <span title={why(w)}>{why(w)}</span> },
           { id: "since", head: t("jobs.since"), width: "110px", end: true, from: 700, value: (w) => w.since, cell: (w) => ago(w.since, now) },
           { id: "budget", head: t("jobs.budget"), width: "110px", end: true, from: 900, value: (w) => w.budget_s ?? Infinity, cell: (w) => late(w) ? <span className="text-hwang font-semibold">{t("jobs.late")}</span> : duration(w.budget_s) },

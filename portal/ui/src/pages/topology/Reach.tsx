@@ -25,6 +25,8 @@ export function Reach({ ports, servers }: { ports: Port[]; servers: Server[] }) 
     const server = servers.find((s) => s.id === p.device_id);
     return server ? [{ id: p.id, label: server.name, note: p.fixed_ips[0]?.ip_address }] : [];
   });
+  // Ports mostly have no names; what people know is whose they are.
+  const named = (words: string) => options.reduce((all, o) => all.replaceAll(o.id, o.label), words);
   const service = parseService(text);
   const traffic = service?.protocol ? `&protocol=${service.protocol}${service.from === null ? "" : `&port=${service.from}`}` : "";
   const follow = async () => {
@@ -46,7 +48,7 @@ export function Reach({ ports, servers }: { ports: Port[]; servers: Server[] }) 
         <div role="status" className="box px-5 py-4 mt-4">
           <p className={`font-semibold ${answer.reaches ? "text-noerok" : "text-seokganju"}`}>{answer.reaches ? t("topology.reaches") : t("topology.blocked")}</p>
           <ol className="mt-2 flex flex-col gap-1.5">
-            {answer.steps.map((s, i) => <li key={i} className="flex gap-3"><span className="mt-1.5"><Dot tone={s.ok ? "good" : "bad"} /></span><span>{told(s, "what")}{s.why && <span className="block text-ink2">{told(s, "why")}</span>}</span></li>)}
+            {answer.steps.map((s, i) => <li key={i} className="flex gap-3"><span className="mt-1.5"><Dot tone={s.ok ? "good" : "bad"} /></span><span>{named(told(s, "what"))}{s.why && <span className="block text-ink2">{named(told(s, "why"))}</span>}</span></li>)}
           </ol>
         </div>
       )}
