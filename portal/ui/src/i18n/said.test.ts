@@ -52,7 +52,7 @@ it joined
 The {side} could not go on: {}
 The {side} {} has gone silent.
 waiting for the destination {to} to make room{}
-No valid host was found. The host {host} has not enough room for the new size. {why}
+{why} That is the host {host}, and there is no other that the server can move to.
 in from
 out to
 {} has no port security: everything goes {way} {peer}

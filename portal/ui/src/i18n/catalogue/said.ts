@@ -75,6 +75,7 @@ export const said = {
   "place.filled_one": ["The host was filled by others meanwhile; looking again.", "그사이 호스트가 찼습니다. 다시 찾습니다."],
   "place.no_host_yet": ["The server has no host yet.", "서버에 아직 호스트가 없습니다."],
   "place.only_host": ["The server is on the host {host}, and there is no other host that it can move to.", "서버가 호스트 {host}에 있고, 옮겨 갈 다른 호스트가 없습니다."],
+  "place.that_host": ["That is the host {host}, and there is no other that the server can move to.", "지금 호스트 {host}의 사정이고, 옮겨 갈 다른 호스트가 없습니다."],
   "place.no_room": ["The host {host} has not enough room for the new size.", "호스트 {host}에 새 크기만큼의 자리가 없습니다."],
   "move.cancelled": ["It was cancelled.", "취소되었습니다."],
   "move.came_back": ["The host has come back before the server was made anew elsewhere.", "서버를 다른 곳에 다시 만들기 전에 호스트가 돌아왔습니다."],
