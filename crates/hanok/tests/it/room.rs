@@ -150,6 +150,14 @@ impl Room {
         Room::start_in(Lan::new(n), configuration, None)
     }
 
+    /// As `region`, on a PostgreSQL in the first host's namespace where there is one.
+    pub fn region_on_postgres(n: usize, configuration: &str) -> Room {
+        let lan = Lan::new(n);
+        let database = Server::start_in(Some(lan.host(0)));
+        let line = database.as_ref().map(|d| format!("\ndatabase = {:?}", d.url())).unwrap_or_default();
+        Room::start_in(lan, &format!("{configuration}{line}"), database)
+    }
+
     fn start_in(lan: Lan, configuration: &str, database: Option<Server>) -> Room {
         Room::start_by(lan, configuration, database, |_| {})
     }

@@ -153,7 +153,7 @@ fn certificates(room: &Room) -> Vec<String> {
 fn networks_span_hosts() {
     // Certificates run out in the middle of it.
     let configuration = "physical_networks = { office = \"eth1\" }\ncertificate_s = 45";
-    let mut room = Room::region(3, configuration);
+    let mut room = Room::region_on_postgres(3, configuration);
     let office = Office::new(&room);
     for host in [1, 2] {
         let token = room.token(&[]);
@@ -206,6 +206,14 @@ fn networks_span_hosts() {
 
     // Groups hold: what no rule lets in stays out, whichever host it comes from.
     assert!(!a.says_yes(&format!("nc -w 3 {b4} 4444 < /dev/null")));
+    // Nor does anybody hear what a guest sends in another's name.
+    let heard = || b.run("awk '/^Icmp: [0-9]/ {print $10}' /proc/net/snmp").parse::<u64>().unwrap();
+    let (foreign, before) = (format!("{}.222", b4.rsplit_once('.').unwrap().0), heard());
+    a.run(&format!("sudo ip addr add {foreign}/24 dev eth0"));
+    assert!(!a.says_yes(&format!("ping -c 2 -W 1 -I {foreign} {b4}")));
+    assert_eq!(heard(), before);
+    a.run(&format!("sudo ip addr del {foreign}/24 dev eth0; ping -c 1 -W 5 {b4}"));
+    assert_eq!(heard(), before + 1, "its own name is heard");
     // The physical network: a computer that knows nothing of us.
     assert_eq!(b.run("wget -q -O - http://10.77.0.200:5432/ledger"), "ledger");
     office.is_mounted_by(&b);
