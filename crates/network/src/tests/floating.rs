@@ -154,13 +154,13 @@ async fn what_a_floating_ip_may_not_be() {
             ("demo", json!({"floating_network_id": public, "port_id": two}), 400, "BadRequest"),
             (
                 "demo",
-                json!({"floating_network_id": public, "port_id": port, "fixed_ip_address": "10.20.30.99"}),
+                json!({"floating_network_id": public, "port_id": port, "fixed_ip_address": "10.20.30.1"}),
                 400,
                 "BadRequest",
             ),
             (
                 "demo",
-                json!({"floating_network_id": public, "fixed_ip_address": "10.20.30.99"}),
+                json!({"floating_network_id": public, "fixed_ip_address": "10.20.30.1"}),
                 400,
                 "BadRequest",
             ),
