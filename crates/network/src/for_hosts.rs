@@ -13,7 +13,7 @@
 
 use crate::model::{self, Port};
 use crate::transit::{self, Transit};
-use crate::{act, links, plan, table, touch};
+use crate::{act, connected, links, plan, table, touch};
 use base::doc::{self, PortOwner, Remote};
 use base::{AddressGroupId, Fault, HostId, NetworkId, PortId, Result, RouterId, SecurityGroupId};
 use ipnet::IpNet;
@@ -393,7 +393,8 @@ fn groups(tx: &Tx<'_>, host: HostId, ports: &[Port]) -> Result<Vec<doc::Security
     let local: BTreeSet<SecurityGroupId> = local.flat_map(|p| p.groups.iter().copied()).collect();
     let rules = table::group::rules_of(tx, &local.iter().copied().collect::<Vec<_>>())?;
     let peers: BTreeSet<SecurityGroupId> = rules.iter().filter_map(|r| r.remote_group).collect();
-    let members = members(tx, &peers)?;
+    let networks = connected::around(tx, ports.iter().filter(|p| p.host == Some(host)).map(|p| p.network))?;
+    let members = members(tx, &peers, &networks)?;
     let named: Vec<AddressGroupId> = rules.iter().filter_map(|r| r.remote_addresses).collect();
     let addresses = table::addresses::of(tx, &named)?;
     let all: Vec<SecurityGroupId> = local.union(&peers).copied().collect();
@@ -435,16 +436,17 @@ fn rule_doc(r: &model::Rule, remote: Remote) -> doc::SecurityRule {
     }
 }
 
-/// Addresses of the bound ports in each group, and the single addresses that they may use beside.
+/// Addresses of the bound ports on these networks in each group, and the single addresses that they may use beside.
 pub(crate) fn members(
     tx: &Tx<'_>,
     groups: &BTreeSet<SecurityGroupId>,
+    networks: &BTreeSet<NetworkId>,
 ) -> Result<BTreeMap<SecurityGroupId, BTreeSet<IpAddr>>> {
     let mut out: BTreeMap<SecurityGroupId, BTreeSet<IpAddr>> = BTreeMap::new();
-    if groups.is_empty() {
+    if groups.is_empty() || networks.is_empty() {
         return Ok(out);
     }
-    // CROSS JOIN keeps SQLite to the order: of a group's many members mostly only the bound ones count.
+    // CROSS JOIN keeps SQLite to the order: of a group's many members mostly only those on the networks count.
     let from = if touch::few_members(tx, groups, touch::FEW)? {
         "FROM port_security_group m CROSS JOIN port p"
     } else {
@@ -452,8 +454,10 @@ pub(crate) fn members(
     };
     let mut q = Sql::new(&format!(
         "SELECT m.group_id, a.address {from} CROSS JOIN port_address a
-         WHERE p.host_id IS NOT NULL AND m.port_id = p.id AND a.port_id = p.id AND m.group_id IN ("
+         WHERE p.host_id IS NOT NULL AND m.port_id = p.id AND a.port_id = p.id AND p.network_id IN ("
     ));
+    table::fill(&mut q, networks);
+    q.push(") AND m.group_id IN (");
     table::fill(&mut q, groups);
     q.push(")");
     for (g, a) in q.rows(tx, |r| Ok((r.get(0)?, r.get(1)?)))? {
@@ -461,8 +465,10 @@ pub(crate) fn members(
     }
     let mut q = Sql::new(&format!(
         "SELECT m.group_id, p.allowed_pairs {from}
-         WHERE p.host_id IS NOT NULL AND m.port_id = p.id AND p.allowed_pairs <> '[]' AND m.group_id IN ("
+         WHERE p.host_id IS NOT NULL AND m.port_id = p.id AND p.allowed_pairs <> '[]' AND p.network_id IN ("
     ));
+    table::fill(&mut q, networks);
+    q.push(") AND m.group_id IN (");
     table::fill(&mut q, groups);
     q.push(")");
     for (g, pairs) in q.rows(tx, |r| Ok((r.get(0)?, model::json::<Vec<model::Pair>>(r, 1)?)))? {

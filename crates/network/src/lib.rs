@@ -16,6 +16,7 @@
 mod act;
 mod api;
 mod audience;
+mod connected;
 mod err;
 mod first;
 pub mod for_compute;

@@ -7,15 +7,15 @@
 //! gateway ──▶ the same, as all of them send there; floating IP ──▶ the home of the router
 //! port    ──▶ its network's, if it changes what others know of it ([`far_side`]); else its own host's
 //! group   ──▶ rules: hosts with a bound port in it; members: hosts with a bound port in a group that
-//!             names it as a peer
+//!             names it as a peer, on a network that is connected with the member's ([`connected`])
 //! address group ──▶ hosts with a bound port in a group that has a rule about it
 //! ```
 //! Unbound ports are in no document, so what happens to them bothers nobody. Before something goes,
 //! its hosts are asked for; after something came, they are asked for again.
 
-use crate::links;
 use crate::model::Port;
 use crate::table::fill;
+use crate::{connected, links};
 use base::{AddressGroupId, HostId, NetworkId, Result, RouterId, SecurityGroupId};
 use std::collections::BTreeSet;
 use store::{Sql, Tx, Val, params};
@@ -73,6 +73,15 @@ pub fn neighbours_of(tx: &Tx<'_>, host: HostId) -> Result<Vec<HostId>> {
         hosts.extend(hosts_of_router(tx, router)?);
     }
     hosts.retain(|h| *h != host);
+    Ok(hosts)
+}
+
+/// Hosts that hold this router, or something of networks that are connected through it.
+pub fn hosts_through(tx: &Tx<'_>, router: RouterId) -> Result<Vec<HostId>> {
+    let sql = "SELECT network_id FROM router_interface WHERE router_id = $1";
+    let networks: Vec<NetworkId> = tx.rows(sql, params![router], |r| r.get(0))?;
+    let mut hosts = around(tx, &networks)?;
+    hosts.extend(hosts_of_router(tx, router)?);
     Ok(hosts)
 }
 
@@ -136,8 +145,12 @@ pub fn few_members<'a, V: Into<Val<'a>>>(
     Ok(usize::try_from(found).is_ok_and(|n| n < few))
 }
 
-/// Hosts whose rules name these groups as peers, so that they hold the members' addresses.
-pub fn hosts_of_members(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<HostId>> {
+/// Hosts whose rules name these groups as peers, so that they hold the addresses of members on these networks.
+fn hosts_of_members(
+    tx: &Tx<'_>,
+    groups: BTreeSet<SecurityGroupId>,
+    networks: &[NetworkId],
+) -> Result<Vec<HostId>> {
     if groups.is_empty() {
         return Ok(Vec::new());
     }
@@ -145,7 +158,47 @@ pub fn hosts_of_members(tx: &Tx<'_>, groups: &[SecurityGroupId]) -> Result<Vec<H
     fill(&mut q, groups);
     q.push(")");
     let naming: Vec<SecurityGroupId> = q.rows(tx, |r| r.get(0))?;
-    hosts_of_groups(tx, &naming)
+    if naming.is_empty() {
+        return Ok(Vec::new());
+    }
+    let from = if few_members(tx, &naming, FEW)? {
+        "port_security_group g CROSS JOIN port p"
+    } else {
+        "port p CROSS JOIN port_security_group g"
+    };
+    let networks = connected::around(tx, networks.iter().copied())?;
+    let mut q = Sql::new(&format!(
+        "SELECT DISTINCT p.host_id FROM {from} WHERE g.port_id = p.id AND p.host_id IS NOT NULL AND p.network_id IN ("
+    ));
+    fill(&mut q, &networks);
+    q.push(") AND g.group_id IN (");
+    fill(&mut q, &naming);
+    q.push(
+        ") UNION SELECT p.next_host_id FROM port p CROSS JOIN port_security_group g
+         WHERE p.next_host_id IS NOT NULL AND g.port_id = p.id AND g.group_id IN (",
+    );
+    fill(&mut q, &naming);
+    q.push(")");
+    q.rows(tx, |r| r.get(0))
+}
+
+/// Where a guest may send for others, it connects networks: all around it hear of that.
+fn hosts_around_lax(tx: &Tx<'_>, ports: &[Port]) -> Result<Vec<HostId>> {
+    let lax = |p: &&Port| p.device_owner.starts_with("compute:") && (!p.port_security || !p.pairs.is_empty());
+    let mut hosts = Vec::new();
+    for p in ports.iter().filter(lax) {
+        let networks = connected::by_guest(tx, p)?;
+        if !networks.is_empty() {
+            hosts.extend(around(tx, &networks)?);
+        }
+    }
+    Ok(hosts)
+}
+
+/// Hosts that hold something of networks that are connected with these.
+pub fn around(tx: &Tx<'_>, networks: &[NetworkId]) -> Result<Vec<HostId>> {
+    let all: Vec<NetworkId> = connected::around(tx, networks.iter().copied())?.into_iter().collect();
+    hosts_of_networks(tx, &all)
 }
 
 /// What hosts know of a port that another host has.
@@ -163,9 +216,11 @@ pub fn own_hosts(tx: &Tx<'_>, ports: &[Port]) -> Result<Vec<HostId>> {
 
 /// The same, and those that have them as members of their groups.
 pub fn hosts_of_members_too(tx: &Tx<'_>, ports: &[Port]) -> Result<Vec<HostId>> {
-    let groups: BTreeSet<SecurityGroupId> = ports.iter().flat_map(|p| p.groups.iter().copied()).collect();
-    let mut hosts = hosts_of_members(tx, &groups.into_iter().collect::<Vec<_>>())?;
+    let groups = ports.iter().flat_map(|p| p.groups.iter().copied()).collect();
+    let networks: Vec<NetworkId> = ports.iter().map(|p| p.network).collect();
+    let mut hosts = hosts_of_members(tx, groups, &networks)?;
     hosts.extend(own_hosts(tx, ports)?);
+    hosts.extend(hosts_around_lax(tx, ports)?);
     Ok(hosts)
 }
 
@@ -177,11 +232,10 @@ pub fn hosts_of_ports(tx: &Tx<'_>, ports: &[Port]) -> Result<Vec<HostId>> {
     let mut networks: Vec<NetworkId> = held.iter().map(|p| p.network).collect();
     networks.sort_unstable();
     networks.dedup();
-    let mut groups: Vec<SecurityGroupId> = held.iter().flat_map(|p| p.groups.iter().copied()).collect();
-    groups.sort_unstable();
-    groups.dedup();
+    let groups = held.iter().flat_map(|p| p.groups.iter().copied()).collect();
     let mut hosts = hosts_of_networks(tx, &networks)?;
-    hosts.extend(hosts_of_members(tx, &groups)?);
+    hosts.extend(hosts_of_members(tx, groups, &networks)?);
+    hosts.extend(hosts_around_lax(tx, ports)?);
     for p in ports.iter().filter(|p| p.device_owner == "network:router_gateway") {
         let sql = "SELECT home_host_id FROM router WHERE gateway_port_id = $1 AND home_host_id IS NOT NULL";
         hosts.extend(tx.rows(sql, params![p.id], |r| r.get::<HostId>(0))?);
@@ -200,7 +254,7 @@ pub fn subnets(tx: &Tx<'_>, network: NetworkId) -> Result<()> {
 }
 
 pub fn router(tx: &Tx<'_>, id: RouterId) -> Result<()> {
-    store::host::touch_all(tx, hosts_of_router(tx, id)?)
+    store::host::touch_all(tx, hosts_through(tx, id)?)
 }
 
 pub fn home(tx: &Tx<'_>, router: RouterId) -> Result<()> {

@@ -42,6 +42,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0029_pods", include_str!("../../../migrations/0029_pods.sql")),
     ("0030_rack_back", include_str!("../../../migrations/0030_rack_back.sql")),
     ("0033_vlan_networks", include_str!("../../../migrations/0033_vlan_networks.sql")),
+    ("0034_connected", include_str!("../../../migrations/0034_connected.sql")),
 ];
 
 /// Names of migrations that take something away, which older releases cannot live with, end so.

@@ -206,7 +206,7 @@ pub fn remove_interface(tx: &Tx<'_>, r: &Router, p: &Port, by_subnet: Option<Sub
     let going: Vec<SubnetId> =
         p.addresses.iter().map(|a| a.subnet).filter(|s| part.is_none_or(|w| w == *s)).collect();
     check_leave(tx, r, &going)?;
-    let hosts = touch::hosts_of_router(tx, r.id)?;
+    let hosts = touch::hosts_through(tx, r.id)?;
     if let Some(s) = part {
         for a in p.addresses.iter().filter(|a| a.subnet == s) {
             table::port::let_go(tx, a)?;

@@ -250,7 +250,8 @@ impl Noun for Routers {
         let (everywhere, outside) = (c.admin_up.is_some() || c.routes.is_some(), c.gateway.is_some());
         // Other hosts know which networks the gateway leads to, and nothing else of it.
         let led = matches!(&c.gateway, Some(Gateway::Set(o)) if o.fixed.is_some());
-        let before = r.gateway_port;
+        let (before, snat) = (r.gateway_port, r.enable_snat);
+        let through = if outside { touch::hosts_through(tx, r.id)? } else { Vec::new() };
         r.admin_up = c.admin_up.unwrap_or(r.admin_up);
         if let Some(hints) = c.az_hints {
             super::zone::check(tx, &hints)?;
@@ -262,7 +263,11 @@ impl Noun for Routers {
             r.routes = routes;
         }
         table::router::update(tx, &r)?;
-        match (everywhere || led || before != r.gateway_port, outside) {
+        let other_way = before != r.gateway_port || snat != r.enable_snat;
+        if other_way {
+            store::host::touch_all(tx, through)?;
+        }
+        match (everywhere || led || other_way, outside) {
             (true, _) => touch::router(tx, r.id),
             (false, true) => touch::home(tx, r.id),
             (false, false) => Ok(()),

@@ -2,7 +2,7 @@
 
 use super::Picture;
 use crate::model::Port;
-use crate::{for_hosts, table};
+use crate::{connected, for_hosts, table};
 use base::{AddressGroupId, NetworkId, PortId, Result, RouterId, SecurityGroupId};
 use std::collections::BTreeSet;
 use store::{Sql, Tx};
@@ -36,7 +36,7 @@ pub fn load(tx: &Tx<'_>, from: Port, to: Port) -> Result<Picture> {
     Ok(Picture {
         networks: for_hosts::networks(tx, &networks)?,
         subnets: table::subnet::of_networks(tx, &ids)?,
-        members: for_hosts::members(tx, &peers)?,
+        members: for_hosts::members(tx, &peers, &connected::around(tx, [from.network, to.network])?)?,
         addresses: table::addresses::of(tx, &named)?,
         acls: table::acl::of_networks(tx, &[from.network.to_string(), to.network.to_string()])?,
         from,

@@ -136,15 +136,20 @@ async fn exactly_those_concerned() {
             .to_owned();
         assert_eq!(s.touched("POST", "/security-group-rules", rule(&s.group, json!({}))).await, "c");
         assert_eq!(s.touched("POST", "/security-group-rules", rule(&default, json!({}))).await, "a b");
-        // From now on c holds the members of the default group, so a port that joins it concerns c too.
         assert_eq!(
             s.touched("POST", "/security-group-rules", rule(&s.group, json!({"remote_group_id": default})))
                 .await,
             "c"
         );
+        // No packet of the default group's members comes to c, until the router joins its network too.
         let bound = json!({"port": {"network_id": two, "binding:host_id": "b", "project_id": DEMO}});
+        assert_eq!(s.touched("POST", "/ports", bound.clone()).await, "home a b");
+        let interface = json!({"subnet_id": s3});
+        let (add, remove) = (format!("{r}/add_router_interface"), format!("{r}/remove_router_interface"));
+        assert_eq!(s.touched("PUT", &add, interface.clone()).await, "home a b c");
         assert_eq!(s.touched("POST", "/ports", bound).await, "home a b c");
         assert_eq!(s.touched("PUT", &p(1), json!({"port": {"security_groups": []}})).await, "a b c");
+        assert_eq!(s.touched("PUT", &remove, interface).await, "home a b c");
         assert_eq!(
             s.touched(
                 "PUT",
@@ -192,6 +197,6 @@ async fn exactly_those_concerned() {
             s.touched("PUT", &format!("{r}/remove_router_interface"), json!({"subnet_id": s1})).await,
             "a b"
         );
-        assert_eq!(s.touched("DELETE", &p(0), Value::Null).await, "a b");
+        assert_eq!(s.touched("DELETE", &p(0), Value::Null).await, "a", "nothing leads to b any more");
     }
 }
