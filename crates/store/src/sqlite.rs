@@ -8,6 +8,7 @@
 use crate::db::{Conn, Topic, Tx};
 use crate::val::{Raw, Row, Val};
 use base::{Fault, Kind, Result};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, types::ToSqlOutput};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -146,6 +147,8 @@ fn connect(file: &Path, flags: OpenFlags) -> Result<Connection> {
     let conn = Connection::open_with_flags(file, flags).map_err(fault)?;
     conn.busy_timeout(std::time::Duration::from_secs(10)).map_err(fault)?;
     conn.set_prepared_statement_cache_capacity(256);
+    // A statement is planned once, and not again whenever other values are bound to it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(fault)?;
     conn.execute_batch("PRAGMA cache_size=-16000; PRAGMA temp_store=MEMORY;").map_err(fault)?;
     Ok(conn)
 }
