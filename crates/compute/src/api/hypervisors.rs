@@ -76,13 +76,15 @@ fn version_number(text: &str) -> u64 {
     next() * 1_000_000 + next() * 1000 + next()
 }
 
-fn servers(tx: &Tx<'_>) -> Result<Names> {
-    let q = Sql::new(
-        "SELECT host_id, id, name FROM server WHERE host_id IS NOT NULL AND deleted_at IS NULL ORDER BY created_at",
-    );
+fn servers(tx: &Tx<'_>, hosts: &[Host]) -> Result<Names> {
     let mut all = Names::new();
-    for (host, id, name) in q.rows(tx, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))? {
-        all.entry(host).or_default().push((id, name));
+    // As many at once as both databases take.
+    for some in hosts.chunks(8192) {
+        let mut q = Sql::new("SELECT host_id, id, name FROM server WHERE deleted_at IS NULL");
+        q.and_in("host_id", some.iter().map(|h| h.id)).push(" ORDER BY created_at");
+        for (host, id, name) in q.rows(tx, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))? {
+            all.entry(host).or_default().push((id, name));
+        }
     }
     Ok(all)
 }
@@ -111,21 +113,20 @@ async fn list_with(c: &Compute, req: &Req, show: fn(&Req, &Host) -> Value) -> Re
             "Paging over hypervisors with the hypervisor_hostname_pattern query parameter is not supported.",
         ));
     }
-    let read =
-        c.db.read(move |tx| Ok((host::with_machines(tx)?, if with { servers(tx)? } else { Names::new() })));
-    let (mut hosts, names) = read.await?;
-    if let Some(p) = &pattern {
-        hosts.retain(|h| h.name.contains(p.as_str()));
-        if hosts.is_empty() {
-            return Err(no_match(p));
-        }
-    }
-    if let Some(marker) = &page.marker {
-        let after = hosts.iter().position(|h| shown_id(req, h) == *marker);
-        let after = after.ok_or_else(|| Fault::bad_request(format!("marker [{marker}] not found")))?;
-        hosts.drain(..=after);
-    }
-    let more = page.cut(&mut hosts);
+    let by_uuid = at(req, 53);
+    let read = c.db.read(move |tx| {
+        let mut hosts = match &pattern {
+            Some(p) => containing(tx, p)?,
+            None => {
+                let after = page.marker.as_ref().map(|m| marked(tx, by_uuid, m)).transpose()?;
+                host::page(tx, after.as_deref(), page.fetch())?
+            }
+        };
+        let more = page.cut(&mut hosts);
+        let names = if with { servers(tx, &hosts)? } else { Names::new() };
+        Ok((hosts, more, names))
+    });
+    let (hosts, more, names) = read.await?;
     let all = hosts.iter().map(|h| {
         let mut v = show(req, h);
         if with {
@@ -144,6 +145,29 @@ fn shown_id(req: &Req, h: &Host) -> String {
     if at(req, 53) { h.id.to_string() } else { number(h.id).to_string() }
 }
 
+/// The name of the host that a marker means.
+fn marked(tx: &Tx<'_>, by_uuid: bool, marker: &str) -> Result<String> {
+    let found = found(tx, by_uuid, marker)?.map(|h| h.name);
+    found.ok_or_else(|| Fault::bad_request(format!("marker [{marker}] not found")))
+}
+
+/// The host that is shown with this id.
+fn found(tx: &Tx<'_>, by_uuid: bool, id: &str) -> Result<Option<Host>> {
+    let id = if by_uuid {
+        id.parse().ok()
+    } else {
+        let all: Vec<HostId> = tx.rows("SELECT id FROM host", &[], |r| r.get(0))?;
+        all.into_iter().find(|h| number(*h).to_string() == id)
+    };
+    id.map_or(Ok(None), |id| host::by_id(tx, id))
+}
+
+fn containing(tx: &Tx<'_>, part: &str) -> Result<Vec<Host>> {
+    let mut hosts = host::with_machines(tx)?;
+    hosts.retain(|h| h.name.contains(part));
+    if hosts.is_empty() { Err(no_match(part)) } else { Ok(hosts) }
+}
+
 fn no_match(pattern: &str) -> Fault {
     Fault::not_found(format!("No hypervisor matching '{pattern}' could be found."))
 }
@@ -157,8 +181,9 @@ pub async fn list_detail(c: Arc<Compute>, req: Req) -> Result<Reply> {
 }
 
 async fn one(c: &Compute, req: &Req) -> Result<Host> {
-    let text = req.text_param("id");
-    let found = c.db.read(host::with_machines).await?.into_iter().find(|h| shown_id(req, h) == text);
+    let (by_uuid, text) = (at(req, 53), req.text_param("id").to_owned());
+    let id = text.clone();
+    let found = c.db.read(move |tx| found(tx, by_uuid, &id)).await?;
     found.ok_or_else(|| Fault::not_found(format!("Hypervisor with ID '{text}' could not be found.")))
 }
 
@@ -167,34 +192,34 @@ pub async fn show(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let h = one(&c, &req).await?;
     let mut v = detail(&req, &h);
     if with_servers(&req)? {
-        add_servers(&req, &mut v, &h, &c.db.read(servers).await?);
+        let (h, names) = c.db.read(move |tx| servers(tx, std::slice::from_ref(&h)).map(|n| (h, n))).await?;
+        add_servers(&req, &mut v, &h, &names);
     }
     Ok(Reply::json(200, &json!({"hypervisor": v})))
 }
 
 /// `GET /os-hypervisors/{part of a name}/search`, until 2.52.
 pub async fn search(c: Arc<Compute>, req: Req) -> Result<Reply> {
-    let hosts = matching(&c, &req).await?;
+    let part = req.text_param("id").to_owned();
+    let hosts = c.db.read(move |tx| containing(tx, &part)).await?;
     Ok(Reply::json(200, &json!({"hypervisors": hosts.iter().map(|h| brief(&req, h)).collect::<Vec<_>>()})))
 }
 
 /// `GET /os-hypervisors/{part of a name}/servers`, until 2.52.
 pub async fn servers_of(c: Arc<Compute>, req: Req) -> Result<Reply> {
-    let hosts = matching(&c, &req).await?;
-    let names = c.db.read(servers).await?;
+    let part = req.text_param("id").to_owned();
+    let read = c.db.read(move |tx| {
+        let hosts = containing(tx, &part)?;
+        let names = servers(tx, &hosts)?;
+        Ok((hosts, names))
+    });
+    let (hosts, names) = read.await?;
     let all = hosts.iter().map(|h| {
         let mut v = brief(&req, h);
         add_servers(&req, &mut v, h, &names);
         v
     });
     Ok(Reply::json(200, &json!({"hypervisors": all.collect::<Vec<_>>()})))
-}
-
-async fn matching(c: &Compute, req: &Req) -> Result<Vec<Host>> {
-    let pattern = req.text_param("id").to_owned();
-    let mut hosts = c.db.read(host::with_machines).await?;
-    hosts.retain(|h| h.name.contains(&pattern));
-    if hosts.is_empty() { Err(no_match(&pattern)) } else { Ok(hosts) }
 }
 
 /// `GET /os-hypervisors/{id}/uptime`, until 2.87. No agent tells its machine's uptime, and clients only show

@@ -99,6 +99,15 @@ pub fn with_machines(tx: &Tx<'_>) -> Result<Vec<Host>> {
     tx.rows(&format!("SELECT {COLUMNS} FROM host ORDER BY name"), &[], read)
 }
 
+/// So many of them, after the one of this name.
+pub fn page(tx: &Tx<'_>, after: Option<&str>, limit: usize) -> Result<Vec<Host>> {
+    let mut q = Sql::new(&format!("SELECT {COLUMNS} FROM host WHERE 1 = 1"));
+    if let Some(name) = after {
+        q.push(" AND name > ").bind(name);
+    }
+    q.push(" ORDER BY name").limit(limit).rows(tx, read)
+}
+
 /// The hosts of these pods.
 pub fn in_pods(tx: &Tx<'_>, names: Vec<&str>) -> Result<BTreeSet<HostId>> {
     let mut q = Sql::new("SELECT id FROM host WHERE pod <> ''");

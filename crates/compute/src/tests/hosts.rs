@@ -111,3 +111,36 @@ async fn hosts_as_administrators_see_them() {
         assert_eq!((&why["kind"], &why["facts"]["bytes_token"]), (&json!("host"), &json!(null)));
     }
 }
+
+/// Pages over hypervisors, by both kinds of ids, hold each host once; servers are those of the page.
+#[tokio::test]
+async fn hypervisors_are_paged() {
+    for w in worlds().await {
+        let mut first = w.host("a").await;
+        first.turn(&w).await;
+        let id = w.create("one").await;
+        w.until(&mut first, id, "ACTIVE").await;
+        for name in ["b", "c", "d", "e"] {
+            w.host(name).await;
+        }
+        for version in ["2.33", "2.53"] {
+            let (mut path, mut names) = (String::from("/os-hypervisors?limit=2"), Vec::new());
+            loop {
+                let page = w.admin(version, "GET", &path, None).await.expect(200);
+                let list = page["hypervisors"].as_array().unwrap();
+                assert!(!list.is_empty() && list.len() <= 2);
+                names.extend(list.iter().map(|h| h["hypervisor_hostname"].as_str().unwrap().to_owned()));
+                let last = &list[list.len() - 1]["id"];
+                if page["hypervisors_links"].is_null() {
+                    break;
+                }
+                let last = last.as_str().map_or_else(|| last.to_string(), str::to_owned);
+                path = format!("/os-hypervisors?limit=2&marker={last}");
+            }
+            assert_eq!(names, ["a", "b", "c", "d", "e"]);
+        }
+        let with =
+            w.admin("2.53", "GET", "/os-hypervisors?limit=1&with_servers=true", None).await.expect(200);
+        assert_eq!(with["hypervisors"][0]["servers"][0]["uuid"], json!(id));
+    }
+}
