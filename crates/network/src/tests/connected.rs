@@ -125,7 +125,8 @@ async fn by_guests_that_send_for_others() {
         assert!(s.knows(s.far, "10.51.").await);
         s.told("PUT", &second, pairs(json!([]))).await;
         assert!(!s.knows(s.far, "10.51.").await);
-        s.told("PUT", &second, json!({"port": {"port_security_enabled": false, "security_groups": []}})).await;
+        s.told("PUT", &second, json!({"port": {"port_security_enabled": false, "security_groups": []}}))
+            .await;
         assert!(s.knows(s.far, "10.51.").await);
         s.told("DELETE", &second, Value::Null).await;
         assert!(!s.knows(s.far, "10.51.").await);
