@@ -161,8 +161,8 @@ pub fn needs(tx: &Tx<'_>, network: &Network) -> Result<Vec<Need>> {
     if let Some(vlan) = &network.vlan {
         let hosts = tx.rows("SELECT host_id FROM host_link WHERE vlans = 1", &[], |r| r.get(0))?;
         let what = format!(
-            "its NIC on VLAN {} of {physical}, which asks for 802.1Q in the host's kernel: load the module 8021q there \
-             and restart the agent, which must be of this release",
+            "its NIC on VLAN {} of {physical} (802.1Q in the host's kernel: load the module 8021q there and restart the \
+             agent)",
             vlan.segment
         );
         needs.push(Need { what, hosts: hosts.into_iter().collect() });

@@ -74,10 +74,6 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether it lies on a physical network.
-    pub fn is_flat(&self) -> bool {
-        self.physical().is_some()
-    }
     /// The physical network that it lies on, tagged or not.
     pub fn physical(&self) -> Option<&str> {
         match (&self.vlan, &self.uplink) {

@@ -210,6 +210,11 @@ mod tests {
         assert_eq!(codes(place), ["place.none", "place.hosts"]);
         let Arg::Said(list) = read(place).unwrap()[1].args["list"].clone() else { panic!() };
         assert_eq!(list.iter().map(|s| s.code).collect::<Vec<_>>(), ["place.disabled", "place.memory_many"]);
+        let rule = "its NIC on VLAN 100 of office (802.1Q in the host's kernel: load the module 8021q there and restart the agent)";
+        let ruled = read(&format!("No valid host was found. 1 host: 1 is ruled out by {rule}.")).unwrap();
+        let Arg::Said(list) = ruled[1].args["list"].clone() else { panic!() };
+        let Arg::Said(rule) = list[0].args["rule"].clone() else { panic!() };
+        assert_eq!((rule[0].code, rule[0].args["segment"].clone()), ("place.rule_vlan", text("100")));
         assert_eq!(codes(&format!("{place} Waiting a moment for the silent ones.")).len(), 3);
         assert_eq!(codes("it has no disk; no network interface has a link"), ["machine.and"]);
         assert_eq!(codes("waiting for its live system; its rack r is silent"), ["machine.and"]);

@@ -97,7 +97,7 @@ fn check_join(tx: &Tx<'_>, r: &Router, new: &[&Subnet]) -> Result<()> {
 
 /// An interface is on every host with the same address and MAC, which no physical network could bear.
 fn not_physical(n: &Network) -> Result<()> {
-    if !n.is_flat() {
+    if n.physical().is_none() {
         return Ok(());
     }
     Err(bad(format!(

@@ -68,6 +68,7 @@ export const said = {
   "place.rule_spec": ["the flavor's {name} = {wanted} (host aggregates)", "크기가 찾는 호스트 묶음 {name} = {wanted}"],
   "place.rule_trait": ["the flavor's trait {name} ({how})", "크기의 특성 {name}, {how}"],
   "place.rule_nic": ["its NIC on the physical network {name}", "물리 네트워크 {name} 연결"],
+  "place.rule_vlan": ["its NIC on VLAN {segment} of {name} (802.1Q in the host's kernel: load the module 8021q there and restart the agent)", "{name}의 VLAN {segment} 연결(호스트 커널의 802.1Q: 모듈 8021q를 올리고 에이전트를 다시 시작하세요)"],
   "place.rule_send": ["what its host can send it to", "지금 호스트가 보낼 수 있는 곳"],
   "place.rule_suits": ["its processor and hypervisor (live migration)", "실행 중 이동에 맞는 프로세서와 하이퍼바이저"],
   "place.rule_hint": ["the hint {hint}", "힌트 {hint}"],
