@@ -84,9 +84,22 @@ export async function ops(page, lang) {
       await dialog.getByLabel(say("physical.cidr")).fill("198.51.100.0/24");
       await dialog.getByRole("button", { name: say("networks.create") }).click();
       await gone();
-      await main.getByRole("link", { name }).waitFor();
+      await main.getByRole("link", { name, exact: true }).waitFor();
       const { networks } = await call(page, "GET", `/network/v2.0/networks?name=${name}`);
       ok(networks[0]["provider:network_type"] === "flat", "the network is not flat");
+      // Beside the untagged network there is room for one in each VLAN.
+      await make.first().click();
+      await dialog.getByLabel(say("word.name")).fill(`${name}-vlan`);
+      await dialog.getByLabel(say("physical.segment")).fill("4095");
+      await dialog.getByText(say("physical.badSegment")).waitFor();
+      await dialog.getByLabel(say("physical.segment")).fill("20");
+      await dialog.getByLabel(say("physical.cidr")).fill("198.51.101.0/24");
+      await dialog.getByRole("button", { name: say("networks.create") }).click();
+      await gone();
+      await main.getByText(/VLAN 20/).waitFor();
+      const tagged = (await call(page, "GET", `/network/v2.0/networks?name=${name}-vlan`)).networks[0];
+      ok(tagged["provider:network_type"] === "vlan" && tagged["provider:segmentation_id"] === 20, "the network is in no VLAN");
+      await call(page, "DELETE", `/network/v2.0/networks/${tagged.id}`);
       await call(page, "DELETE", `/network/v2.0/networks/${networks[0].id}`);
       await main.getByRole("link", { name }).waitFor({ state: "detached" });
     }],

@@ -38,7 +38,7 @@ test("what life-cycles, the planner, the doctor and the way between two ports sa
     return at > 0 && known(text.slice(0, between === "; " ? at : at + 1)) && known(text.slice(at + 2));
   });
   const files = ["compute/src/life", "network/src/reach", "metal/src/life"].flatMap(sources)
-    .concat(["compute/src/planner.rs", "compute/src/fleet.rs", "compute/src/metal/decide.rs", "metal/src/act/power.rs", "metal/src/facts.rs", "portal/src/doctor/mends.rs",
+    .concat(["compute/src/planner.rs", "compute/src/placing.rs", "compute/src/fleet.rs", "network/src/links.rs", "compute/src/metal/decide.rs", "metal/src/act/power.rs", "metal/src/facts.rs", "portal/src/doctor/mends.rs",
       "portal/src/doctor/mod.rs", "rack/src/power/plan.rs", "rack/src/power/blind.rs", "live/src/inventory/verdict.rs"].map(read));
   const found = files.flatMap(sentences).filter((t) => !parts.has(t) && !known(t.replaceAll(/\{[^{}]*\}/g, "seven")));
   expect(found).toEqual([]);

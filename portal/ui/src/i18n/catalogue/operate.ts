@@ -69,6 +69,7 @@ export const operate = {
   "physical.asVlan": ["in a VLAN (vlan)", "VLAN 안에 (vlan)"],
   "physical.segment": ["VLAN", "VLAN 번호"],
   "physical.segmentNote": ["1 to 4094, as the switch has it.", "스위치에 정한 대로 1에서 4094까지입니다."],
+  "physical.noTags": ["{n} {host|hosts} on it cannot tag frames (802.1Q) and {gets|get} no servers of this network: {names}", "호스트 {n}대는 태그를 붙일 수 없어(802.1Q) 이 네트워크의 서버를 받지 못합니다: {names}"],
   "physical.badSegment": ["A number from 1 to 4094.", "1에서 4094까지의 수입니다."],
   "physical.usedSegment": ["{name} has it already.", "{name} 네트워크가 이미 씁니다."],
   "machines.add": ["Add a machine", "장비 추가"],

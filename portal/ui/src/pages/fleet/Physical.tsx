@@ -69,6 +69,7 @@ function Make({ wire, onClose }: { wire: Wire; onClose: () => void }) {
   const flatTaken = wire.networks.some((n) => !n.segment);
   const [kind, setKind] = useState<"flat" | "vlan">(flatTaken ? "vlan" : "flat");
   const [segment, setSegment] = useState("");
+  const plain = wire.hosts.filter((h) => h.vlans === false).map((h) => h.name);
   const used = wire.networks.find((n) => String(n.segment) === segment.trim());
   const badSegment = segment.trim() === "" ? null : !/^\d+$/.test(segment.trim()) || Number(segment) < 1 || Number(segment) > 4094 ? t("physical.badSegment") : used ? t("physical.usedSegment", { name: used.name }) : null;
   const bad = cidr.trim() !== "" && !goodCidr(cidr.trim());
@@ -96,6 +97,7 @@ function Make({ wire, onClose }: { wire: Wire; onClose: () => void }) {
         <Field label={t("physical.first")} value={first} onChange={setFirst} mono placeholder="192.0.2.100" />
         <Field label={t("physical.last")} value={last} onChange={setLast} mono placeholder="192.0.2.200" />
       </div>
+      {kind === "vlan" && plain.length > 0 && <p className="text-hwang text-[13px]">{t("physical.noTags", { names: plain.slice(0, 5).join(", "), n: plain.length })}</p>}
       <p className="label">{t("physical.rangeNote")}</p>
       <Checkbox checked={external} onChange={setExternal}>{t("physical.asExternal")}</Checkbox>
       <Checkbox checked={shared} onChange={setShared}>{t("physical.asShared")}</Checkbox>
