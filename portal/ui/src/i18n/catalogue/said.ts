@@ -67,7 +67,6 @@ export const said = {
   "place.rule_group": ["the server group {name} ({policy})", "서버 그룹 {name}, {policy}"],
   "place.rule_spec": ["the flavor's {name} = {wanted} (host aggregates)", "크기가 찾는 호스트 묶음 {name} = {wanted}"],
   "place.rule_trait": ["the flavor's trait {name} ({how})", "크기의 특성 {name}, {how}"],
-  "place.rule_vlan": ["its NIC on VLAN {vlan} of {name}, which asks for 802.1Q in the host's kernel: load the module 8021q there and restart the agent, which must be of this release", "물리 네트워크 {name}의 VLAN {vlan} 연결. 호스트 커널의 802.1Q가 필요하니, 8021q 모듈을 올리고 이 버전의 에이전트를 다시 시작하세요"],
   "place.rule_nic": ["its NIC on the physical network {name}", "물리 네트워크 {name} 연결"],
   "place.rule_vlan": ["its NIC on VLAN {segment} of {name} (802.1Q in the host's kernel: load the module 8021q there and restart the agent)", "{name}의 VLAN {segment} 연결(호스트 커널의 802.1Q: 모듈 8021q를 올리고 에이전트를 다시 시작하세요)"],
   "place.rule_send": ["what its host can send it to", "지금 호스트가 보낼 수 있는 곳"],

@@ -16,6 +16,7 @@ import { Page } from "~/ui/Page";
 import { Status } from "~/ui/Status";
 import { DataTable } from "~/ui/table/DataTable";
 import { sayError } from "~/ui/Toasts";
+import { Roles } from "./Roles";
 
 export function Users() {
   const { data, error, refetch } = useList("user", "all");
@@ -44,6 +45,7 @@ export function Users() {
         empty={<Empty title={t("users.empty")} action={add}>{t("users.emptyNote")}</Empty>} />
       {open && <CreateUser onClose={() => setOpen(false)} />}
       {reset && <Reset user={reset} onClose={() => setReset(null)} />}
+      <Roles />
       <Confirm of={doom} onClose={() => setDoom(null)} />
     </Page>
   );
