@@ -129,7 +129,7 @@ struct Reader {
     pcs: [Pc; 2],
     /// `export …` lines so far.
     exports: String,
-    /// Of the server that is a PC.
+    /// Of the server that was made last and is logged into.
     address: String,
 }
 
@@ -150,12 +150,16 @@ fn up_metal() {
     for (name, file) in images {
         std::os::unix::fs::symlink(file, w.file(&format!("{name}.qcow2"))).unwrap();
     }
-    make_key(&w.file("id_ed25519"));
+    let key = w.file("id_ed25519");
+    make_key(&key);
     let pcs = [
         place.pc(1, Firmware::Bios, Controller::Ipmi, 1024, 4096),
         place.pc(2, Firmware::UefiHttp, Controller::Redfish, 4096, 20 << 10),
     ];
     let (admin, demo) = (w.api("hanok"), w.api("demo"));
+    // Who approves hosts may look into them.
+    let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+    admin.post("/hanok/v1/machine-keys", &json!({"key": {"key": public.trim()}})).expect(201);
     let (exports, address) = (String::new(), String::new());
     let mut reader = Reader { place, w, admin, demo, pcs, exports, address };
     for (who, line) in &tutorial {
@@ -206,9 +210,15 @@ impl Reader {
             assert!(said.contains("pc-b00c02: Deploying"), "{said}");
         } else if line.ends_with("--wait db") && line.contains("create") {
             self.server_is_the_pc();
-        } else if line.starts_with("ssh ") {
+        } else if line.starts_with("ssh ") && line.contains("debian@") {
             assert_eq!(said.trim(), "PC1");
             self.is_kept_in();
+        } else if line.contains("floating ip create") {
+            let shown = said.lines().find(|l| l.contains("floating_ip_address")).unwrap();
+            self.address = shown.split('|').nth(2).unwrap().trim().to_owned();
+        } else if line.starts_with("ssh ") {
+            assert_eq!(said.trim(), "far");
+            self.runs_on_the_pc();
         } else if line.ends_with("--wait beside") && line.contains("create") {
             self.reach_each_other();
         } else if line.ends_with("status=ready") {
@@ -321,6 +331,16 @@ impl Reader {
         assert!(!on_disk(&self.pcs[0], MARKER), "the marker is still on the disk");
         let orders = self.pcs[0].orders();
         assert!(orders.windows(2).any(|o| o == ["boot network", "on"]), "to be erased: {orders:?}");
+    }
+
+    /// The guest that was logged into is a process of the PC that became a host.
+    fn runs_on_the_pc(&self) {
+        let known = self.admin.get("/hanok/v1/machines/pc-b00c02").expect(200);
+        let address = known["machine"]["nics"][0]["addresses"][0].as_str().expect("an address");
+        let host = Guest::at(address, "debian", &self.w.file("id_ed25519"));
+        let id = self.server("far")["id"].as_str().unwrap().to_owned();
+        let here = host.run("pgrep -a qemu-system");
+        assert!(here.contains(&id), "{id}: {here}");
     }
 
     /// The written Debian got the program, and joined.
