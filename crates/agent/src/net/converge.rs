@@ -229,8 +229,9 @@ impl Converge<'_> {
         refused
     }
 
-    /// Makes the tagged link of a network over its NIC, which is switched on for that; it may be the host's own, or lent
-    /// to the untagged network of the same wire.
+    /// Makes the tagged link of a network over its NIC, which may be the host's own, or lent to the untagged network of
+    /// the same wire. One that is off is switched on, without IPv6: the host must not take an address from whoever
+    /// advertises prefixes there.
     ///
     /// # Errors
     /// Why the network cannot be had here.
@@ -253,16 +254,23 @@ impl Converge<'_> {
         let places = plan.spaces.iter().filter(has).map(|p| Some(p.ns.as_str()));
         let nic = std::iter::once(None).chain(places).find_map(|place| {
             let seen = self.kernel.look(Tool::Ip, place, &["link", "show", "dev", device]).ok()?;
-            Some((place, seen.first()?["mtu"].as_u64().unwrap_or(0)))
+            let nic = seen.first()?;
+            let up = nic["flags"].as_array().is_some_and(|f| f.iter().any(|f| f == "UP"));
+            Some((place, nic["mtu"].as_u64().unwrap_or(0), up))
         });
-        let (place, carries) = nic.ok_or_else(|| absent(device))?;
+        let (place, carries, up) = nic.ok_or_else(|| absent(device))?;
         if let Some(mtu) = want.mtu.filter(|m| u64::from(*m) > carries) {
             return Err(format!(
                 "{device} carries packets of at most {carries} bytes, and those of the network have up to {mtu}: raise \
                  the MTU of the NIC, or lower the network's (`openstack network set --mtu {carries} NETWORK`)"
             ));
         }
-        let mut lines = vec![act(format!("link set dev {device} up"))];
+        let mut lines = Vec::new();
+        if !up {
+            let quiet = [(format!("net/ipv6/conf/{device}/disable_ipv6"), "1".to_owned())].into();
+            self.kernel.sysctls(place, &quiet).map_err(|e| reason(&e))?;
+            lines.push(act(format!("link set dev {device} up")));
+        }
         if now.is_none() {
             let (ns, segment) = (&one.ns, vlan.segment);
             lines.push(act(format!("link add link {device} name {VLAN} netns {ns} type vlan id {segment}")));

@@ -54,6 +54,15 @@ async fn nics_come_and_go() {
             let answer = w.member("2.79", "POST", &at, Some(ask(wrong.clone()))).await;
             assert_eq!(answer.status, status, "{wrong}: {}", answer.text);
         }
+        // A network that the host cannot have.
+        let tag = async |segment: Option<i64>| {
+            let sql = "UPDATE network SET vlan_physical = 'office', vlan_segment = $1 WHERE name = 'private'";
+            w.db.write(move |tx| tx.exec(sql, store::params![segment])).await.unwrap();
+        };
+        tag(Some(100)).await;
+        let refused = w.member("2.79", "POST", &at, Some(ask(json!({})))).await.refused(400);
+        assert!(refused.contains("its NIC on VLAN 100 of office"), "{refused}");
+        tag(None).await;
         for _ in 0..5 {
             w.member("2.79", "POST", &at, Some(ask(json!({})))).await.expect(200);
         }

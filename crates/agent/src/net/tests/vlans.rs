@@ -194,6 +194,12 @@ async fn each_vlan_of_a_nic_is_a_network_of_its_own() {
     assert!(lives_on(&a, &one, Some(100), &seen) && lives_on(&b, &two, Some(4094), &seen));
     world.apply(&with(&[&one])).await;
     assert!(lives_on(&a, &one, Some(100), &seen));
+    // The host itself has said nothing there.
+    assert!(
+        seen.lock().unwrap().iter().all(|(mac, _)| mac.starts_with("fa:16:3e:")),
+        "{:?}",
+        seen.lock().unwrap()
+    );
     a_way_out(&mut world, &seen).await;
     what_is_refused(&world, home).await;
     world.apply(&document(vec![], vec![])).await;
