@@ -4,8 +4,10 @@
 use base::doc::live::{DiskFacts, DiskKind};
 use base::{Fault, Result};
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, open};
+use std::ffi::{c_int, c_uint};
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -93,6 +95,19 @@ impl Disk {
             done += piece;
         }
         Ok(())
+    }
+
+    /// Has the medium begin to take what was written there, and does not wait. Only a hint: without it the kernel
+    /// gathers for seconds, and the disk has nothing to do meanwhile.
+    #[expect(unsafe_code, reason = "sync_file_range(2) has no safe wrapper; it takes numbers only")]
+    pub fn begin(&self, at: u64, length: u64) {
+        const SYNC_FILE_RANGE_WRITE: c_uint = 2;
+        unsafe extern "C" {
+            safe fn sync_file_range(fd: c_int, offset: i64, length: i64, flags: c_uint) -> c_int;
+        }
+        if let (Ok(at), Ok(length)) = (i64::try_from(at), i64::try_from(length)) {
+            let _ = sync_file_range(self.file.as_raw_fd(), at, length, SYNC_FILE_RANGE_WRITE);
+        }
     }
 
     /// Everything written so far is on the medium.

@@ -86,22 +86,21 @@ impl Talk {
             other => other.map(|_| ()),
         }
     }
-    /// A chunk as `source` (the rack, or a peer) has it, compressed; at most `limit` bytes. `damaged`: it was, when it
-    /// came last.
+    /// A chunk as `source` (the rack, or a peer) has it, compressed, put into `body`; at most `limit` bytes. `damaged`:
+    /// it was, when it came last.
     pub async fn chunk(
         &self,
         source: &str,
         image: &str,
         (sha256, damaged): (&str, bool),
-        limit: usize,
-        wait: Duration,
-    ) -> Result<Bytes> {
+        (limit, wait): (usize, Duration),
+        body: &mut Vec<u8>,
+    ) -> Result<()> {
         let told = if damaged { "?damaged=1" } else { "" };
         let request = Request::get(format!("{source}/images/{image}/chunks/{sha256}{told}"))
             .body(Full::default())
             .map_err(Fault::internal)?;
-        let (_, body) = self.exchange(source, request, limit, wait).await?;
-        Ok(body)
+        self.exchange(source, request, (limit, wait), body).await.map(drop)
     }
 
     async fn send<T: Serialize>(
@@ -111,7 +110,7 @@ impl Talk {
         bearer: &str,
         body: Option<&T>,
         wait: Duration,
-    ) -> Result<(StatusCode, Bytes)> {
+    ) -> Result<(StatusCode, Vec<u8>)> {
         let bytes = match body {
             Some(body) => serde_json::to_vec(body).map_err(Fault::internal)?,
             None => Vec::new(),
@@ -123,16 +122,19 @@ impl Talk {
             .header("content-type", "application/json")
             .body(Full::from(bytes))
             .map_err(Fault::internal)?;
-        self.exchange(&self.base, request, ANSWER, wait).await
+        let mut answer = Vec::new();
+        let status = self.exchange(&self.base, request, (ANSWER, wait), &mut answer).await?;
+        Ok((status, answer))
     }
 
+    /// The answer's body is put into `body`, which is empty.
     async fn exchange(
         &self,
         place: &str,
         request: Request<Full<Bytes>>,
-        limit: usize,
-        wait: Duration,
-    ) -> Result<(StatusCode, Bytes)> {
+        (limit, wait): (usize, Duration),
+        body: &mut Vec<u8>,
+    ) -> Result<StatusCode> {
         let exchange = async {
             let response = self
                 .client
@@ -140,15 +142,19 @@ impl Talk {
                 .await
                 .map_err(|e| Fault::unavailable(format!("{place} does not answer ({})", root(&e))))?;
             let status = response.status();
-            let body = Limited::new(response.into_body(), limit).collect().await.map_err(|e| {
-                Fault::unavailable(format!("{place} stopped in the middle of its answer ({e})"))
-            })?;
-            Ok::<_, Fault>((status, body.to_bytes()))
+            let mut coming = Limited::new(response.into_body(), limit);
+            while let Some(frame) = coming.frame().await {
+                let frame = frame.map_err(|e| {
+                    Fault::unavailable(format!("{place} stopped in the middle of its answer ({e})"))
+                })?;
+                body.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
+            }
+            Ok::<_, Fault>(status)
         };
-        let (status, body) = tokio::time::timeout(wait, exchange).await.map_err(|_| {
+        let status = tokio::time::timeout(wait, exchange).await.map_err(|_| {
             Fault::unavailable(format!("{place} did not answer within {} s", wait.as_secs()))
         })??;
-        if status.is_success() { Ok((status, body)) } else { Err(refusal(place, status, &body)) }
+        if status.is_success() { Ok(status) } else { Err(refusal(place, status, body)) }
     }
 }
 

@@ -4,6 +4,7 @@
 //! Invariants: memory holds the chunks in flight and no more; a chunk that does not have its hash is never written;
 //! the rack's absence is waited out; when this returns no write is under way any more.
 
+use super::buffers::{Buffer, Buffers};
 use super::sources::{Blame, Sources};
 use super::table;
 use crate::desk::Desk;
@@ -45,6 +46,7 @@ struct Pump<'a> {
     sources: Sources,
     holdings: &'a Holdings,
     desk: &'a Desk,
+    buffers: Arc<Buffers>,
     /// Held by every write under way.
     busy: Arc<()>,
 }
@@ -71,7 +73,8 @@ pub async fn image(
     let sources = Sources::new(talk.base(), &own);
     sources.learn(&manifest.peers);
     let busy = Arc::new(());
-    let pump = Pump { disk, image, manifest, talk, sources, holdings, desk, busy: busy.clone() };
+    let buffers = Arc::default();
+    let pump = Pump { disk, image, manifest, talk, sources, holdings, desk, buffers, busy: busy.clone() };
     let outcome = tokio::select! {
         outcome = pump.all(wishes) => outcome,
         never = pump.learn() => never,
@@ -136,7 +139,7 @@ impl Pump<'_> {
     /// The first chunk, looked at: what cannot be made to fit is said before anything is written.
     async fn first(&self, (grow, config): (bool, u64)) -> Result<Vec<u8>> {
         let bytes = match self.manifest.chunks.first() {
-            Some(hash) if !hash.is_empty() => self.fetch(0, hash).await?,
+            Some(hash) if !hash.is_empty() => self.fetch(0, hash).await?.to_vec(),
             _ => vec![0; self.length(0)],
         };
         let table = table::read(&bytes, self.disk.sector)?;
@@ -189,7 +192,12 @@ impl Pump<'_> {
                 let at = n as u64 * u64::from(self.manifest.chunk_bytes);
                 let bytes = self.fetch(n, hash).await?;
                 let length = bytes.len();
-                self.blocking(move |disk| disk.write(at, &bytes)).await?;
+                self.blocking(move |disk| {
+                    disk.write(at, &bytes)?;
+                    disk.begin(at, bytes.len() as u64);
+                    Ok(())
+                })
+                .await?;
                 self.holdings.add(hash, at, length);
                 length as u64
             }
@@ -211,7 +219,7 @@ impl Pump<'_> {
     }
 
     /// A chunk with the right hash, from wherever.
-    async fn fetch(&self, n: usize, hash: &str) -> Result<Vec<u8>> {
+    async fn fetch(&self, n: usize, hash: &str) -> Result<Buffer> {
         let (mut damaged, mut missing, mut pause) = (0, 0, Duration::from_millis(200));
         loop {
             if let Some(peer) = self.sources.neighbour() {
@@ -262,23 +270,25 @@ impl Pump<'_> {
         n: usize,
         (hash, damaged): (&str, bool),
         wait: Duration,
-    ) -> Result<Vec<u8>, (Blame, String)> {
+    ) -> Result<Buffer, (Blame, String)> {
         let length = self.length(n);
         // What cannot be made smaller becomes a little larger by compression.
         let limit = length + length / 64 + 4096;
-        let body =
-            self.talk.chunk(source, self.image, (hash, damaged), limit, wait).await.map_err(|fault| {
-                let there = matches!(fault.kind, Kind::NotFound | Kind::Quota);
-                let blame = if there { Blame::Empty } else { Blame::Away };
-                (blame, fault.message)
-            })?;
-        let hash = hash.to_owned();
+        let mut packed = self.buffers.take(limit);
+        let arrived = self.talk.chunk(source, self.image, (hash, damaged), (limit, wait), &mut packed).await;
+        arrived.map_err(|fault| {
+            let there = matches!(fault.kind, Kind::NotFound | Kind::Quota);
+            let blame = if there { Blame::Empty } else { Blame::Away };
+            (blame, fault.message)
+        })?;
+        let (hash, mut bytes) = (hash.to_owned(), self.buffers.take(limit));
         let check = move || {
-            let bytes = zstd::bulk::decompress(&body, length).map_err(|e| e.to_string())?;
+            let mut unpacker = zstd::bulk::Decompressor::new().map_err(|e| e.to_string())?;
+            unpacker.decompress_to_buffer(&packed, &mut *bytes).map_err(|e| e.to_string())?;
             if bytes.len() != length {
                 return Err(format!("{} bytes in the place of {length}", bytes.len()));
             }
-            let found = hex::encode(Sha256::digest(&bytes));
+            let found = hex::encode(Sha256::digest(&*bytes));
             if found == hash {
                 Ok(bytes)
             } else {

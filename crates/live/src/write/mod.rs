@@ -8,6 +8,7 @@
 //! no firmware starts from it.
 
 mod boot;
+mod buffers;
 mod choose;
 mod config;
 mod fetch;

@@ -105,7 +105,7 @@ async fn neighbours_help_and_one_that_lies_is_not_believed() {
     let wait = std::time::Duration::from_secs(5);
     let source = format!("http://127.0.0.1:{port}");
     assert_eq!(
-        talk.chunk(&source, "img", (hash, false), 2 << 20, wait).await.unwrap_err().kind,
+        talk.chunk(&source, "img", (hash, false), (2 << 20, wait), &mut Vec::new()).await.unwrap_err().kind,
         Kind::NotFound
     );
 }
