@@ -1,11 +1,14 @@
 //! Several hosts: they join with a token each, appear as compute services, and take real guests, whose image
 //! they fetch from the region.
 
+use crate::clock::Clock;
 use crate::leaks;
 use crate::room::Room;
 use crate::up_cloud::{BOOT, console};
 use crate::wait::{until, until_true};
+use crate::world::both;
 use serde_json::json;
+use std::process::Stdio;
 
 #[test]
 fn three_hosts_join_and_take_guests() {
@@ -107,6 +110,20 @@ fn refused(room: &Room) {
         let said = room.agent(2, &["--name", name, "--join", &invitation], &nowhere);
         let said = String::from_utf8_lossy(&said.stderr).into_owned();
         assert!(said.contains(words), "{invitation}: {said}");
+    }
+    let (clock, mut early) =
+        (Clock::at(&room.world().file("early.clock")), room.world().role_command(Some(&room.netns(2))));
+    clock.set(7200);
+    clock.rule(&mut early);
+    let join = format!("{token}@{region}");
+    early.args(["agent", "--name", "x", "--join", &join, "--data"]).arg(&nowhere).stdin(Stdio::null());
+    let said = both(&early.output().unwrap());
+    assert!(said.contains("The clock of this computer is"), "{said}");
+    // What a computer has and lacks.
+    let seen = String::from_utf8(room.agent(2, &["check"], &nowhere).stdout).unwrap();
+    for item in ["rights", "programs", "processors", "memory", "disk", "network", "kernel", "virtualisation"]
+    {
+        assert!(seen.lines().any(|l| l.starts_with(item)), "{item}: {seen}");
     }
     let none = room.agent(2, &[], &nowhere);
     assert!(String::from_utf8_lossy(&none.stderr).contains("has joined no region yet"), "{none:?}");
