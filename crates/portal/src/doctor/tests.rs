@@ -96,6 +96,13 @@ fn each_fault_is_told_with_what_to_do() {
 }
 
 #[test]
+fn a_machine_that_is_a_server_may_fill_its_disk() {
+    let mut f = well();
+    f.hosts.push(HostHealth { class: "metal.8c-32g-500g".into(), disk_free_bytes: 0, ..host("pc") });
+    assert_eq!(of(&f, "hosts.disk").state, State::Ok);
+}
+
+#[test]
 fn of_many_some_are_named() {
     let f = Findings {
         hosts: (0..9).map(|i| HostHealth { up: false, ..host(&format!("h{i}")) }).collect(),
