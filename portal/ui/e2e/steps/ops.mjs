@@ -101,7 +101,7 @@ export async function ops(page, lang) {
       ok(tagged["provider:network_type"] === "vlan" && tagged["provider:segmentation_id"] === 20, "the network is in no VLAN");
       await call(page, "DELETE", `/network/v2.0/networks/${tagged.id}`);
       await call(page, "DELETE", `/network/v2.0/networks/${networks[0].id}`);
-      await main.getByRole("link", { name }).waitFor({ state: "detached" });
+      await main.getByRole("link", { name, exact: true }).waitFor({ state: "detached" });
     }],
     ["makes a segment with a range, and a longer one", async () => {
       await page.goto("/fleet/racks");
