@@ -94,19 +94,22 @@ impl Room {
         Room::region(n, configuration).filled()
     }
 
-    /// As `new`, with a second card in each host that joins, on a wire where guests come that move there.
+    /// As `new`, with a second card in each host, on a wire for tunnels and for guests that move to hosts that have
+    /// joined.
     pub fn with_storage(n: usize) -> Room {
-        let mut room = Room::region(n, "");
-        let lan = room.lan.bridge();
-        ip(&format!("-n {lan} link add storage type bridge"));
-        ip(&format!("-n {lan} link set storage up"));
+        let lan = Lan::new(n);
+        let bridge = lan.bridge();
+        ip(&format!("-n {bridge} link add storage type bridge"));
+        ip(&format!("-n {bridge} link set storage up"));
         for i in 0..n {
-            let host = room.netns(i);
-            ip(&format!("-n {lan} link add st{i} type veth peer name eth2 netns {host}"));
-            ip(&format!("-n {lan} link set st{i} master storage up"));
-            ip(&format!("-n {host} address add {}/24 dev eth2", room.storage_address(i)));
+            let host = lan.host(i);
+            ip(&format!("-n {bridge} link add st{i} type veth peer name eth2 netns {host}"));
+            ip(&format!("-n {bridge} link set st{i} master storage up"));
+            ip(&format!("-n {host} address add {}/24 dev eth2", lan.second(i)));
             ip(&format!("-n {host} link set eth2 up"));
         }
+        let tunnel = format!("tunnel = \"{}\"", lan.second(0));
+        let mut room = Room::start_in(lan, &tunnel, None);
         room.storage = true;
         room.filled()
     }
@@ -215,8 +218,7 @@ impl Room {
 
     /// Its address on the second wire, where there is one.
     pub fn storage_address(&self, i: usize) -> Ipv4Addr {
-        let [a, _, number, host] = self.address(i).octets();
-        Ipv4Addr::new(a, 217, number, host)
+        self.lan.second(i)
     }
 
     /// The namespace with the room's bridge `br0`, and the number in the names of everything here, to add more
@@ -359,7 +361,8 @@ impl Room {
             clock.rule(&mut command);
         }
         if self.storage {
-            command.arg("agent").args(["--storage", &self.storage_address(i).to_string()]);
+            let second = self.storage_address(i).to_string();
+            command.arg("agent").args(["--storage", &second, "--tunnel", &second]);
         } else {
             command.arg("agent");
         }
@@ -548,6 +551,11 @@ impl Lan {
     fn address(&self, i: usize) -> Ipv4Addr {
         assert!(i < self.hosts, "there is no host {i}");
         Ipv4Addr::new(10, 216, self.number, u8::try_from(i + 1).unwrap())
+    }
+    /// The same on the second wire.
+    fn second(&self, i: usize) -> Ipv4Addr {
+        let [a, _, number, host] = self.address(i).octets();
+        Ipv4Addr::new(a, 217, number, host)
     }
     fn own(&self) -> Ipv4Addr {
         Ipv4Addr::new(10, 216, self.number, 254)

@@ -21,6 +21,8 @@ const MOVE: u64 = 300;
 #[test]
 fn guests_move_between_hosts() {
     let mut room = Room::with_storage(3);
+    let tunnels = room.rows("SELECT tunnel FROM host_link ORDER BY tunnel");
+    assert_eq!(tunnels, [0, 1, 2].map(|i| room.storage_address(i).to_string()), "each part has its card");
     let (admin, demo) = (room.world().api("hanok"), room.world().api("demo"));
     let key = room.world().file("key");
     make_key(&key);
