@@ -8,6 +8,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -44,11 +45,23 @@ const FIELDS: [&str; 11] = [
 const LONGEST: usize = 800;
 /// Sentences within sentences.
 const DEEPEST: u8 = 4;
+/// Pieces of a text that are looked at before it is taken for none of ours: somebody else's may be cut in many ways.
+const TRIES: u32 = 300;
+
+/// What is left of both.
+#[derive(Debug, Clone, Copy)]
+struct Left<'a> {
+    depth: u8,
+    tries: &'a Cell<u32>,
+}
 
 /// The sentences of a text, one after another; `None` when not all of it is known.
 pub fn read(text: &str) -> Option<Vec<Said>> {
     let text = text.trim();
-    if text.is_empty() || text.len() > LONGEST { None } else { several(text, DEEPEST) }
+    if text.is_empty() || text.len() > LONGEST {
+        return None;
+    }
+    several(text, Left { depth: DEEPEST, tries: &Cell::new(TRIES) })
 }
 
 /// Beside every sentence of an answer, its codes: `{"reason": "…", "said": {"reason": [{"code", "args"}]}}`.
@@ -116,8 +129,8 @@ fn template(code: &'static str, text: &'static str) -> Template {
     Template { code, start, holes: holes.collect() }
 }
 
-fn several(text: &str, depth: u8) -> Option<Vec<Said>> {
-    if let Some(said) = one(text, depth) {
+fn several(text: &str, left: Left<'_>) -> Option<Vec<Said>> {
+    if let Some(said) = one(text, left) {
         return Some(vec![said]);
     }
     // Several that were put together.
@@ -126,8 +139,8 @@ fn several(text: &str, depth: u8) -> Option<Vec<Said>> {
             // The mark at the end of a sentence belongs to it.
             let end = if between.starts_with(['.', '?']) { at + 1 } else { at };
             let (first, rest) = (&text[..end], &text[at + between.len()..]);
-            let Some(first) = one(first, depth) else { continue };
-            if let Some(rest) = several(rest, depth) {
+            let Some(first) = one(first, left) else { continue };
+            if let Some(rest) = several(rest, left) {
                 return Some([vec![first], rest].concat());
             }
         }
@@ -135,11 +148,12 @@ fn several(text: &str, depth: u8) -> Option<Vec<Said>> {
     None
 }
 
-fn one(text: &str, depth: u8) -> Option<Said> {
+fn one(text: &str, left: Left<'_>) -> Option<Said> {
+    left.tries.set(left.tries.get().checked_sub(1)?);
     TEMPLATES.iter().find_map(|t| {
         let rest = text.strip_prefix(t.start)?;
         let mut args = BTreeMap::new();
-        fill(&t.holes, rest, depth, &mut args).then_some(Said { code: t.code, args })
+        fill(&t.holes, rest, left, &mut args).then_some(Said { code: t.code, args })
     })
 }
 
@@ -147,7 +161,7 @@ fn one(text: &str, depth: u8) -> Option<Said> {
 fn fill(
     holes: &[(Hole, &'static str)],
     text: &str,
-    depth: u8,
+    left: Left<'_>,
     args: &mut BTreeMap<&'static str, Arg>,
 ) -> bool {
     let Some(((hole, after), more)) = holes.split_first() else { return text.is_empty() };
@@ -159,14 +173,15 @@ fn fill(
         ends.retain(|at| at + after.len() == text.len());
     }
     ends.into_iter().filter(|at| *at > 0).any(|at| {
-        let Some(arg) = arg(hole.kind, &text[..at], depth) else { return false };
+        let Some(arg) = arg(hole.kind, &text[..at], left) else { return false };
         args.insert(hole.name, arg);
-        fill(more, &text[at + after.len()..], depth, args)
+        fill(more, &text[at + after.len()..], left, args)
     })
 }
 
-fn arg(kind: Kind, text: &str, depth: u8) -> Option<Arg> {
-    let said = || depth.checked_sub(1).and_then(|depth| several(text, depth)).map(Arg::Said);
+fn arg(kind: Kind, text: &str, left: Left<'_>) -> Option<Arg> {
+    let said =
+        || left.depth.checked_sub(1).and_then(|depth| several(text, Left { depth, ..left })).map(Arg::Said);
     match kind {
         Kind::Text => Some(Arg::Text(text.to_owned())),
         Kind::Number => text.bytes().all(|b| b.is_ascii_digit()).then(|| Arg::Text(text.to_owned())),
@@ -263,5 +278,12 @@ mod tests {
         annotate(&mut v);
         assert_eq!(v["work"][0]["said"], json!({"reason": [{"code": "wait.start", "args": {}}]}));
         assert!(v.get("said").is_none());
+    }
+
+    #[test]
+    fn what_can_be_cut_in_many_ways_takes_no_time() {
+        let text = "nobody, knows. of and; it is locked; ".repeat(20);
+        assert_eq!(read(&text), None);
+        assert_eq!(codes(&format!("it is locked; {text}")), ["machine.and"]);
     }
 }
