@@ -4,6 +4,7 @@
 # says what is missing and fails nothing.
 #   scripts/portal-e2e.sh          all that needs no guest
 #   scripts/portal-e2e.sh guests   the portal of a running `hanok up`: consoles are typed in, addresses are called
+#   scripts/portal-e2e.sh machine  the same of one whose rack has found a machine: it is approved
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 for need in node chromium; do

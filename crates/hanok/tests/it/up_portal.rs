@@ -6,17 +6,19 @@ use std::process::{Command, Stdio};
 
 const DRIVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/portal-e2e.sh");
 
+/// Drives the pages of this cloud by one of the script's parts.
+#[track_caller]
+pub fn drive(w: &World, part: &str) {
+    let mut drive = Command::new(DRIVE);
+    drive.arg(part).env("HANOK_URL", w.url()).env("HANOK_DATA", w.data());
+    let said = drive.stdin(Stdio::null()).output().unwrap();
+    assert!(said.status.success(), "{}", both(&said));
+    println!("{}", both(&said));
+}
+
 #[test]
 fn the_portal_does_a_users_first_hour_in_two_languages() {
     let w = World::up();
-    let said = Command::new(DRIVE)
-        .arg("guests")
-        .env("HANOK_URL", w.url())
-        .env("HANOK_DATA", w.data())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(said.status.success(), "{}", both(&said));
-    println!("{}", both(&said));
+    drive(&w, "guests");
     w.finish();
 }

@@ -71,11 +71,37 @@ export async function firstNetwork(page, lang) {
   ]);
 }
 
+const column = (page, say, group) => page.getByRole("region", { name: say(`machines.group.${group}`), exact: true });
+
+/** On a page that stayed since `globalThis.stayed` was set. */
+const approval = (page, say, patience) => ["approves one, and its card moves on by itself", async () => {
+  const dialog = page.getByRole("dialog");
+  await column(page, say, "arriving").getByRole("button", { name: say("machines.do.approve"), exact: true }).first().click();
+  await dialog.getByRole("button", { name: new RegExp(say("machines.fitFor")) }).click();
+  await page.getByRole("option", { name: say("machines.asMetal") }).click();
+  await dialog.getByRole("button", { name: say("machines.do.approve"), exact: true }).click();
+  await dialog.waitFor({ state: "hidden" });
+  await column(page, say, "ready").getByRole("link").first().waitFor({ timeout: patience });
+  ok(await page.evaluate(() => globalThis.stayed === true), "the page was loaded again");
+}];
+
+/** A machine that has been found is approved and measured. */
+export async function approves(page, lang) {
+  const say = wordsOf(lang);
+  await steps(`a machine, ${lang}`, page, [
+    ["sees it on the board", async () => {
+      await page.goto("/fleet/machines");
+      await column(page, say, "arriving").getByRole("link").first().waitFor();
+      await page.evaluate(() => { globalThis.stayed = true; });
+    }],
+    approval(page, say, 600_000),
+  ]);
+}
+
 /** The region is killed and comes back with machines behind it: the page says so, heals, and its board fills. */
 export async function machines(page, cloud, lang) {
   const say = wordsOf(lang);
   const cards = page.getByRole("main").getByRole("listitem");
-  const column = (group) => page.getByRole("region", { name: say(`machines.group.${group}`), exact: true });
   await steps(`machines, ${lang}`, page, [
     ["a lost connection is shown", async () => {
       await page.goto("/fleet/machines");
@@ -90,17 +116,8 @@ export async function machines(page, cloud, lang) {
       await page.getByText(say("link.live"), { exact: true }).waitFor({ timeout: 60_000 });
       await page.getByText(say("link.lost")).waitFor({ state: "hidden" });
       await cards.nth(2).waitFor();
-      await column("arriving").getByRole("link").nth(2).waitFor();
+      await column(page, say, "arriving").getByRole("link").nth(2).waitFor();
     }],
-    ["approves one, and its card moves on by itself", async () => {
-      await column("arriving").getByRole("button", { name: say("machines.do.approve"), exact: true }).first().click();
-      const dialog = page.getByRole("dialog");
-      await dialog.getByRole("button", { name: new RegExp(say("machines.fitFor")) }).click();
-      await page.getByRole("option", { name: say("machines.asMetal") }).click();
-      await dialog.getByRole("button", { name: say("machines.do.approve"), exact: true }).click();
-      await dialog.waitFor({ state: "hidden" });
-      await column("ready").getByRole("link").first().waitFor({ timeout: 60_000 });
-      ok(await page.evaluate(() => globalThis.stayed === true), "the page was loaded again");
-    }],
+    approval(page, say, 60_000),
   ]);
 }
