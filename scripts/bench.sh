@@ -5,4 +5,4 @@ cd "$(dirname "$0")/.."
 cargo build --release --locked -p hanok-bench
 guests=""
 [ "$(id -u)" != 0 ] || guests="guests"
-exec target/release/hanok-bench target/release/hanok cloud disk $guests scale
+exec target/release/hanok-bench target/release/hanok cloud disk machines $guests scale

@@ -1,14 +1,15 @@
 //! `make bench`: figures of one run on one machine, beside what people run today on such a machine.
 //!
 //! Medians, p99 and ratios; no verdict, because a busy machine is not a slower program. Usage:
-//! `hanok-bench PATH-TO-HANOK [PART]…`, the parts being `cloud`, `disk`, `guests` (needs root) and `scale`, or
-//! `scale=HOSTS` for one number of hosts; without any, `cloud` and `disk`.
+//! `hanok-bench PATH-TO-HANOK [PART]…`, the parts being `cloud`, `disk`, `machines`, `guests` (needs root) and
+//! `scale`, or `scale=HOSTS` for one number of hosts; without any, `cloud` and `disk`.
 
 mod agent_alone;
 mod dhcp;
 mod disk;
 mod guest;
 mod load;
+mod machines;
 mod product;
 mod report;
 mod scale;
@@ -37,8 +38,11 @@ async fn main() -> Result<()> {
     {
         return agent_alone::run(data.as_ref(), url).await;
     }
-    let usage =
-        || Fault::bad_request("usage: hanok-bench PATH-TO-HANOK [cloud] [disk] [guests] [scale[=HOSTS]]");
+    let usage = || {
+        Fault::bad_request(
+            "usage: hanok-bench PATH-TO-HANOK [cloud] [disk] [machines] [guests] [scale[=HOSTS]]",
+        )
+    };
     let [_, hanok, parts @ ..] = arguments.as_slice() else { return Err(usage()) };
     let mut parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     if parts.is_empty() {
@@ -50,6 +54,7 @@ async fn main() -> Result<()> {
         match part.split_once('=') {
             None if part == "cloud" => cloud(hanok, &mut report).await?,
             None if part == "disk" => disk::run(hanok, &mut report).await?,
+            None if part == "machines" => machines::run(hanok, &mut report).await?,
             None if part == "guests" => guests(hanok, &mut report).await?,
             None if part == "scale" => {
                 for hosts in scale::HOSTS {

@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub const HOSTS: [usize; 3] = [100, 1000, 10_000];
-/// Created per step.
-const SERVERS: usize = 2000;
+/// Created per host, so that the hosts have room for them and each step lasts longer than the one before.
+const EACH: usize = 10;
 /// Of those, on one network: small ones, as a room of many teams has them.
 const TOGETHER: usize = 20;
 const IDLE: Duration = Duration::from_secs(20);
@@ -58,15 +58,26 @@ async fn measure(product: &Product, fleet: u32, hosts: usize, report: &mut Repor
     }
     report.figure(&name("one server to ACTIVE"), begin.elapsed().as_secs_f64() * 1e3 / 20.0, "ms", None);
     let mut networks = Vec::new();
-    for _ in 0..SERVERS / TOGETHER {
+    let servers = hosts * EACH;
+    for _ in 0..servers / TOGETHER {
         networks.push(target.private_network().await?);
     }
     let before = product::cpu_seconds(region)?;
-    let (_, took) = target.create_until_active("s-", SERVERS, &networks).await?;
-    report.rate_alone(&name("servers to ACTIVE"), SERVERS as f64 / took.as_secs_f64());
-    let each = (product::cpu_seconds(region)? - before) * 1e3 / SERVERS as f64;
+    let (_, took) = target.create_until_active("s-", servers, &networks).await?;
+    report.rate_alone(&name("servers to ACTIVE"), servers as f64 / took.as_secs_f64());
+    let each = (product::cpu_seconds(region)? - before) * 1e3 / servers as f64;
     report.figure(&name("processor time of a server"), each, "ms", None);
-    let list = Load::get("/compute/v2.1/os-hypervisors/detail?limit=1000", &target);
+    report.figure(
+        &name(&format!("resident with {servers} servers")),
+        product::resident_mib(region)?,
+        "MiB",
+        None,
+    );
+    let list = Load::get("/compute/v2.1/servers/detail?limit=1000", &target);
+    report.load(&name("servers/detail of 1000"), list.run(&target, 1, Duration::from_secs(3)).await?, None);
+    // Paged since 2.33.
+    let list = Load::get("/compute/v2.1/os-hypervisors/detail?limit=1000", &target)
+        .header("openstack-api-version", "compute 2.53");
     report.load(&name("1000 hypervisors"), list.run(&target, 1, Duration::from_secs(3)).await?, None);
     Ok(())
 }
