@@ -241,9 +241,10 @@ impl World {
         self.anonymous().log_in(user, password.trim(), user)
     }
 
-    /// Where it answers.
+    /// Where it answers: off loopback by TLS alone.
     pub fn url(&self) -> String {
-        format!("http://{}", self.to)
+        let scheme = if self.to.ip().is_loopback() { "http" } else { "https" };
+        format!("{scheme}://{}", self.to)
     }
 
     /// Calls the API as nobody.
