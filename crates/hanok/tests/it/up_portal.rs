@@ -13,7 +13,7 @@ pub fn drive(w: &World, part: &str) {
     drive.arg(part).env("HANOK_URL", w.url()).env("HANOK_DATA", w.data());
     let said = drive.stdin(Stdio::null()).output().unwrap();
     assert!(said.status.success(), "{}", both(&said));
-    println!("{}", both(&said));
+    eprintln!("{}", both(&said));
 }
 
 #[test]
