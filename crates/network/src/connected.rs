@@ -11,6 +11,7 @@
 
 use crate::model::Port;
 use crate::table::fill;
+use crate::table::network::WIRED;
 use base::{NetworkId, Result};
 use std::collections::BTreeSet;
 use store::{Sql, Tx, params};
@@ -24,9 +25,8 @@ pub fn around(tx: &Tx<'_>, networks: impl IntoIterator<Item = NetworkId>) -> Res
         let mut next: Vec<NetworkId> = beside(tx, &new)?;
         if !outside && are_outside(tx, &new)? {
             outside = true;
-            next.extend(
-                tx.rows("SELECT id FROM network WHERE uplink IS NOT NULL", &[], |r| r.get::<NetworkId>(0))?,
-            );
+            let all = format!("SELECT t.id FROM network t WHERE {WIRED}");
+            next.extend(tx.rows(&all, &[], |r| r.get::<NetworkId>(0))?);
         }
         new = next.into_iter().filter(|n| found.insert(*n)).collect();
     }
@@ -76,7 +76,7 @@ pub fn by_guest(tx: &Tx<'_>, port: &Port) -> Result<Vec<NetworkId>> {
 }
 
 fn are_outside(tx: &Tx<'_>, networks: &[NetworkId]) -> Result<bool> {
-    let mut q = Sql::new("SELECT 1 FROM network WHERE uplink IS NOT NULL AND id IN (");
+    let mut q = Sql::new(&format!("SELECT 1 FROM network t WHERE {WIRED} AND t.id IN ("));
     fill(&mut q, networks);
     Ok(q.push(")").limit(1).opt(tx, |_| Ok(()))?.is_some())
 }

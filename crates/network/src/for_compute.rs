@@ -275,9 +275,10 @@ pub fn expect(tx: &Tx<'_>, server: ServerId, host: Option<HostId>) -> Result<()>
 /// What a server's NICs ask of its host.
 pub fn needs(tx: &Tx<'_>, server: ServerId) -> Result<Vec<Need>> {
     let sql = format!(
-        "SELECT {} FROM network t WHERE (t.uplink IS NOT NULL OR t.vlan_segment IS NOT NULL) AND t.id IN
+        "SELECT {} FROM network t WHERE {} AND t.id IN
          (SELECT network_id FROM port WHERE device_id = $1 AND device_owner LIKE 'compute:%') ORDER BY t.id",
-        table::network::COLS
+        table::network::COLS,
+        table::network::WIRED
     );
     let mut all = Vec::new();
     for network in tx.rows(&sql, params![server], table::network::read)? {

@@ -35,10 +35,12 @@ pub fn by_id(tx: &Tx<'_>, id: NetworkId) -> Result<Option<Network>> {
     tx.opt(&format!("SELECT {COLS} FROM network t WHERE t.id = $1"), params![id], read)
 }
 
-/// Those that lie on something outside, by name.
+/// A network `t` that lies on something outside: on a wire or a VLAN of one.
+pub const WIRED: &str = "(t.uplink IS NOT NULL OR t.vlan_segment IS NOT NULL)";
+
+/// Those, by name.
 pub fn with_uplink(tx: &Tx<'_>) -> Result<Vec<Network>> {
-    let wired = "t.uplink IS NOT NULL OR t.vlan_segment IS NOT NULL";
-    tx.rows(&format!("SELECT {COLS} FROM network t WHERE {wired} ORDER BY t.name, t.id"), &[], read)
+    tx.rows(&format!("SELECT {COLS} FROM network t WHERE {WIRED} ORDER BY t.name, t.id"), &[], read)
 }
 
 pub fn vni_taken(tx: &Tx<'_>, vni: u32) -> Result<bool> {

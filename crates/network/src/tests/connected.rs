@@ -31,6 +31,16 @@ impl Site {
         [near, far]
     }
 
+    /// A provider network.
+    async fn wired(&self, provider: &Value, cidr: &str) -> String {
+        let mut network = json!({"project_id": DEMO});
+        network.as_object_mut().unwrap().extend(provider.as_object().unwrap().clone());
+        let made = self.w.make("admin", "/networks", json!({"network": network})).await;
+        let subnet = json!({"network_id": made["id"], "ip_version": 4, "cidr": cidr, "project_id": DEMO});
+        self.w.make("admin", "/subnets", json!({"subnet": subnet})).await;
+        made["id"].as_str().unwrap().to_owned()
+    }
+
     /// Whether a host knows a member of a group by an address that begins so.
     async fn knows(&self, host: HostId, address: &str) -> bool {
         let members = self.w.document(host).await.groups.into_iter().flat_map(|g| g.members);
@@ -135,20 +145,19 @@ async fn by_guests_that_send_for_others() {
 
 #[tokio::test]
 async fn by_what_is_outside() {
-    for s in sites().await {
-        let mut nets = Vec::new();
-        for (n, physical) in [(51, "floor1"), (50, "floor2")] {
-            let body = json!({"network": {"project_id": DEMO, "provider:network_type": "flat",
-                "provider:physical_network": physical}});
-            let network = s.w.make("admin", "/networks", body).await["id"].as_str().unwrap().to_owned();
-            let cidr = format!("10.{n}.0.0/24");
-            let subnet = json!({"network_id": network, "ip_version": 4, "cidr": cidr, "project_id": DEMO});
-            s.w.make("admin", "/subnets", json!({"subnet": subnet})).await;
-            nets.push(network);
+    let wire =
+        |kind: &str, name: &str| json!({"provider:network_type": kind, "provider:physical_network": name});
+    let mut vlan = wire("vlan", "office");
+    vlan["provider:segmentation_id"] = json!(7);
+    for other in [wire("flat", "office"), vlan] {
+        for s in sites().await {
+            super::vlans::report(&s.w, s.far, Some("eth1"), true).await;
+            let near = s.wired(&wire("flat", "floor1"), "10.51.0.0/24").await;
+            let far = s.wired(&other, "10.50.0.0/24").await;
+            s.port(&near, "near", "one").await;
+            let body = json!({"network_id": far, "project_id": DEMO, "binding:host_id": "far"});
+            s.told("POST", "/ports", json!({"port": body})).await;
+            assert!(s.connected().await, "somebody may route between {other} and the other floor");
         }
-        s.port(&nets[0], "near", "one").await;
-        let far = json!({"port": {"network_id": nets[1], "project_id": DEMO, "binding:host_id": "far"}});
-        s.told("POST", "/ports", far).await;
-        assert!(s.connected().await, "somebody may route between the floors");
     }
 }

@@ -10,7 +10,7 @@ fn vlan(segment: u16) -> Value {
         "provider:physical_network": "office", "provider:segmentation_id": segment}})
 }
 
-async fn report(w: &World, host: HostId, nic: Option<&str>, vlans: bool) {
+pub async fn report(w: &World, host: HostId, nic: Option<&str>, vlans: bool) {
     let physical_networks = nic.map(|n| ("office".to_owned(), n.to_owned())).into_iter().collect();
     let facts = HostFacts { physical_networks, vlans, ..HostFacts::default() };
     w.db.write(move |tx| crate::for_hosts::reported(tx, host, &HostFacts::default(), &facts)).await.unwrap();
