@@ -37,17 +37,20 @@ fn answer(on: bool, by: Option<&Value>) -> Reply {
         .header("cache-control", "no-store")
 }
 
+/// The account that asks, with the secrets of its codes.
+async fn held(identity: &Identity, req: &Req) -> Result<(Account, Vec<Credential>)> {
+    let user = req.auth.user.id.clone();
+    let read = identity.db.read(move |tx| {
+        let account = table::user::get(tx, &user)?;
+        let seeds = totp::seeds(tx, &account)?;
+        Ok((account, seeds))
+    });
+    read.await
+}
+
 /// GET: `on`, and whether an administrator asks for it (`required`).
 pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
-    let user = req.auth.user.id.clone();
-    let (account, seeds) = identity
-        .db
-        .read(move |tx| {
-            let account = table::user::get(tx, &user)?;
-            let seeds = totp::seeds(tx, &account)?;
-            Ok((account, seeds))
-        })
-        .await?;
+    let (account, seeds) = held(&identity, &req).await?;
     let rules = rules_of(&account);
     Ok(answer(rules.is_some() && !seeds.is_empty(), rules))
 }
@@ -111,15 +114,8 @@ pub async fn end(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let body = req.json().await?.inner("one_time_codes")?;
     body.only(&["passcode"])?;
     check_direct(&identity, &req).await?;
-    let (code, user, now) = (body.str("passcode", 64)?, req.auth.user.id.clone(), Micros::now());
-    let (account, seeds) = identity
-        .db
-        .read(move |tx| {
-            let account = table::user::get(tx, &user)?;
-            let seeds = totp::seeds(tx, &account)?;
-            Ok((account, seeds))
-        })
-        .await?;
+    let (code, now) = (body.str("passcode", 64)?, Micros::now());
+    let (account, seeds) = held(&identity, &req).await?;
     if rules_of(&account).is_some_and(|r| *r != rules()) {
         return Err(Fault::forbidden(
             "An administrator asks for one-time codes of this account. Ask him to change that.",
