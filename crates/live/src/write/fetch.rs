@@ -242,7 +242,7 @@ impl Pump<'_> {
                              rack's cache and try again."
                         )));
                     }
-                    // The rack gets it anew, which takes it a moment.
+                    // What damages pieces may pass; asking at once would find it there still.
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
