@@ -14,6 +14,8 @@ export default defineConfig({
     target: "es2022",
     // Fonts and pictures stay files: the content security policy of the portal takes no data: fonts.
     assetsInlineLimit: 0,
+    // One file of styles: a page whose own were broken off while it came would stay without them.
+    cssCodeSplit: false,
     modulePreload: { polyfill: false },
     sourcemap: false,
   },

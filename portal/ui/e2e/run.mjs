@@ -3,6 +3,7 @@ import { at, launch, open, signIn } from "./browser.mjs";
 import { conclude } from "./check.mjs";
 import { region } from "./region.mjs";
 import { inhabit } from "./seed.mjs";
+import { breaks } from "./steps/broken.mjs";
 import { firstLoad, latency, scroll } from "./steps/budgets.mjs";
 import { drains, firstNetwork, machines, projects } from "./steps/operator.mjs";
 import { codes, ops, ownCodes, uploads } from "./steps/ops.mjs";
@@ -52,6 +53,7 @@ await conclude(browser, async (faults) => {
     await latency(page, cloud.url);
     await tabs(page);
   });
+  for (const lang of ["en", "ko"]) faults.push(...await breaks(browser, cloud.password("demo"), lang));
   faults.push(...await idle(browser, cloud.password("demo"), "ko"));
   await scroll(browser, cloud.password("demo"));
   const rounds = ["demo", "admin"].flatMap((who) => [

@@ -1,5 +1,5 @@
 import { QueryClientProvider } from "@tanstack/react-query";
-import { lazy, StrictMode, Suspense } from "react";
+import { StrictMode, Suspense } from "react";
 import { I18nProvider } from "react-aria-components";
 import { createRoot } from "react-dom/client";
 import { queries } from "./api/query";
@@ -8,22 +8,28 @@ import { language, useLanguage } from "./i18n";
 import { SignIn } from "./pages/SignIn";
 import "./shell/theme";
 import "./styles/index.css";
+import { mendStyles, part, prefetch } from "./ui/arrive";
+import { Boundary } from "./ui/Boundary";
+import { ErrorNote } from "./ui/ErrorNote";
 
 /** All that is behind the door: it comes while somebody types a password. */
 const behind = () => import("./App");
-const App = lazy(behind);
+const App = part(behind);
+const ALONE = "mx-auto max-w-[720px] p-6 sm:p-10";
 
 function Door() {
-  const { session } = useHolder();
+  const { session, silence } = useHolder();
   const lang = useLanguage();
-  if (session === undefined) return null;
   return (
     <I18nProvider locale={lang === "ko" ? "ko-KR" : "en-GB"}>
-      {session ? <Suspense fallback={null}><App key={session.project?.id ?? ""} /></Suspense> : <SignIn onBegin={() => void behind()} />}
+      {session === undefined ? silence !== null && <main className={ALONE}><ErrorNote error={silence} /></main>
+        : session === null ? <SignIn onBegin={() => prefetch(behind)} />
+        : <Boundary className={ALONE}><Suspense fallback={null}><App key={session.project?.id ?? ""} /></Suspense></Boundary>}
     </I18nProvider>
   );
 }
 
+mendStyles();
 document.documentElement.lang = language();
 createRoot(document.getElementById("root")!).render(
   <StrictMode>

@@ -3,6 +3,7 @@ import type { ComponentType } from "react";
 import { PageError } from "./pages/PageError";
 import { NotFound } from "./pages/NotFound";
 import { Shell } from "./shell/Shell";
+import { arrive } from "./ui/arrive";
 import { Waiting } from "./ui/Page";
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
@@ -11,7 +12,7 @@ const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
 function page<M extends Record<string, unknown>>(path: string, load: () => Promise<M>, name: keyof M & string) {
   return createRoute({
     getParentRoute: () => root, path,
-    component: lazyRouteComponent(load as () => Promise<Record<string, ComponentType>>, name) as RouteComponent,
+    component: lazyRouteComponent(() => arrive(load as () => Promise<Record<string, ComponentType>>), name) as RouteComponent,
   });
 }
 

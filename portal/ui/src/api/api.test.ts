@@ -1,6 +1,8 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { beforeEach, expect, test, vi } from "vitest";
 import { settle } from "./events";
-import { failure, setCsrf, headersFor } from "./http";
+import { ApiError, ask, failure, setCsrf, headersFor } from "./http";
 import { explain } from "./errors";
 import { expiredFor } from "./password";
 import { queries } from "./query";
@@ -62,4 +64,18 @@ test("an expired password is told from a wrong one, and whose it is", () => {
   const refusal = (message: string) => failure(401, { error: { message } }, "", null, "");
   expect(expiredFor(refusal("The password is expired and needs to be changed for user: 0123456789abcdef0123456789abcdef."))).toBe("0123456789abcdef0123456789abcdef");
   expect(expiredFor(refusal("This name and password do not fit together"))).toBeNull();
+});
+
+test("an answer that is broken off in the middle is no answer, and so is asked for again", async () => {
+  const halves = createServer((_, response) => {
+    response.writeHead(200, { "content-length": "100" });
+    response.write('{"servers":');
+    setImmediate(() => response.destroy());
+  }).listen(0, "127.0.0.1");
+  await new Promise((done) => halves.once("listening", done));
+  const { port } = halves.address() as AddressInfo;
+  const error = await ask(`http://127.0.0.1:${port}/`).catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(ApiError);
+  expect((error as ApiError).lost).toBe(true);
+  halves.close();
 });

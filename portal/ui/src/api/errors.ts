@@ -1,10 +1,14 @@
 // An error in three parts: what happened, why (the service's own words), what to do next.
 import { t, type Key } from "~/i18n";
+import { isBroken, NotArrived } from "~/ui/arrive";
 import { ApiError } from "./http";
 
 export interface Explained { title: string; message: string; advice: string; requestId: string | null }
 
 export function explain(error: unknown): Explained {
+  if (error instanceof NotArrived || isBroken(error)) {
+    return { title: t("error.part"), message: "", advice: t(error instanceof NotArrived ? "error.lostDo" : "error.partDo"), requestId: null };
+  }
   if (!(error instanceof ApiError)) {
     return { title: t("error.page"), message: error instanceof Error ? error.message : String(error), advice: t("error.pageDo"), requestId: null };
   }

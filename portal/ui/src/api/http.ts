@@ -73,15 +73,17 @@ export async function ask<T>(path: string, options: Ask = {}): Promise<T> {
   }
   const what = `${method} ${path}`;
   let response: Response;
+  let text: string;
   try {
     response = await fetch(path, { method, headers, body, signal: options.signal, credentials: "same-origin" });
+    // An answer may be broken off in the middle.
+    text = await response.text();
   } catch (error) {
     if (options.signal?.aborted) throw error;
     onReach(false);
     throw new ApiError(0, "", "", null, what);
   }
   onReach(true);
-  const text = await response.text();
   const json = parse(text);
   if (!response.ok) {
     if (response.status === 401 && path !== "/hanok/v1/session") onUnauthorized();

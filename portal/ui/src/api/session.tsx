@@ -1,6 +1,6 @@
 // Who is signed in, to which project, with which roles. The cookie holds the session; this holds what to show.
 import { createContext, useCallback, useContext, useEffect, useMemo, useState, type ReactNode } from "react";
-import { ask, setCsrf, whenUnauthorized } from "./http";
+import { ApiError, ask, setCsrf, whenUnauthorized } from "./http";
 import { queries } from "./query";
 import { setProject } from "./scope";
 
@@ -26,6 +26,8 @@ interface Holder {
   /** undefined while nobody knows yet */
   session: Session | null | undefined;
   ended: Ending | null;
+  /** Why nobody knows yet, when it takes long: nobody answers. */
+  silence: unknown;
   signIn(user: string, password: string, domain: string, passcode?: string): Promise<void>;
   signOut(why: Ending): Promise<void>;
   enter(project: string): Promise<void>;
@@ -37,20 +39,23 @@ const PATH = "/hanok/v1/session";
 export function SessionProvider({ children }: { children: ReactNode }) {
   const [session, setSession] = useState<Session | null | undefined>(undefined);
   const [ended, setEnded] = useState<Ending | null>(null);
+  const [silence, setSilence] = useState<unknown>(null);
 
   const take = useCallback((next: Session | null) => {
     setCsrf(next?.csrf ?? "");
     setProject(next?.project?.id ?? null);
     queries.clear();
     setSession(next);
+    setSilence(null);
     if (next) setEnded(null);
   }, []);
 
   useEffect(() => {
-    const look = () => ask<Session>(PATH).then(take, (error) => {
+    const look = () => ask<Session>(PATH).then(take, (error: unknown) => {
+      if (error instanceof ApiError && error.status >= 400 && error.status < 500) return take(null);
       // Without an answer nobody knows whether the cookie is good: ask again rather than sign out.
-      if (error.lost) setTimeout(look, 1500);
-      else take(null);
+      setSilence(error);
+      setTimeout(look, 1500);
     });
     void look();
     whenUnauthorized(() => {
@@ -62,6 +67,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   const value = useMemo<Holder>(() => ({
     session,
     ended,
+    silence,
     async signIn(user, password, domain, passcode) {
       take(await ask<Session>(PATH, { method: "POST", body: { user, password, domain, ...(passcode ? { passcode } : {}) } }));
     },
@@ -73,7 +79,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     async enter(project) {
       take(await ask<Session>(PATH, { method: "PUT", body: { project_id: project } }));
     },
-  }), [session, ended, take]);
+  }), [session, ended, silence, take]);
 
   return <Context value={value}>{children}</Context>;
 }

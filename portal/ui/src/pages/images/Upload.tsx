@@ -22,7 +22,8 @@ export function Upload({ onClose }: { onClose: () => void }) {
     if (!next) return;
     setFile(next);
     setName((was) => was || next.name.replace(/\.(qcow2|img|raw|iso|vmdk|vdi|vhdx)$/i, ""));
-    setFormat(await formatOf(next));
+    // One that cannot be read says so when it is sent.
+    setFormat(await formatOf(next).catch(() => "raw"));
   };
   const drop = (event: DragEvent) => {
     event.preventDefault();

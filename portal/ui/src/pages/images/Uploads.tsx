@@ -8,6 +8,7 @@ import { Button, buttonLook } from "~/ui/Button";
 import { Confirm, type Doom } from "~/ui/Confirm";
 import { ErrorNote } from "~/ui/ErrorNote";
 import { Icon } from "~/ui/icons";
+import { sayError } from "~/ui/Toasts";
 import { unfinished, type Begun } from "./pieces";
 import { dismiss, giveUp, goOn, send, useUploads, type Upload } from "./upload";
 
@@ -79,7 +80,7 @@ function Lost({ begun, name }: { begun: Begun; name: string }) {
         <span className="ml-auto flex items-center gap-2">
           <label className={`${buttonLook("solid", true)} focus-within:outline-2 outline-offset-2 outline-giwa`}>
             <Icon name="upload" size={14} />{t("images.chooseAgain")}
-            <input type="file" className="sr-only" aria-label={`${t("images.chooseAgain")}: ${name}`} onChange={(e) => void take(e.target.files?.[0])} />
+            <input type="file" className="sr-only" aria-label={`${t("images.chooseAgain")}: ${name}`} onChange={(e) => void take(e.target.files?.[0]).catch(sayError)} />
           </label>
           <Button small look="quiet" aria-label={t("images.giveUp")} onPress={() => setDoom(gone(begun.image_id, name))}><Icon name="close" size={14} /></Button>
         </span>

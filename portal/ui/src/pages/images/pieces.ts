@@ -59,13 +59,14 @@ export async function send(image: string, file: File, told: Told, signal: AbortS
 async function put(image: string, offset: number, piece: Blob, signal: AbortSignal): Promise<number> {
   const path = `${address(image)}?offset=${offset}`;
   let response: Response;
+  let text: string;
   try {
     response = await fetch(path, { method: "PUT", body: piece, signal, headers: headersFor(path, "PUT", { "content-type": "application/octet-stream" }), credentials: "same-origin" });
+    text = await response.text();
   } catch (error) {
     if (signal.aborted) throw error;
     throw new ApiError(0, "", "", null, `PUT ${path}`);
   }
-  const text = await response.text();
   if (response.ok) return (JSON.parse(text) as { upload: Begun }).upload.received;
   if (response.status === 409) {
     const { received } = (await ask<{ upload: Begun }>(address(image), { signal })).upload;

@@ -7,6 +7,7 @@ import { CodeBlock } from "~/ui/Copy";
 import { Dialog, FormDialog } from "~/ui/Dialog";
 import { Field } from "~/ui/Field";
 import { Icon } from "~/ui/icons";
+import { sayError } from "~/ui/Toasts";
 import { generate } from "./sshkey";
 
 /** Either a public key that the user has, or a new pair whose private half is made in this page and never sent. */
@@ -48,7 +49,7 @@ export function AddKey({ onClose, onMade }: { onClose: () => void; onMade?: (nam
     <FormDialog title={t("keys.create")} open onClose={() => keepOpen.current || onClose()} action={t("keys.create")} run={run} ready={name.trim() !== "" && text.trim() !== ""} wide>
       <Field label={t("word.name")} value={name} onChange={setName} autoFocus />
       <Field label={t("keys.public")} value={text} onChange={(v) => (setText(v), setSecret(null))} rows={4} mono placeholder="ssh-ed25519 AAAA… me@home" note={t("keys.publicNote")} />
-      {crypto.subtle && <p className="flex items-center gap-3 text-ink2"><Button small onPress={() => void make()}>{t("keys.generate")}</Button><span className="label">{t("keys.generateNote")}</span></p>}
+      {crypto.subtle && <p className="flex items-center gap-3 text-ink2"><Button small onPress={() => void make().catch(sayError)}>{t("keys.generate")}</Button><span className="label">{t("keys.generateNote")}</span></p>}
     </FormDialog>
   );
 }

@@ -1,16 +1,19 @@
-import { lazy, Suspense, useRef, useState } from "react";
-import { ask } from "~/api/http";
+import { Suspense, useRef, useState } from "react";
+import { ApiError, ask } from "~/api/http";
 import type { Server } from "~/api/types";
 import { t } from "~/i18n";
+import { again as patiently, part } from "~/ui/arrive";
+import { Boundary } from "~/ui/Boundary";
 import { Button } from "~/ui/Button";
 import { Empty } from "~/ui/Empty";
 import { ErrorNote } from "~/ui/ErrorNote";
 import { useWord } from "~/ui/hooks";
 import { Icon } from "~/ui/icons";
 import { Waiting } from "~/ui/Page";
+import { sayError } from "~/ui/Toasts";
 
-const Serial = lazy(() => import("./SerialConsole"));
-const Screen = lazy(() => import("./ScreenConsole"));
+const Serial = part(() => import("./SerialConsole"));
+const Screen = part(() => import("./ScreenConsole"));
 
 export type Ended = (why: unknown) => void;
 type Kind = "serial" | "screen";
@@ -18,7 +21,8 @@ type Kind = "serial" | "screen";
 /** The address of a console, good for one use. Whatever name the service knows itself by, the page's own leads there. */
 export async function ticket(server: string, kind: Kind): Promise<string> {
   const remote_console = kind === "serial" ? { protocol: "serial", type: "serial" } : { protocol: "vnc", type: "novnc" };
-  const answer = await ask<{ remote_console: { url: string } }>(`/compute/v2.1/servers/${server}/remote-consoles`, { method: "POST", body: { remote_console } });
+  const made = () => ask<{ remote_console: { url: string } }>(`/compute/v2.1/servers/${server}/remote-consoles`, { method: "POST", body: { remote_console } });
+  const answer = await patiently(made, (error) => error instanceof ApiError && error.lost);
   const url = new URL(answer.remote_console.url);
   return `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${url.pathname}${url.search}`;
 }
@@ -47,7 +51,7 @@ export function Consoles({ server }: { server: Server }) {
         </div>
         <span className="label flex-1">{kind === "serial" ? t("console.serialNote") : t("console.screenNote")}</span>
         <Button small onPress={again}><Icon name="again" size={14} />{t("console.again")}</Button>
-        <Button small onPress={() => void frame.current?.requestFullscreen()}>{t("console.full")}</Button>
+        <Button small onPress={() => frame.current?.requestFullscreen().catch(sayError)}>{t("console.full")}</Button>
       </div>
       {ended !== undefined && (
         <div className="mb-3">{ended ? <ErrorNote error={ended} retry={again} /> : (
@@ -55,7 +59,7 @@ export function Consoles({ server }: { server: Server }) {
         )}</div>
       )}
       <div ref={frame} className="terminal rounded-[10px] overflow-hidden bg-[#14191c] h-[min(64vh,620px)] p-3">
-        <Suspense fallback={<Waiting />}><Shown key={`${kind}${run}`} server={server.id} onEnd={setEnded} /></Suspense>
+        <Boundary key={`${kind}${run}`}><Suspense fallback={<Waiting />}><Shown server={server.id} onEnd={setEnded} /></Suspense></Boundary>
       </div>
     </div>
   );

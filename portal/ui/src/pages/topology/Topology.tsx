@@ -1,6 +1,8 @@
-import { lazy, Suspense, useMemo, useState } from "react";
+import { Suspense, useMemo, useState } from "react";
 import { useList } from "~/api/query";
 import { t } from "~/i18n";
+import { part } from "~/ui/arrive";
+import { Boundary } from "~/ui/Boundary";
 import { Button } from "~/ui/Button";
 import { Empty } from "~/ui/Empty";
 import { Icon } from "~/ui/icons";
@@ -9,7 +11,7 @@ import { CreateNetwork } from "../network/CreateNetwork";
 import { plan } from "./layout";
 import { Reach } from "./Reach";
 
-const Canvas = lazy(() => import("./Canvas"));
+const Canvas = part(() => import("./Canvas"));
 
 export function Topology() {
   const networks = useList("network").data;
@@ -27,7 +29,7 @@ export function Topology() {
     <Page title={t("topology.title")} lead={t("topology.lead")} actions={make}>
       {!drawn ? <Waiting /> : drawn.spots.length === 0 ? <div className="box"><Empty title={t("topology.empty")} action={make}>{t("topology.emptyNote")}</Empty></div> : (
         <>
-          <div className="box overflow-hidden h-[min(66vh,640px)]"><Suspense fallback={<Waiting />}><Canvas plan={drawn} subnets={subnets ?? []} /></Suspense></div>
+          <div className="box overflow-hidden h-[min(66vh,640px)]"><Boundary className="p-5"><Suspense fallback={<Waiting />}><Canvas plan={drawn} subnets={subnets ?? []} /></Suspense></Boundary></div>
           <Reach ports={ports ?? []} servers={servers ?? []} />
         </>
       )}
