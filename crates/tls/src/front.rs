@@ -5,7 +5,7 @@
 
 use crate::authority::Authority;
 use crate::keys::{self, proof_of_certificate};
-use crate::{REGION, Stream, provider};
+use crate::{REGION, Stream, plain, provider};
 use base::{Fault, Micros, Result};
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject;
@@ -19,7 +19,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 
@@ -84,10 +83,10 @@ impl Front {
         shaken.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no handshake"))?
     }
 
-    async fn shake(&self, mut stream: TcpStream) -> io::Result<(Stream, Peer)> {
+    async fn shake(&self, stream: TcpStream) -> io::Result<(Stream, Peer)> {
         let mut first = [0];
         if stream.peek(&mut first).await? == 1 && first[0].is_ascii_alphabetic() {
-            refuse_plain(&mut stream).await?;
+            plain::answer(stream).await?;
             return Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP"));
         }
         let address = stream.local_addr()?.ip();
@@ -143,14 +142,6 @@ impl Front {
             (Err(fault), None) => Err(fault),
         }
     }
-}
-
-async fn refuse_plain(stream: &mut TcpStream) -> io::Result<()> {
-    let text = "This port speaks HTTPS: use https:// in the address, and trust the certificate authority in ca.pem of \
-                the region's data directory.\n";
-    let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length:";
-    stream.write_all(format!("{head} {}\r\n\r\n{text}", text.len()).as_bytes()).await?;
-    stream.shutdown().await
 }
 
 impl Files {

@@ -21,6 +21,7 @@ mod invitation;
 mod join;
 mod keys;
 mod pinned;
+mod plain;
 mod renew;
 mod stream;
 

@@ -155,12 +155,31 @@ async fn certificates_run_out_and_are_replaced() {
 
 #[tokio::test]
 async fn plain_http_is_told_where_to_go() {
-    let (at, _) = one(Front::new(authority(DAY), vec![], None).unwrap()).await;
-    let mut stream = TcpStream::connect(at).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    let mut text = String::new();
-    let _ = stream.read_to_string(&mut text).await;
-    assert!(text.starts_with("HTTP/1.1 400") && text.contains("https://"), "{text}");
+    let said = async |request: &str| {
+        let (at, _) = one(Front::new(authority(DAY), vec![], None).unwrap()).await;
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        let _ = stream.read_to_string(&mut text).await;
+        text
+    };
+    for program in [
+        "GET / HTTP/1.1\r\nHost: cloud\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: cloud\r\nAccept: text/html\r\n\r\n",
+    ] {
+        let text = said(program).await;
+        assert!(text.starts_with("HTTP/1.1 400") && text.contains("https://"), "{text}");
+    }
+    let browser = "Accept: text/html,*/*;q=0.8\r\n\r\n";
+    let text = said(&format!("GET /servers?sort=name HTTP/1.1\r\nHost: cloud:5240\r\n{browser}")).await;
+    assert!(
+        text.starts_with("HTTP/1.1 307")
+            && text.contains("location: https://cloud:5240/servers?sort=name\r\n"),
+        "{text}"
+    );
+    let text = said(&format!("GET / HTTP/1.1\r\nHost: a b\r\n{browser}")).await;
+    assert!(text.starts_with("HTTP/1.1 400"), "{text}");
+    assert!(!said("NONSENSE\r\n\r\n").await.contains("HTTP/1.1 3"));
 }
 
 #[test]
