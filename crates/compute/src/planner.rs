@@ -6,7 +6,7 @@
 
 mod rules;
 
-pub use rules::{Policy, Rule, among, apart, group, specs, traits};
+pub use rules::{Policy, Rule, matches};
 
 use base::HostId;
 use std::collections::HashMap;
@@ -174,7 +174,7 @@ fn phrase(lack: Lack, failing: &[&Room], ask: &Ask) -> String {
         Lack::Zone => format!("{n} {is} not in the zone {}", ask.zone.as_deref().unwrap_or("")),
         Lack::NotAsked => format!("{n} {is} not {}", ask.host.as_deref().unwrap_or("")),
         Lack::Rule(i) => {
-            format!("{n} {is} ruled out by {}", ask.rules.get(i).map_or("", |r| r.name.as_str()))
+            format!("{n} {is} ruled out by {}", ask.rules.get(i).map_or("", Rule::name))
         }
         Lack::Taken => format!("{n} {is} taken"),
         Lack::Vcpus => {

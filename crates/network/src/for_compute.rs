@@ -297,7 +297,7 @@ pub fn check_reach(tx: &Tx<'_>, port: PortId, host: HostId) -> Result<()> {
         table::network::COLS
     );
     let Some(network) = tx.opt(&sql, params![port], table::network::read)? else { return Ok(()) };
-    match links::needs(tx, &network)?.into_iter().find(|n| !n.hosts.contains(&host)) {
+    match links::lack(tx, &network, host)? {
         None => Ok(()),
         Some(need) => Err(Fault::bad_request(format!(
             "The server's host cannot have the network {}: it lacks {}. Or move the server to a host that has it, and \

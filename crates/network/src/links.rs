@@ -136,44 +136,51 @@ pub fn devices(tx: &Tx<'_>, host: HostId) -> Result<HashMap<String, String>> {
     Ok(tx.rows(sql, params![host], |r| Ok((r.get(0)?, r.get(1)?)))?.into_iter().collect())
 }
 
-/// The hosts that reach a physical network; `None` while no host names it, so that it is taken for the name
-/// of a NIC that any may have.
-fn hosts_of(tx: &Tx<'_>, physical: &str) -> Result<Option<BTreeSet<HostId>>> {
-    let sql = "SELECT host_id FROM host_physical WHERE name = $1";
-    let hosts: BTreeSet<HostId> = tx.rows(sql, params![physical], |r| r.get(0))?.into_iter().collect();
-    Ok(Some(hosts).filter(|h| !h.is_empty()))
-}
-
 /// Something that a network asks of its hosts, in words, and the hosts that have it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Need {
     pub what: String,
-    pub hosts: BTreeSet<HostId>,
+    /// Selects `host_id`.
+    pub hosts: Sql,
 }
 
-/// What a network on a wire asks of its hosts; nothing where every host can have it.
+impl Need {
+    pub fn met_by(&self, tx: &Tx<'_>, host: HostId) -> Result<bool> {
+        let mut q = Sql::new("SELECT 1 FROM (");
+        q.add(&self.hosts).push(") n WHERE 1 = 1").and("n.host_id =", host);
+        Ok(q.opt(tx, |_| Ok(()))?.is_some())
+    }
+}
+
+/// What a network on a wire asks of its hosts; nothing where every host can have it. While no host names its physical
+/// network, that is taken for the name of a NIC that any may have.
 pub fn needs(tx: &Tx<'_>, network: &Network) -> Result<Vec<Need>> {
     let Some(physical) = network.physical() else { return Ok(Vec::new()) };
     let mut needs = Vec::new();
-    if let Some(hosts) = hosts_of(tx, physical)? {
-        needs.push(Need { what: format!("its NIC on the physical network {physical}"), hosts });
+    let mut named = Sql::new("SELECT host_id FROM host_physical WHERE 1 = 1");
+    named.and("name =", physical);
+    if named.clone().limit(1).opt(tx, |_| Ok(()))?.is_some() {
+        needs.push(Need { what: format!("its NIC on the physical network {physical}"), hosts: named });
     }
     if let Some(vlan) = &network.vlan {
-        let hosts = tx.rows("SELECT host_id FROM host_link WHERE vlans = 1", &[], |r| r.get(0))?;
         let what = format!(
             "its NIC on VLAN {} of {physical} (802.1Q in the host's kernel: load the module 8021q there and restart the \
              agent)",
             vlan.segment
         );
-        needs.push(Need { what, hosts: hosts.into_iter().collect() });
+        needs.push(Need { what, hosts: Sql::new("SELECT host_id FROM host_link WHERE vlans = 1") });
     }
     Ok(needs)
 }
 
-/// The hosts that can take part in a network; `None` where all can.
-pub fn reach(tx: &Tx<'_>, network: &Network) -> Result<Option<BTreeSet<HostId>>> {
-    let all = needs(tx, network)?.into_iter().map(|n| n.hosts);
-    Ok(all.reduce(|a, b| a.intersection(&b).copied().collect()))
+/// What a network asks that a host does not have.
+pub fn lack(tx: &Tx<'_>, network: &Network, host: HostId) -> Result<Option<Need>> {
+    for need in needs(tx, network)? {
+        if !need.met_by(tx, host)? {
+            return Ok(Some(need));
+        }
+    }
+    Ok(None)
 }
 
 /// Networks and routers of a host, for [`touch::neighbours_of`].

@@ -43,6 +43,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0030_rack_back", include_str!("../../../migrations/0030_rack_back.sql")),
     ("0033_vlan_networks", include_str!("../../../migrations/0033_vlan_networks.sql")),
     ("0034_connected", include_str!("../../../migrations/0034_connected.sql")),
+    ("0037_placing", include_str!("../../../migrations/0037_placing.sql")),
 ];
 
 /// Names of migrations that take something away, which older releases cannot live with, end so.

@@ -11,6 +11,7 @@ use base::{Micros, Result};
 /// q.push(" ORDER BY created_at, id");
 /// q.rows(tx, |r| r.get(0))
 /// ```
+#[derive(Debug, Clone)]
 pub struct Sql {
     text: String,
     vals: Vec<Val<'static>>,
@@ -29,6 +30,19 @@ impl Sql {
     pub fn bind<'a>(&mut self, v: impl Into<Val<'a>>) -> &mut Self {
         self.vals.push(v.into().into_owned());
         self.text.push_str(&format!("${}", self.vals.len()));
+        self
+    }
+    /// Adds another statement, or a part of one, with its values.
+    pub fn add(&mut self, part: &Sql) -> &mut Self {
+        let (first, mut pieces) = (self.vals.len(), part.text.split('$'));
+        self.text.push_str(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            let digits = piece.len() - piece.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let (number, rest) = piece.split_at(digits);
+            let number = number.parse::<usize>().map_or(0, |n| n + first);
+            self.text.push_str(&format!("${number}{rest}"));
+        }
+        self.vals.extend(part.vals.iter().cloned());
         self
     }
     /// Adds ` AND condition $n`, as in `and("name =", name)`.

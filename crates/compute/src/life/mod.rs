@@ -220,12 +220,12 @@ fn look(tx: &Tx<'_>, id: ServerId, state: &State) -> Result<Option<Seen>> {
             ports_down = network::for_compute::interfaces(tx, id)?.iter().any(|i| !i.active);
         }
         (_, Some(m), _) => {
-            hosts = host::rooms(tx, "")?;
-            ask = Some(placing::ask_to_move(tx, &server, m, &hosts)?);
+            let (wish, rooms) = placing::choices_to_move(tx, &server, m)?;
+            (ask, hosts) = (Some(wish), rooms);
         }
         (_, _, Some(r)) => {
-            hosts = host::rooms(tx, "")?;
-            ask = Some(placing::ask(tx, &resize::resized(&server, r), &hosts)?);
+            let (wish, rooms) = placing::choices_of_all(tx, &resize::resized(&server, r))?;
+            (ask, hosts) = (Some(wish), rooms);
             movable = server.host_id.map_or(Ok(Vec::new()), |here| resize::movable(tx, here))?;
         }
         _ => {}

@@ -1,24 +1,39 @@
 //! What rules a host out beyond room and zone, as sets of hosts with a name that the explanation uses.
 //! Pure: who is where and what hosts say of themselves comes in as data.
 
-use super::Room;
 use base::HostId;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-/// Hosts that something allows, and what that is.
+/// Hosts that something allows, or leaves out, and what that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// As in "1 is ruled out by …".
-    pub name: String,
-    allowed: BTreeSet<HostId>,
+    name: String,
+    hosts: BTreeSet<HostId>,
+    allowed: bool,
 }
 
 impl Rule {
-    pub fn allows(&self, host: HostId) -> bool {
-        self.allowed.contains(&host)
+    /// Only the hosts in `hosts`; `name` says who wants that.
+    pub fn among(name: &str, hosts: BTreeSet<HostId>) -> Rule {
+        Rule { name: name.to_owned(), hosts, allowed: true }
     }
-    fn of(name: String, rooms: &[Room], fits: impl Fn(&Room) -> bool) -> Rule {
-        Rule { name, allowed: rooms.iter().filter(|r| fits(r)).map(|r| r.id).collect() }
+    /// None of the hosts in `hosts`.
+    pub fn apart(name: &str, hosts: BTreeSet<HostId>) -> Rule {
+        Rule { name: name.to_owned(), hosts, allowed: false }
+    }
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+    pub fn hosts(&self) -> impl Iterator<Item = HostId> {
+        self.hosts.iter().copied()
+    }
+    /// Whether [`Rule::hosts`] are those that may, or those that may not.
+    pub fn allowed(&self) -> bool {
+        self.allowed
+    }
+    pub fn allows(&self, host: HostId) -> bool {
+        self.hosts.contains(&host) == self.allowed
     }
 }
 
@@ -50,55 +65,34 @@ impl Policy {
             Policy::SoftAffinity | Policy::SoftAntiAffinity => true,
         }
     }
-}
-
-/// The rule of a group, or what it prefers where it is soft.
-pub fn group(
-    name: &str,
-    policy: Policy,
-    held: &HashMap<HostId, u64>,
-    rooms: &[Room],
-) -> (Option<Rule>, HashMap<HostId, i64>) {
-    let rank = |sign: i64| held.iter().map(|(h, n)| (*h, sign * i64::try_from(*n).unwrap_or(1))).collect();
-    let words = match policy {
-        Policy::SoftAffinity => return (None, rank(1)),
-        Policy::SoftAntiAffinity => return (None, rank(-1)),
-        Policy::Affinity => "affinity",
-        Policy::AntiAffinity(_) => "anti-affinity",
-    };
-    let name = format!("the server group {name} ({words})");
-    (Some(Rule::of(name, rooms, |r| policy.admits(r.id, held))), HashMap::new())
-}
-
-/// Only the hosts in `hosts`; `name` says who wants that.
-pub fn among(name: &str, hosts: &BTreeSet<HostId>, rooms: &[Room]) -> Rule {
-    Rule::of(name.to_owned(), rooms, |r| hosts.contains(&r.id))
-}
-
-/// None of the hosts in `hosts`.
-pub fn apart(name: &str, hosts: &BTreeSet<HostId>, rooms: &[Room]) -> Rule {
-    Rule::of(name.to_owned(), rooms, |r| !hosts.contains(&r.id))
-}
-
-/// Values by name: of all aggregates that a host is in.
-pub type Specs = BTreeMap<String, BTreeSet<String>>;
-
-/// One rule per `aggregate_instance_extra_specs:NAME` of a flavor.
-pub fn specs(flavor: &BTreeMap<String, String>, hosts: &HashMap<HostId, Specs>, rooms: &[Room]) -> Vec<Rule> {
-    let asked =
-        flavor.iter().filter_map(|(k, v)| Some((k.strip_prefix("aggregate_instance_extra_specs:")?, v)));
-    let rule = |(name, wanted): (&str, &String)| {
-        Rule::of(format!("the flavor's {name} = {wanted} (host aggregates)"), rooms, |r| {
-            let values = hosts.get(&r.id).and_then(|m| m.get(name));
-            values.is_some_and(|all| all.iter().any(|v| matches(wanted, v)))
-        })
-    };
-    asked.map(rule).collect()
+    /// What is added to the rank of the hosts that hold some of the group.
+    pub fn prefers(self, held: &HashMap<HostId, u64>) -> HashMap<HostId, i64> {
+        let sign = match self {
+            Policy::SoftAffinity => 1,
+            Policy::SoftAntiAffinity => -1,
+            Policy::Affinity | Policy::AntiAffinity(_) => return HashMap::new(),
+        };
+        held.iter().map(|(h, n)| (*h, sign * i64::try_from(*n).unwrap_or(i64::MAX))).collect()
+    }
+    /// The rule of a group with this name, if it rules out any host.
+    pub fn rule(self, name: &str, held: &HashMap<HostId, u64>) -> Option<Rule> {
+        match self {
+            Policy::Affinity if !held.is_empty() => Some(Rule::among(
+                &format!("the server group {name} (affinity)"),
+                held.keys().copied().collect(),
+            )),
+            Policy::AntiAffinity(most) => {
+                let full = held.iter().filter(|(_, n)| **n >= most).map(|(h, _)| *h).collect();
+                Some(Rule::apart(&format!("the server group {name} (anti-affinity)"), full))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Whether a value meets a flavor's wish: plain text is equality, and the operators are Compute's
 /// (`s==`, `s!=`, `=` for at least, `==`, `!=`, `>=`, `<=`, `<in>`, `<or> a <or> b`).
-fn matches(wanted: &str, value: &str) -> bool {
+pub fn matches(wanted: &str, value: &str) -> bool {
     let Some((op, rest)) = wanted.trim().split_once(' ') else { return wanted == value };
     let rest = rest.trim();
     let numbers = || Some((value.parse::<f64>().ok()?, rest.parse::<f64>().ok()?));
@@ -118,19 +112,4 @@ fn matches(wanted: &str, value: &str) -> bool {
         "<or>" => rest.split("<or>").any(|v| v.trim() == value),
         _ => wanted == value,
     }
-}
-
-/// One rule per `trait:NAME` of a flavor, which is `required` or `forbidden`.
-pub fn traits(
-    flavor: &BTreeMap<String, String>,
-    hosts: &HashMap<HostId, BTreeSet<String>>,
-    rooms: &[Room],
-) -> Vec<Rule> {
-    let asked = flavor.iter().filter_map(|(k, v)| Some((k.strip_prefix("trait:")?, v.as_str())));
-    let rule = |(name, how): (&str, &str)| {
-        Rule::of(format!("the flavor's trait {name} ({how})"), rooms, |r| {
-            hosts.get(&r.id).is_some_and(|t| t.contains(name)) != (how == "forbidden")
-        })
-    };
-    asked.map(rule).collect()
 }

@@ -1,7 +1,7 @@
 //! Host aggregates: rows, members, metadata; and the zone that a host has by them.
 
 use base::{Fault, HostId, Micros, Result};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use store::{Row, Tx, params};
 
 /// The metadata that makes an aggregate an availability zone.
@@ -164,13 +164,8 @@ pub fn settle_zone(tx: &Tx<'_>, host: HostId) -> Result<()> {
     store::host::touch(tx, host)
 }
 
-/// Values of each host's aggregates by name: what `aggregate_instance_extra_specs` looks at.
-pub fn metadata_by_host(tx: &Tx<'_>) -> Result<HashMap<HostId, BTreeMap<String, BTreeSet<String>>>> {
-    let sql = "SELECT a.host_id, m.name, m.value FROM aggregate_host a
-               JOIN aggregate_metadata m ON m.aggregate_id = a.aggregate_id";
-    let mut all: HashMap<HostId, BTreeMap<String, BTreeSet<String>>> = HashMap::new();
-    for (host, name, value) in tx.rows(sql, &[], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))? {
-        all.entry(host).or_default().entry(name).or_default().insert(value);
-    }
-    Ok(all)
+/// What aggregates say under a name: the values that `aggregate_instance_extra_specs` looks at.
+pub fn values(tx: &Tx<'_>, name: &str) -> Result<Vec<(i64, String)>> {
+    let sql = "SELECT aggregate_id, value FROM aggregate_metadata WHERE name = $1";
+    tx.rows(sql, params![name], |r| Ok((r.get(0)?, r.get(1)?)))
 }

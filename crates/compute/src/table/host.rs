@@ -108,21 +108,25 @@ pub fn page(tx: &Tx<'_>, after: Option<&str>, limit: usize) -> Result<Vec<Host>>
     q.push(" ORDER BY name").limit(limit).rows(tx, read)
 }
 
-/// The hosts of these pods.
-pub fn in_pods(tx: &Tx<'_>, names: Vec<&str>) -> Result<BTreeSet<HostId>> {
-    let mut q = Sql::new("SELECT id FROM host WHERE pod <> ''");
+/// Selects the hosts of these pods.
+pub fn in_pods(names: Vec<&str>) -> Sql {
+    let mut q = Sql::new("SELECT id AS host_id FROM host WHERE pod <> ''");
     q.and_in("pod", names);
-    Ok(q.rows(tx, |r| r.get(0))?.into_iter().collect())
+    q
 }
 
-/// The hosts of the pods that these servers are in, and the servers' own hosts where they are in none.
-pub fn in_pods_of(tx: &Tx<'_>, servers: Vec<&str>) -> Result<BTreeSet<HostId>> {
-    let mut q = Sql::new(
-        "SELECT DISTINCT n.id FROM server s JOIN host h ON h.id = s.host_id
-           JOIN host n ON n.id = h.id OR (n.pod = h.pod AND n.pod <> '') WHERE s.deleted_at IS NULL",
-    );
-    q.and_in("s.id", servers);
-    Ok(q.rows(tx, |r| r.get(0))?.into_iter().collect())
+/// Selects the hosts of the pods that these servers are in, and the servers' own hosts where they are in none.
+pub fn in_pods_of(servers: Vec<&str>) -> Sql {
+    let of_servers = |start: &str| {
+        let mut q = Sql::new(start);
+        q.push(" WHERE s.deleted_at IS NULL").and_in("s.id", servers.iter().copied());
+        q
+    };
+    let mut q = of_servers("SELECT h.id AS host_id FROM server s JOIN host h ON h.id = s.host_id");
+    q.push(" UNION ").add(&of_servers(
+        "SELECT n.id FROM server s JOIN host h ON h.id = s.host_id JOIN host n ON n.pod = h.pod AND n.pod <> ''",
+    ));
+    q
 }
 
 pub fn by_id(tx: &Tx<'_>, id: HostId) -> Result<Option<Host>> {
@@ -152,9 +156,14 @@ pub fn rooms(tx: &Tx<'_>, class: &str) -> Result<Vec<Room>> {
     rooms_of(tx, &q)
 }
 
-/// The same of the `n` hosts with the most free memory among those with room for what is asked. The rules
-/// of the ask are not looked at.
-pub fn best_rooms(tx: &Tx<'_>, ask: &Ask, n: usize) -> Result<Vec<Room>> {
+/// The same of the `n` hosts with the most free memory among those with room for what is asked, and that `more` lets
+/// pass, which adds conditions. The rules of the ask are not looked at.
+pub fn best_rooms(
+    tx: &Tx<'_>,
+    ask: &Ask,
+    n: usize,
+    more: impl FnOnce(&mut Sql) -> Result<()>,
+) -> Result<Vec<Room>> {
     let heard = Micros(Micros::now().0 - i64::try_from(silent_after().as_micros()).unwrap_or(i64::MAX));
     let mut q = Sql::new(ROOM);
     q.push(" WHERE enabled = 1 AND forced_down = 0").and("seen_at >=", heard);
@@ -172,6 +181,7 @@ pub fn best_rooms(tx: &Tx<'_>, ask: &Ask, n: usize) -> Result<Vec<Room>> {
     if let Some(name) = &ask.host {
         q.and("name =", name);
     }
+    more(&mut q)?;
     q.push(" ORDER BY memory_mib - memory_mib_used DESC, id DESC").limit(n);
     rooms_of(tx, &q)
 }
@@ -289,10 +299,25 @@ pub fn traits(tx: &Tx<'_>) -> Result<HashMap<HostId, BTreeSet<String>>> {
     Ok(all)
 }
 
+/// Selects the hosts that have a trait.
+pub fn with_trait(name: &str) -> Sql {
+    match name {
+        DISABLED => Sql::new("SELECT id AS host_id FROM host WHERE enabled = 0"),
+        every if EVERY.contains(&every) => Sql::new("SELECT id AS host_id FROM host"),
+        given => {
+            let mut q = Sql::new("SELECT host_id FROM host_trait WHERE 1 = 1");
+            q.and("name =", given);
+            q
+        }
+    }
+}
+
+const EVERY: [&str; 3] = ["COMPUTE_NODE", "COMPUTE_IMAGE_TYPE_QCOW2", "COMPUTE_IMAGE_TYPE_RAW"];
+const DISABLED: &str = "COMPUTE_STATUS_DISABLED";
+
 /// What every host here can do, in the words of os-traits; and that it takes no more servers.
 pub fn own_traits(enabled: bool) -> impl Iterator<Item = &'static str> {
-    let disabled = (!enabled).then_some("COMPUTE_STATUS_DISABLED");
-    ["COMPUTE_NODE", "COMPUTE_IMAGE_TYPE_QCOW2", "COMPUTE_IMAGE_TYPE_RAW"].into_iter().chain(disabled)
+    EVERY.into_iter().chain((!enabled).then_some(DISABLED))
 }
 
 /// Forgets a host. Servers that are gone lose where they were.

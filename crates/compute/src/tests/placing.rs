@@ -163,11 +163,10 @@ async fn anti_affinity_holds_when_plans_are_made_at_once() {
         let plans = w.db.read({
             let ids = ids.clone();
             move |tx| {
-                let rooms = crate::table::host::rooms(tx, "")?;
                 let mut plans = Vec::new();
                 for id in ids {
                     let s = crate::table::server::any(tx, id)?.unwrap();
-                    let ask = crate::placing::ask(tx, &s, &rooms)?;
+                    let (ask, rooms) = crate::placing::choices(tx, &s)?;
                     let crate::planner::Plan::Try(order) = crate::planner::plan(&rooms, &ask) else {
                         panic!()
                     };

@@ -101,7 +101,7 @@ fn says_per_requirement_what_is_lacking() {
 
 #[test]
 fn groups_rule_out_and_prefer() {
-    use crate::planner::{Policy, group};
+    use crate::planner::Policy;
     use std::collections::HashMap;
     let table = "
         a nova up 4 4096 100 0 0 0
@@ -110,8 +110,9 @@ fn groups_rule_out_and_prefer() {
     let rooms = hosts(table);
     let held: HashMap<_, _> = [(rooms[0].id, 2), (rooms[1].id, 1)].into();
     let with = |policy: &str, most: Option<i64>| {
-        let (rule, prefer) = group("g", Policy::parse(policy, most).unwrap(), &held, &rooms);
-        answer(table, &Ask { rules: rule.into_iter().collect(), prefer, ..small() })
+        let policy = Policy::parse(policy, most).unwrap();
+        let (rules, prefer) = (policy.rule("g", &held).into_iter().collect(), policy.prefers(&held));
+        answer(table, &Ask { rules, prefer, ..small() })
     };
     assert_eq!(with("affinity", None), "a b");
     assert_eq!(with("anti-affinity", None), "c");
@@ -121,38 +122,42 @@ fn groups_rule_out_and_prefer() {
 }
 
 #[test]
-fn flavors_ask_aggregates_and_traits() {
-    use crate::planner::{specs, traits};
-    use std::collections::{BTreeMap, BTreeSet, HashMap};
+fn rules_are_counted_by_name() {
+    use crate::planner::Rule;
     let table = "
         a nova up 4 4096 100 0 0 0
         b nova up 4 4096 100 0 1 0
         c nova up 4 4096 100 0 2 0";
     let rooms = hosts(table);
-    let values = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<BTreeSet<String>>();
-    let metadata: HashMap<_, _> = [
-        (rooms[0].id, BTreeMap::from([("tier".to_owned(), values(&["1", "gold"]))])),
-        (rooms[1].id, BTreeMap::from([("tier".to_owned(), values(&["7"]))])),
-    ]
-    .into();
-    let by = |wanted: &str| {
-        let flavor = BTreeMap::from([("aggregate_instance_extra_specs:tier".to_owned(), wanted.to_owned())]);
-        answer(table, &Ask { rules: specs(&flavor, &metadata, &rooms), ..small() })
-    };
-    assert_eq!(by("gold"), "a");
-    assert_eq!(by("<or> gold <or> 7"), "a b");
-    assert_eq!(by(">= 5"), "b");
-    assert_eq!(by("s!= gold"), "a b");
+    let some = |n: usize| rooms.iter().take(n).map(|r| r.id).collect();
+    let by = |rules: Vec<Rule>| answer(table, &Ask { rules, ..small() });
+    assert_eq!(by(vec![Rule::among("x", some(2))]), "a b");
+    assert_eq!(by(vec![Rule::apart("x", some(2))]), "c");
     assert_eq!(
-        by("tin"),
-        "No valid host was found. 3 hosts: 3 are ruled out by the flavor's tier = tin (host aggregates)."
+        by(vec![Rule::among("the hint x", some(2)), Rule::apart("the hint y", some(2))]),
+        "No valid host was found. 3 hosts: 1 is ruled out by the hint x, 2 are ruled out by the hint y."
     );
-    let held: HashMap<_, _> = [(rooms[2].id, values(&["CUSTOM_X"]))].into();
-    let by = |how: &str| {
-        let flavor = BTreeMap::from([("trait:CUSTOM_X".to_owned(), how.to_owned())]);
-        answer(table, &Ask { rules: traits(&flavor, &held, &rooms), ..small() })
+}
+
+#[test]
+fn a_flavor_asks_of_values() {
+    use crate::planner::matches;
+    let among = |wanted: &str| {
+        let all = ["1", "7", "gold"].into_iter().filter(|v| matches(wanted, v));
+        all.collect::<Vec<_>>().join(" ")
     };
-    assert_eq!((by("required"), by("forbidden")), ("c".to_owned(), "a b".to_owned()));
+    for (wanted, found) in [
+        ("gold", "gold"),
+        ("<or> gold <or> 7", "7 gold"),
+        (">= 5", "7"),
+        ("= 1", "1 7"),
+        ("<= 5", "1"),
+        ("s!= gold", "1 7"),
+        ("<in> ol", "gold"),
+        ("tin", ""),
+    ] {
+        assert_eq!(among(wanted), found, "{wanted}");
+    }
 }
 
 #[test]

@@ -66,12 +66,15 @@ async fn hosts_behind_the_first_are_found_when_the_first_will_not_do() {
         let first = w.create("first").await;
         w.until(&mut small, first, "ACTIVE").await;
         w.db.write(|tx| {
-            for n in 0..70 {
+            tx.exec("INSERT INTO trait (name) VALUES ('CUSTOM_MOST')", &[])?;
+            for n in 0..300 {
+                let id = HostId::new();
                 tx.exec(
                     "INSERT INTO host (id, name, token_hash, seen_at, vcpus, memory_mib, disk_gib, created_at)
                      VALUES ($1, $2, $2, $3, 64, 262144, 4096, 1)",
-                    params![HostId::new(), format!("big-{n}"), Micros::now()],
+                    params![id, format!("big-{n}"), Micros::now()],
                 )?;
+                tx.exec("INSERT INTO host_trait (host_id, name) VALUES ($1, 'CUSTOM_MOST')", params![id])?;
             }
             Ok(())
         })
@@ -89,11 +92,145 @@ async fn hosts_behind_the_first_are_found_when_the_first_will_not_do() {
         let mut near = s.clone();
         near.hints.hints.insert("same_host".into(), serde_json::json!(first));
         let (plan, looked_at) = choose(near).await.unwrap();
-        assert_eq!((plan, looked_at), (crate::planner::Plan::Try(vec![small.id]), 71));
+        assert_eq!((plan, looked_at), (crate::planner::Plan::Try(vec![small.id]), 1));
+        // A filter of more hosts than are listed: looked up one by one.
+        let with = |name: &str, how: &str| {
+            let mut s = s.clone();
+            s.flavor.extra_specs.insert(format!("trait:{name}"), how.into());
+            s
+        };
+        let (plan, looked_at) = choose(with("CUSTOM_MOST", "forbidden")).await.unwrap();
+        assert_eq!((plan, looked_at), (crate::planner::Plan::Try(vec![small.id]), 1));
+        let (plan, looked_at) = choose(with("CUSTOM_MOST", "required")).await.unwrap();
+        let crate::planner::Plan::Try(order) = plan else { panic!() };
+        assert!(looked_at == 64 && !order.contains(&small.id));
+        let (plan, looked_at) = choose(with("COMPUTE_NODE", "forbidden")).await.unwrap();
+        let crate::planner::Plan::Nowhere(why) = plan else { panic!() };
+        assert!(
+            looked_at == 301 && why.contains("301 are ruled out by the flavor's trait COMPUTE_NODE"),
+            "{why}"
+        );
         let mut huge = s;
         huge.ram = 1 << 30;
         let (plan, _) = choose(huge).await.unwrap();
         let crate::planner::Plan::Nowhere(why) = plan else { panic!() };
-        assert!(why.starts_with("No valid host was found. 71 hosts: 71 lack memory"), "{why}");
+        assert!(why.starts_with("No valid host was found. 301 hosts: 301 lack memory"), "{why}");
+    }
+}
+
+/// Ten thousand hosts; the ones with the most free memory are those that nothing below suits.
+async fn ten_thousand(w: &World) {
+    let rows = w.db.write(|tx| {
+        tx.exec("INSERT INTO trait (name) VALUES ('CUSTOM_MOST'), ('CUSTOM_TEN')", &[])?;
+        for n in 0..10_000_i64 {
+            let (id, full) = (HostId::new(), n / 10 * 25);
+            tx.exec(
+                "INSERT INTO host (id, name, token_hash, seen_at, vcpus, memory_mib, disk_gib, created_at,
+                                   memory_mib_used, availability_zone, pod)
+                 VALUES ($1, $2, $2, $3, 64, 65536, 4096, 1, $4, $5, $6)",
+                params![
+                    id,
+                    format!("h{n}"),
+                    Micros::now(),
+                    full,
+                    format!("z{}", n / 2500),
+                    format!("p{}", n / 25)
+                ],
+            )?;
+            for (name, from) in [("CUSTOM_MOST", 5000), ("CUSTOM_TEN", 9990)] {
+                if n >= from {
+                    tx.exec("INSERT INTO host_trait (host_id, name) VALUES ($1, $2)", params![id, name])?;
+                }
+            }
+            if n >= 5000 {
+                tx.exec(
+                    "INSERT INTO host_physical (host_id, name, device) VALUES ($1, 'office', 'eth1')",
+                    params![id],
+                )?;
+            }
+        }
+        Ok(())
+    });
+    rows.await.unwrap();
+}
+
+/// Prints what it takes to choose from 10,000 hosts, for `scripts/placement.sh`.
+#[tokio::test]
+#[ignore = "a measurement, of a release build"]
+async fn the_time_to_choose() {
+    let w = World::new().await;
+    ten_thousand(&w).await;
+    let placed = w.create("placed").await;
+    let s = w.db.write(move |tx| {
+        tx.exec(
+            "UPDATE server SET host_id = (SELECT id FROM host WHERE name = 'h9999') WHERE id = $1",
+            params![placed],
+        )?;
+        Ok(crate::table::server::any(tx, placed)?.unwrap())
+    });
+    let s = crate::model::Server { host_id: None, ..s.await.unwrap() };
+    let hint = |name: &str, value: serde_json::Value| {
+        let mut s = s.clone();
+        s.hints.hints.insert(name.into(), value);
+        s
+    };
+    let spec = |name: &str, value: &str| {
+        let mut s = s.clone();
+        s.flavor.extra_specs.insert(name.into(), value.into());
+        s
+    };
+    let mut member = Vec::new();
+    for policy in ["affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"] {
+        let body = serde_json::json!({"server_group": {"name": policy, "policy": policy}});
+        let group =
+            w.member("2.79", "POST", "/os-server-groups", Some(body)).await.expect(200)["server_group"]["id"]
+                .clone();
+        let body = serde_json::json!({"server": w.wish("member"), "os:scheduler_hints": {"group": group}});
+        let id = async || -> base::ServerId {
+            let made = w.member("2.79", "POST", "/servers", Some(body.clone())).await.expect(202);
+            made["server"]["id"].as_str().unwrap().parse().unwrap()
+        };
+        let (one, two) = (id().await, id().await);
+        let two = w.db.write(move |tx| {
+            tx.exec(
+                "UPDATE server SET host_id = (SELECT id FROM host WHERE name = 'h9000') WHERE id = $1",
+                params![one],
+            )?;
+            Ok(crate::table::server::any(tx, two)?.unwrap())
+        });
+        member.push((policy, two.await.unwrap()));
+    }
+    let zone = crate::model::Server { availability_zone: "z3".into(), ..s.clone() };
+    let mut cases = vec![
+        ("room alone", s.clone()),
+        ("the zone of the fullest quarter", zone),
+        ("same_host", hint("same_host", serde_json::json!(placed))),
+        ("different_host", hint("different_host", serde_json::json!(placed))),
+        ("a pod of 25", hint("pod", serde_json::json!("p399"))),
+        ("a trait of the fuller half", spec("trait:CUSTOM_MOST", "required")),
+        ("a trait of ten", spec("trait:CUSTOM_TEN", "required")),
+        ("a trait that is forbidden", spec("trait:CUSTOM_MOST", "forbidden")),
+        ("more than any has", crate::model::Server { ram: 1 << 30, ..s.clone() }),
+    ];
+    cases.extend(member);
+    for (name, s) in cases {
+        let mut times = Vec::new();
+        for _ in 0..21 {
+            let s = s.clone();
+            let run = w.db.read(move |tx| {
+                let begun = std::time::Instant::now();
+                let (ask, rooms) = crate::placing::choices(tx, &s)?;
+                let plan = crate::planner::plan(&rooms, &ask);
+                Ok((begun.elapsed(), rooms.len(), matches!(plan, crate::planner::Plan::Try(_))))
+            });
+            times.push(run.await.unwrap());
+        }
+        times.sort();
+        let (median, looked_at, found) = times[10];
+        eprintln!(
+            "{name:40} {:>8.2} ms  {looked_at:>5} hosts looked at{}",
+            median.as_secs_f64() * 1e3,
+            if found { "" } else { ", none will do" }
+        );
     }
 }

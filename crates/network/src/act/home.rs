@@ -42,8 +42,8 @@ pub fn choose(
     if !zones.is_empty() {
         q.and_in("h.availability_zone", zones);
     }
-    if let Some(hosts) = links::reach(tx, network)? {
-        q.and_in("h.id", hosts);
+    for need in links::needs(tx, network)? {
+        q.push(" AND h.id IN (").add(&need.hosts).push(")");
     }
     q.push(if wired {
         " GROUP BY h.id, h.name ORDER BY COUNT(r.id), h.name LIMIT 1"
@@ -145,7 +145,7 @@ pub fn assign(tx: &Tx<'_>, router: &Router, host: HostId) -> Result<()> {
     let gateway = gateway(tx, router)?;
     let network =
         table::network::by_id(tx, gateway.network)?.ok_or_else(|| err::no_network(gateway.network))?;
-    if let Some(need) = links::needs(tx, &network)?.into_iter().find(|n| !n.hosts.contains(&host)) {
+    if let Some(need) = links::lack(tx, &network, host)? {
         return Err(err::conflict(
             "InvalidL3Agent",
             format!(

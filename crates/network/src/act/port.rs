@@ -160,8 +160,10 @@ pub fn host_named(tx: &Tx<'_>, network: &Network, name: &str) -> Result<Option<H
         return Ok(None);
     }
     let host: Option<HostId> = tx.opt("SELECT id FROM host WHERE name = $1", params![name], |r| r.get(0))?;
-    let reach = links::reach(tx, network)?;
-    Ok(host.filter(|h| reach.is_none_or(|all| all.contains(h))))
+    Ok(match host {
+        Some(h) if links::lack(tx, network, h)?.is_none() => Some(h),
+        _ => None,
+    })
 }
 
 /// Makes a port for somebody who asked through the API.

@@ -1,6 +1,6 @@
 //! Networks that lie on a VLAN of a physical one.
 
-use super::world::{DEMO, World, worlds};
+use super::world::{DEMO, World, hosts_of, worlds};
 use base::doc::{HostFacts, Uplink, Vlan};
 use base::{HostId, NetworkId, ProjectId, ServerId};
 use serde_json::{Value, json};
@@ -104,11 +104,12 @@ async fn only_hosts_whose_kernel_tags_frames_have_vlans() {
             assert!(refused(a).contains("load the module 8021q"), "{}", refused(a));
             assert!(refused(c).contains("its NIC on the physical network office"), "{}", refused(c));
             crate::for_compute::check_reach(tx, ports[0], b)?;
-            crate::for_compute::needs(tx, s)
+            let needs = crate::for_compute::needs(tx, s)?;
+            Ok((hosts_of(tx, &needs[0])?, hosts_of(tx, &needs[1])?, needs[1].what.clone()))
         });
-        let needs = needs.await.unwrap();
-        assert_eq!((&needs[0].hosts, &needs[1].hosts), (&[a, b].into(), &[b, c].into()));
-        assert!(needs[1].what.starts_with("its NIC on VLAN 100 of office"), "{}", needs[1].what);
+        let (named, tagged, what) = needs.await.unwrap();
+        assert_eq!((named, tagged), ([a, b].into(), [b, c].into()));
+        assert!(what.starts_with("its NIC on VLAN 100 of office"), "{what}");
         // The host is told its own NIC; an older agent finds nothing in it that it would bridge.
         w.db.write(move |tx| crate::for_compute::bind(tx, s, Some(b))).await.unwrap();
         let told = w.document(b).await.networks.remove(0);

@@ -209,3 +209,11 @@ impl World {
         self.db.read(move |tx| tx.one(sql, &[], |r| r.get(0))).await.unwrap()
     }
 }
+
+/// The hosts that have what a network asks.
+pub fn hosts_of(
+    tx: &store::Tx<'_>,
+    need: &crate::for_compute::Need,
+) -> base::Result<std::collections::BTreeSet<HostId>> {
+    Ok(need.hosts.rows(tx, |r| r.get(0))?.into_iter().collect())
+}

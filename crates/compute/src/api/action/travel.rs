@@ -106,8 +106,7 @@ fn another(tx: &Tx<'_>, s: &Server, here: &Host, name: &str) -> Result<()> {
 
 /// A request that no host can meet is refused at once, not in a while.
 fn there_is_one(tx: &Tx<'_>, s: &Server, m: &Move) -> Result<()> {
-    let mut rooms = host::rooms(tx, "")?;
-    let ask = placing::ask_to_move(tx, s, m, &rooms)?;
+    let (ask, mut rooms) = placing::choices_to_move(tx, s, m)?;
     rooms.retain(|r| r.id != m.from);
     match plan(&rooms, &ask) {
         Plan::Try(_) => Ok(()),
