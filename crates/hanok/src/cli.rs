@@ -316,4 +316,20 @@ mod tests {
     fn the_definition_is_valid() {
         Cli::command().debug_assert();
     }
+
+    fn unexplained(command: &clap::Command, path: &str) -> Vec<String> {
+        let arguments = command.get_arguments().filter(|a| a.get_help().is_none());
+        let mut bare: Vec<String> = arguments.map(|a| format!("{path} {}", a.get_id())).collect();
+        for sub in command.get_subcommands() {
+            let path = format!("{path} {}", sub.get_name());
+            bare.extend(sub.get_about().is_none().then(|| path.clone()));
+            bare.extend(unexplained(sub, &path));
+        }
+        bare
+    }
+
+    #[test]
+    fn help_explains_every_command_and_argument() {
+        assert_eq!(unexplained(&Cli::command(), "hanok"), Vec::<String>::new());
+    }
 }

@@ -8,22 +8,44 @@ pub enum HostCommand {
     /// One line a host.
     List,
     /// Everything that is known of a host.
-    Show { name: String },
+    Show {
+        /// The host's name or id.
+        name: String,
+    },
     /// Let no new servers onto a host; those that it has stay.
     Disable {
+        /// The host's name or id.
         name: String,
         /// Why, for others to read.
         #[arg(long)]
         reason: Option<String>,
     },
     /// Let a host take servers again.
-    Enable { name: String },
+    Enable {
+        /// The host's name or id.
+        name: String,
+    },
     /// Give a host another name.
-    Rename { name: String, new_name: String },
+    Rename {
+        /// The host's name or id.
+        name: String,
+        /// What it is called from now on.
+        new_name: String,
+    },
     /// Put a host into another availability zone.
-    Zone { name: String, zone: String },
+    Zone {
+        /// The host's name or id.
+        name: String,
+        /// The availability zone.
+        zone: String,
+    },
     /// Put a host into a pod: the hosts on one switch. An empty name takes it out.
-    Pod { name: String, pod: String },
+    Pod {
+        /// The host's name or id.
+        name: String,
+        /// The pod's name; it is made by being named.
+        pod: String,
+    },
     /// Empty a host for maintenance: it takes no new servers, and those that it has go elsewhere.
     Drain {
         /// The host's name or id.
@@ -36,7 +58,10 @@ pub enum HostCommand {
         cancel: bool,
     },
     /// Forget a host that is gone for good. It must be empty, and silent or forced down.
-    Remove { name: String },
+    Remove {
+        /// The host's name or id.
+        name: String,
+    },
 }
 
 pub async fn run(command: HostCommand) -> Result<()> {

@@ -19,6 +19,7 @@ pub enum MachineCommand {
     Export,
     /// Everything that is known of a machine.
     Show {
+        /// Its name or id.
         name: String,
         /// inventory, events, tests, erasures or progress.
         part: Option<String>,
@@ -27,23 +28,29 @@ pub enum MachineCommand {
     Add(Add),
     /// Measure a machine, and test it.
     Commission {
+        /// Its name or id.
         name: String,
-        /// disk_health, disk_read, memory, cpu, network; may be repeated.
+        /// disk_health, disk_read, memory, cpu or network; may be repeated. By default none.
         #[arg(long = "test")]
         tests: Vec<String>,
+        /// Come back when it is done or has failed, and say which.
         #[arg(long)]
         wait: bool,
     },
     /// Test a machine; afterwards it is what it was.
     Test {
+        /// Its name or id.
         name: String,
+        /// disk_health, disk_read, memory, cpu or network; may be repeated. By default disk_health, memory and cpu.
         #[arg(long = "test")]
         tests: Vec<String>,
+        /// Come back when it is done or has failed, and say which.
         #[arg(long)]
         wait: bool,
     },
     /// Give a ready machine to a project.
     Allocate {
+        /// Its name or id.
         name: String,
         /// Its id; by default the one that you are logged into.
         #[arg(long)]
@@ -51,6 +58,7 @@ pub enum MachineCommand {
     },
     /// Write an image onto a machine's disk and start it.
     Deploy {
+        /// Its name or id.
         name: String,
         /// The image's name or id.
         #[arg(long)]
@@ -64,40 +72,50 @@ pub enum MachineCommand {
         /// The disk's name or id; by default the best one.
         #[arg(long)]
         disk: Option<String>,
+        /// Come back when it is done or has failed, and say which.
         #[arg(long)]
         wait: bool,
     },
     /// Take a machine back.
     Release {
+        /// Its name or id.
         name: String,
         /// none, quick, secure or verified.
         #[arg(long, default_value = "quick")]
         erase: String,
+        /// Come back when it is done or has failed, and say which.
         #[arg(long)]
         wait: bool,
     },
     /// Let a machine that was found become a host of this cloud, or one for tenants.
     Approve {
+        /// Its name or id.
         name: String,
         /// host or metal.
         #[arg(long = "as", default_value = "host")]
         role: String,
+        /// Come back when it is done or has failed, and say which.
         #[arg(long)]
         wait: bool,
     },
     /// Give up what is under way.
     Abort {
+        /// Its name or id.
         name: String,
     },
     /// Try again what has failed.
     Retry {
+        /// Its name or id.
         name: String,
+        /// Come back when it is done or has failed, and say which.
         #[arg(long)]
         wait: bool,
     },
     /// Switch a machine: on, off or cycle.
     Power {
+        /// Its name or id.
         name: String,
+        /// What becomes of it.
         #[arg(value_parser = ["on", "off", "cycle"])]
         what: String,
         /// By taking the current away.
@@ -106,50 +124,65 @@ pub enum MachineCommand {
     },
     /// A machine's serial console in this terminal, through its BMC (IPMI, Serial over LAN).
     Console {
+        /// Its name or id.
         name: String,
     },
     /// Say that you have switched a machine as you were asked to.
     Done {
+        /// Its name or id.
         name: String,
     },
     /// Bring up a system in memory to log into.
     Rescue {
+        /// Its name or id.
         name: String,
+        /// Come back when it is done or has failed, and say which.
         #[arg(long)]
         wait: bool,
     },
     /// Back from that.
     ExitRescue {
+        /// Its name or id.
         name: String,
+        /// Come back when it is done or has failed, and say which.
         #[arg(long)]
         wait: bool,
     },
     /// Take a machine out of use.
     Broken {
+        /// Its name or id.
         name: String,
+        /// Why, for others to read.
         #[arg(long)]
         reason: Option<String>,
     },
     /// Take it into use again.
     Fixed {
+        /// Its name or id.
         name: String,
     },
     /// Keep everybody from changing a machine.
     Lock {
+        /// Its name or id.
         name: String,
     },
+    /// Let it be changed again.
     Unlock {
+        /// Its name or id.
         name: String,
     },
     /// Say what a machine cannot say of itself: how its power is switched, and what it is offered as.
     Set(Set),
     /// Give a machine another name.
     Rename {
+        /// Its name or id.
         name: String,
+        /// What it is called from now on.
         new_name: String,
     },
     /// Forget a machine.
     Remove {
+        /// Its name or id.
         name: String,
         /// Also one that belongs to somebody.
         #[arg(long)]
@@ -159,11 +192,12 @@ pub enum MachineCommand {
 
 #[derive(Debug, Args)]
 pub struct Add {
+    /// What it is called.
     name: String,
     /// Of a network interface; may be repeated, the one that it starts from first.
     #[arg(long = "mac", required = true)]
     macs: Vec<String>,
-    /// How its power is switched: ipmi, redfish, wake_on_lan, webhook or manual.
+    /// How its power is switched: ipmi, redfish, wake_on_lan or manual. A webhook is set by the API.
     #[arg(long, default_value = "manual")]
     power: String,
     #[command(flatten)]
@@ -186,8 +220,9 @@ impl Add {
 
 #[derive(Debug, Args)]
 pub struct Set {
+    /// Its name or id.
     name: String,
-    /// How its power is switched: ipmi, redfish, wake_on_lan, webhook or manual.
+    /// How its power is switched: ipmi, redfish, wake_on_lan or manual. A webhook is set by the API.
     #[arg(long)]
     power: Option<String>,
     #[command(flatten)]
@@ -198,8 +233,10 @@ pub struct Set {
     /// What servers ask for by a flavor, such as `pc` for the flavor metal.pc.
     #[arg(long)]
     class: Option<String>,
+    /// The availability zone of its servers.
     #[arg(long)]
     zone: Option<String>,
+    /// The resource pool that it belongs to.
     #[arg(long)]
     pool: Option<String>,
 }
@@ -230,8 +267,10 @@ struct Bmc {
     /// Of the BMC: an address, or a URL for Redfish.
     #[arg(long)]
     bmc: Option<String>,
+    /// Who signs in to the BMC.
     #[arg(long)]
     bmc_user: Option<String>,
+    /// With what password; better given by the variable, where no list of processes shows it.
     #[arg(long, env = "HANOK_BMC_PASSWORD", hide_env_values = true)]
     bmc_password: Option<String>,
     /// The BMC's UDP port, for IPMI.
@@ -268,10 +307,12 @@ pub enum SegmentCommand {
     List,
     /// Make a layer-2 network of machines known.
     Add {
+        /// What it is called.
         name: String,
         /// The rack controller's network interface on it.
         #[arg(long)]
         interface: String,
+        /// Which rack controller's it is.
         #[arg(long)]
         rack: Option<String>,
         /// serve, proxy (beside another DHCP server) or off.
@@ -283,16 +324,21 @@ pub enum SegmentCommand {
         /// What may be leased: FIRST-LAST.
         #[arg(long)]
         range: Option<String>,
+        /// The way out that leases name.
         #[arg(long)]
         gateway: Option<std::net::IpAddr>,
     },
     /// Change a segment.
     Set {
+        /// Its name.
         name: String,
+        /// The rack controller's network interface on it.
         #[arg(long)]
         interface: Option<String>,
+        /// Which rack controller's it is.
         #[arg(long)]
         rack: Option<String>,
+        /// serve, proxy (beside another DHCP server) or off.
         #[arg(long)]
         dhcp: Option<String>,
         /// Whether unknown machines are found there.
@@ -300,7 +346,10 @@ pub enum SegmentCommand {
         enlist: Option<bool>,
     },
     /// Forget a segment.
-    Remove { name: String },
+    Remove {
+        /// Its name.
+        name: String,
+    },
 }
 
 pub async fn run(command: MachineCommand) -> Result<()> {
