@@ -56,6 +56,7 @@ fn debian_with_cloud_init() {
     assert!(gib + 2 >= disk.unwrap(), "{gib} GiB of {disk:?}");
     routes_at_once(&w, &guest);
     another_password(&w, &guest);
+    what_it_used(&demo, &id);
     at_rest(&mut w, &demo, &id, &guest);
     demo.delete_server(&id);
     w.finish();
@@ -96,6 +97,23 @@ fn another_password(w: &World, guest: &Guest) {
     assert!(!fits("another-one"));
     w.osc_do("server set --password another-one deb");
     until_true(60, "the password is another", || fits("another-one"));
+}
+
+/// Its host has seen it boot: processors, memory, disk and network, each half minute.
+fn what_it_used(demo: &Api, id: &str) {
+    until_true(120, "the server's metrics show a guest that has booted", || {
+        let said = demo.get(&format!("/hanok/v1/servers/{id}/metrics?hours=1")).expect(200);
+        let most = |name: &str| {
+            let column = said["metrics"][name].as_array().unwrap_or_else(|| panic!("{said}"));
+            column.iter().filter_map(serde_json::Value::as_f64).fold(0.0, f64::max)
+        };
+        assert!(most("cpu_percent") < 120.0, "{said}");
+        most("cpu_percent") > 1.0
+            && most("memory_used_mib") > 50.0
+            && ["disk_read_bytes_s", "disk_write_bytes_s", "net_in_bytes_s", "net_out_bytes_s"]
+                .iter()
+                .all(|n| most(n) > 0.0)
+    });
 }
 
 /// What demands it is copied while its file systems rest. They wake up afterwards, also when whoever put them to
