@@ -24,6 +24,7 @@ impl Desk {
             number,
             stage: Stage::Running,
             reason: String::new(),
+            lasting: false,
             done_bytes: 0,
             total_bytes: 0,
             results: Vec::new(),
@@ -113,11 +114,14 @@ impl Desk {
     }
 
     /// Tells how it ended, until it was heard or another task took this one's place. False: it was not heard.
-    pub async fn end(&self, talk: &Talk, stage: Stage, reason: String) -> bool {
+    pub async fn end(&self, talk: &Talk, outcome: Result<String>) -> bool {
         {
             let mut report = self.open();
-            report.stage = stage;
-            report.reason = reason;
+            (report.stage, report.lasting, report.reason) = match outcome {
+                Ok(words) => (Stage::Done, false, words),
+                Err(fault) => (Stage::Failed, lasts(fault.kind), fault.message),
+            };
+            console::say(&format!("task {}: {:?}. {}", report.number, report.stage, report.reason));
         }
         let mut once = console::Once::default();
         while !self.stopped() {
@@ -129,4 +133,10 @@ impl Desk {
         }
         false
     }
+}
+
+/// Whether it would fail again: what is refused (a disk that is too small, an image that is not understood) or not there
+/// is so the next time, too. What is only unavailable may have been spoiled on the way, or busy.
+fn lasts(kind: Kind) -> bool {
+    matches!(kind, Kind::BadRequest | Kind::NotFound)
 }

@@ -6,7 +6,7 @@ use crate::options::Options;
 use crate::peers::Holdings;
 use crate::talk::Talk;
 use crate::{console, erase, inventory, trial, write};
-use base::doc::live::{Stage, Task, Work};
+use base::doc::live::{Task, Work};
 use base::{Fault, Kind, Result};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -90,12 +90,7 @@ async fn one(bench: Bench, task: Task, desk: Desk) -> Option<Ending> {
     };
     let outcome = carry_out(&bench, task.work, &desk).await;
     telling.abort();
-    let (stage, reason) = match outcome {
-        Ok(words) => (Stage::Done, words),
-        Err(fault) => (Stage::Failed, fault.message),
-    };
-    console::say(&format!("task {}: {stage:?}. {reason}", task.number));
-    let heard = desk.end(&bench.talk, stage, reason).await;
+    let heard = desk.end(&bench.talk, outcome).await;
     match work {
         Work::Reboot if heard => Some(Ending::Reboot),
         Work::PowerOff if heard => Some(Ending::PowerOff),

@@ -284,6 +284,7 @@ async fn live_system(s: &Shared, pc: &Pc, token: &str, says_so: &mut Option<Stri
             number: task.number,
             stage: Stage::Done,
             reason: String::new(),
+            lasting: false,
             done_bytes: 0,
             total_bytes: 0,
             results: Vec::new(),

@@ -43,6 +43,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0030_rack_back", include_str!("../../../migrations/0030_rack_back.sql")),
     ("0033_vlan_networks", include_str!("../../../migrations/0033_vlan_networks.sql")),
     ("0034_connected", include_str!("../../../migrations/0034_connected.sql")),
+    ("0035_lasting_failure", include_str!("../../../migrations/0035_lasting_failure.sql")),
     ("0037_placing", include_str!("../../../migrations/0037_placing.sql")),
 ];
 

@@ -169,6 +169,9 @@ pub struct Report {
     /// What is being done, or why it failed and what would help.
     #[serde(default)]
     pub reason: String,
+    /// It failed because image and machine are as they are: a second try would end the same.
+    #[serde(default)]
+    pub lasting: bool,
     #[serde(default)]
     pub done_bytes: u64,
     #[serde(default)]

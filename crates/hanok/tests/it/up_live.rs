@@ -294,6 +294,7 @@ fn writes(rack: &Rack, sata: &Path) {
     let small = rack.inventory().unwrap().disks.into_iter().find(|d| d.kind == DiskKind::Nvme).unwrap();
     let report = rack.carry_out(Work::Write(Box::new(order(&small.id))), 60);
     assert!(report.stage == Stage::Failed && report.reason.contains("is too small"), "{report:?}");
+    assert!(report.lasting, "it is as small the next time");
     let report = rack.carry_out(Work::Write(Box::new(order("no-such-disk"))), 60);
     assert!(
         report.stage == Stage::Failed && report.reason.contains("has no disk no-such-disk"),

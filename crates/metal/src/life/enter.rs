@@ -85,8 +85,14 @@ pub fn set_boot(tx: &Tx<'_>, id: MachineId, boot: BootWish) -> Result<()> {
 /// One that is on, or may be, is restarted; the first time it is asked to, then the current is taken away.
 fn boot(metal: Arc<Metal>, seen: &Seen, run: Run) -> Step<State> {
     let (id, cycle) = (seen.m.id, seen.m.seen.power != Some(false));
-    // What did not come up the last time has nothing that could shut itself down.
-    let hard = run.tries > 0 || (seen.m.power_hard && seen.m.deployed_at.0 == 0);
+    // What did not come up the last time has nothing that could shut itself down, and what is about to be overwritten
+    // nothing to save.
+    let overwritten = match &seen.errand {
+        Some(Errand::Deploy(_)) => true,
+        Some(Errand::Release { erase }) => *erase != EraseMode::None,
+        _ => false,
+    };
+    let hard = run.tries > 0 || overwritten || (seen.m.power_hard && seen.m.deployed_at.0 == 0);
     Step::go(State::Booting(run)).also(move |tx| {
         session::end(tx, id)?;
         token::of_machine(tx, &*metal.seal, id)?;

@@ -108,7 +108,7 @@ fn working(life: &MachineLife, state: &State, run: Run, seen: &Seen) -> Step<Sta
     };
     match p.stage {
         Some(Stage::Done) => done(life, state, run, seen, p),
-        Some(Stage::Failed) if again(state, run) => {
+        Some(Stage::Failed) if !p.lasting && again(state, run) => {
             match planned(seen).into_iter().find(|p| enter::is(state, p)) {
                 Some(phase) => enter(life, seen, phase, run.tries + 1),
                 None => fail(life, seen, &p.reason),
@@ -134,7 +134,8 @@ fn working(life: &MachineLife, state: &State, run: Run, seen: &Seen) -> Step<Sta
     }
 }
 
-/// Once more where trying is worth it: bytes that were spoiled on the way, a disk that was busy.
+/// Once more where trying is worth it: bytes that were spoiled on the way, a disk that was busy. Not asked of what the
+/// live system says would fail again: a disk that is too small, an image that is not understood.
 fn again(state: &State, run: Run) -> bool {
     run.tries == 0 && matches!(state, State::Writing(_) | State::Measuring(_))
 }

@@ -12,6 +12,8 @@ pub struct Progress {
     /// `None`: it has not begun.
     pub stage: Option<Stage>,
     pub reason: String,
+    /// It failed, and would again.
+    pub lasting: bool,
     pub done_bytes: u64,
     pub total_bytes: u64,
     pub results: Vec<TestResult>,
@@ -33,6 +35,7 @@ fn read(r: &Row<'_>) -> Result<Progress> {
             other => return Err(Fault::internal(format!("no stage {other}"))),
         },
         reason: r.get(2)?,
+        lasting: r.get(9)?,
         done_bytes: r.get(3)?,
         total_bytes: r.get(4)?,
         results: serde_json::from_str(&results)?,
@@ -42,7 +45,8 @@ fn read(r: &Row<'_>) -> Result<Progress> {
     })
 }
 
-const COLUMNS: &str = "number, stage, reason, done_bytes, total_bytes, results, erased, told_at, reported_at";
+const COLUMNS: &str =
+    "number, stage, reason, done_bytes, total_bytes, results, erased, told_at, reported_at, lasting";
 
 pub fn progress(tx: &Tx<'_>, machine: MachineId) -> Result<Option<Progress>> {
     let sql = format!("SELECT {COLUMNS} FROM machine_task WHERE machine_id = $1");
@@ -62,7 +66,7 @@ pub fn tell(tx: &Tx<'_>, seal: &dyn Seal, machine: MachineId, number: u64, work:
     tx.exec(
         "INSERT INTO machine_task (machine_id, number, work, told_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (machine_id) DO UPDATE SET number = excluded.number, work = excluded.work, stage = '',
-           reason = '', done_bytes = 0, total_bytes = 0, results = '[]', erased = '[]',
+           reason = '', lasting = 0, done_bytes = 0, total_bytes = 0, results = '[]', erased = '[]',
            told_at = excluded.told_at, reported_at = 0
          WHERE machine_task.number < excluded.number",
         params![machine, number, seal.seal(&serde_json::to_string(work)?), Micros::now()],
@@ -74,8 +78,8 @@ pub fn tell(tx: &Tx<'_>, seal: &dyn Seal, machine: MachineId, number: u64, work:
 /// A live system has just come up: whatever was under way begins anew.
 pub fn again(tx: &Tx<'_>, machine: MachineId) -> Result<()> {
     tx.exec(
-        "UPDATE machine_task SET stage = '', reason = '', done_bytes = 0, total_bytes = 0, results = '[]',
-           erased = '[]', told_at = $2, reported_at = 0 WHERE machine_id = $1",
+        "UPDATE machine_task SET stage = '', reason = '', lasting = 0, done_bytes = 0, total_bytes = 0,
+           results = '[]', erased = '[]', told_at = $2, reported_at = 0 WHERE machine_id = $1",
         params![machine, Micros::now()],
     )
     .map(drop)
@@ -91,7 +95,7 @@ pub fn report(tx: &Tx<'_>, machine: MachineId, r: &Report) -> Result<bool> {
     // What has ended stays so: a late report of the way there changes nothing.
     let n = tx.exec(
         "UPDATE machine_task SET stage = $3, reason = $4, done_bytes = $5, total_bytes = $6, results = $7,
-           erased = $8, reported_at = $9
+           erased = $8, reported_at = $9, lasting = $10
          WHERE machine_id = $1 AND number = $2 AND stage NOT IN ('done', 'failed')",
         params![
             machine,
@@ -102,7 +106,8 @@ pub fn report(tx: &Tx<'_>, machine: MachineId, r: &Report) -> Result<bool> {
             r.total_bytes,
             serde_json::to_string(&r.results)?,
             serde_json::to_string(&r.erased)?,
-            Micros::now()
+            Micros::now(),
+            r.lasting
         ],
     )?;
     Ok(n == 1)

@@ -158,6 +158,25 @@ async fn a_spoiled_write_is_repeated_once_and_then_explained() {
 }
 
 #[tokio::test]
+async fn a_write_that_would_fail_again_is_not_repeated() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.ready(&mut room).await;
+        w.act(id, "allocate", json!({})).await.of(202);
+        (room.pcs[0].fails, room.pcs[0].for_good) = (Some(("write", 1)), true);
+        w.act(id, "deploy", json!({"image_id": w.image.to_string()})).await.of(202);
+        w.until(&mut room, id, "failed_deployment").await;
+        assert_eq!(w.machine(id).await.message, "the write went wrong");
+        let writes = |room: &Room| room.pcs[0].done.iter().filter(|what| *what == "write").count();
+        assert_eq!(writes(&room), 1, "once: {:?}", room.pcs[0].done);
+        // Asked again by somebody who has put another disk into it, it is written.
+        w.act(id, "deploy", json!({"image_id": w.image.to_string()})).await.of(202);
+        w.until(&mut room, id, "deployed").await;
+        assert_eq!(writes(&room), 2);
+    }
+}
+
+#[tokio::test]
 async fn a_disk_that_is_too_small_is_refused_before_anything_starts() {
     for w in worlds().await {
         let mut room = Room::new(&[MAC]);

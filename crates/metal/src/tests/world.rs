@@ -213,6 +213,8 @@ pub struct Pc {
     pub dies_in: Option<(&'static str, u32)>,
     /// The next tasks of this name fail.
     pub fails: Option<(&'static str, u32)>,
+    /// And would fail again.
+    pub for_good: bool,
     /// It does not come to its next write yet.
     pub slow: bool,
     /// Its new system says nothing.
@@ -412,6 +414,7 @@ impl Pc {
             number: task.number,
             stage: Stage::Done,
             reason: String::new(),
+            lasting: false,
             done_bytes: 0,
             total_bytes: 0,
             results: vec![],
@@ -423,6 +426,7 @@ impl Pc {
         {
             *left -= 1;
             (report.stage, report.reason) = (Stage::Failed, format!("the {name} went wrong"));
+            report.lasting = self.for_good;
             self.say(w, &report).await;
             return;
         }
