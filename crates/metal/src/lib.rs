@@ -32,7 +32,7 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-pub use api::console::{path as console_path, ticket_of as console_ticket};
+pub use api::console::{log_of as console_log, path as console_path, ticket_of as console_ticket};
 pub use document::{live, set_live};
 pub use life::MachineLife;
 pub use routes::{live_service, own_service, rack_service};

@@ -45,6 +45,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0034_connected", include_str!("../../../migrations/0034_connected.sql")),
     ("0035_lasting_failure", include_str!("../../../migrations/0035_lasting_failure.sql")),
     ("0037_placing", include_str!("../../../migrations/0037_placing.sql")),
+    ("0038_console_kept", include_str!("../../../migrations/0038_console_kept.sql")),
 ];
 
 /// Names of migrations that take something away, which older releases cannot live with, end so.

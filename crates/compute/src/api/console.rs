@@ -47,9 +47,15 @@ pub async fn output(c: &Compute, req: &Req, body: &Obj, id: ServerId) -> Result<
     let length = o.opt_int("length", -1, i64::MAX)?.filter(|n| *n >= 0);
     let lines = length.unwrap_or(LINES_MAX).min(LINES_MAX);
     let auth = req.auth.clone();
-    let (s, host) = c.db.read(move |tx| with_host(tx, &auth, id)).await?;
-    let Some(host) = host.filter(|_| s.vm_state != VmState::Building) else { return Err(not_ready(id)) };
-    let output = c.wire.text(&host, &format!("/v1/guests/{id}/log?lines={lines}")).await?;
+    let found = c.db.read(move |tx| {
+        let (s, host) = with_host(tx, &auth, id)?;
+        let host = host.filter(|_| s.vm_state != VmState::Building).ok_or_else(|| not_ready(id))?;
+        Ok((host, metal::console_log(tx, &s)?))
+    });
+    let output = match found.await? {
+        (_, Some(kept)) => kept,
+        (host, None) => c.wire.text(&host, &format!("/v1/guests/{id}/log?lines={lines}")).await?,
+    };
     let output = if length.is_some() { last_parts(&output, lines) } else { &output };
     Ok(Reply::json(200, &json!({"output": output})))
 }

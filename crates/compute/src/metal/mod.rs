@@ -245,7 +245,7 @@ fn facts(tx: &Tx<'_>, m: &Machine) -> Result<HostFacts> {
 }
 
 /// What only guests can do.
-const GUESTS_ONLY: [(&str, &str); 20] = [
+const GUESTS_ONLY: [(&str, &str); 19] = [
     ("pause", "be paused"),
     ("unpause", "be paused"),
     ("suspend", "be suspended"),
@@ -256,7 +256,6 @@ const GUESTS_ONLY: [(&str, &str); 20] = [
     ("migrate", "move"),
     ("os-migrateLive", "move"),
     ("evacuate", "move"),
-    ("os-getConsoleOutput", "show what its console said earlier; open its serial console"),
     ("os-getVNCConsole", "show a screen; open its serial console"),
     ("createImage", "be copied while somebody uses it"),
     ("createBackup", "be copied while somebody uses it"),
@@ -289,6 +288,25 @@ pub fn console(tx: &Tx<'_>, s: &Server, operator: bool) -> Result<Option<String>
     let machine = table::of_server(tx, s.id)?;
     let machine = machine.ok_or_else(|| Fault::conflict(format!("Instance {} is not ready", s.id)))?;
     ::metal::console_ticket(tx, machine, operator).map(Some)
+}
+
+/// The last of what the console of the machine that a server is has said; `None` for guests.
+///
+/// # Errors
+/// `NotImplemented` (501) until somebody has had it open: a machine writes nothing down by itself.
+pub fn console_log(tx: &Tx<'_>, s: &Server) -> Result<Option<String>> {
+    if !is_machine(s) {
+        return Ok(None);
+    }
+    let kept = table::of_server(tx, s.id)?.map(|m| ::metal::console_log(tx, m)).transpose()?.flatten();
+    kept.map(Some).ok_or_else(|| {
+        let words = format!(
+            "Server {} is a machine of its own: what its serial console says is kept while somebody has it open, and \
+             nobody had yet. Open it: hanok console {}.",
+            s.id, s.name
+        );
+        Fault::new(Kind::NotImplemented, words)
+    })
 }
 
 /// Refuses an action that only guests can do.

@@ -323,6 +323,15 @@ async fn its_serial_console_is_the_machines_own() {
         let url = made["remote_console"]["url"].as_str().unwrap();
         assert!(url.contains("/hanok/v1/machine-console?token="), "{url}");
         y.w.member("2.6", "POST", &path, wish("vnc", "novnc")).await.refused(501);
-        y.w.act(id, json!({"os-getConsoleOutput": {}})).await.refused(501);
+        let words = y.w.act(id, json!({"os-getConsoleOutput": {}})).await.refused(501);
+        assert!(words.contains("hanok console "), "{words}");
+        // What somebody saw in it is kept.
+        let said = "one\ntwo\nlogin: ";
+        let keep = "INSERT INTO machine_console_log SELECT id, project_id, $2 FROM machine WHERE id = $1";
+        y.w.db.write(move |tx| tx.exec(keep, store::params![machine, said])).await.unwrap();
+        let log = y.w.act(id, json!({"os-getConsoleOutput": {}})).await.expect(200);
+        assert_eq!(log["output"], said);
+        let log = y.w.act(id, json!({"os-getConsoleOutput": {"length": 1}})).await.expect(200);
+        assert_eq!(log["output"], "login: ");
     }
 }

@@ -158,6 +158,7 @@ pub fn disown(tx: &Tx<'_>, m: &Machine) -> Result<()> {
         params![m.id, Status::Ready.number()],
     )?;
     crate::table::address::take_back(tx, m.id)?;
+    crate::table::console::forget_kept(tx, m.id)?;
     image::release(tx, super::boot::holder(m.id))
 }
 

@@ -1,12 +1,12 @@
 //! Serial consoles of machines: a ticket for who may, a WebSocket for who has one, and the rack's side of it.
 //!
 //! The rack opens the way: it is told by its document which console is waited for, and brings it. A console ends when
-//! the machine becomes somebody else's.
+//! the machine becomes somebody else's. The last of what it says is kept for its owner ([`log_of`]).
 
 use super::machines::seen;
 use super::rack::{known, proof};
 use crate::model::Machine;
-use crate::table::console::{self, ARRIVAL, Asked, TICKET};
+use crate::table::console::{self, ARRIVAL, Asked, KEPT, TICKET};
 use crate::table::{machine, rack};
 use crate::{Metal, token_hash};
 use api::{Reply, Req};
@@ -23,6 +23,8 @@ use tokio::sync::oneshot;
 
 /// How often it is looked whether the machine is still whose it was.
 const LOOK: Duration = Duration::from_secs(5);
+/// How often what came is put down.
+const KEEP: Duration = Duration::from_secs(2);
 /// A keystroke or a paste; the longest message that is passed on, in bytes.
 const MESSAGE_MAX: usize = 1 << 20;
 
@@ -160,10 +162,45 @@ async fn until_theirs(m: &Metal, asked: &Asked) {
     }
 }
 
+fn hear(heard: &Mutex<Vec<u8>>, bytes: &[u8]) {
+    let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+    heard.extend_from_slice(bytes);
+    let spare = heard.len().saturating_sub(KEPT);
+    heard.drain(..spare);
+}
+
+async fn keep_on(m: &Metal, asked: &Asked, heard: &Mutex<Vec<u8>>) {
+    loop {
+        tokio::time::sleep(KEEP).await;
+        keep(m, asked, heard).await;
+    }
+}
+
+async fn keep(m: &Metal, asked: &Asked, heard: &Mutex<Vec<u8>>) {
+    let heard = std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner));
+    if heard.is_empty() {
+        return;
+    }
+    let (asked, said) = (asked.clone(), String::from_utf8_lossy(&heard).into_owned());
+    if let Err(fault) = m.db.write(move |tx| console::keep(tx, &asked, &said)).await {
+        tracing::warn!("what a console said is not kept: {fault}");
+    }
+}
+
+/// The last of what a machine's console said while somebody had it open, 64 KiB at most; `None` if nobody had, since its
+/// owner has it.
+///
+/// # Errors
+/// The database's.
+pub fn log_of(tx: &Tx<'_>, id: MachineId) -> Result<Option<String>> {
+    console::kept(tx, id)
+}
+
 /// Passes messages both ways until either side ends, or the machine is another's.
 async fn pass(m: &Metal, asked: &Asked, here: WebSocket, there: WebSocket) {
     let (mut to_here, mut from_here) = here.split();
     let (mut to_there, mut from_there) = there.split();
+    let heard = Mutex::default();
     let up = async {
         while let Some(Ok(message)) = from_here.next().await {
             match message {
@@ -181,6 +218,9 @@ async fn pass(m: &Metal, asked: &Asked, here: WebSocket, there: WebSocket) {
         while let Some(Ok(message)) = from_there.next().await {
             match message {
                 Message::Binary(_) | Message::Text(_) => {
+                    if let Message::Binary(bytes) = &message {
+                        hear(&heard, bytes);
+                    }
                     if to_here.send(message).await.is_err() {
                         break;
                     }
@@ -194,7 +234,9 @@ async fn pass(m: &Metal, asked: &Asked, here: WebSocket, there: WebSocket) {
         () = up => {}
         () = down => {}
         () = until_theirs(m, asked) => {}
+        () = keep_on(m, asked, &heard) => {}
     }
+    keep(m, asked, &heard).await;
     let _ = to_here.send(Message::Close(None)).await;
     let _ = to_there.send(Message::Close(None)).await;
 }

@@ -1,4 +1,5 @@
-//! Serial consoles that somebody asks for: a ticket, good once, and what the rack is told until it has come.
+//! Serial consoles that somebody asks for: a ticket, good once, and what the rack is told until it has come; and the
+//! last of what they said, for the machine's owner.
 
 use base::{MachineId, Micros, RackId, Result};
 use std::time::Duration;
@@ -8,6 +9,9 @@ use store::{Row, Tx, params};
 pub const TICKET: Duration = Duration::from_secs(600);
 /// How long a rack has to bring the console.
 pub const ARRIVAL: Duration = Duration::from_secs(30);
+
+/// How much of what a console said is kept, in bytes.
+pub const KEPT: usize = 64 << 10;
 
 /// A console that a rack is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,4 +65,37 @@ pub fn of_rack(tx: &Tx<'_>, rack: RackId) -> Result<Vec<Asked>> {
 
 pub fn forget(tx: &Tx<'_>, key: &str) -> Result<()> {
     tx.exec("DELETE FROM machine_console WHERE key = $1", params![key]).map(drop)
+}
+
+/// Keeps what a console has said, as long as the machine is whose it was when that console was asked for: nobody reads
+/// what it said to somebody else.
+pub fn keep(tx: &Tx<'_>, a: &Asked, said: &str) -> Result<()> {
+    let theirs = "SELECT id FROM machine WHERE id = $1 AND project_id = $2";
+    if tx.opt(theirs, params![a.machine, &a.project], |r| r.get::<MachineId>(0))?.is_none() {
+        return Ok(());
+    }
+    // Text in PostgreSQL has no zeros, and whoever reads it does not miss them.
+    let all = kept(tx, a.machine)?.unwrap_or_default() + &said.replace('\0', "");
+    let from = (all.len().saturating_sub(KEPT)..=all.len()).find(|at| all.is_char_boundary(*at));
+    tx.exec(
+        "INSERT INTO machine_console_log (machine_id, project_id, said) VALUES ($1, $2, $3)
+         ON CONFLICT (machine_id) DO UPDATE SET project_id = excluded.project_id, said = excluded.said",
+        params![a.machine, &a.project, &all[from.unwrap_or(0)..]],
+    )
+    .map(drop)
+}
+
+/// The last of what the console of a machine said while it was whose it is.
+pub fn kept(tx: &Tx<'_>, machine: MachineId) -> Result<Option<String>> {
+    tx.opt(
+        "SELECT l.said FROM machine_console_log l JOIN machine m ON m.id = l.machine_id
+         WHERE l.machine_id = $1 AND m.project_id = l.project_id",
+        params![machine],
+        |r| r.get(0),
+    )
+}
+
+/// Its owner has gone.
+pub fn forget_kept(tx: &Tx<'_>, machine: MachineId) -> Result<()> {
+    tx.exec("DELETE FROM machine_console_log WHERE machine_id = $1", params![machine]).map(drop)
 }

@@ -1,10 +1,12 @@
 //! Serial consoles: who gets a ticket, what the rack is told, and what passes.
 
 use super::world::{Room, World, worlds};
+use crate::table::console::{self, Asked};
 use axum::serve;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -84,11 +86,50 @@ async fn a_ticket_opens_a_console_once_and_the_rack_brings_it() {
         assert_eq!(viewer.next().await.unwrap().unwrap(), Message::Binary("login: ".into()));
         assert_eq!(connect(at, &bring, "the-rack").await.err(), Some(404), "it is there already");
         assert_eq!(asked(&w).await, None, "and not asked for any more");
+        let kept = || w.db.read(move |tx| crate::console_log(tx, id));
+        assert_eq!(kept().await.unwrap(), None);
         // The rack hangs up, and so does the region.
         rack.send(Message::Text("the BMC is gone".into())).await.unwrap();
         rack.close(None).await.unwrap();
         assert_eq!(viewer.next().await.unwrap().unwrap(), Message::Text("the BMC is gone".into()));
         assert!(matches!(viewer.next().await, Some(Ok(Message::Close(_))) | None));
+        let end = Instant::now() + Duration::from_secs(60);
+        while kept().await.unwrap().as_deref() != Some("login: ") {
+            assert!(Instant::now() < end, "what it said is not kept");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_of_what_a_console_said_is_kept_for_its_owner() {
+    for w in worlds().await {
+        let id = given(&w).await;
+        let of = |project: &str| Asked {
+            machine: id,
+            key: String::new(),
+            project: project.to_owned(),
+            operator: false,
+        };
+        let say =
+            async |a: Asked, said: String| w.db.write(move |tx| console::keep(tx, &a, &said)).await.unwrap();
+        let kept = async || w.db.read(move |tx| console::kept(tx, id)).await.unwrap();
+        say(of("a"), "one\0 ".into()).await;
+        say(of("a"), "two".into()).await;
+        say(of("b"), "of somebody else".into()).await;
+        assert_eq!(kept().await.as_deref(), Some("one two"));
+        say(of("a"), "ü".repeat(console::KEPT / 2 + 7)).await;
+        let all = kept().await.unwrap();
+        assert_eq!(all, "ü".repeat(console::KEPT / 2), "the last, in whole characters");
+        // To the next owner nothing of it is shown, also before it is forgotten.
+        w.db.write(move |tx| crate::table::machine::set(tx, id, "project_id", "b")).await.unwrap();
+        assert_eq!(kept().await, None);
+        say(of("b"), "new".into()).await;
+        assert_eq!(kept().await.as_deref(), Some("new"));
+        let m = w.machine(id).await;
+        w.db.write(move |tx| crate::act::disown(tx, &m)).await.unwrap();
+        let left = "SELECT COUNT(*) FROM machine_console_log";
+        assert_eq!(w.db.read(|tx| tx.one(left, &[], |r| r.get::<i64>(0))).await.unwrap(), 0);
     }
 }
 
