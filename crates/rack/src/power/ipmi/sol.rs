@@ -30,8 +30,9 @@ const PIECE: usize = 64;
 /// How long a packet waits before it is sent again, and how often.
 const AGAIN: Duration = Duration::from_secs(1);
 const TRIES: u32 = 10;
-/// A session that nothing comes in on is asked for a sign of life; BMCs forget one after a minute.
-const QUIET: Duration = Duration::from_secs(15);
+/// How often a sign of life is asked for. BMCs forget a session in which nothing was asked for a minute or less, however
+/// much its console says meanwhile.
+const ASK: Duration = Duration::from_secs(15);
 /// Signs of life that may fail to come.
 const SIGNS: u32 = 3;
 
@@ -107,7 +108,7 @@ impl Sol {
     ) -> Result<(), Shut> {
         let mut queue: VecDeque<u8> = VecDeque::new();
         let mut on_its_way: Option<OnItsWay> = None;
-        let (mut sign, mut missed) = (Instant::now() + QUIET, 0);
+        let (mut sign, mut missed) = (Instant::now() + ASK, 0);
         loop {
             if on_its_way.is_none() && !queue.is_empty() {
                 let piece: Vec<u8> = queue.drain(..queue.len().min(self.piece)).collect();
@@ -120,7 +121,10 @@ impl Sol {
             tokio::select! {
                 packet = self.session.receive() => {
                     let (kind, packet) = packet?;
-                    (sign, missed) = (Instant::now() + QUIET, 0);
+                    missed = 0;
+                    if kind == MESSAGE {
+                        sign = Instant::now() + ASK;
+                    }
                     if kind == SOL {
                         if let Some(rest) = taken(&mut on_its_way, &packet) {
                             rest.into_iter().rev().for_each(|b| queue.push_front(b));
@@ -152,7 +156,7 @@ impl Sol {
                         return Err(Fail::Silent.into());
                     }
                     missed += 1;
-                    sign = Instant::now() + QUIET / 3;
+                    sign = Instant::now() + ASK / 3;
                     let question = self.session.question(APPLICATION, DEVICE_ID);
                     self.session.send(MESSAGE, &question).await?;
                 }
