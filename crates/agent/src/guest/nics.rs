@@ -9,6 +9,7 @@
 //! a cable until the guest has let go of it, which a guest that is still booting does late or never.
 
 use super::qmp::Qmp;
+use crate::host::Host;
 use base::doc::{Hardware, Nic};
 use base::{Fault, PortId, Result};
 use serde_json::{Value, json};
@@ -23,6 +24,12 @@ pub const SLOTS: usize = 8;
 pub const OLD_BUS: &str = "pci.0";
 /// How long a guest is waited for before other things are looked at.
 const LET_GO: Duration = Duration::from_secs(5);
+
+/// The tap of a port, for QEMU.
+pub async fn open_tap(host: &Host, nic: &Nic) -> Result<OwnedFd> {
+    let (net, network, port) = (host.net.clone(), nic.network, nic.port);
+    tokio::task::spawn_blocking(move || net.open_tap(network, port)).await.map_err(Fault::internal)?
+}
 
 /// QEMU's id of a PCI Express port.
 pub fn slot(n: usize) -> String {

@@ -270,7 +270,7 @@ impl Keeper {
         write(&self.dir, ARRIVING, &parcel.record)?;
         let mut taps = Vec::new();
         for nic in &guest.nics {
-            taps.push(crate::guest::keeper::open_tap(&self.host, nic).await?);
+            taps.push(crate::guest::nics::open_tap(&self.host, nic).await?);
         }
         write(&self.dir, CAME, came)?;
         let (process, monitor) =
