@@ -17,6 +17,13 @@ export async function open(browser, { lang = "en", theme = "light", phone = fals
     ignoreHTTPSErrors: true,
   });
   const page = await context.newPage();
+  // A browser loads a page that was broken off so again by itself; here nobody else would.
+  const go = page.goto.bind(page);
+  page.goto = async (...where) => {
+    for (let tries = 0; ; tries++) {
+      try { return await go(...where); } catch (error) { if (tries > 4 || !/ERR_NETWORK_CHANGED/.test(error.message)) throw error; }
+    }
+  };
   const home = new URL(base).origin;
   const faults = [];
   // 401 is how a page learns that nobody is signed in; 404, that a server or machine has gone while it was asked for. When guests

@@ -93,6 +93,17 @@ export async function breaks(browser, password, lang) {
       await page.waitForFunction(() => getComputedStyle(document.documentElement).getPropertyValue("--giwa") !== "");
       ok(cut.broken() === 2, `${cut.broken()} requests were broken off`);
     }, null)],
+    ["the sign-in comes although what it is made of was broken off, and when that took long", () => within(async (page) => {
+      const cut = await breakOff(page, "Door", 2);
+      await page.goto("/");
+      await page.locator("input[name=user]").waitFor();
+      ok(cut.broken() === 2, `${cut.broken()} requests were broken off`);
+      await cut.end();
+      const long = await breakOff(page, "Door", 9);
+      await page.reload();
+      await page.locator("input[name=user]").waitFor();
+      ok(long.broken() === 9, `${long.broken()} requests were broken off`);
+    }, null)],
     ["without the program itself there is a way on", () => within(async (page) => {
       const cut = await breakOff(page, "index", Infinity);
       await page.goto("/");

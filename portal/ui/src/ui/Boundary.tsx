@@ -1,20 +1,14 @@
 import { Component, useEffect, type ReactNode } from "react";
 import { t } from "~/i18n";
-import { answers, isBroken, NotArrived } from "./arrive";
+import { anewWhenThere, isBroken, NotArrived } from "./arrive";
 import { Button } from "./Button";
 import { ErrorNote } from "./ErrorNote";
 import { Icon } from "./icons";
 
-const ASK_MS = 2000;
-
 /** What a part of the page failed by. A part that did not come leaves only one way: the page anew, which happens by itself as soon as somebody answers. */
 export function Failed({ error, retry }: { error: unknown; retry?: () => void }) {
   const url = error instanceof NotArrived ? error.url : null;
-  useEffect(() => {
-    if (!url) return;
-    const timer = setInterval(() => void answers(url).then((there) => there && location.reload()), ASK_MS);
-    return () => clearInterval(timer);
-  }, [url]);
+  useEffect(() => (url ? anewWhenThere(url) : undefined), [url]);
   if (!url && !isBroken(error)) return <ErrorNote error={error} retry={retry} />;
   return (
     <ErrorNote error={error}>

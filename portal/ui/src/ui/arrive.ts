@@ -1,10 +1,11 @@
 // Parts of the pages that come when they are first needed. When the network changes under a browser (another Wi-Fi, an
 // interface that goes, a region that starts again) it breaks off what it loads and does not ask again: that is done here,
-// and every `import("…")` of the pages goes through here. What does not come at all is said by ui/Boundary.
-import { lazy, type ComponentType } from "react";
+// and every `import("…")` of the pages goes through here. What does not come at all is said by ui/Boundary. Nothing is
+// imported here: this comes with the first file of the program, which should be small.
 
 /** About three seconds in all. */
 const PAUSES_MS = [150, 350, 900, 1600];
+const ASK_MS = 2000;
 
 /** Nobody answers where the file should be. Other failures keep the browser's own error, which means: load the page anew. */
 export class NotArrived extends Error {
@@ -36,7 +37,7 @@ async function ask(url: string): Promise<"there" | "gone" | "silent"> {
   return fetch(url, { method: "HEAD", cache: "no-store" }).then(({ status }) => (status === 404 ? "gone" : "there"), () => "silent");
 }
 
-export const answers = async (url: string) => (await ask(url)) !== "silent";
+const answers = async (url: string) => (await ask(url)) !== "silent";
 
 export async function arrive<M>(load: () => Promise<M>): Promise<M> {
   try {
@@ -56,15 +57,19 @@ export function prefetch(load: () => Promise<unknown>) {
   arrive(load).catch(() => undefined);
 }
 
-/** A component in a file of its own. When the file is gone the page is loaded anew, once: it is that of an older release. */
-export function part<P>(load: () => Promise<{ default: ComponentType<P> }>) {
-  return lazy(() => arrive(load).catch((error: unknown) => {
-    const mark = `hanok-anew:${String(error)}`;
-    if (!isBroken(error) || sessionStorage.getItem(mark)) throw error;
-    sessionStorage.setItem(mark, "1");
-    location.reload();
-    return new Promise<never>(() => undefined);
-  }));
+/** Loads the page anew when a file is gone, which is then that of an older release; once, since a second time would not help. */
+export function anewOnce(error: unknown): boolean {
+  const mark = `hanok-anew:${String(error)}`;
+  if (!isBroken(error) || sessionStorage.getItem(mark)) return false;
+  sessionStorage.setItem(mark, "1");
+  location.reload();
+  return true;
+}
+
+/** Loads the page anew as soon as somebody answers there again. */
+export function anewWhenThere(url: string): () => void {
+  const timer = setInterval(() => void answers(url).then((there) => there && location.reload()), ASK_MS);
+  return () => clearInterval(timer);
 }
 
 /** Chromium gives a link whose file did not come a sheet that has nothing in it, or that refuses to be read. */

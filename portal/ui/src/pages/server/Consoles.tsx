@@ -2,7 +2,7 @@ import { Suspense, useRef, useState } from "react";
 import { ApiError, ask } from "~/api/http";
 import type { Server } from "~/api/types";
 import { t } from "~/i18n";
-import { again as patiently, part } from "~/ui/arrive";
+import { again as patiently } from "~/ui/arrive";
 import { Boundary } from "~/ui/Boundary";
 import { Button } from "~/ui/Button";
 import { Empty } from "~/ui/Empty";
@@ -10,6 +10,7 @@ import { ErrorNote } from "~/ui/ErrorNote";
 import { useWord } from "~/ui/hooks";
 import { Icon } from "~/ui/icons";
 import { Waiting } from "~/ui/Page";
+import { part } from "~/ui/part";
 import { sayError } from "~/ui/Toasts";
 
 const Serial = part(() => import("./SerialConsole"));

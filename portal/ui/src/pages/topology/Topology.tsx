@@ -1,12 +1,12 @@
 import { Suspense, useMemo, useState } from "react";
 import { useList } from "~/api/query";
 import { t } from "~/i18n";
-import { part } from "~/ui/arrive";
 import { Boundary } from "~/ui/Boundary";
 import { Button } from "~/ui/Button";
 import { Empty } from "~/ui/Empty";
 import { Icon } from "~/ui/icons";
 import { Page, Waiting } from "~/ui/Page";
+import { part } from "~/ui/part";
 import { CreateNetwork } from "../network/CreateNetwork";
 import { plan } from "./layout";
 import { Reach } from "./Reach";

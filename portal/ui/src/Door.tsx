@@ -7,10 +7,10 @@ import { SessionProvider, useHolder } from "./api/session";
 import { language, useLanguage } from "./i18n";
 import { SignIn } from "./pages/SignIn";
 import "./shell/theme";
-import "./styles/index.css";
-import { mendStyles, part, prefetch } from "./ui/arrive";
+import { prefetch } from "./ui/arrive";
 import { Boundary } from "./ui/Boundary";
 import { ErrorNote } from "./ui/ErrorNote";
+import { part } from "./ui/part";
 
 /** All that is behind the door: it comes while somebody types a password. */
 const behind = () => import("./App");
@@ -29,12 +29,13 @@ function Door() {
   );
 }
 
-mendStyles();
-document.documentElement.lang = language();
-createRoot(document.getElementById("root")!).render(
-  <StrictMode>
-    <QueryClientProvider client={queries}>
-      <SessionProvider><Door /></SessionProvider>
-    </QueryClientProvider>
-  </StrictMode>,
-);
+export function open() {
+  document.documentElement.lang = language();
+  createRoot(document.getElementById("root")!).render(
+    <StrictMode>
+      <QueryClientProvider client={queries}>
+        <SessionProvider><Door /></SessionProvider>
+      </QueryClientProvider>
+    </StrictMode>,
+  );
+}
