@@ -184,6 +184,31 @@ export async function user(page, { password, guests, lang = "en" }) {
         await gone();
       }
     }],
+    ["finds a subnet and a port, and shows them where they are", async () => {
+      const look = async (text, option) => {
+        await page.keyboard.press("Control+k");
+        await page.getByRole("combobox", { name: say("palette.label") }).fill(text);
+        await page.getByRole("option", { name: option }).first().click();
+      };
+      const marked = (text) => page.locator("[aria-current=true]", { hasText: text });
+      const { cidr, ip } = await page.evaluate(async (name) => {
+        const ask = async (path, many) => (await (await fetch(`/network/v2.0/${path}`)).json())[many];
+        const [{ id }] = await ask(`networks?name=${name}`, "networks");
+        const [{ cidr }] = await ask(`subnets?network_id=${id}`, "subnets");
+        const port = (await ask(`ports?network_id=${id}`, "ports")).find((p) => p.device_owner.startsWith("compute:"));
+        return { cidr, ip: port.fixed_ips[0].ip_address };
+      }, net);
+      await look(cidr, new RegExp(`^${cidr} ${say("subnets.one")}`));
+      await page.getByRole("heading", { name: net }).waitFor();
+      await marked(cidr).waitFor();
+      await look(`${server} ${say("ports.one")}`, new RegExp(`^${server} · ${say("ports.one")}`));
+      await marked(ip).waitFor();
+      ok(await marked(ip).evaluate((e) => { const r = e.getBoundingClientRect(); return r.top >= 0 && r.bottom <= innerHeight; }), "the port is out of sight");
+      await look(`${cidr} ${say("do.delete")}`, `${cidr} · ${say("do.delete")}`);
+      await dialog.getByText(say("networks.deleteSubnetAsk", { name: cidr })).waitFor();
+      await page.keyboard.press("Escape");
+      await gone();
+    }],
     ["deletes what it made", async () => {
       await page.goto("/servers");
       await remove(server);

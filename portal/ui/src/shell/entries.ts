@@ -4,7 +4,7 @@ import { asks, confirms, actOn, verbsFor, verbWord } from "~/pages/fleet/machine
 import { setEnabled } from "~/pages/fleet/hostActions";
 import { useList } from "~/api/query";
 import { useHolder, useSession } from "~/api/session";
-import { language, setLanguage, t } from "~/i18n";
+import { language, setLanguage, t, wordFor } from "~/i18n";
 import type { IconName } from "~/ui/icons";
 import { stateWord } from "~/ui/Status";
 import { say, sayError } from "~/ui/Toasts";
@@ -22,6 +22,8 @@ export function useEntries(): Entry[] {
   const { enter, signOut } = useHolder();
   const servers = useList("server").data;
   const networks = useList("network").data;
+  const subnets = useList("subnet").data;
+  const ports = useList("port").data;
   const images = useList("image").data;
   const fips = useList("floatingip").data;
   const groups = useList("security_group").data;
@@ -66,12 +68,28 @@ export function useEntries(): Entry[] {
         });
       }
     }
-    for (const n of networks ?? []) all.push({ id: n.id, label: n.name, icon: "network", note: t("networks.one"), words: n.id, to: `/networks/${n.id}` });
-    for (const i of images ?? []) all.push({ id: i.id, label: i.name, icon: "image", note: t("images.one"), words: i.id, to: "/images" });
-    for (const f of fips ?? []) all.push({ id: f.id, label: f.floating_ip_address, icon: "floating", note: t("fips.one"), words: f.fixed_ip_address ?? "", to: "/floating-ips" });
+    const mine = (owner: string) => admin || owner === project?.id;
+    for (const n of networks ?? []) {
+      all.push({ id: n.id, label: n.name, icon: "network", note: t("networks.one"), words: n.id, to: `/networks/${n.id}` });
+      if (mine(n.project_id)) all.push({ id: `${n.id}#subnet`, label: `${n.name} · ${t("networks.addSubnet")}`, icon: "plus", words: n.id, to: `/networks/${n.id}?subnet=1` });
+    }
+    const netOf = (id: string) => networks?.find((n) => n.id === id)?.name ?? id;
+    for (const s of subnets ?? []) {
+      const words = `${s.id} ${netOf(s.network_id)} ${s.name}`;
+      all.push({ id: s.id, label: s.cidr, icon: "network", note: `${t("subnets.one")} · ${netOf(s.network_id)}`, words, to: `/networks/${s.network_id}?at=${s.id}` });
+      if (mine(s.project_id)) all.push({ id: `${s.id}#delete`, label: `${s.cidr} · ${t("do.delete")}`, icon: "trash", danger: true, words, to: `/networks/${s.network_id}?at=${s.id}&drop=${s.id}` });
+    }
+    for (const p of ports ?? []) {
+      // Ports mostly have no names; what people know is whose they are. The address is last, so that a server comes first by its own.
+      const whose = servers?.find((s) => s.id === p.device_id)?.name ?? routers?.find((r) => r.id === p.device_id)?.name ?? wordFor("port", p.device_owner);
+      const ips = p.fixed_ips.map((i) => i.ip_address).join(" ");
+      all.push({ id: p.id, label: [p.name || whose || p.mac_address, t("ports.one")].join(" · "), icon: "wire", note: [ips, netOf(p.network_id)].filter(Boolean).join(" · "), words: `${p.id} ${p.mac_address} ${whose} ${ips}`, to: `/networks/${p.network_id}?at=${p.id}` });
+    }
+    for (const i of images ?? []) all.push({ id: i.id, label: i.name, icon: "image", note: t("images.one"), words: i.id, to: `/images?at=${i.id}` });
+    for (const f of fips ?? []) all.push({ id: f.id, label: f.floating_ip_address, icon: "floating", note: t("fips.one"), words: f.fixed_ip_address ?? "", to: `/floating-ips?at=${f.id}` });
     for (const g of groups ?? []) all.push({ id: g.id, label: g.name, icon: "shield", note: t("groups.one"), words: g.id, to: `/security-groups/${g.id}` });
     for (const r of routers ?? []) all.push({ id: r.id, label: r.name, icon: "topology", note: t("routers.one"), words: r.id, to: `/routers/${r.id}` });
-    for (const k of keys ?? []) all.push({ id: `k-${k.name}`, label: k.name, icon: "key", note: t("keys.one"), words: k.fingerprint, to: "/keys" });
+    for (const k of keys ?? []) all.push({ id: `k-${k.name}`, label: k.name, icon: "key", note: t("keys.one"), words: k.fingerprint, to: `/keys?at=${encodeURIComponent(k.name)}` });
     for (const h of hosts ?? []) {
       const [open, words] = [h.status === "enabled", `${h.id} ${h.host_ip}`];
       all.push({ id: h.id, label: h.hypervisor_hostname, icon: "host", note: t("hosts.one"), words, to: `/fleet/hosts/${h.id}` },
@@ -86,9 +104,9 @@ export function useEntries(): Entry[] {
           ...(asks(verb) || confirms(verb) ? { to: `/fleet/machines/${m.id}?do=${verb}` } : { run: () => void actOn(m.id, verb).catch(sayError) }) });
       }
     }
-    for (const p of tenants ?? []) all.push({ id: `t-${p.id}`, label: p.name, icon: "project", note: t("nav.projectWord"), words: p.id, to: "/fleet/projects" });
-    for (const u of users ?? []) all.push({ id: u.id, label: u.name, icon: "team", note: t("users.one"), words: `${u.id} ${u.email ?? ""}`, to: "/fleet/users" });
-    for (const f of sizes ?? []) all.push({ id: `f-${f.id}`, label: f.name, icon: "flavor", note: t("word.size"), to: "/fleet/flavors" });
+    for (const p of tenants ?? []) all.push({ id: `t-${p.id}`, label: p.name, icon: "project", note: t("nav.projectWord"), words: p.id, to: `/fleet/projects?at=${p.id}` });
+    for (const u of users ?? []) all.push({ id: u.id, label: u.name, icon: "team", note: t("users.one"), words: `${u.id} ${u.email ?? ""}`, to: `/fleet/users?at=${u.id}` });
+    for (const f of sizes ?? []) all.push({ id: `f-${f.id}`, label: f.name, icon: "flavor", note: t("word.size"), to: `/fleet/flavors?at=${f.id}` });
     for (const p of projects.filter((x) => x.id !== project?.id)) {
       all.push({ id: `p-${p.id}`, label: `${t("nav.switch")}: ${p.name}`, icon: "project", run: () => void enter(p.id).catch(sayError) });
     }
@@ -99,5 +117,5 @@ export function useEntries(): Entry[] {
       { id: "out", label: t("nav.signOut"), icon: "out", run: () => void signOut("asked") },
     );
     return all;
-  }, [admin, projects, project, servers, networks, images, fips, groups, routers, keys, hosts, machines, tenants, users, sizes, enter, signOut]);
+  }, [admin, projects, project, servers, networks, subnets, ports, images, fips, groups, routers, keys, hosts, machines, tenants, users, sizes, enter, signOut]);
 }

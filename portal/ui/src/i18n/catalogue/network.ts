@@ -11,6 +11,8 @@ export const network = {
   "networks.external": ["external", "외부"],
   "networks.subnets": ["Subnets", "서브넷"],
   "networks.ports": ["Ports", "포트"],
+  "subnets.one": ["Subnet", "서브넷"],
+  "ports.one": ["Port", "포트"],
   "networks.cidr": ["Address range", "주소 범위"],
   "networks.cidrNote": ["This one is free. Empty makes a network without addresses.", "비어 있는 범위입니다. 지우면 주소 없는 네트워크가 됩니다."],
   "networks.badCidr": ["Such as 10.0.20.0/24 or fd00:20::/64", "예: 10.0.20.0/24, fd00:20::/64"],

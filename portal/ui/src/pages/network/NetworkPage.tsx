@@ -1,5 +1,5 @@
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { ask } from "~/api/http";
 import { useItem, useList } from "~/api/query";
 import type { Port, Subnet } from "~/api/types";
@@ -10,7 +10,9 @@ import { Copy } from "~/ui/Copy";
 import { FormDialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
 import { ErrorNote } from "~/ui/ErrorNote";
+import { cx } from "~/ui/cx";
 import { Field } from "~/ui/Field";
+import { useOpen, useWord } from "~/ui/hooks";
 import { Icon } from "~/ui/icons";
 import { Menu } from "~/ui/Menu";
 import { Facts, Page, Section, Waiting } from "~/ui/Page";
@@ -25,9 +27,16 @@ export function NetworkPage() {
   const subnets = useList("subnet").data;
   const ports = useList("port").data?.filter((p) => p.network_id === id);
   const servers = useList("server").data;
-  const [adding, setAdding] = useState(false);
+  const [adding, setAdding] = useOpen("subnet");
+  const [sought] = useWord("at", "");
+  const [drop, setDrop] = useWord("drop", "");
   const [doom, setDoom] = useState<Doom | null>(null);
   const navigate = useNavigate();
+  const dropped = subnets?.find((s) => s.id === drop);
+  const isThere = subnets?.some((s) => s.id === sought) && net !== undefined;
+  useEffect(() => {
+    if (isThere) document.getElementById(sought)?.scrollIntoView({ block: "center" });
+  }, [sought, isThere]);
   const back = { to: "/networks", label: t("networks.title") };
   if (error) return <Page title={t("networks.one")} back={back}><ErrorNote error={error} retry={refetch} /></Page>;
   if (!net) return <Page title={t("networks.one")} back={back}><Waiting /></Page>;
@@ -44,7 +53,7 @@ export function NetworkPage() {
           {mine.length === 0 && <div className="box"><Empty title={t("networks.noSubnet")} action={<Button look="solid" onPress={() => setAdding(true)}>{t("networks.addSubnet")}</Button>}>{t("networks.noSubnetNote")}</Empty></div>}
           <div className="grid sm:grid-cols-2 gap-3">
             {mine.map((s) => (
-              <div key={s.id} className="box p-5">
+              <div key={s.id} id={s.id} aria-current={s.id === sought || undefined} className={cx("box p-5", s.id === sought && "!bg-hwang-soft shadow-[inset_3px_0_0_var(--hwang)]")}>
                 <div className="flex justify-between mb-2"><p className="font-mono text-[15px]">{s.cidr}</p><Menu label={s.cidr} acts={[{ id: "rm", label: t("do.delete"), icon: "trash", danger: true, run: () => setDoom(remove(s)) }]} /></div>
                 <Facts rows={[
                   [t("networks.gateway"), s.gateway_ip ?? "–"], ["DHCP", s.enable_dhcp ? t("word.yes") : t("word.no")],
@@ -75,7 +84,7 @@ export function NetworkPage() {
         </Section>
       </div>
       {adding && <AddSubnet network={id} taken={subnets?.map((s) => s.cidr) ?? []} onClose={() => setAdding(false)} />}
-      <Confirm of={doom} onClose={() => setDoom(null)} />
+      <Confirm of={doom ?? (dropped ? remove(dropped) : null)} onClose={() => (setDoom(null), setDrop(""))} />
     </Page>
   );
 }

@@ -5,6 +5,7 @@ import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent, 
 import { t } from "~/i18n";
 import { number } from "~/i18n/format";
 import { ErrorNote } from "../ErrorNote";
+import { useWord } from "../hooks";
 import { useNarrow, useWindowWidth } from "../media";
 import { Waiting } from "../Page";
 import { Checkbox } from "../Choice";
@@ -43,6 +44,7 @@ export function DataTable<Row>(p: Props<Row>) {
   const [sort, setSort] = useState<Sort | null>(p.sort ?? null);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [at, setAt] = useState(-1);
+  const [sought] = useWord("at", "");
   const body = useRef<HTMLDivElement>(null);
   const filterBox = useRef<HTMLInputElement>(null);
 
@@ -82,6 +84,16 @@ export function DataTable<Row>(p: Props<Row>) {
     virtual.scrollToIndex(next, { align: "auto" });
     requestAnimationFrame(() => body.current?.querySelector<HTMLElement>(`[data-at="${next}"]`)?.focus());
   };
+  // An address may name a row: it is marked and brought into sight, once.
+  const place = sought === "" ? -1 : rows.findIndex((row) => p.id(row) === sought);
+  const isThere = place >= 0;
+  useEffect(() => {
+    if (!isThere) return;
+    setAt(place);
+    const timer = requestAnimationFrame(() => virtual.scrollToIndex(place, { align: "center" }));
+    return () => cancelAnimationFrame(timer);
+    // Not again when rows before it come and go.
+  }, [sought, isThere]);
   const onKey = (event: KeyboardEvent) => {
     if (typing(event.target) || event.metaKey || event.ctrlKey || event.altKey) return;
     const row = rows[at];
@@ -121,7 +133,7 @@ export function DataTable<Row>(p: Props<Row>) {
             return (
               <TableRow key={id} id={id} row={row} at={item.index} top={item.start - virtual.options.scrollMargin} height={height} columns={columns}
                 tracks={tracks} narrow={narrow} name={p.name(row)} href={p.href?.(row)} onOpen={p.onOpen} focusable={item.index === Math.max(0, at)}
-                onFocus={setAt} chosen={chosen.has(id)} onChoose={p.bulk && toggle} menu={p.menu} />
+                onFocus={setAt} chosen={chosen.has(id)} sought={id === sought} onChoose={p.bulk && toggle} menu={p.menu} />
             );
           })}
         </div>

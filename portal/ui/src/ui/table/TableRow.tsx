@@ -38,13 +38,13 @@ export function HeadRow<Row>({ columns, tracks, sort, onSort, check, menu }: Hea
 
 interface RowProps<Row> {
   id: string; row: Row; at: number; top: number; height: number; columns: Column<Row>[]; tracks: string; narrow: boolean; name: string; href?: string;
-  onOpen?: (row: Row) => void; focusable: boolean; onFocus: (at: number) => void; chosen: boolean; onChoose?: (id: string) => void; menu?: (row: Row) => ReactNode;
+  onOpen?: (row: Row) => void; focusable: boolean; onFocus: (at: number) => void; chosen: boolean; sought: boolean; onChoose?: (id: string) => void; menu?: (row: Row) => ReactNode;
 }
 
 function Row<Row>(p: RowProps<Row>) {
   const shared = {
     role: "row", "data-at": p.at, "aria-rowindex": p.at + 2, tabIndex: p.focusable ? 0 : -1, onFocus: () => p.onFocus(p.at),
-    "aria-selected": p.onChoose ? p.chosen : undefined,
+    "aria-selected": p.onChoose ? p.chosen : undefined, "aria-current": p.sought || undefined,
     onClick: (event: MouseEvent) => {
       const target = event.target as Element;
       const link = target.closest("a[data-row]");
@@ -57,7 +57,7 @@ function Row<Row>(p: RowProps<Row>) {
   const place = { position: "absolute", insetInline: 0, height: p.height, transform: `translateY(${p.top}px)` } as const;
   const look = cx(
     "border-b border-line last:border-b-0 outline-none focus-visible:shadow-[inset_3px_0_0_var(--giwa)] focus-visible:bg-giwa-soft hover:bg-paper",
-    p.onOpen && "cursor-pointer", p.chosen && "bg-giwa-soft",
+    p.onOpen && "cursor-pointer", p.chosen && "bg-giwa-soft", p.sought && "bg-hwang-soft shadow-[inset_3px_0_0_var(--hwang)]",
   );
   const box = p.onChoose && (
     <div role="cell" className="grid place-items-center">
