@@ -25,7 +25,10 @@ pub(crate) fn rows(table: &mut Table, name: &str, value: &Value) {
     match value {
         Value::Null => {}
         Value::String(s) if s.is_empty() => {}
-        Value::Object(map) => map.iter().for_each(|(k, v)| rows(table, &join(k), v)),
+        // Codes of the sentences are for pages in other languages.
+        Value::Object(map) => {
+            map.iter().filter(|(k, _)| *k != "said").for_each(|(k, v)| rows(table, &join(k), v));
+        }
         Value::Array(list) if list.iter().any(Value::is_object) => {
             list.iter().enumerate().for_each(|(i, v)| rows(table, &join(&i.to_string()), v));
         }

@@ -249,6 +249,26 @@ mod tests {
             ("2 of 3 network cards have a link, the fastest at 1000 Mbit/s.", "fit.cards_speed"),
             ("server 7f (waiting for the guest to stop (host h1))", "doctor.job"),
             ("Writing 900 MiB to sda (wwn-7). (3 of 9 MiB, 33 %)", "machine.far"),
+            ("QEMU ended at once (exit status: 1): no such device; trying again in 8 s", "guest.again"),
+            ("QEMU refused device_add: Bus 'pci.0' not found", "guest.command_refused"),
+            (
+                "The BMC 10.0.0.9 does not let user root switch power; make it an operator there.",
+                "power.no_operator",
+            ),
+            (
+                "The BMC 10.0.0.9 does not let user root set where the machine boots from; make it an operator there.",
+                "power.may_not",
+            ),
+            ("The BMC 10.0.0.9 is busy and did not switch the machine on.", "power.busy"),
+            (
+                "The BMC 10.0.0.9 refuses the password of user root, or wants a key (K_g) besides; clear that key.",
+                "power.password_or_key",
+            ),
+            ("The BMC https://b did not switch the machine on (500 Oops): no fan.", "power.redfish_says"),
+            (
+                "The disk sda (wwn-7) is too small: it has 9 MiB, the image needs 12 MiB. Take a smaller image or a larger disk.",
+                "live.disk_small",
+            ),
             ("cert.pem has expired, b.pem cannot be read.", "said.all"),
         ] {
             assert_eq!(codes(said), [code], "{said}");

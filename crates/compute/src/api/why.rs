@@ -48,7 +48,7 @@ fn of_server(tx: &Tx<'_>, auth: &Auth, s: &Server) -> Result<Value> {
         "kind": "server", "name": s.name, "status": status(s.vm_state, s.task_state),
         "vm_state": s.vm_state.as_str(), "task": s.task_state.map(Task::as_str),
         "fault": s.fault.as_ref().map(|f| &f.message), "created": s.created_at.seconds_z(),
-        "delete_asked": s.delete_at.map(Micros::seconds_z), "deleted": s.deleted_at.map(Micros::seconds_z),
+        "ended_badly": ended_badly(tx, s.id)?, "delete_asked": s.delete_at.map(Micros::seconds_z), "deleted": s.deleted_at.map(Micros::seconds_z),
     });
     if let Some(work) = work::why(tx, &s.id.to_string())? {
         v["life_cycle"] = life_cycle(&work);
@@ -63,6 +63,16 @@ fn of_server(tx: &Tx<'_>, auth: &Auth, s: &Server) -> Result<Value> {
         };
     }
     Ok(v)
+}
+
+/// What was asked of it and went wrong, newest first, by the request ids that `os-instance-actions` gives too.
+fn ended_badly(tx: &Tx<'_>, id: ServerId) -> Result<Vec<Value>> {
+    tx.rows(
+        "SELECT request_id, message FROM server_action WHERE server_id = $1 AND message IS NOT NULL
+         ORDER BY started_at DESC LIMIT $2",
+        params![id, TRAIL],
+        |r| Ok(json!({"request": r.get::<String>(0)?, "message": r.get::<String>(1)?})),
+    )
 }
 
 /// Its way to another host; the hosts' names are for admins.

@@ -95,6 +95,9 @@ async fn what_cannot_be_made_leaves_nothing() {
         let last = &actions["instanceActions"][0];
         assert_eq!(last["action"], "createImage");
         assert!(last["message"].as_str().unwrap().contains("disk is full"), "{last}");
+        let why = w.why(id).await;
+        assert_eq!(why["ended_badly"][0]["request"], last["request_id"], "{why}");
+        assert_eq!(why["ended_badly"][0]["said"]["message"][0]["code"], "server.image_failed", "{why}");
 
         // Deleted by its owner meanwhile.
         host.no_image = None;

@@ -77,6 +77,8 @@ export interface Why extends Says {
     failed_tries: number; last_error: string; looks_again: string | null }) | null;
   fault?: string | null; host?: { name: string | null; silent: boolean } | null;
   events: ({ at: string; level: string; message: string } & Says)[];
+  /** What was asked of a server and ended badly. */
+  ended_badly?: ({ request: string; message: string } & Says)[];
 }
 export interface InstanceAction { action: string; request_id: string; start_time: string; updated_at?: string; message: string | null; user_id: string }
 export interface AuditRow {

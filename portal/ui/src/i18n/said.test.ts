@@ -118,13 +118,13 @@ test("sentences within sentences, numbers, times and particles", () => {
   vi.stubGlobal("document", { documentElement: {} });
   const words = [{ code: "wait.host_says", args: { what: [{ code: "wait.stop", args: {} }], host: "h1", says: "qemu 7.2 says no" } }];
   setLanguage("ko");
-  expect(inWords(words)).toBe("정지하기를 기다리는 중. 호스트 h1: qemu 7.2 says no");
+  expect(inWords(words)).toBe("정지하기를 기다리는 중. 호스트 h1: “qemu 7.2 says no”");
   expect(inWords([{ code: "place.none", args: {} }, { code: "place.hosts", args: { n: "1200", list: [{ code: "place.disabled_many", args: { n: "2" } }, { code: "place.taken", args: { n: "1" } }] } }]))
     .toBe("맞는 호스트가 없습니다. 호스트 1,200대: 2대는 사용 안 함, 1대는 이미 사용 중.");
   expect(inWords([{ code: "host.up", args: { host: "서울" } }])).toBe("호스트 서울이 돌아왔습니다.");
   expect(inWords([{ code: "host.up", args: { host: "rack-2" } }])).toBe("호스트 rack-2가 돌아왔습니다.");
   expect(inWords([{ code: "of.another.release", args: {} }])).toBeNull();
-  expect(told({ reason: "new words", said: { reason: [{ code: "of.another.release", args: {} }] } }, "reason")).toBe("new words");
+  expect(told({ reason: "new words", said: { reason: [{ code: "of.another.release", args: {} }] } }, "reason")).toBe("이렇게 알려 왔습니다: “new words”");
   setLanguage("en");
   expect(told({ reason: "x", said: { reason: words } }, "reason")).toBe("waiting for the guest to stop; the host h1 says: qemu 7.2 says no");
 });

@@ -102,6 +102,7 @@ export const common = {
   "error.quote": ["To quote when you ask for help:", "도움을 청할 때 알려 주세요:"],
   "error.page": ["This page has stumbled", "페이지에 문제가 생겼습니다"],
   "error.pageDo": ["Reload it. If that does not help, tell your operator what you were doing.", "새로 고쳐 보세요. 그래도 안 되면 운영자에게 무엇을 하던 중인지 알려 주세요."],
+  "said.foreign": ["{text}", "이렇게 알려 왔습니다: “{text}”"],
   "error.part": ["A part of this page has not arrived", "페이지의 일부를 받지 못했습니다"],
   "error.partDo": ["Load the page anew. If that does not help, tell your operator.", "페이지를 다시 불러오세요. 그래도 안 되면 운영자에게 알려 주세요."],
   "error.anew": ["Load the page anew", "페이지 다시 불러오기"],

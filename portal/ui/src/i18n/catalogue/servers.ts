@@ -52,6 +52,7 @@ export const servers = {
   "server.hostSilent": ["Its host has not reported for a while.", "호스트가 한동안 소식이 없습니다."],
   "server.since": ["for {since}", "{since}째"],
   "server.sinceOf": ["for {since}; it may take {budget}", "{since}째 진행 중, 최대 {budget}"],
+  "server.tookNone": ["took less than a second", "1초도 걸리지 않음"],
   "server.took": ["took {time}", "{time} 걸림"],
   "server.logNote": ["What the server wrote to its serial port, the last 2,000 lines.", "서버가 직렬 포트에 쓴 마지막 2,000줄입니다."],
   "server.logEmpty": ["Nothing has been written yet.", "아직 쓴 것이 없습니다."],

@@ -1,7 +1,8 @@
 import { useAsk } from "~/api/query";
-import type { InstanceAction, Server } from "~/api/types";
+import type { InstanceAction, Server, Why } from "~/api/types";
 import { known, t, type Key } from "~/i18n";
 import { duration, parse } from "~/i18n/format";
+import { foreign, told } from "~/i18n/said";
 import { Ago } from "~/ui/Ago";
 import { Copy } from "~/ui/Copy";
 import { ErrorNote } from "~/ui/ErrorNote";
@@ -12,6 +13,12 @@ import { Dot } from "~/ui/Status";
 export function Activity({ server }: { server: Server }) {
   const { data, error, refetch } = useAsk<{ instanceActions: InstanceAction[] }>(
     ["server", server.id, "actions"], `/compute/v2.1/servers/${server.id}/os-instance-actions`);
+  // What went wrong has its codes there.
+  const badly = useAsk<Why>(["server", server.id, "why"], `/hanok/v1/why/${server.id}`).data?.ended_badly;
+  const message = (a: InstanceAction) => {
+    const coded = badly?.find((b) => b.request === a.request_id);
+    return coded ? told(coded, "message") : foreign(a.message ?? "");
+  };
   if (error) return <ErrorNote error={error} retry={refetch} />;
   if (!data) return <Waiting />;
   return (
@@ -20,10 +27,10 @@ export function Activity({ server }: { server: Server }) {
         <li key={a.request_id} className="relative pl-6 pb-5">
           <span className="absolute -left-[5px] top-2 bg-paper rounded-full"><Dot tone={a.message ? "bad" : "good"} /></span>
           <p className="font-semibold">{actionWord(a.action)}</p>
-          {a.message && <p className="text-seokganju">{a.message}</p>}
+          {a.message && <p className="text-seokganju [overflow-wrap:anywhere]">{message(a)}</p>}
           <p className="text-[13px] text-ink2 flex flex-wrap gap-x-3">
             <Ago time={a.start_time} />
-            {a.updated_at && <span>{t("server.took", { time: duration(Math.max(0, (parse(a.updated_at).getTime() - parse(a.start_time).getTime()) / 1000)) })}</span>}
+            {a.updated_at && <span>{took((parse(a.updated_at).getTime() - parse(a.start_time).getTime()) / 1000)}</span>}
             <Copy text={a.request_id} mono />
           </p>
         </li>
@@ -31,6 +38,8 @@ export function Activity({ server }: { server: Server }) {
     </ol>
   );
 }
+
+const took = (s: number) => (s < 1 ? t("server.tookNone") : t("server.took", { time: duration(s) }));
 
 function actionWord(action: string): string {
   const key = `server.did.${action}`;

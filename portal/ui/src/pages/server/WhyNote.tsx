@@ -1,7 +1,7 @@
 import { useAsk } from "~/api/query";
 import type { Server, Why } from "~/api/types";
 import { t } from "~/i18n";
-import { jobState, told } from "~/i18n/said";
+import { foreign, jobState, told } from "~/i18n/said";
 import { duration, parse } from "~/i18n/format";
 import { useNow } from "~/ui/hooks";
 import { Dot } from "~/ui/Status";
@@ -11,7 +11,7 @@ export function WhyNote({ server }: { server: Server }) {
   const busy = server["OS-EXT-STS:task_state"] !== null || server.status === "BUILD";
   const { data } = useAsk<Why>(["server", server.id, "why"], `/hanok/v1/why/${server.id}`);
   const life = data?.life_cycle;
-  const fault = data?.fault ? told(data, "fault") : server.fault?.message;
+  const fault = data?.fault ? told(data, "fault") : foreign(server.fault?.message ?? "");
   if (server.status === "ERROR" && fault) {
     return (
       <div role="status" className="flex gap-3 rounded-[8px] bg-seokganju-soft px-4 py-3 mb-6">
