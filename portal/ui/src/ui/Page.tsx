@@ -24,12 +24,12 @@ export function Page({ title, named, lead, back, actions, children }: Props) {
           <Icon name="left" size={13} />{back.label}
         </Link>
       )}
-      <header className="flex flex-wrap items-end justify-between gap-x-6 gap-y-3 mb-6">
-        <div className="min-w-0">
-          <h1 className={named ? "text-[24px] leading-tight font-semibold [overflow-wrap:anywhere]" : "font-title font-bold text-[27px] leading-tight tracking-[-0.01em]"}>{title}</h1>
-          {lead && <div className="text-ink2 mt-1.5 max-w-[72ch]">{lead}</div>}
+      <header className="mb-6">
+        <div className="flex flex-wrap items-center justify-between gap-x-6 gap-y-3">
+          <h1 className={named ? "min-w-0 text-[24px] leading-tight font-semibold [overflow-wrap:anywhere]" : "font-title font-bold text-[27px] leading-tight tracking-[-0.01em]"}>{title}</h1>
+          {actions && <div className="flex flex-wrap items-center gap-2">{actions}</div>}
         </div>
-        {actions && <div className="flex flex-wrap items-center gap-2">{actions}</div>}
+        {lead && <div className="text-ink2 mt-1.5 max-w-[80ch] text-pretty">{lead}</div>}
       </header>
       {children}
     </div>

@@ -77,6 +77,7 @@ export const network = {
   "fips.empty": ["No floating IPs yet", "아직 유동 IP가 없습니다"],
   "fips.emptyNote": ["Get one and attach it to a server, and the server is reachable from outside.", "하나 받아 서버에 연결하면 밖에서 접속할 수 있습니다."],
   "groups.title": ["Security groups", "보안 그룹"],
+  "groups.default": ["The group of every port that names no other", "다른 그룹을 정하지 않은 모든 포트의 그룹"],
   "groups.one": ["Security group", "보안 그룹"],
   "groups.lead": ["What may reach your servers. Nothing may, unless a rule says so.", "서버에 무엇이 닿을지 정합니다. 규칙이 없으면 아무것도 닿지 않습니다."],
   "groups.create": ["Create group", "그룹 만들기"],

@@ -17,6 +17,7 @@ export const operate = {
   "fleet.load": ["Load", "부하"],
   "zones.title": ["Zones and pods", "영역과 포드"],
   "zones.lead": ["Where servers can be put: zones that fail apart, pods of hosts that are near, and groups of hosts that have something in common. Press a host to move it.", "서버를 둘 곳입니다. 따로 고장 나는 영역, 가까운 호스트의 포드, 같은 점이 있는 호스트 묶음입니다. 호스트를 누르면 옮길 수 있습니다."],
+  "zones.cores": ["Cores to share out", "나눠 줄 수 있는 코어"],
   "zones.zones": ["Availability zones", "가용 영역"],
   "zones.groups": ["Groups of hosts (aggregates)", "호스트 묶음"],
   "zones.create": ["Create group", "묶음 만들기"],

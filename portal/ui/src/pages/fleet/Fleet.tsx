@@ -54,7 +54,7 @@ export function Fleet() {
             <div className="box overflow-hidden">
               {(flavors ?? []).toSorted((a, b) => a.ram - b.ram).map((f) => (
                 <div key={f.id} className="flex items-baseline gap-3 px-5 py-2 border-b border-line last:border-0">
-                  <b className="font-semibold w-36 truncate">{f.name}</b>
+                  <b className="font-semibold min-w-0 flex-none w-40 max-sm:w-32 [overflow-wrap:anywhere]">{f.name}</b>
                   <span className="label flex-1">{t("word.vcpus", { n: f.vcpus })} · {mib(f.ram)}</span>
                   <span>{t("fleet.more", { n: room(f.id) ?? fits(f, hosts) })}</span>
                 </div>

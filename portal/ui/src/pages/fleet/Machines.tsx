@@ -22,7 +22,7 @@ export function Machines() {
   const { data, error, refetch } = useList("machine");
   const [open, setOpen] = useOpen("new");
   const add = <Button look="solid" onPress={() => setOpen(true)}><Icon name="plus" size={14} />{t("machines.add")}</Button>;
-  const page = (body: React.ReactNode) => <Page title={t("machines.title")} lead={t("machines.lead")} actions={add}>{body}{open && <AddMachine onClose={() => setOpen(false)} />}</Page>;
+  const page = (body: React.ReactNode) => <Page title={t("machines.title")} lead={t("machines.lead")} actions={data?.length === 0 ? null : add}>{body}{open && <AddMachine onClose={() => setOpen(false)} />}</Page>;
   if (error instanceof ApiError && error.status === 404) return page(<div className="box"><Empty title={t("machines.absent")}>{t("machines.absentNote")}</Empty></div>);
   if (error) return page(<ErrorNote error={error} retry={refetch} />);
   if (!data) return page(<Waiting />);

@@ -22,7 +22,7 @@ export function Racks() {
   const racks = useAsk<{ racks: Rack[] }>(["racks"], "/hanok/v1/racks");
   const [adding, setAdding] = useOpen("new");
   const add = <Button look="solid" onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("racks.add")}</Button>;
-  const page = (body: React.ReactNode) => <Page title={t("racks.title")} lead={t("racks.lead")} actions={add}>{body}</Page>;
+  const page = (body: React.ReactNode) => <Page title={t("racks.title")} lead={t("racks.lead")} actions={racks.data?.racks.length === 0 ? null : add}>{body}</Page>;
   if (racks.error instanceof ApiError && racks.error.status === 404) return page(<div className="box"><Empty title={t("machines.absent")}>{t("machines.absentNote")}</Empty></div>);
   if (racks.error) return page(<ErrorNote error={racks.error} retry={racks.refetch} />);
   if (!racks.data) return page(<Waiting />);

@@ -33,7 +33,7 @@ export function Zones() {
   const [asked, setAsked] = useState<{ what: "hosts" | "words" | "delete"; of: Aggregate } | null>(null);
   const [moving, setMoving] = useState<HostRoom | null>(null);
   const add = <Button look="solid" onPress={() => setOpen(true)}><Icon name="plus" size={14} />{t("zones.create")}</Button>;
-  const page = (body: React.ReactNode) => <Page title={t("zones.title")} lead={t("zones.lead")} actions={add}>{body}</Page>;
+  const page = (body: React.ReactNode) => <Page title={t("zones.title")} lead={t("zones.lead")} actions={groups.data?.aggregates.length === 0 ? null : add}>{body}</Page>;
   const error = rooms.error ?? groups.error;
   if (error) return page(<ErrorNote error={error} retry={() => void fresh()} />);
   if (!rooms.data || !groups.data) return page(<Waiting />);
@@ -94,7 +94,7 @@ function ZoneCard({ zone, hosts, pods, onMove }: { zone: string; hosts: HostRoom
   return (
     <section aria-label={zone} className="box p-5 flex flex-col gap-3.5 min-w-0">
       <h3 className="flex items-center gap-2.5"><Dot tone={well === hosts.length ? "good" : well === 0 ? "bad" : "warn"} /><b className="font-semibold text-[15px]">{zone}</b><span className="label">{t("zones.count", { n: hosts.length })} · {t("fleet.serversOn", { n: hosts.reduce((n, h) => n + h.servers, 0) })}</span></h3>
-      <Meter label={t("word.cores")} used={cores.used} total={cores.total} show={number} />
+      <Meter label={t("zones.cores")} used={cores.used} total={cores.total} show={number} />
       <Meter label={t("word.memory")} used={ram.used} total={ram.total} show={mib} />
       {parts.map(([pod, inside]) => (
         <div key={pod} role="group" aria-label={pod ? t("zones.pod", { name: pod }) : t("zones.noPod")}>

@@ -32,7 +32,7 @@ export function Welcome() {
                 {s.done ? <Icon name="check" /> : i + 1}
               </span>
               <div className="min-w-0 flex-1 basis-56"><p className="font-semibold text-[15px]">{s.title}</p><p className="text-ink2">{s.note}</p></div>
-              {!s.done && s.action}
+              {!s.done && <div className="max-sm:w-full max-sm:pl-13">{s.action}</div>}
             </li>
           ))}
         </ol>

@@ -35,7 +35,7 @@ export function Images() {
   }).catch(sayError);
   const upload = <Button look="solid" onPress={() => setOpen(true)}><Icon name="upload" size={14} />{t("images.upload")}</Button>;
   return (
-    <Page title={t("images.title")} lead={t("images.lead")} actions={upload}>
+    <Page title={t("images.title")} lead={t("images.lead")} actions={data?.length === 0 ? null : upload}>
       <Uploads />
       <DataTable label={t("images.title")} rows={data} error={error} retry={refetch} id={(i) => i.id} name={(i) => i.name} sort={{ id: "name", down: false }} search={(i) => i.id}
         columns={[

@@ -36,7 +36,7 @@ export function FloatingIps() {
   });
   const allocate = <Button look="solid" onPress={() => setOpen(true)}><Icon name="plus" size={14} />{t("fips.allocate")}</Button>;
   return (
-    <Page title={t("fips.title")} lead={t("fips.lead")} actions={allocate}>
+    <Page title={t("fips.title")} lead={t("fips.lead")} actions={data?.length === 0 ? null : allocate}>
       <DataTable label={t("fips.title")} rows={data} error={error} retry={refetch} id={(f) => f.id} name={(f) => f.floating_ip_address}
         columns={[
           { id: "ip", head: t("word.address"), width: "minmax(0,1.1fr)", phone: "title", value: (f) => f.floating_ip_address, cell: (f) => <span className="font-mono text-[13px]">{f.floating_ip_address}</span> },

@@ -4,6 +4,7 @@ import { t } from "~/i18n";
 import { ErrorNote } from "~/ui/ErrorNote";
 import { useWord } from "~/ui/hooks";
 import { Page, Tabs, Waiting } from "~/ui/Page";
+import { aboutOf } from "./rules";
 import { RuleMatrix } from "./RuleMatrix";
 
 export function GroupPage() {
@@ -14,7 +15,7 @@ export function GroupPage() {
   if (error) return <Page title={t("groups.one")} back={back}><ErrorNote error={error} retry={refetch} /></Page>;
   if (!group) return <Page title={t("groups.one")} back={back}><Waiting /></Page>;
   return (
-    <Page title={group.name} named back={back} lead={<>{group.description && <>{group.description}<br /></>}{t("groups.matrixLead")}</>}>
+    <Page title={group.name} named back={back} lead={<>{group.description && <>{aboutOf(group)}<br /></>}{t("groups.matrixLead")}</>}>
       <Tabs label={group.name} value={tab} onChange={setTab} tabs={[
         { id: "in", label: t("groups.in"), body: <RuleMatrix group={group} direction="ingress" /> },
         { id: "out", label: t("groups.out"), body: <RuleMatrix group={group} direction="egress" /> },

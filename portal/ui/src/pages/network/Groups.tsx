@@ -13,7 +13,7 @@ import { useOpen } from "~/ui/hooks";
 import { Icon } from "~/ui/icons";
 import { Page } from "~/ui/Page";
 import { DataTable } from "~/ui/table/DataTable";
-import { inward, short } from "./rules";
+import { aboutOf, inward, short } from "./rules";
 
 export function Groups() {
   const { data, error, refetch } = useList("security_group");
@@ -37,7 +37,7 @@ export function Groups() {
         columns={[
           { id: "name", head: t("word.name"), phone: "title", value: (g) => g.name, cell: (g) => g.name },
           { id: "open", head: t("groups.open"), width: "minmax(0,1.6fr)", phone: "line", value: opened, cell: (g) => opened(g) || <span className="text-ink3">{t("groups.shut")}</span> },
-          { id: "about", head: t("word.description"), from: 900, width: "minmax(0,1.4fr)", value: (g) => g.description, cell: (g) => <span className="text-ink2">{g.description || "–"}</span> },
+          { id: "about", head: t("word.description"), from: 900, width: "minmax(0,1.4fr)", value: aboutOf, cell: (g) => <span className="text-ink2">{aboutOf(g) || "–"}</span> },
           { id: "used", head: t("groups.used"), width: "90px", end: true, phone: "aside", value: used, cell: (g) => used(g) },
         ]}
         bulk={(picked, clear) => (

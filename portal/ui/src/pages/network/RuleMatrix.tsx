@@ -106,12 +106,12 @@ function AddPeer({ groups, onAdd }: { groups: SecurityGroup[]; onAdd: (p: string
     setText("");
   };
   return (
-    <div className="flex flex-wrap items-end gap-2">
+    <>
       <form onSubmit={submit} className="flex items-end gap-2">
         <Field label={t("groups.addPeer")} value={text} onChange={setText} placeholder="192.168.0.0/24" mono className="w-48" />
         <Button type="submit" isDisabled={!goodCidr(text.trim())}>{t("do.add")}</Button>
       </form>
       <Choice label={t("groups.addGroup")} value={null} onChange={(id) => onAdd(`group:${id}`)} placeholder={t("do.choose")} className="w-44" options={groups.map((g) => ({ id: g.id, label: g.name }))} />
-    </div>
+    </>
   );
 }

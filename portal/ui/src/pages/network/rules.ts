@@ -1,4 +1,5 @@
 // Security group rules as a matrix: services down, who may across.
+import { t } from "~/i18n";
 import type { Rule, SecurityGroup } from "~/api/types";
 
 export interface Service { id: string; protocol: string | null; from: number | null; to: number | null }
@@ -8,6 +9,9 @@ export const offered: Service[] = [
   { id: "tcp/22", protocol: "tcp", from: 22, to: 22 }, { id: "tcp/80", protocol: "tcp", from: 80, to: 80 }, { id: "tcp/443", protocol: "tcp", from: 443, to: 443 },
   { id: "icmp", protocol: "icmp", from: null, to: null },
 ];
+
+/** What a service wrote down for the group that everybody has is no text of a user. */
+export const aboutOf = (g: SecurityGroup): string => (g.name === "default" && g.description === "Default security group" ? t("groups.default") : g.description);
 
 export const serviceOf = (r: Rule): Service => {
   const ports = r.port_range_min === null ? "" : r.port_range_min === r.port_range_max ? `/${r.port_range_min}` : `/${r.port_range_min}–${r.port_range_max}`;

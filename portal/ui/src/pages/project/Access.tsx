@@ -29,7 +29,7 @@ export function Access() {
   const remove = (list: Credential[]) => Promise.all(list.map((c) => ask(`${path}/${c.id}`, { method: "DELETE" }))).then(() => queries.invalidateQueries({ queryKey: key }));
   const add = <Button look="solid" onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("access.create")}</Button>;
   return (
-    <Page title={t("access.title")} lead={t("access.lead")} actions={add}>
+    <Page title={t("access.title")} lead={t("access.lead")} actions={data?.application_credentials.length === 0 ? null : add}>
       <div className="grid grid-cols-[minmax(0,1fr)] gap-10">
         <Section title={t("access.credentials")}>
           <DataTable label={t("access.credentials")} rows={data?.application_credentials} error={error} retry={refetch} id={(c) => c.id} name={(c) => c.name}

@@ -20,7 +20,7 @@ export function Keys() {
   const [doom, setDoom] = useState<Doom | null>(null);
   const add = <Button look="solid" onPress={() => setOpen(true)}><Icon name="plus" size={14} />{t("keys.create")}</Button>;
   return (
-    <Page title={t("keys.title")} lead={t("keys.lead")} actions={add}>
+    <Page title={t("keys.title")} lead={t("keys.lead")} actions={data?.length === 0 ? null : add}>
       <DataTable label={t("keys.title")} rows={data} error={error} retry={refetch} id={(k) => k.name} name={(k) => k.name} sort={{ id: "name", down: false }}
         columns={[
           { id: "name", head: t("word.name"), phone: "title", value: (k) => k.name, cell: (k) => k.name },

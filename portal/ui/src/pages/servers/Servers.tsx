@@ -5,7 +5,7 @@ import { useList } from "~/api/query";
 import type { Server } from "~/api/types";
 import { t } from "~/i18n";
 import { taskOf } from "~/i18n/said";
-import { mib } from "~/i18n/format";
+import { mib, number } from "~/i18n/format";
 import { Ago } from "~/ui/Ago";
 import { Button, buttonLook } from "~/ui/Button";
 import { Empty } from "~/ui/Empty";
@@ -68,7 +68,10 @@ function columnsFor(imageName: Map<string, string>): Column<Server>[] {
     },
     {
       id: "address", head: t("word.address"), width: "minmax(0,1.5fr)", phone: "line", value: (s) => addressesOf(s).join(" "),
-      cell: (s) => <span className="font-mono text-[12.5px]">{addressesOf(s).join(" · ") || "–"}</span>,
+      cell: (s) => {
+        const [first, ...others] = addressesOf(s);
+        return <span className="font-mono text-[12.5px]" title={others.length ? addressesOf(s).join("\n") : undefined}>{first ?? "–"}{others.length > 0 && <span className="font-sans text-ink3"> +{number(others.length)}</span>}</span>;
+      },
     },
     {
       id: "size", head: t("word.size"), width: "minmax(0,1.2fr)", phone: "line", value: (s) => s.flavor.vcpus * 1e9 + s.flavor.ram,

@@ -1,5 +1,5 @@
 import { useNavigate } from "@tanstack/react-router";
-import { Background, BackgroundVariant, Controls, Handle, Position, ReactFlow, type Connection, type Edge, type Node, type NodeProps } from "@xyflow/react";
+import { Background, BackgroundVariant, BaseEdge, Controls, EdgeLabelRenderer, getSmoothStepPath, Handle, Position, ReactFlow, type Connection, type Edge, type EdgeProps, type Node, type NodeProps } from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
 import { useEffect, useMemo, useState, type KeyboardEvent } from "react";
 import { ask } from "~/api/http";
@@ -38,6 +38,22 @@ function SpotView({ data: { spot } }: NodeProps<SpotNode>) {
 }
 const nodeTypes = { spot: SpotView };
 
+/** Its address stands at its lower end, above every line: in the middle others cross it. */
+function WireView({ label, ...line }: EdgeProps) {
+  const [path] = getSmoothStepPath(line);
+  return (
+    <>
+      <BaseEdge path={path} style={{ stroke: "var(--line2)", strokeWidth: 1.5 }} />
+      {label && (
+        <EdgeLabelRenderer>
+          <span className="absolute px-1 rounded bg-surface text-ink2 font-mono text-[10.5px]" style={{ transform: `translate(-50%, -50%) translate(${line.targetX}px, ${line.targetY - 24}px)` }}>{label}</span>
+        </EdgeLabelRenderer>
+      )}
+    </>
+  );
+}
+const edgeTypes = { wire: WireView };
+
 export default function Canvas({ plan, subnets }: { plan: Plan; subnets: Subnet[] }) {
   const navigate = useNavigate();
   // On a phone what is drawn has to be read: it is moved by a finger rather than shrunk.
@@ -57,8 +73,7 @@ export default function Canvas({ plan, subnets }: { plan: Plan; subnets: Subnet[
     // Lines run downwards: from what stands higher to what stands lower.
     const [a, b] = [plan.spots.find((s) => s.id === w.from), plan.spots.find((s) => s.id === w.to)];
     const down = (a?.y ?? 0) < (b?.y ?? 0);
-    return { id: w.id, source: down ? w.from : w.to, target: down ? w.to : w.from, label: w.note || undefined, type: "smoothstep", style: { stroke: "var(--line2)", strokeWidth: 1.5 },
-      labelStyle: { fontFamily: "var(--font-mono)", fontSize: 10.5, fill: "var(--ink2)" }, labelBgStyle: { fill: "var(--surface)" } };
+    return { id: w.id, source: down ? w.from : w.to, target: down ? w.to : w.from, label: w.note || undefined, type: "wire" };
   }), [plan]);
   const connect = (c: Connection) => setWish(meaning(plan, c.source, c.target));
   const run = async () => {
@@ -78,7 +93,7 @@ export default function Canvas({ plan, subnets }: { plan: Plan; subnets: Subnet[
     ? t("topology.plug", { server: wish.device.label, network: wish.network.label }) : t("topology.join", { router: wish.device.label, network: wish.network.label });
   return (
     <>
-      <ReactFlow nodes={nodes} edges={edges} nodeTypes={nodeTypes} colorMode={dark ? "dark" : "light"} fitView fitViewOptions={{ maxZoom: 1, padding: 0.12, minZoom: narrow ? 0.62 : 0.2 }} minZoom={0.2}
+      <ReactFlow nodes={nodes} edges={edges} nodeTypes={nodeTypes} edgeTypes={edgeTypes} colorMode={dark ? "dark" : "light"} fitView fitViewOptions={{ maxZoom: 1, padding: 0.12, minZoom: narrow ? 0.62 : 0.2 }} minZoom={0.2}
         onConnect={connect} isValidConnection={(c) => meaning(plan, c.source, c.target) !== null} connectionMode={"loose" as never}
         onNodesChange={(changes) => changes.forEach((c) => c.type === "position" && c.position && setMoved((was) => ({ ...was, [c.id]: c.position! })))}
         onNodeDoubleClick={(_, node) => go(node.id)}
