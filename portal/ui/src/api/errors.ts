@@ -1,5 +1,6 @@
 // An error in three parts: what happened, why (the service's own words), what to do next.
 import { t, type Key } from "~/i18n";
+import { quoted } from "~/i18n/quote";
 import { isBroken, NotArrived } from "~/ui/arrive";
 import { ApiError } from "./http";
 
@@ -13,7 +14,7 @@ export function explain(error: unknown): Explained {
     return { title: t("error.page"), message: error instanceof Error ? error.message : String(error), advice: t("error.pageDo"), requestId: null };
   }
   const kind = kindOf(error);
-  return { title: t(`error.${kind}` as Key), message: error.message, advice: t(`error.${kind}Do` as Key), requestId: error.requestId };
+  return { title: t(`error.${kind}` as Key), message: quoted(error.message), advice: t(`error.${kind}Do` as Key), requestId: error.requestId };
 }
 
 function kindOf(error: ApiError): string {

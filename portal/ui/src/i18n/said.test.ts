@@ -6,6 +6,7 @@ import { expect, test, vi } from "vitest";
 import { catalogue } from "./catalogue";
 import { said } from "./catalogue/said";
 import { setLanguage } from ".";
+import { quoted } from "./quote";
 import { inWords, told } from "./said";
 
 const crates = new URL("../../../../crates", import.meta.url).pathname;
@@ -125,6 +126,8 @@ test("sentences within sentences, numbers, times and particles", () => {
   expect(inWords([{ code: "host.up", args: { host: "rack-2" } }])).toBe("호스트 rack-2가 돌아왔습니다.");
   expect(inWords([{ code: "of.another.release", args: {} }])).toBeNull();
   expect(told({ reason: "new words", said: { reason: [{ code: "of.another.release", args: {} }] } }, "reason")).toBe("이렇게 알려 왔습니다: “new words”");
+  expect([quoted("Instance x could not be found."), quoted("없는 서버 Instance x"), quoted("nova-1")]).toEqual(["“Instance x could not be found”", "없는 서버 Instance x", "nova-1"]);
   setLanguage("en");
+  expect(quoted("Instance x could not be found.")).toBe("Instance x could not be found.");
   expect(told({ reason: "x", said: { reason: words } }, "reason")).toBe("waiting for the guest to stop; the host h1 says: qemu 7.2 says no");
 });

@@ -1,8 +1,9 @@
 // What the server says of its own work, in the reader's language: by the codes that `/hanok/v1` gives beside its
 // sentences. What has none (QEMU's own words, a BMC's, a newer server's) stands as a quotation on pages in another language.
-import { fill, language, t, wordFor } from ".";
+import { fill, language, wordFor } from ".";
 import { said as dictionary } from "./catalogue/said";
 import { number, when } from "./format";
+import { foreign, quoted } from "./quote";
 
 export interface Said { code: string; args: Record<string, string | Said[]> }
 /** What has sentences, and their codes by field. */
@@ -16,12 +17,6 @@ export function told<T extends Says>(of: T, field: keyof T & string): string {
   const plain = typeof text === "string" ? text : "";
   return (of.said?.[field] && inWords(of.said[field])) ?? foreign(plain.replaceAll("`", ""));
 }
-
-/** Prose in another language than the page's: more than a name, and no syllable of ours in it. */
-const isForeign = (text: string) => language() === "ko" && /[a-z]\S* +\S*[a-z]/i.test(text) && !/[가-힣]/.test(text);
-
-/** A text that has no words here, introduced as what it is. */
-export const foreign = (text: string): string => (isForeign(text) ? t("said.foreign", { text }) : text);
 
 /** Holes whose text is somebody else's. */
 const THEIRS = new Set(["says", "said", "why", "cause", "last", "words", "output", "error", "trouble", "wire", "facts"]);
@@ -49,7 +44,7 @@ function part(name: string, text: string): string {
   if (name === "kind") return wordFor("kind", text);
   if (name === "task") return taskOf(text);
   if (name === "state") return stateOf(text);
-  if (THEIRS.has(name) && isForeign(text)) return `“${text.replace(/\.$/, "")}”`;
+  if (THEIRS.has(name) && quoted(text) !== text) return quoted(text);
   return language() === "ko" ? text.replace(/ and (\d+) more$/, " 외 $1") : text;
 }
 

@@ -9,9 +9,10 @@ import { Icon } from "./icons";
 export function ErrorNote({ error, retry, children }: { error: unknown; retry?: () => void; children?: ReactNode }) {
   const { title, message, advice, requestId } = explain(error);
   return (
-    <div role="alert" className="rounded-[8px] border border-[color-mix(in_srgb,var(--seokganju)_35%,transparent)] bg-seokganju-soft px-4 py-3 flex gap-3">
+    <div role="alert" className="rounded-[8px] border border-[color-mix(in_srgb,var(--seokganju)_35%,transparent)] bg-seokganju-soft px-4 py-3 flex flex-wrap gap-x-3 gap-y-2">
       <Icon name="warn" className="mt-1 text-seokganju" />
-      <div className="min-w-0 flex-1">
+      {/* On a phone what helps stands below, so that the words keep their width. */}
+      <div className="min-w-0 flex-1 basis-56">
         <p className="font-semibold">{title}</p>
         {message && <p className="[overflow-wrap:anywhere]">{message}</p>}
         <p className="text-ink2">{advice}</p>

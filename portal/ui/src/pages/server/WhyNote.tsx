@@ -1,7 +1,8 @@
 import { useAsk } from "~/api/query";
 import type { Server, Why } from "~/api/types";
 import { t } from "~/i18n";
-import { foreign, jobState, told } from "~/i18n/said";
+import { foreign } from "~/i18n/quote";
+import { jobState, told } from "~/i18n/said";
 import { duration, parse } from "~/i18n/format";
 import { useNow } from "~/ui/hooks";
 import { Dot } from "~/ui/Status";

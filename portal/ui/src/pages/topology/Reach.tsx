@@ -38,8 +38,8 @@ export function Reach({ ports, servers }: { ports: Port[]; servers: Server[] }) 
     <Section title={t("topology.reach")} className="mt-8">
       <p className="text-ink2 mb-3">{t("topology.reachNote")}</p>
       <div className="flex flex-wrap items-end gap-3">
-        <Choice label={t("topology.from")} value={from} onChange={setFrom} options={options} placeholder={t("do.choose")} className="w-56" />
-        <Choice label={t("topology.to")} value={to} onChange={setTo} options={options} placeholder={t("do.choose")} className="w-56" />
+        <Choice label={t("topology.from")} value={from} onChange={setFrom} options={options} placeholder={t("do.choose")} className="w-full sm:w-56" />
+        <Choice label={t("topology.to")} value={to} onChange={setTo} options={options} placeholder={t("do.choose")} className="w-full sm:w-56" />
         <Field label={t("groups.service")} value={text} onChange={setText} placeholder="tcp 22" mono className="w-28" />
         <Button look="solid" isDisabled={!from || !to || from === to || (text.trim() !== "" && !service)} onPress={() => void follow()}>{t("topology.ask")}</Button>
       </div>
