@@ -87,6 +87,24 @@ export async function breaks(browser, password, lang) {
       await anew(page).waitFor();
       ok(await page.getByRole("tab", { name: say("server.console") }).isVisible(), "the page of the server is gone");
     })],
+    ["a console that breaks off goes on in the same terminal", () => within(async (page) => {
+      const id = await page.evaluate(async () => (await (await fetch("/compute/v2.1/servers?status=ACTIVE")).json()).servers[0].id);
+      const lines = [];
+      await page.routeWebSocket(/\/console\/serial/, (line) => {
+        lines.push(line);
+        line.send(`line ${lines.length}\r\n`);
+      });
+      await page.goto(`/servers/${id}?tab=console`);
+      const rows = page.locator(".xterm-rows");
+      await rows.getByText("line 1").waitFor();
+      await lines[0].close({ code: 1012 });
+      await rows.getByText("line 2").waitFor();
+      ok(await rows.getByText("line 1").isVisible() && await rows.getByText(say("console.lost")).isVisible(), "what was there is gone");
+      // The server was stopped: that is its end.
+      await lines[1].close({ code: 1000 });
+      await page.getByText(say("console.ended")).waitFor();
+      ok(lines.length === 2, `${lines.length} connections`);
+    })],
     ["styles that were broken off are asked for again", () => within(async (page) => {
       const cut = await breakOff(page, "style", 2);
       await page.goto("/");

@@ -109,6 +109,7 @@ export const servers = {
   "console.again": ["Connect again", "다시 연결"],
   "console.full": ["Full screen", "전체 화면"],
   "console.connected": ["Connected. Press Enter for a prompt.", "연결되었습니다. Enter를 누르세요."],
+  "console.lost": ["The connection broke off; connecting again.", "연결이 끊겨 다시 연결합니다."],
   "console.ended": ["The connection has ended.", "연결이 끝났습니다."],
   "console.off": ["The server is not running", "서버가 실행 중이 아닙니다"],
   "console.offNote": ["Start it, and its console opens here.", "시작하면 콘솔이 여기에 열립니다."],

@@ -5,6 +5,7 @@ import { useEffect, useRef } from "react";
 import { t } from "~/i18n";
 import { adopting, declareStyles } from "~/ui/adopted";
 import { ticket, type Ended } from "./Consoles";
+import { keep } from "./keep";
 
 // Cells in colours of their own are spans with a style.
 declareStyles();
@@ -26,22 +27,34 @@ export default function SerialConsole({ server, onEnd }: { server: string; onEnd
     const watch = new ResizeObserver(() => fit.fit());
     watch.observe(place.current!);
     let socket: WebSocket | null = null;
-    let gone = false;
-    ticket(server, "serial").then((url) => {
-      if (gone) return;
-      socket = new WebSocket(url);
-      socket.binaryType = "arraybuffer";
-      socket.onopen = () => terminal.writeln(`\x1b[2m${t("console.connected")}\x1b[0m`);
-      socket.onmessage = (event) => terminal.write(typeof event.data === "string" ? event.data : new Uint8Array(event.data as ArrayBuffer));
-      socket.onclose = () => !gone && onEnd(null);
-    }, (error) => !gone && onEnd(error));
+    const note = (words: string) => terminal.writeln(`\x1b[2m${words}\x1b[0m`);
+    const stop = keep(async ({ live, ended }) => {
+      const line = socket = new WebSocket(await ticket(server, "serial"));
+      line.binaryType = "arraybuffer";
+      let opened = false;
+      line.onopen = () => {
+        opened = true;
+        live();
+        note(t("console.connected"));
+      };
+      line.onmessage = (event) => terminal.write(typeof event.data === "string" ? event.data : new Uint8Array(event.data as ArrayBuffer));
+      line.onclose = (event) => {
+        // 1001 and 1012 say that whoever relays it goes away or starts again.
+        const meant = event.wasClean && ![1001, 1012].includes(event.code);
+        if (opened && !meant) note(`\r\n${t("console.lost")}`);
+        ended(meant);
+      };
+      return () => {
+        line.onclose = null;
+        line.close();
+      };
+    }, onEnd);
     const encoder = new TextEncoder();
     const typed = terminal.onData((data) => socket?.readyState === WebSocket.OPEN && socket.send(encoder.encode(data)));
     return () => {
-      gone = true;
+      stop();
       typed.dispose();
       watch.disconnect();
-      socket?.close();
       terminal.dispose();
     };
   }, [server, onEnd]);
