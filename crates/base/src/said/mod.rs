@@ -269,6 +269,11 @@ mod tests {
                 "The disk sda (wwn-7) is too small: it has 9 MiB, the image needs 12 MiB. Take a smaller image or a larger disk.",
                 "live.disk_small",
             ),
+            (
+                "The disk says that it is well (31 hours in use, 2 sectors were replaced by spare ones).",
+                "live.well",
+            ),
+            ("http://10.0.0.1 does not answer (refused)", "live.rack_silent"),
             ("cert.pem has expired, b.pem cannot be read.", "said.all"),
         ] {
             assert_eq!(codes(said), [code], "{said}");
