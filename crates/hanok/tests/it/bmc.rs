@@ -3,10 +3,12 @@
 //!
 //! ```text
 //! rack ── UDP 623 / HTTP ──▶ ipmi_sim | sushy-emulator ──▶ machine (a script) ──▶ QEMU ── tap ── bridge
+//!                               └─ Serial over LAN ──▶ a cable (a script) ──▶ its serial port
 //! ```
 //! The firmware looks at the network first, then at the disk, unless the BMC was told otherwise. Whatever says
 //! that a machine is on looks at its process.
 
+use crate::ipmi_log::{self, Heard};
 use crate::wait::until_true;
 use serde_json::{Value, json};
 use std::fs;
@@ -122,6 +124,35 @@ class Hook(http.server.BaseHTTPRequestHandler):
 server = http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), Hook)
 print('ready', flush=True)
 server.serve_forever()
+"#;
+
+/// The cable between BMC and serial port: TCP as `ipmi_sim` wants it, a socket of QEMU's on the other side, which comes
+/// and goes with the machine and waits for the cable, so that nothing that it says is lost.
+const CABLE: &str = r#"import select, socket, sys
+door = socket.create_server(('127.0.0.1', int(sys.argv[1])))
+print('ready', flush=True)
+def heard(side):
+    try: return side.recv(4096)
+    except OSError: return b''
+def tell(side, what):
+    try: side and side.sendall(what)
+    except OSError: pass
+bmc = pc = None
+while True:
+    if not pc:
+        pc = socket.socket(socket.AF_UNIX)
+        try: pc.connect('serial')
+        except OSError: pc = None
+    ready = select.select([side for side in (door, bmc, pc) if side], [], [], None if pc else 0.05)[0]
+    if bmc in ready:
+        typed = heard(bmc)
+        tell(pc, typed)
+        if not typed: bmc = None
+    if pc in ready:
+        said = heard(pc)
+        tell(bmc, said)
+        if not said: pc = None
+    if door in ready: bmc = door.accept()[0]
 "#;
 
 impl Pc {
@@ -294,6 +325,10 @@ impl Pc {
                 (format!("-machine q35 {flash}{http}"), ",romfile=")
             }
         };
+        let serial = match kit.controller {
+            Controller::Ipmi => "socket,path=serial,server=on,wait=on,logfile=console,logappend=on",
+            Controller::Redfish => "file,path=console,append=on",
+        };
         // OVMF's HTTP wants random numbers.
         let qemu = format!(
             "exec nsenter --net=/run/netns/{wire} qemu-system-x86_64 -nodefaults -display none {firmware} \
@@ -303,7 +338,7 @@ impl Pc {
              -device virtio-blk-pci,drive=disk,serial=DISK{number},bootindex=$DISK \
              -netdev tap,id=net,ifname={tap},script=no,downscript=no \
              -device virtio-net-pci,netdev=net,mac={mac},bootindex=$NET{rom} \
-             -device virtio-rng-pci -chardev file,id=console,path=console,append=on -serial chardev:console \
+             -device virtio-rng-pci -serial chardev:console -chardev {serial},id=console \
              -qmp unix:qmp,server=on,wait=off -daemonize -pidfile pid\n",
             wire = self.wire,
             memory = kit.memory_mb,
@@ -331,7 +366,8 @@ impl Pc {
             }
             None => Command::new(program),
         };
-        command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
+        // `ipmi_sim` would take an end of its input amiss.
+        command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::piped());
         let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn();
         self.children.push(child.unwrap_or_else(|e| {
             panic!("{}: {e}; scripts/install-test-deps.sh installs it", program.display())
@@ -340,6 +376,10 @@ impl Pc {
 
     #[track_caller]
     fn start_ipmi(&mut self, kit: &Kit<'_>) {
+        let cable = free_port().to_string();
+        fs::write(self.path("cable.py"), CABLE).unwrap();
+        self.spawn(kit, Path::new("python3"), &["cable.py", &cable]);
+        until_true(60, "the cable is plugged in", || self.read("0.log").contains("ready"));
         let roles = ["callback", "user", "operator", "admin"];
         let allowed: String =
             roles.iter().map(|r| format!("    allowed_auths_{r} none md2 md5 straight\n")).collect();
@@ -347,7 +387,8 @@ impl Pc {
             "name \"pc{number}\"\nset_working_mc 0x20\n  startlan 1\n    addr {ip} {port}\n    priv_limit admin\n\
              {allowed}    guid a123456789abcdefa123456789abcdef\n  endlan\n  chassis_control \"{chassis}\"\n  \
              user 1 true \"\" \"none\" user 10 none md2 md5 straight\n  \
-             user 2 true \"{USER}\" \"{PASSWORD}\" admin 10 none md2 md5 straight\n",
+             user 2 true \"{USER}\" \"{PASSWORD}\" admin 10 none md2 md5 straight\n  \
+             sol \"tcp:127.0.0.1:{cable}\" 115200\n",
             number = self.number,
             ip = self.bmc.ip(),
             port = self.bmc.port(),
@@ -358,19 +399,21 @@ impl Pc {
                         sel_enable 0x20 1000 0x0a\nmc_enable 0x20\n";
         fs::write(self.path("emulator"), emulator).unwrap();
         fs::create_dir_all(self.path("state")).unwrap();
-        self.spawn(kit, Path::new("ipmi_sim"), &["-n", "-c", "lan.conf", "-f", "emulator", "-s", "state"]);
-        until_true(60, "ipmi_sim answers", || self.ipmitool(kit, &["power", "status"]).is_some());
+        self.spawn(kit, Path::new("ipmi_sim"), &["-d", "-c", "lan.conf", "-f", "emulator", "-s", "state"]);
+        until_true(60, "ipmi_sim answers", || self.ipmitool(&["power", "status"]).is_some());
+    }
+
+    /// What `ipmi_sim` heard so far.
+    pub fn heard(&self) -> Heard {
+        ipmi_log::read(&self.read("1.log"))
     }
 
     /// Asks the BMC with Debian's client.
-    pub fn ipmitool(&self, kit: &Kit<'_>, arguments: &[&str]) -> Option<String> {
-        let mut command = Command::new("timeout");
-        command.arg("30");
-        if let Some(netns) = kit.management.0 {
-            command.arg("nsenter").arg(format!("--net=/run/netns/{netns}"));
-        }
+    pub fn ipmitool(&self, arguments: &[&str]) -> Option<String> {
+        let mut command = self.beside_bmc("timeout");
+        command.args(["30", "ipmitool"]);
         let (ip, port) = (self.bmc.ip().to_string(), self.bmc.port().to_string());
-        command.args(["ipmitool", "-I", "lanplus", "-C", "3", "-N", "1", "-H", &ip, "-p", &port]);
+        command.args(["-I", "lanplus", "-C", "3", "-N", "1", "-H", &ip, "-p", &port]);
         command.args(["-U", USER, "-P", PASSWORD, "chassis"]).args(arguments).stdin(Stdio::null());
         let said = command.output().unwrap();
         said.status.success().then(|| String::from_utf8_lossy(&said.stdout).into_owned())
@@ -389,8 +432,7 @@ impl Pc {
                      bcrypt.gensalt(4)).decode()))";
         let users = Command::new(bin.join("python")).args(["-c", users, USER, PASSWORD]).output().unwrap();
         fs::write(self.path("users"), users.stdout).unwrap();
-        // Nobody else has loopback ports of the management network's namespace, or this one is free.
-        let hook = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let hook = free_port();
         let mut config = format!(
             "SUSHY_EMULATOR_LISTEN_IP = '{ip}'\nSUSHY_EMULATOR_LISTEN_PORT = {port}\n\
              SUSHY_EMULATOR_FAKE_DRIVER = True\nSUSHY_EMULATOR_STATE_DIR = '{dir}'\n\
@@ -438,4 +480,9 @@ impl Drop for Pc {
 fn ip(line: &str) {
     let done = Command::new("ip").args(line.split(' ')).output().unwrap();
     assert!(done.status.success(), "ip {line}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Nobody else has loopback ports of the management network's namespace, or this one is free.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

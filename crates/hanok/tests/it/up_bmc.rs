@@ -23,7 +23,7 @@ fn up_blank_pcs_are_switched_by_their_bmcs() {
     let plan = kit(1, Firmware::Bios, Controller::Ipmi);
     let pc = Pc::new(&plan);
     assert!(!pc.is_on());
-    let tell = |arguments: &[&str]| pc.ipmitool(&plan, arguments).expect("the BMC does it");
+    let tell = |arguments: &[&str]| pc.ipmitool(arguments).expect("the BMC does it");
     tell(&["bootdev", "pxe"]);
     tell(&["power", "on"]);
     until_true(30, "it is on", || pc.is_on());
@@ -35,10 +35,13 @@ fn up_blank_pcs_are_switched_by_their_bmcs() {
     tell(&["power", "off"]);
     assert!(!pc.is_on());
     assert_eq!(pc.orders(), ["boot network", "on", "off", "on", "off"]);
+    let heard = pc.heard();
+    assert!(heard.sessions >= 5 && heard.packets > 20, "{heard:?}");
+    assert_eq!(heard.wrong, Vec::<String>::new());
 
     let plan = kit(3, Firmware::UefiPxe, Controller::Ipmi);
     let third = Pc::new(&plan);
-    third.ipmitool(&plan, &["power", "on"]).expect("the BMC does it");
+    third.ipmitool(&["power", "on"]).expect("the BMC does it");
 
     let plan = kit(2, Firmware::UefiHttp, Controller::Redfish);
     let pc = Pc::new(&plan);

@@ -1,6 +1,7 @@
 //! A machine's serial console: from `hanok machine console` through region, rack and BMC (OpenIPMI's simulated one, which
 //! reaches the port over TCP as QEMU offers it), and back.
 
+use crate::ipmi_log;
 use crate::wait::{until, until_true};
 use crate::world::{World, both};
 use serde_json::json;
@@ -46,7 +47,7 @@ fn bmc(dir: &Path, address: SocketAddr, serial: SocketAddr) -> Running {
     fs::set_permissions(dir.join("chassis"), fs::Permissions::from_mode(0o755)).unwrap();
     let log = File::create(dir.join("sim.log")).unwrap();
     let mut sim = Command::new("ipmi_sim");
-    sim.args(["-n", "-c", "lan.conf", "-f", "emu", "-s", "state"]).current_dir(dir).stdin(Stdio::null());
+    sim.args(["-d", "-c", "lan.conf", "-f", "emu", "-s", "state"]).current_dir(dir).stdin(Stdio::piped());
     let sim = sim.stdout(log.try_clone().unwrap()).stderr(log).spawn();
     Running(sim.expect("ipmi_sim is missing: scripts/install-test-deps.sh installs it"))
 }
@@ -123,8 +124,18 @@ fn what_is_typed_reaches_the_serial_port_and_comes_back() {
         None
     });
     assert!(text.contains("Connected to pc"), "{text}");
+    // Debian's client meanwhile, in a session of its own.
+    let mut other = Command::new("ipmitool");
+    other.args(["-I", "lanplus", "-C", "3", "-U", "ops", "-P", "secret", "-H", &address.ip().to_string()]);
+    let said = other.args(["-p", "6230", "chassis", "power", "status"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&said.stdout).contains("is on"), "{}", both(&said));
     keys.write_all(b"\x1d").unwrap();
     keys.flush().unwrap();
     until(30, "Ctrl-] leaves", || terminal.0.try_wait().unwrap());
+    let log = || String::from_utf8_lossy(&fs::read(dir.join("sim.log")).unwrap()).into_owned();
+    until_true(30, "the session is given back", || log().contains("Closed due to request"));
+    let heard = ipmi_log::read(&log());
+    assert!(heard.serial >= 2 && heard.sessions == 2, "{heard:?}");
+    assert_eq!(heard.wrong, Vec::<String>::new());
     w.finish();
 }

@@ -4,6 +4,7 @@
 use crate::api::Api;
 use crate::bmc::{Controller, Firmware, Kit, Pc};
 use crate::guest::{Guest, make_key, pings};
+use crate::serial::{self, Serial};
 use crate::up_debian::{debian, debian_host};
 use crate::up_portal;
 use crate::up_tutorial::{commands, page};
@@ -130,8 +131,13 @@ struct Reader {
     pcs: [Pc; 2],
     /// `export …` lines so far.
     exports: String,
-    /// Of the server that was made last and is logged into.
+    /// Of the server that is a PC, and of the guest on the other one.
     address: String,
+    floating: String,
+    /// Of the server that is a PC.
+    serial: Option<Serial>,
+    /// What its system called its last start.
+    boot: String,
 }
 
 #[test]
@@ -161,8 +167,8 @@ fn up_metal() {
     // Who approves hosts may look into them.
     let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
     admin.post("/hanok/v1/machine-keys", &json!({"key": {"key": public.trim()}})).expect(201);
-    let (exports, address) = (String::new(), String::new());
-    let mut reader = Reader { place, w, admin, demo, pcs, exports, address };
+    let [exports, address, floating, boot] = [const { String::new() }; 4];
+    let mut reader = Reader { place, w, admin, demo, pcs, exports, address, floating, serial: None, boot };
     for (who, line) in &tutorial {
         match who.as_str() {
             "first" => {}
@@ -174,6 +180,7 @@ fn up_metal() {
             _ => reader.carry_out(who, line),
         }
     }
+    reader.bmc_heard_nothing_wrong();
     let Reader { place, w, pcs, .. } = reader;
     w.finish();
     drop(pcs);
@@ -192,6 +199,8 @@ impl Reader {
         } else if line.starts_with("hanok machine commission") {
             // Another one likes the portal better; to measure and test it again does no harm.
             up_portal::drive(&self.w, "machine");
+        } else if line.contains("server rebuild") {
+            self.inside().run("echo mine > mine && sync");
         } else if line.starts_with("openstack server delete --wait db") {
             self.leave_traces();
         } else if line.ends_with("show pc-b00c01 erasures") {
@@ -199,7 +208,10 @@ impl Reader {
         } else if line.ends_with("status=deployed") {
             self.host_has_joined();
         }
-        let line = line.replace("ADDRESS", &self.address);
+        let address = if line.contains("debian@") { &self.address } else { &self.floating };
+        let line = line.replace("ADDRESS", address);
+        let (orders, said_before) =
+            (self.pcs[0].orders().len(), self.serial.as_ref().map_or(0, |s| s.text().len()));
         eprintln!("$ {line}");
         let output = if line.starts_with("ssh ") {
             until(LONG, &line, || Some(self.run(who, &line)).filter(|o| o.status.success()))
@@ -217,9 +229,15 @@ impl Reader {
         } else if line.starts_with("ssh ") && line.contains("debian@") {
             assert_eq!(said.trim(), "PC1");
             self.is_kept_in();
+        } else if line.contains("console url show") {
+            self.has_a_console(&said);
+        } else if line.contains("console log show") {
+            assert!(said.contains("reboot: Power down"), "{said}");
+        } else if line.contains("server reboot") {
+            self.has_restarted(line.contains("--hard"), orders, said_before);
         } else if line.contains("floating ip create") {
             let shown = said.lines().find(|l| l.contains("floating_ip_address")).unwrap();
-            self.address = shown.split('|').nth(2).unwrap().trim().to_owned();
+            self.floating = shown.split('|').nth(2).unwrap().trim().to_owned();
         } else if line.starts_with("ssh ") {
             assert_eq!(said.trim(), "far");
             self.runs_on_the_pc();
@@ -281,33 +299,105 @@ impl Reader {
         Guest::at(&self.address, "debian", &self.w.file("id_ed25519"))
     }
 
-    /// No way to the management network, nor to the region, also not by the rack as a router.
+    /// No way to the management network, nor to the region, also not by the rack as a router. All is tried at once: what
+    /// must not answer takes its time.
     fn is_kept_in(&self) {
         let (inside, rack) = (self.inside(), self.place.own("10.77.0.1"));
         assert_eq!(inside.run("hostname"), "db");
         let (bmc, net) = (self.place.own("10.78.0.11"), self.place.own("10.78.0.0"));
         assert!(pings(&bmc), "it is there");
         inside.run(&format!("sudo ip route add {net}/24 via {rack}"));
-        assert!(inside.pings(&rack), "the rack itself answers");
-        assert!(!inside.pings(&bmc) && !inside.pings(&self.place.own("10.78.0.1")), "the BMCs' network");
-        let reaches = |to: &str, port: u16| {
-            inside.run(&format!(
-                "timeout 5 bash -c 'echo > /dev/tcp/{to}/{port}' 2>/dev/null && echo yes || echo no"
-            ))
+        let ping = |to: &str| format!("ping -c 2 -W 2 {to}");
+        let call = |to: &str, port: u16| format!("timeout 5 bash -c 'echo > /dev/tcp/{to}/{port}'");
+        let own = self.place.own("10.78.0.1");
+        let ways = [
+            ("the rack itself", ping(&rack), "yes"),
+            ("what the rack has for machines", call(&rack, 5248), "yes"),
+            ("the region by the rack's address", call(&rack, PORT), "no"),
+            ("a BMC", ping(&bmc), "no"),
+            ("the rack among the BMCs", ping(&own), "no"),
+            ("a BMC of Redfish", call(&self.place.own("10.78.0.12"), 8000), "no"),
+            ("the region among the BMCs", call(&own, PORT), "no"),
+        ];
+        let one = |(name, way, _): &(&str, String, &str)| {
+            format!("({way} > /dev/null 2>&1 && echo \"{name}: yes\" || echo \"{name}: no\") &\n")
         };
-        assert_eq!(reaches(&rack, 5248), "yes", "what the rack has for machines");
-        assert_eq!(reaches(&rack, PORT), "no", "the region's port by the rack's address");
-        assert_eq!(reaches(&self.place.own("10.78.0.12"), 8000), "no", "a BMC of Redfish");
-        assert_eq!(reaches(&self.place.own("10.78.0.1"), PORT), "no");
+        let said = inside.run(&(ways.iter().map(one).collect::<String>() + "wait"));
+        let mut said: Vec<String> = said.lines().map(str::to_owned).collect();
+        let mut hoped = ways.map(|(name, _, answer)| format!("{name}: {answer}"));
+        said.sort();
+        hoped.sort();
+        assert_eq!(said, hoped);
+    }
+
+    /// From the address that the client was given to the getty on the serial port, and back.
+    fn has_a_console(&mut self, said: &str) {
+        let url = said.split_whitespace().find(|word| word.starts_with("wss://")).expect(said);
+        let serial = Serial::open(url, &self.w.data().join("ca.pem"));
+        serial.wait_for(LONG, 0, "\r", "db login:");
+        let before = serial.text().len();
+        serial.wait_for(60, before, "nobody\r", "Password:");
+        // Debian's client has a session of its own beside it.
+        assert!(self.pcs[0].ipmitool(&["power", "status"]).is_some_and(|said| said.contains("is on")));
+        self.serial = Some(serial);
+        self.boot = self.last_start().expect("a way in");
+    }
+
+    fn last_start(&self) -> Option<String> {
+        let said = self.inside().attempt("cat /proc/sys/kernel/random/boot_id");
+        said.status.success().then(|| String::from_utf8_lossy(&said.stdout).trim().to_owned())
+    }
+
+    /// By its BMC, as its console shows; it starts from its disk. The hard one comes while it is still busy with that:
+    /// then one can log in again.
+    fn has_restarted(&mut self, hard: bool, orders: usize, said: usize) {
+        let serial = self.serial.as_ref().expect("its console is open");
+        if !hard {
+            serial.wait_for(60, said, "", "reboot: Power down");
+        }
+        serial.wait_for(LONG, said, "", "Booting from Hard Disk");
+        let orders: Vec<String> = self.pcs[0]
+            .orders()
+            .into_iter()
+            .skip(orders)
+            .filter(|order| !order.starts_with("boot"))
+            .collect();
+        assert_eq!(orders, [if hard { "off" } else { "soft" }, "on"]);
+        if hard {
+            self.has_started_again();
+        }
+    }
+
+    fn has_started_again(&mut self) {
+        let now = until(LONG, "it has started again", || self.last_start().filter(|now| *now != self.boot));
+        self.boot = now;
+    }
+
+    /// The image as it was: nothing of what its owner had put there.
+    fn is_written_anew(&mut self) {
+        self.has_started_again();
+        assert_eq!(self.inside().run("hostname; ls"), "db", "the file is gone");
+        let said = self.serial.as_ref().expect("its console is open").text();
+        assert!(!said.contains(serial::ENDED), "{said}");
+    }
+
+    /// Nothing that the rack's and Debian's client said to the BMC was wrong, one beside the other.
+    fn bmc_heard_nothing_wrong(&self) {
+        let pc = &self.pcs[0];
+        let heard = pc.heard();
+        eprintln!("{} packets, {} of a console, in {} sessions", heard.packets, heard.serial, heard.sessions);
+        assert!(heard.packets > 100 && heard.serial > 10 && heard.sessions > 2, "{heard:?}");
+        assert_eq!(heard.wrong, Vec::<String>::new());
     }
 
     /// A guest and a PC on one layer-2 network, each with its address from Networking.
-    fn reach_each_other(&self) {
+    fn reach_each_other(&mut self) {
         let s = self.server("beside");
         let address = s["addresses"]["lab"][0]["addr"].as_str().unwrap();
         let guest = Guest::at(address, "mini", &self.w.file("id_ed25519"));
         guest.wait(LONG);
         eprintln!("the guest is up");
+        self.is_written_anew();
         let (pc, inside) = (&self.address, self.inside());
         assert!(guest.pings(pc) && inside.pings(address));
         eprintln!("they ping each other");
