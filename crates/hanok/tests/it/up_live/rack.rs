@@ -154,7 +154,12 @@ async fn task(
 }
 
 async fn report(State(desk): State<Shared>, body: Bytes) -> StatusCode {
-    desk.lock().unwrap().report = Some(serde_json::from_slice(&body).unwrap());
+    let new: Report = serde_json::from_slice(&body).unwrap();
+    let mut desk = desk.lock().unwrap();
+    // What has ended stays so, as with the region: a report of the way there may come late.
+    if desk.report.as_ref().is_none_or(|r| r.number != new.number || r.stage == Stage::Running) {
+        desk.report = Some(new);
+    }
     StatusCode::NO_CONTENT
 }
 
