@@ -102,6 +102,8 @@ impl Scene {
     }
 
     fn pc(&self, number: u8, disk_mb: u64) -> Pc {
+        // Addresses of our own: `ipmi_sim` shares a port with another, and either gets the orders.
+        let [a, b, ..] = std::process::id().to_le_bytes();
         Pc::new(&Kit {
             number,
             firmware: Firmware::Bios,
@@ -109,7 +111,7 @@ impl Scene {
             memory_mb: 1024,
             disk_mb,
             wire: self.wire.bridge(),
-            management: (None, Ipv4Addr::new(127, 0, 72, number)),
+            management: (None, Ipv4Addr::new(127, a | 0x80, b, number)),
         })
     }
 
