@@ -294,6 +294,9 @@ def compute():
     assert found == [f"page-{n}" for n in range(4)], found
     for one in paged:
         demo.delete_server(one.id)
+    # Hosts that they are on could not change their zone.
+    for one in paged:
+        demo.compute.wait_for_delete(one, interval=0.1, wait=60)
     admin.set_compute_quotas("demo", instances=1)
     body = {"name": "more", "image_id": server.image.id, "flavor_id": flavor.id, "networks": "none"}
     raises(exceptions.ForbiddenException, demo.compute.create_server, **body)

@@ -48,7 +48,8 @@ fn of_server(tx: &Tx<'_>, auth: &Auth, s: &Server) -> Result<Value> {
         "kind": "server", "name": s.name, "status": status(s.vm_state, s.task_state),
         "vm_state": s.vm_state.as_str(), "task": s.task_state.map(Task::as_str),
         "fault": s.fault.as_ref().map(|f| &f.message), "created": s.created_at.seconds_z(),
-        "ended_badly": ended_badly(tx, s.id)?, "delete_asked": s.delete_at.map(Micros::seconds_z), "deleted": s.deleted_at.map(Micros::seconds_z),
+        "ended_badly": ended_badly(tx, s.id)?,
+        "delete_asked": s.delete_at.map(Micros::seconds_z), "deleted": s.deleted_at.map(Micros::seconds_z),
     });
     if let Some(work) = work::why(tx, &s.id.to_string())? {
         v["life_cycle"] = life_cycle(&work);

@@ -1,4 +1,4 @@
-//! What one user may use of what his project may: limits within the project's, counted from the servers
+//! What one user may use of what the project may: limits within the project's, counted from the servers
 //! themselves. The project's own row of `quota` is changed first by whoever creates, so that two requests of
 //! a project count one after the other.
 

@@ -225,6 +225,11 @@ impl Pc {
         self.machine("off");
     }
 
+    /// From its next start on its disk takes 8 MiB a second, or what it can.
+    pub fn slow_disk(&self, slow: bool) {
+        fs::write(self.path("slow"), if slow { ",throttling.bps-write=8388608" } else { "" }).unwrap();
+    }
+
     /// Somebody presses the button. The emulator of Redfish knows of no buttons, so it is told.
     #[track_caller]
     pub fn press_button(&self) {
@@ -334,7 +339,7 @@ impl Pc {
             "exec nsenter --net=/run/netns/{wire} qemu-system-x86_64 -nodefaults -display none {firmware} \
              -accel tcg,thread=multi -cpu max -smp 2 -m {memory} -uuid {uuid} \
              -smbios type=1,manufacturer=Hanok,product=Test-PC,serial=PC{number},uuid={uuid} \
-             -drive file=disk.raw,if=none,id=disk,format=raw,cache=unsafe,discard=unmap \
+             -drive file=disk.raw,if=none,id=disk,format=raw,cache=unsafe,discard=unmap$(cat slow 2>/dev/null) \
              -device virtio-blk-pci,drive=disk,serial=DISK{number},bootindex=$DISK \
              -netdev tap,id=net,ifname={tap},script=no,downscript=no \
              -device virtio-net-pci,netdev=net,mac={mac},bootindex=$NET{rom} \

@@ -135,7 +135,7 @@ fn what_is_typed_reaches_the_serial_port_and_comes_back() {
     let log = || String::from_utf8_lossy(&fs::read(dir.join("sim.log")).unwrap()).into_owned();
     until_true(30, "the session is given back", || log().contains("Closed due to request"));
     let heard = ipmi_log::read(&log());
-    assert!(heard.serial >= 2 && heard.sessions == 2, "{heard:?}");
+    assert!(heard.serial >= 2 && heard.sessions >= 2, "{heard:?}");
     assert_eq!(heard.wrong, Vec::<String>::new());
     w.finish();
 }

@@ -482,9 +482,11 @@ fn starts_from_its_disk_without_a_region(s: &mut Scene, pc: &Pc) {
 
 /// Power goes, and comes back, while it is erased.
 fn erased(s: &Scene, pc: &Pc) {
+    pc.slow_disk(true);
     s.act("pc-1", "release", &json!({"erase": "secure"}));
     pc.wait_for(LONG, ": erase the disks");
     pc.lose_power();
+    pc.slow_disk(false);
     pc.press_button();
     s.until_status("pc-1", "ready");
     assert!(!on_disk(pc, MARKER), "it is still on the disk");

@@ -1,4 +1,4 @@
-//! `/hanok/v1/one-time-codes`: whether somebody signs in with a code of his app besides the password. Everybody decides
+//! `/hanok/v1/one-time-codes`: whether somebody signs in with a code of an app besides the password. Everybody decides
 //! that for himself, which Identity's own API leaves to administrators (`options` of users); the seed is an ordinary
 //! credential of the type `totp`.
 //!
@@ -118,7 +118,7 @@ pub async fn end(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let (account, seeds) = held(&identity, &req).await?;
     if rules_of(&account).is_some_and(|r| *r != rules()) {
         return Err(Fault::forbidden(
-            "An administrator asks for one-time codes of this account. Ask him to change that.",
+            "An administrator asks for one-time codes of this account, and only an administrator can change that.",
         ));
     }
     if identity.rules.locked(&account, now) || !totp::spend(&identity, seeds, code.trim(), now).await? {

@@ -60,6 +60,8 @@ pub fn delete(tx: &Tx<'_>, mut r: Router) -> Result<()> {
     if !table::router::interfaces(tx, r.id)?.is_empty() {
         return Err(err::conflict("RouterInUse", why));
     }
+    // Before the gateway's addresses come free, as whoever takes one has its quota by then.
+    super::hold(tx, &r.std.project, &["router"])?;
     clear_gateway(tx, &mut r)?;
     table::delete(tx, "router", &r.id.to_string()).map_err(err::still_used("RouterInUse", why))?;
     give(tx, &r.std.project, "router", 1)

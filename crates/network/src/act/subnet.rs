@@ -307,6 +307,8 @@ pub fn delete(tx: &Tx<'_>, s: &Subnet) -> Result<()> {
         "Unable to complete operation on subnet {}: One or more ports have an IP allocation from this subnet.",
         s.id
     );
+    // Before addresses come free, as whoever takes one has its quota by then.
+    super::hold(tx, &s.std.project, &["subnet", "port"])?;
     if s.is_auto() {
         tx.exec(
             "DELETE FROM port_address WHERE subnet_id = $1 AND port_id IN
