@@ -203,11 +203,11 @@ fn floating_moves(demo: &Api, outside: &str, [a, b]: [&str; 2], key: &std::path:
     let there = Guest::at(outside, "mini", key);
     let host = || String::from_utf8_lossy(&there.attempt("hostname").stdout).trim().to_owned();
     to(b);
-    until_true(60, "b answers at the floating IP", || host() == "b");
+    until_true(BOOT, "b answers at the floating IP", || host() == "b");
     demo.put(&path, &json!({"floatingip": {"port_id": null}})).expect(200);
     until_true(30, "nobody answers at the floating IP", || !pings(outside));
     to(a);
-    until_true(60, "a answers at the floating IP again", || host() == "a");
+    until_true(BOOT, "a answers at the floating IP again", || host() == "a");
 }
 
 /// A guest that takes addresses which are not its own gets nowhere with them.
