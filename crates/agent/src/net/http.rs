@@ -71,6 +71,8 @@ pub async fn serve(listener: TcpListener, directory: watch::Receiver<Arc<Directo
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
+                // Scripts ask by `printf … | nc`, which has closed its side when the question arrives.
+                .half_close(true)
                 .serve_connection(TokioIo::new(stream), service);
             // A guest that goes away in the middle is no event.
             let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
@@ -160,4 +162,29 @@ fn plain(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
     let text = header::HeaderValue::from_static("text/plain; charset=utf-8");
     reply.headers_mut().insert(header::CONTENT_TYPE, text);
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    /// As `printf … | nc` does. Its end often arrives with what it asked.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    async fn who_has_closed_its_side_is_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let (_keep, directory) = watch::channel(Arc::new(Directory::default()));
+        let serving = tokio::spawn(serve(listener, directory, None));
+        for round in 0..500 {
+            let mut stream = TcpStream::connect(at).await.unwrap();
+            stream.write_all(b"GET /openstack HTTP/1.0\r\n\r\n").await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut said = String::new();
+            stream.read_to_string(&mut said).await.unwrap();
+            assert!(said.starts_with("HTTP/1.0 404"), "{round}: {said:?}");
+        }
+        serving.abort();
+    }
 }
