@@ -104,8 +104,10 @@ impl World {
     ) -> World {
         wipe_abandoned();
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap().keep();
-        let owner = File::create(dir.join("owner")).unwrap();
+        // It is held before anybody finds it: an owner that can be held is taken for dead.
+        let owner = File::create(dir.join("owner.new")).unwrap();
         flock(&owner, FlockOperation::NonBlockingLockExclusive).unwrap();
+        fs::rename(dir.join("owner.new"), dir.join("owner")).unwrap();
         let (net, public) = free_network();
         fs::write(dir.join("hanok.toml"), format!("cache = {:?}\ngrace_s = 10\n{configuration}\n", cache()))
             .unwrap();
