@@ -85,8 +85,7 @@ pub fn capacity(tx: &Tx<'_>) -> Result<Capacity> {
         let machines = if class.is_empty() { None } else { Some(host::rooms(tx, &class)?) };
         let rooms = machines.as_deref().unwrap_or(&rooms);
         let disk_gib = f.disk + hardware::local_gib(&f.kept());
-        let filters = placing::of_flavor(tx, &f.extra_specs)?;
-        let rules = filters.iter().map(|f| f.rule(tx)).collect::<Result<_>>()?;
+        let rules = placing::flavor_rules(tx, &f.extra_specs)?;
         let ask = Ask { class, rules, ..Ask::room(f.vcpus.into(), f.ram, disk_gib) };
         let fits = rooms.iter().map(|r| r.fits(&ask)).sum();
         all.flavors.push(Fit { id: f.id, name: f.name, vcpus: f.vcpus, memory_mib: f.ram, disk_gib, fits });

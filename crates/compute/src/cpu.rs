@@ -36,8 +36,7 @@ fn pool(tx: &Tx<'_>, s: &Server, host: HostId) -> Result<Vec<(HostId, String)>> 
     let mut models = host::cpu_models(tx, &s.availability_zone)?;
     let bound = |k: &String| k.starts_with("aggregate_instance_extra_specs:") || k.starts_with("trait:");
     if !models.is_empty() && s.flavor.extra_specs.keys().any(bound) {
-        let filters = placing::of_flavor(tx, &s.flavor.extra_specs)?;
-        let rules = filters.iter().map(|f| f.rule(tx)).collect::<Result<Vec<_>>>()?;
+        let rules = placing::flavor_rules(tx, &s.flavor.extra_specs)?;
         models.retain(|(h, _)| *h == host || rules.iter().all(|r| r.allows(*h)));
     }
     Ok(models)

@@ -5,8 +5,6 @@
 
 mod filters;
 
-pub use filters::of_flavor;
-
 use crate::life::resize;
 use crate::model::{Hints, Server};
 use crate::planner::{Ask, Policy, Room, Rule};
@@ -68,7 +66,7 @@ impl Wish {
         Ok(best)
     }
     fn over_all(self, tx: &Tx<'_>) -> Result<(Ask, Vec<Room>)> {
-        let rules = self.filters.iter().map(|f| f.rule(tx)).collect::<Result<_>>()?;
+        let rules = rules(tx, &self.filters)?;
         let rooms = host::rooms(tx, &self.ask.class)?;
         Ok((Ask { rules, ..self.ask }, rooms))
     }
@@ -81,6 +79,15 @@ pub fn class(specs: &BTreeMap<String, String>) -> String {
         k.strip_prefix("resources:").filter(|c| c.starts_with("CUSTOM_") && v == "1").map(str::to_owned)
     };
     specs.iter().find_map(custom).unwrap_or_default()
+}
+
+fn rules(tx: &Tx<'_>, filters: &[Filter]) -> Result<Vec<Rule>> {
+    filters.iter().map(|f| f.rule(tx)).collect()
+}
+
+/// What a flavor's extra specs say of hosts.
+pub fn flavor_rules(tx: &Tx<'_>, specs: &BTreeMap<String, String>) -> Result<Vec<Rule>> {
+    rules(tx, &filters::of_flavor(tx, specs)?)
 }
 
 /// What a server asks for that is to go on elsewhere: the same, on a host that can take it.

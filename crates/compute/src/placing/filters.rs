@@ -98,7 +98,7 @@ pub fn of(tx: &Tx<'_>, s: &Server) -> Result<(Vec<Filter>, HashMap<HostId, i64>)
 }
 
 /// What a flavor's extra specs say of hosts: `aggregate_instance_extra_specs:NAME` and `trait:NAME`.
-pub fn of_flavor(tx: &Tx<'_>, specs: &BTreeMap<String, String>) -> Result<Vec<Filter>> {
+pub(super) fn of_flavor(tx: &Tx<'_>, specs: &BTreeMap<String, String>) -> Result<Vec<Filter>> {
     let mut all = Vec::new();
     for (spec, wanted) in specs {
         if let Some(name) = spec.strip_prefix("aggregate_instance_extra_specs:") {

@@ -156,7 +156,7 @@ async fn ten_thousand(w: &World) {
 
 /// Prints what it takes to choose from 10,000 hosts, for `scripts/placement.sh`.
 #[tokio::test]
-#[ignore = "a measurement, of a release build"]
+#[ignore = "prints a measurement and asserts nothing: run by scripts/placement.sh"]
 async fn the_time_to_choose() {
     let w = World::new().await;
     ten_thousand(&w).await;
