@@ -60,6 +60,8 @@ pub struct Pc {
 
 const USER: &str = "admin";
 const PASSWORD: &str = "metal-secret";
+/// Characters of a console that are shown when a test fails.
+const SHOWN: usize = 3000;
 
 /// `machine on|off|reset|soft|state|boot WHAT`. A machine is on while its process lives.
 const MACHINE: &str = r#"#!/bin/sh
@@ -470,7 +472,9 @@ impl Pc {
 impl Drop for Pc {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- console of pc{}\n{}\n---", self.number, self.console());
+            let console = self.console();
+            let from = console.char_indices().rev().nth(SHOWN).map_or(0, |(at, _)| at);
+            eprintln!("--- end of the console of pc{}\n{}\n---", self.number, &console[from..]);
             eprintln!("--- orders to pc{}: {:?}\n{}\n---", self.number, self.orders(), self.read("qemu.log"));
         }
         for child in &mut self.children {

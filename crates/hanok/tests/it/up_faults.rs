@@ -343,7 +343,8 @@ fn another_server(wire: &Wire, net: &str) -> Running {
     command.arg(format!("--net=/run/netns/{}", wire.netns)).args(["dnsmasq", "--keep-in-foreground"]);
     command.args(["--conf-file=/dev/null", "--port=0", "--interface=br0", "--no-ping", "--user=root"]);
     command.args(["--pid-file=", "--dhcp-leasefile=/dev/null", "--log-facility=-"]);
-    command.arg(format!("--dhcp-range={net}.200,{net}.220,1h"));
+    // It would take its mask from the /32 of a client that has got the range's first or last address.
+    command.arg(format!("--dhcp-range={net}.200,{net}.220,255.255.255.0,1h"));
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     Running(child.expect("dnsmasq is missing: scripts/install-test-deps.sh installs it"))
 }
