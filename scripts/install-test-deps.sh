@@ -1,8 +1,14 @@
 #!/bin/bash
-# Installs the Debian packages that the tests need and that are missing. Asks nothing; does nothing,
-# not even `apt-get update`, when all are there.
+# Installs what the tests need and is missing, from Debian and crates.io. Asks nothing; does nothing,
+# not even `apt-get update`, when all is there.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# What a cloud itself needs.
+"$root/scripts/install-deps.sh"
+
+# It runs the tests.
+cargo nextest --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-nextest --version 0.9.143
 
 # Guests and their networks; clients; PostgreSQL for the store's tests; a browser for the portal's, with a Korean face;
 # an office's file server.

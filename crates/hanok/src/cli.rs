@@ -64,7 +64,7 @@ enum Command {
         /// A server's name or id, or any resource's id.
         id: String,
     },
-    /// Who did what, in every service, newest last.
+    /// Who did what, newest last: in every service for administrators, else in one's project.
     Audit {
         #[command(flatten)]
         page: LogPage,
@@ -273,7 +273,12 @@ impl Cli {
             Command::Why { id } => client::why(&id).await,
             Command::Audit { page, user, project, action } => {
                 let filters = page.with(vec![("user_id", user), ("project_id", project), ("action", action)]);
-                client::log("audit", &["at", "user_name", "project_name", "action", "target"], &filters).await
+                client::log(
+                    "audit",
+                    &["at", "user_name", "project_name", "action", "target_name", "target"],
+                    &filters,
+                )
+                .await
             }
             Command::Events { page, level, kind } => {
                 let filters = page.with(vec![("level", level), ("kind", kind)]);

@@ -114,7 +114,7 @@ impl Region {
         Router::new()
             .route("/health", axum::routing::get(move || health(db.clone())))
             .merge(identity::service().router(self.identity.clone(), &gate))
-            .merge(identity::log_service().router(self.identity.clone(), &gate))
+            .merge(identity::own_service().router(self.identity.clone(), &gate))
             .merge(image::service().router(self.image.clone(), &gate))
             .merge(image::own_service().router(self.image.clone(), &gate))
             .merge(network::service().router(self.network.clone(), &gate))
@@ -229,7 +229,7 @@ impl compute::Blobs for ImageBlobs {
 pub fn routes() -> Vec<Listed> {
     [
         identity::service().list(),
-        identity::log_service().list(),
+        identity::own_service().list(),
         image::service().list(),
         image::own_service().list(),
         network::service().list(),

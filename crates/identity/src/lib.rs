@@ -30,8 +30,7 @@ mod tests;
 mod token;
 mod totp;
 
-pub use api::audit::{events, service as log_service};
-pub use api::service;
+pub use api::{own_service, service};
 pub use audience::audience;
 pub use bootstrap::{REGION, Seed};
 pub use login::{MORE, REASON};

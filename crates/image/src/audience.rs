@@ -22,6 +22,14 @@ pub fn audience(tx: &Tx<'_>, id: &str) -> Result<Option<Audience>> {
     }))
 }
 
+/// Names of images, by id.
+pub fn names(tx: &Tx<'_>, ids: &[String]) -> Result<HashMap<String, String>> {
+    let mut q = Sql::new("SELECT id, name FROM image WHERE name IS NOT NULL");
+    q.and_in("id", ids);
+    let rows = q.rows(tx, |r| Ok((r.get(0)?, r.get(1)?)))?;
+    Ok(rows.into_iter().collect())
+}
+
 /// Ids of the work of a project, whose id goes behind it.
 pub const OWN_WORK: &str = "SELECT id FROM image_task WHERE owner =";
 

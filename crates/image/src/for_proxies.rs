@@ -119,5 +119,5 @@ pub fn delete(tx: &Tx<'_>, auth: &Auth, who: &log::Who, limits: &Limits, id: Ima
     if let Some(content) = content {
         work::wake(tx, &content.sha512)?;
     }
-    log::audit(tx, who, "image.delete", &id.to_string())
+    log::audit_named(tx, who, "image.delete", &id.to_string(), row.name.as_deref())
 }

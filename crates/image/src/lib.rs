@@ -34,7 +34,7 @@ mod tests;
 mod upload;
 
 pub use api::{own_service, service};
-pub use audience::{OWN_WORK, audience, labels};
+pub use audience::{OWN_WORK, audience, labels, names};
 pub use for_compute::{BootImage, for_boot};
 pub use from_server::{Delivery, Snapshot, abandon, backups, delivery, discard, from_server, source_server};
 pub use hold::{hold, release};

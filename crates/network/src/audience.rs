@@ -1,8 +1,9 @@
 //! Who may know that something of the network changed: whose it is, and with whom it is shared.
 
 use base::Result;
+use std::collections::HashMap;
 use store::change::Audience;
-use store::{Tx, params};
+use store::{Sql, Tx, params};
 
 /// Kinds that have a project, by their tables.
 const OWNED: &[(&str, &str)] = &[
@@ -38,6 +39,19 @@ pub fn audience(tx: &Tx<'_>, kind: &str, id: &str) -> Result<Option<Audience>> {
         projects.push(target);
     }
     Ok(Some(Audience::Projects(projects)))
+}
+
+/// What things of a kind are called, by id; nothing of kinds whose things have no names.
+pub fn names(tx: &Tx<'_>, kind: &str, ids: &[String]) -> Result<HashMap<String, String>> {
+    let nameless = ["port_forwarding", "security_group_rule", "rbac_policy"];
+    let Some((_, table)) = OWNED.iter().find(|(k, _)| *k == kind && !nameless.contains(k)) else {
+        return Ok(HashMap::new());
+    };
+    let column = if *table == "floating_ip" { "address" } else { "name" };
+    let mut q = Sql::new(&format!("SELECT id, {column} FROM {table} WHERE 1 = 1"));
+    q.and_in("id", ids);
+    let rows = q.rows(tx, |r| Ok((r.get(0)?, r.get(1)?)))?;
+    Ok(rows.into_iter().collect())
 }
 
 fn owner(tx: &Tx<'_>, table: &str, id: &str) -> Result<Option<String>> {

@@ -109,6 +109,7 @@ fn update_of<N: Noun>(tx: &Tx<'_>, caller: &Caller, who: &log::Who, id: &str, bo
 
 fn delete_of<N: Noun>(tx: &Tx<'_>, caller: &Caller, who: &log::Who, id: &str) -> Result<()> {
     let row = held::<N>(tx, caller, id, None, "delete")?;
+    let label = N::label(&row);
     N::delete(tx, caller, row)?;
-    log::audit(tx, who, &format!("{}.delete", N::ONE), id)
+    log::audit_named(tx, who, &format!("{}.delete", N::ONE), id, Some(&label))
 }

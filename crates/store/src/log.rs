@@ -43,10 +43,16 @@ pub struct Who {
 /// Keeps that `who` did `action` (such as `server.create`) to `target`. Belongs to the same
 /// transaction as the deed.
 pub fn audit(tx: &Tx<'_>, who: &Who, action: &str, target: &str) -> Result<()> {
+    audit_named(tx, who, action, target, None)
+}
+
+/// The same, with the name of what nobody can ask for it later.
+pub fn audit_named(tx: &Tx<'_>, who: &Who, action: &str, target: &str, name: Option<&str>) -> Result<()> {
+    let (id, now, name) = (row_id(), Micros::now(), name.filter(|n| !n.is_empty()));
     tx.exec(
-        "INSERT INTO audit (id, at, request_id, user_id, project_id, action, target)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        params![row_id(), Micros::now(), &who.request_id, &who.user_id, &who.project_id, action, target],
+        "INSERT INTO audit (id, at, request_id, user_id, project_id, action, target, target_name)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        params![id, now, &who.request_id, &who.user_id, &who.project_id, action, target, name],
     )?;
     if let Some(change) = change::of_audit(action, target, &who.project_id) {
         change::note(tx, change);

@@ -46,6 +46,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0035_lasting_failure", include_str!("../../../migrations/0035_lasting_failure.sql")),
     ("0037_placing", include_str!("../../../migrations/0037_placing.sql")),
     ("0038_console_kept", include_str!("../../../migrations/0038_console_kept.sql")),
+    ("0039_audit_named", include_str!("../../../migrations/0039_audit_named.sql")),
 ];
 
 /// Names of migrations that take something away, which older releases cannot live with, end so.

@@ -31,6 +31,7 @@ const routes = [
   page("/security-groups/$id", () => import("./pages/network/GroupPage"), "GroupPage"),
   page("/topology", () => import("./pages/topology/Topology"), "Topology"),
   page("/team", () => import("./pages/project/Team"), "Team"),
+  page("/activity", () => import("./pages/project/Activity"), "Activity"),
   page("/quota", () => import("./pages/project/Quota"), "QuotaPage"),
   page("/account", () => import("./pages/account/Account"), "Account"),
   page("/access", () => import("./pages/project/Access"), "Access"),

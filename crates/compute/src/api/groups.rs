@@ -142,7 +142,7 @@ pub async fn delete(c: Arc<Compute>, req: Req) -> Result<Reply> {
         if group::delete(tx, &g.id)? {
             quota::give(tx, &g.project_id, QUOTA, 1)?;
         }
-        log::audit(tx, &who, "server_group.delete", &id)
+        log::audit_named(tx, &who, "server_group.delete", &id, Some(&g.name))
     })
     .await?;
     Ok(Reply::empty(204))

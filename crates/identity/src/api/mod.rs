@@ -3,7 +3,6 @@
 
 mod access_rules;
 mod assignments;
-pub mod audit;
 mod catalog;
 mod credentials;
 mod domain_config;
@@ -44,6 +43,15 @@ const SHORT_NAME: usize = 64;
 const TEXT: usize = 65_535;
 /// Most unknown fields that one thing keeps, as characters of JSON.
 const EXTRA: usize = 65_535;
+
+/// Our own calls that belong to Identity.
+pub fn own_service() -> Service<Identity> {
+    let mut s = Service::new("", Style::Hanok);
+    s.get("/hanok/v1/one-time-codes", Rule::Any, one_time::show);
+    s.put("/hanok/v1/one-time-codes", Rule::Any, one_time::begin);
+    s.post("/hanok/v1/one-time-codes/end", Rule::Any, one_time::end);
+    s
+}
 
 /// Every route of Identity. Paths follow `/identity`.
 pub fn service() -> Service<Identity> {

@@ -37,7 +37,7 @@ impl Own<'_> {
 
 fn own<'a>(w: &World, token: &'a str) -> Own<'a> {
     let gate = api::Gate { authority: w.identity.clone(), public_url: None };
-    Own { router: crate::log_service().router(w.identity.clone(), &gate), token }
+    Own { router: crate::own_service().router(w.identity.clone(), &gate), token }
 }
 
 async fn login(w: &World, id: &str, passcode: Option<&str>) -> u16 {

@@ -96,6 +96,9 @@ impl Noun for Floatings {
     type New = act::floating::New;
     type Change = Change;
 
+    fn label(row: &Floating) -> String {
+        row.address.to_string()
+    }
     fn read(r: &Row<'_>) -> Result<Floating> {
         table::floating::read(r)
     }

@@ -34,6 +34,10 @@ pub trait Noun: 'static {
     fn id(row: &Self::Row) -> String;
     fn std(row: &Self::Row) -> &Std;
     fn missing(id: &str) -> Fault;
+    /// What people call it.
+    fn label(row: &Self::Row) -> String {
+        Self::std(row).name.clone()
+    }
     /// Adds the condition for rows that a caller who is no admin sees.
     fn seen(q: &mut Sql, project: &str);
     fn views(tx: &Tx<'_>, caller: &Caller, rows: Vec<Self::Row>) -> Result<Vec<Self::View>>;
@@ -200,8 +204,9 @@ pub async fn delete<N: Noun>(net: Arc<Network>, req: Req) -> Result<Reply> {
     net.db
         .write(move |tx| {
             let row = held::<N>(tx, &caller, &id, expected, "delete")?;
+            let label = N::label(&row);
             N::delete(tx, &caller, row)?;
-            log::audit(tx, &who, &format!("{}.delete", N::ONE), &id)
+            log::audit_named(tx, &who, &format!("{}.delete", N::ONE), &id, Some(&label))
         })
         .await?;
     Ok(Reply::empty(204))

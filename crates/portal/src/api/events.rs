@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_secs(60);
 pub async fn events(p: Arc<Portal>, req: Req) -> Result<Reply> {
     let accept = req.header("accept").unwrap_or_default();
     if !accept.contains("text/event-stream") {
-        return identity::events(p.identity.clone(), req).await;
+        return super::log::events(p, req).await;
     }
     let seat = p.feed.sit(req.auth.user.id.as_str()).ok_or_else(|| {
         let words = "You have too many streams of events open. Close some pages of the portal and try again.";

@@ -2,6 +2,7 @@
 
 mod capacity;
 mod events;
+mod log;
 mod operator;
 mod session;
 mod work;
@@ -16,6 +17,8 @@ pub fn service() -> Service<Portal> {
     s.get("/hanok/v1/session", Rule::Any, session::show);
     s.put("/hanok/v1/session", Rule::Any, session::rescope);
     s.delete("/hanok/v1/session", Rule::Any, session::delete);
+    // Members of a project read what was done there.
+    s.get("/hanok/v1/audit", Rule::Any, log::audit);
     // A list for overseers, a stream for everybody.
     s.get("/hanok/v1/events", Rule::Any, events::events);
     s.get("/hanok/v1/capacity", Rule::ADMIN, capacity::show);

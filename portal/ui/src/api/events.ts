@@ -46,9 +46,13 @@ const ALONG: Record<string, unknown[][]> = {
   quota: [["limits"], ["quota"]], limit: [["limits"]], role: [["team"]], application_credential: [["credentials"]],
 };
 
+/** What was done to these is in the project's activity. */
+const OF_PROJECTS = ["server", "image", "network", "subnet", "router", "floatingip", "security_group", "security_group_rule", "keypair"];
+
 export function settle(batch: Change[]) {
   const byKind = new Map<string, Change[]>();
   for (const change of batch) byKind.set(change.kind, [...(byKind.get(change.kind) ?? []), change]);
+  if (OF_PROJECTS.some((kind) => byKind.has(kind))) void queries.invalidateQueries({ queryKey: ["activity"] });
   for (const [kind, changes] of byKind) {
     for (const key of ALONG[kind] ?? []) void queries.invalidateQueries({ queryKey: key });
     const last = new Map(changes.map((change) => [change.id, change]));

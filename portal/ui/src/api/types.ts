@@ -82,7 +82,7 @@ export interface Why extends Says {
 }
 export interface InstanceAction { action: string; request_id: string; start_time: string; updated_at?: string; message: string | null; user_id: string }
 export interface AuditRow {
-  id: string; at: string; action: string; target: string; user_name: string | null; user_id: string; project_name: string | null; request_id: string;
+  id: string; at: string; action: string; target: string; target_name: string | null; user_name: string | null; user_id: string; project_name: string | null; request_id: string;
 }
 export interface Project { id: string; name: string; description: string; enabled: boolean; domain_id: string }
 export interface User { id: string; name: string; email?: string; options?: { multi_factor_auth_rules?: string[][] }; enabled: boolean; domain_id: string; description?: string }

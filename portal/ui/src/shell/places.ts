@@ -28,6 +28,7 @@ export const groups: Group[] = [
     key: "nav.project",
     places: [
       { to: "/team", key: "team.title", icon: "team", jump: "m" },
+      { to: "/activity", key: "activity.title", icon: "audit", jump: "l" },
       { to: "/quota", key: "quota.title", icon: "quota", jump: "q" },
       { to: "/access", key: "access.title", icon: "access", jump: "a" },
     ],

@@ -121,6 +121,8 @@ export const fleet = {
   "jobs.all": ["Settled ones too", "끝난 것도"],
   "audit.title": ["Audit", "감사 기록"],
   "audit.lead": ["Who did what, newest first. It cannot be changed.", "누가 무엇을 했는지, 최근 것부터. 고칠 수 없습니다."],
+  "activity.title": ["Activity", "활동"],
+  "activity.lead": ["What was done in this project, and by whom, newest first.", "이 프로젝트에서 누가 무엇을 했는지, 최근 것부터 보여 줍니다."],
   "audit.who": ["Who", "누가"],
   "audit.what": ["What", "무엇을"],
   "audit.action": ["Action", "동작"],

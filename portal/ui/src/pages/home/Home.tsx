@@ -1,13 +1,14 @@
 import { Link } from "@tanstack/react-router";
 import { useAsk, useList } from "~/api/query";
 import { useSession } from "~/api/session";
-import type { Server } from "~/api/types";
+import type { AuditRow, Server } from "~/api/types";
 import { t } from "~/i18n";
 import { mib, number } from "~/i18n/format";
 import { Ago } from "~/ui/Ago";
 import { Meter, Page, Section, Waiting } from "~/ui/Page";
 import { Dot, Status, stateWord, toneOf } from "~/ui/Status";
 import type { Limits } from "../create/wish";
+import { deed, pageOf } from "../project/deed";
 import { addressesOf } from "../servers/addresses";
 import { taskWord } from "../servers/Servers";
 import { Welcome } from "./Welcome";
@@ -47,19 +48,47 @@ export function Home() {
             </ul>
           </Section>
         </div>
-        <Section title={t("quota.title")} actions={<Link to="/quota" className="link text-[13px]">{t("home.more")}</Link>}>
-          <div className="box p-5 flex flex-col gap-4">
-            {limits ? (
-              <>
-                <Meter label={t("servers.title")} used={limits.totalInstancesUsed} total={limits.maxTotalInstances} show={number} />
-                <Meter label={t("word.cores")} used={limits.totalCoresUsed} total={limits.maxTotalCores} show={number} />
-                <Meter label={t("word.memory")} used={limits.totalRAMUsed} total={limits.maxTotalRAMSize} show={mib} />
-              </>
-            ) : <Waiting />}
-          </div>
-        </Section>
+        <div className="flex flex-col gap-10 min-w-0">
+          <Section title={t("quota.title")} actions={<Link to="/quota" className="link text-[13px]">{t("home.more")}</Link>}>
+            <div className="box p-5 flex flex-col gap-4">
+              {limits ? (
+                <>
+                  <Meter label={t("servers.title")} used={limits.totalInstancesUsed} total={limits.maxTotalInstances} show={number} />
+                  <Meter label={t("word.cores")} used={limits.totalCoresUsed} total={limits.maxTotalCores} show={number} />
+                  <Meter label={t("word.memory")} used={limits.totalRAMUsed} total={limits.maxTotalRAMSize} show={mib} />
+                </>
+              ) : <Waiting />}
+            </div>
+          </Section>
+          <Lately />
+        </div>
       </div>
     </Page>
+  );
+}
+
+/** What was done in the project, by anybody. */
+function Lately() {
+  const { project } = useSession();
+  const { data } = useAsk<{ audit: AuditRow[] }>(["activity", project?.id, "home"], project && `/hanok/v1/audit?limit=6&project_id=${project.id}`);
+  if (!data?.audit.length) return null;
+  return (
+    <Section title={t("activity.title")} actions={<Link to="/activity" className="link text-[13px]">{t("home.activity")}</Link>}>
+      <ol className="border-l border-line2 pl-4 flex flex-col gap-4">
+        {data.audit.map((a) => {
+          const page = pageOf(a);
+          const name = a.target_name ?? a.target;
+          return (
+            <li key={a.id} className="relative min-w-0">
+              <span aria-hidden="true" className="absolute -left-[20.5px] top-[7px] size-2 rounded-full bg-line2" />
+              <div className="truncate font-semibold">{page ? <Link to={page} className="hover:underline">{name}</Link> : name}</div>
+              <div className="label truncate">{deed(a.action) ?? a.action}</div>
+              <div className="label truncate">{a.user_name ?? t("audit.system")}, <Ago time={a.at} /></div>
+            </li>
+          );
+        })}
+      </ol>
+    </Section>
   );
 }
 
