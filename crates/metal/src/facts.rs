@@ -1,6 +1,7 @@
 //! From what the live system found to what the ledger says: numbers to choose by, parts, tags, a resource class,
 //! verdicts. Worked out anew with each inventory; what people chose by hand stays.
 
+use crate::act::takes;
 use crate::model::{Disk, Machine};
 use crate::table::{disk, machine, nic, tag};
 use base::doc::live::{DiskFacts, DiskKind, Inventory, Verdict};
@@ -67,12 +68,14 @@ fn debian_arch(uname: &str, old: &str) -> String {
 }
 
 fn nics(tx: &Tx<'_>, m: &Machine, i: &Inventory) -> Result<()> {
-    let mut macs = Vec::new();
+    let (mut macs, mut boots) = (Vec::new(), false);
     for f in &i.nics {
         // Bridges and the like have no address that a machine could be known by.
         let Ok(mac) = nic::good_mac(&f.mac) else { continue };
-        nic::add(tx, m.id, &mac, f.boot)?;
-        macs.push(mac);
+        if takes(tx, m, &mac, f.boot)? {
+            boots |= f.boot;
+            macs.push(mac);
+        }
     }
     let there = nic::of(tx, m.id)?;
     for mut n in there {
@@ -81,7 +84,7 @@ fn nics(tx: &Tx<'_>, m: &Machine, i: &Inventory) -> Result<()> {
         };
         (n.name, n.link, n.speed) = (f.name.clone(), f.link, f.speed);
         (n.driver, n.product) = (f.driver.clone(), f.product.clone());
-        n.boot = f.boot || (n.boot && !i.nics.iter().any(|f| f.boot));
+        n.boot = f.boot || (n.boot && !boots);
         n.neighbour = f.lldp.as_ref().map(serde_json::to_string).transpose()?.unwrap_or_default();
         nic::update(tx, &n)?;
     }

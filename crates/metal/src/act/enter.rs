@@ -8,7 +8,7 @@ use crate::table::{machine, nic, rack, segment, tag};
 use base::doc::rack::Bmc;
 use base::{Fault, MachineId, RackId, Result, SegmentId};
 use std::collections::BTreeSet;
-use store::{Tx, log::Level, work};
+use store::{Tx, log::Level};
 
 /// What is said of a machine that is entered by hand.
 #[derive(Debug, Clone, Default)]
@@ -206,44 +206,6 @@ impl Metal {
         let words =
             format!("{} (serial {:?}) was removed while it was {}", m.name, m.serial, m.status.name());
         note(tx, Level::Info, &m, "removed", &words)
-    }
-
-    /// The machine with these MACs, made if nobody knows it. The first is the one that it started from.
-    ///
-    /// # Errors
-    /// `Conflict` when the MACs are of several machines.
-    pub fn enlist(
-        &self,
-        tx: &Tx<'_>,
-        macs: &[String],
-        rack: RackId,
-        segment: Option<SegmentId>,
-    ) -> Result<Machine> {
-        let mut known = BTreeSet::new();
-        for mac in macs {
-            known.extend(machine::by_mac(tx, mac)?.map(|m| m.id));
-        }
-        let ids: Vec<MachineId> = known.into_iter().collect();
-        let id = match ids[..] {
-            [] => {
-                let new =
-                    NewMachine { macs: macs.to_vec(), rack: Some(rack), segment, ..NewMachine::default() };
-                self.create(tx, &new)?.id
-            }
-            [one] => one,
-            _ => {
-                return Err(Fault::conflict(
-                    "These network interfaces are of several machines here. Remove all but one of them: hanok machine list",
-                ));
-            }
-        };
-        work::hold(tx, &id.to_string())?;
-        for mac in macs {
-            nic::add(tx, id, mac, false)?;
-            crate::table::lease::no_stranger(tx, mac)?;
-        }
-        work::wake(tx, &id.to_string())?;
-        hold(tx, id)
     }
 }
 

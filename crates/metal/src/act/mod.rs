@@ -6,6 +6,7 @@ mod boot;
 mod enter;
 pub mod networks;
 mod power;
+mod stranger;
 mod whole;
 
 pub use allocate::Owner;
@@ -13,6 +14,7 @@ pub(crate) use allocate::{after_release, disown};
 pub use boot::{HOST_PACKAGES, Installation};
 pub use enter::{Change, NewMachine, good_name};
 pub use power::{Power, wanted};
+pub(crate) use stranger::takes;
 
 use crate::model::{Errand, Machine, Status};
 use crate::table::{errand, machine, rack};

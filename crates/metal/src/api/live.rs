@@ -6,7 +6,7 @@
 //! was used, because an answer can be lost.
 
 use super::rack::{number, parse, passed_on_by, wait_until};
-use crate::act::{hold, note};
+use crate::act::{hold, note, takes};
 use crate::model::{Machine, Status};
 use crate::table::rack::{self, Rack};
 use crate::table::session::{self, Session};
@@ -68,15 +68,19 @@ pub async fn hello(m: Arc<Metal>, mut req: Req) -> Result<Reply> {
         let by = through(tx, proof.as_deref(), mac.as_deref())?;
         greet(&metal, tx, &by, &hash, &hello)
     });
-    Reply::json_of(200, &welcome.await?)
+    Reply::json_of(200, &welcome.await??)
 }
 
-fn greet(metal: &Metal, tx: &Tx<'_>, by: &Through, hash: &str, hello: &Hello) -> Result<Welcome> {
+/// The inner error is a refusal of which something was noted.
+fn greet(metal: &Metal, tx: &Tx<'_>, by: &Through, hash: &str, hello: &Hello) -> Result<Result<Welcome>> {
     let t = token::by_hash(tx, hash)?.ok_or_else(|| refused("This boot token is not known here."))?;
     its_own(tx, &t, by, hello)?;
     let m = match t.machine {
         Some(id) => hold(tx, id)?,
-        None => metal.enlist(tx, &hello.macs, by.rack.id, t.segment)?,
+        None => match metal.enlist(tx, hello, &t.mac, by.rack.id, t.segment)? {
+            Ok(m) => m,
+            Err(refusal) => return Ok(Err(refusal)),
+        },
     };
     let fresh = token::spend(tx, hash, m.id)?;
     if !fresh && !answer_was_lost(tx, &t, &m)? {
@@ -88,24 +92,23 @@ fn greet(metal: &Metal, tx: &Tx<'_>, by: &Through, hash: &str, hello: &Hello) ->
     session::begin(tx, m.id, &token_hash(&secret), hash, hello)?;
     // Should it start once more, another token is ready.
     token::of_machine(tx, &*metal.seal, m.id)?;
-    for mac in &hello.macs {
-        nic::add(tx, m.id, mac, false)?;
-    }
-    if let Some(first) = hello.macs.first() {
-        nic::started_from(tx, m.id, first, t.segment)?;
+    for (n, mac) in hello.macs.iter().enumerate() {
+        if takes(tx, &m, mac, false)? && n == 0 {
+            nic::started_from(tx, m.id, mac, t.segment)?;
+        }
     }
     describe(tx, &m, by, hello)?;
     begin_anew(metal, tx, &m)?;
     note(tx, Level::Info, &m, "live", &format!("its live system is up at {}", hello.address))?;
     work::wake(tx, &m.id.to_string())?;
     rack::touch_of(tx, m.id)?;
-    Ok(Welcome {
+    Ok(Ok(Welcome {
         machine: m.id,
         name: m.name.clone(),
         session: secret,
         ssh_keys: keys(tx, &m)?,
         now: Micros::now().0,
-    })
+    }))
 }
 
 /// The token is for the machine that shows it.

@@ -1,8 +1,9 @@
 //! Who may know and do what: boot tokens, sessions, racks, projects.
 
-use super::world::{Mirror, Room, worlds};
+use super::world::{Answer, Mirror, Room, World, worlds};
 use crate::Seal;
-use crate::table::token;
+use crate::table::{nic, token};
+use base::MachineId;
 use base::doc::rack::{Boot, RackDesired};
 use serde_json::{Value, json};
 
@@ -33,6 +34,132 @@ async fn a_boot_token_is_good_once_and_for_its_machine_only() {
         room.pcs[0].off();
         room.pcs[0].start(&w, w.segment).await;
         assert!(room.pcs[0].told != Some(Boot::Live { token }) && room.pcs[0].session.is_some());
+    }
+}
+
+/// Cards of makers; `MAC` and its like are such as software gives itself.
+const CARD: &str = "00:25:90:00:00:01";
+const OTHER: &str = "00:25:90:00:00:02";
+const BOARD: &str = "4c4c4544-0042-3510-8051-b4c04f335931";
+
+/// The first PC starts as a stranger and says hello.
+async fn hello_of_a_stranger(w: &World, room: &mut Room) -> Answer {
+    let pc = &mut room.pcs[0];
+    let made = w.db.write({
+        let (mac, segment) = (pc.mac.clone(), w.segment);
+        move |tx| token::of_stranger(tx, &Mirror, &mac, segment)
+    });
+    let token = made.await.unwrap();
+    pc.hello(w, &token).await
+}
+
+async fn heard_of(w: &World, id: MachineId) -> Vec<String> {
+    let all = w.admin("GET", &format!("/hanok/v1/machines/{id}/events"), None).await.of(200);
+    let all = all["events"].as_array().unwrap().clone();
+    let strangers = all.iter().filter(|e| e["kind"] == "machine.stranger");
+    strangers.map(|e| e["message"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn macs_of(w: &World, id: MachineId) -> Vec<String> {
+    let there = w.db.read(move |tx| nic::of(tx, id)).await.unwrap();
+    there.into_iter().map(|n| n.mac).collect()
+}
+
+#[tokio::test]
+async fn a_stranger_does_not_pass_for_a_machine_that_is_somebodys_or_busy() {
+    for w in worlds().await {
+        for mac in [CARD, MAC] {
+            let mut victim = Room::new(&[mac]);
+            let id = w.deployed(&mut victim).await;
+            // Root on another machine: a MAC of its own making, and that of the victim.
+            let mut room = Room::new(&["52:54:00:ee:66:66"]);
+            room.pcs[0].more = vec![mac.to_owned()];
+            let answer = hello_of_a_stranger(&w, &mut room).await;
+            if mac == MAC {
+                // What anybody can give to a card says nothing: it is somebody new.
+                let told = answer.of(200);
+                assert_ne!(told["machine"], json!(id));
+                assert_eq!(macs_of(&w, id).await, [mac]);
+                continue;
+            }
+            let words = answer.refused(409);
+            assert!(words.contains(mac) && !words.contains(&w.machine(id).await.name), "{words}");
+            hello_of_a_stranger(&w, &mut room).await.refused(409);
+            let heard = heard_of(&w, id).await;
+            assert!(heard.len() == 1 && heard[0].contains("52:54:00:ee:66:66"), "once: {heard:?}");
+            // Not while it is taken back either.
+            w.act(id, "release", json!({"erase": "quick"})).await.of(202);
+            hello_of_a_stranger(&w, &mut room).await.refused(409);
+            w.until(&mut victim, id, "ready").await;
+            w.act(id, "commission", json!({})).await.of(202);
+            hello_of_a_stranger(&w, &mut room).await.refused(409);
+            w.until(&mut victim, id, "ready").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_idle_machine_with_another_card_is_known_by_the_rest_of_it() {
+    for w in worlds().await {
+        let mut room = Room::new(&[OTHER]);
+        (room.pcs[0].more, room.pcs[0].uuid) = (vec![CARD.into()], BOARD.into());
+        let id = w.ready(&mut room).await;
+        room.pcs[0].off();
+        // The card that it started from is another one now. The mainboard says the same in other letters.
+        (room.pcs[0].mac, room.pcs[0].uuid) = (MAC.into(), BOARD.to_uppercase());
+        let told = hello_of_a_stranger(&w, &mut room).await.of(200);
+        assert_eq!(told["machine"], json!(id));
+        assert!(heard_of(&w, id).await.is_empty());
+        // One that does not say, or says another, is not this machine, whatever cards it shows.
+        for (mac, uuid) in
+            [("52:54:00:ee:00:07", ""), ("52:54:00:ee:00:08", "4c4c4544-0042-3510-8051-000000000000")]
+        {
+            let mut room = Room::new(&[mac]);
+            (room.pcs[0].more, room.pcs[0].uuid) = (vec![CARD.into()], uuid.into());
+            let told = hello_of_a_stranger(&w, &mut room).await.of(200);
+            assert_ne!(told["machine"], json!(id));
+            let new: MachineId = told["machine"].as_str().unwrap().parse().unwrap();
+            assert_eq!(macs_of(&w, new).await, [mac]);
+            assert!(heard_of(&w, new).await[0].contains("commission pc-"), "the operator hears why");
+        }
+        assert!(macs_of(&w, id).await.contains(&CARD.to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn boards_that_all_have_one_card_with_the_same_mac_are_told_apart() {
+    for w in worlds().await {
+        // Entered by hand, so that each has a token of its own; the BMC's card is the same in both.
+        let mut ids = Vec::new();
+        for mac in [CARD, OTHER] {
+            let wish = json!({"machine": {"macs": [mac], "segment": "lab"}});
+            let made = w.admin("POST", "/hanok/v1/machines", Some(wish)).await.of(201);
+            ids.push(made["machine"]["id"].as_str().unwrap().parse::<MachineId>().unwrap());
+        }
+        let shared = "00:25:90:bb:bb:bb";
+        let mut room = Room::new(&[CARD, OTHER]);
+        for pc in &mut room.pcs {
+            pc.more = vec![shared.into()];
+        }
+        for id in &ids {
+            w.act(*id, "commission", json!({})).await.of(202);
+        }
+        for _ in 0..20 {
+            for id in &ids {
+                w.steps(*id).await;
+            }
+            room.turn(&w).await;
+        }
+        for id in &ids {
+            assert_eq!(w.status(*id).await, "ready");
+        }
+        let mut have = 0;
+        for id in &ids {
+            have += usize::from(macs_of(&w, *id).await.contains(&shared.to_owned()));
+        }
+        assert_eq!(have, 1, "it is one's");
+        let heard = [heard_of(&w, ids[0]).await, heard_of(&w, ids[1]).await].concat();
+        assert_eq!(heard.len(), 1, "{heard:?}");
     }
 }
 

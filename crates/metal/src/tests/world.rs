@@ -200,6 +200,10 @@ impl World {
 #[derive(Default)]
 pub struct Pc {
     pub mac: String,
+    /// Its other cards.
+    pub more: Vec<String>,
+    /// Of its mainboard.
+    pub uuid: String,
     pub id: Option<MachineId>,
     pub on: bool,
     pub cycles: u64,
@@ -362,8 +366,8 @@ impl Pc {
 
     pub async fn hello(&self, w: &World, token: &str) -> Answer {
         let hello = Hello {
-            macs: vec![self.mac.clone()],
-            uuid: String::new(),
+            macs: [&self.mac].into_iter().chain(&self.more).cloned().collect(),
+            uuid: self.uuid.clone(),
             serial: String::new(),
             uefi: true,
             live_version: "test".into(),
@@ -442,7 +446,11 @@ impl Pc {
         match work {
             Work::Idle => return,
             Work::Inventory => {
-                let body = serde_json::to_value(inventory(&self.mac)).unwrap();
+                let mut found = inventory(&self.mac);
+                found.system.uuid.clone_from(&self.uuid);
+                let more = self.more.iter().map(|mac| NicFacts { mac: mac.clone(), ..NicFacts::default() });
+                found.nics.extend(more);
+                let body = serde_json::to_value(found).unwrap();
                 self.ask(w, "PUT", "/live/v1/inventory", Some(body)).await.of(204);
             }
             Work::Test { tests } => {
