@@ -4,7 +4,7 @@ use super::{hold, note, settled, unlocked};
 use crate::Metal;
 use crate::model::{Constraints, Errand, Machine, Status};
 use crate::table::list::{self, Filter};
-use crate::table::{disk, machine, segment};
+use crate::table::{disk, machine, rack, segment};
 use base::doc::live::EraseMode;
 use base::{Fault, MachineId, Micros, ProjectId, Result, UserId};
 use store::log::Level;
@@ -158,6 +158,8 @@ pub fn disown(tx: &Tx<'_>, m: &Machine) -> Result<()> {
         params![m.id, Status::Ready.number()],
     )?;
     crate::table::address::take_back(tx, m.id)?;
+    // Its rack would lease them to it again as long as it is told so.
+    rack::touch_of(tx, m.id)?;
     crate::table::console::forget_kept(tx, m.id)?;
     image::release(tx, super::boot::holder(m.id))
 }

@@ -81,20 +81,18 @@ pub async fn reserve(door: Arc<Door>, call: Call) -> Result<Reply> {
             (None, Some(key)) => super::network::subnet_in(&scene, &key)?,
             (None, None) => return Err(invalid("subnet", "Name a subnet or an address.")),
         };
+        let mac = f.text("mac")?.map(|m| good_mac(&m).map_err(of_field("mac"))).transpose()?;
+        let mac = mac.unwrap_or_default();
         let wanted = match ip {
             Some(ip) => ip,
-            None => address::free(tx, n)?,
+            None => address::free(tx, n, &mac)?,
         };
         let k = Kept {
             number: 0,
             subnet: n.id.clone(),
             address: wanted,
             kind: USER.to_owned(),
-            mac: f
-                .text("mac")?
-                .map(|m| good_mac(&m).map_err(of_field("mac")))
-                .transpose()?
-                .unwrap_or_default(),
+            mac,
             user: call.auth.user.id.clone(),
             comment: String::new(),
             created_at: Micros::now(),
@@ -289,7 +287,7 @@ pub async fn link(door: Arc<Door>, call: Call) -> Result<Reply> {
                 let subnet = subnet.ok_or_else(|| invalid("subnet", "This field is required."))?;
                 let wanted = match address(f, "ip_address")? {
                     Some(ip) => ip,
-                    None => address::free(tx, subnet)?,
+                    None => address::free(tx, subnet, &n.mac)?,
                 };
                 choose(tx, subnet, &n, wanted)
             }
@@ -320,6 +318,7 @@ fn choose(tx: &Tx<'_>, subnet: &Subnet, n: &Nic, ip: IpAddr) -> Result<()> {
             format!("{ip} is in a dynamic range, or the rack's or the gateway's."),
         ));
     }
+    address::not_leased(tx, subnet, ip, &n.mac).map_err(of_field("ip_address"))?;
     address::put(tx, subnet, &n.id, ip, "static").map_err(of_field("ip_address"))
 }
 

@@ -1,7 +1,7 @@
 //! Addresses of machines: given once, by the primary key.
 
 use super::segment::{self, Subnet};
-use super::{number, vlan};
+use super::{lease, number, vlan};
 use crate::model::Nic;
 use base::{Fault, MachineId, Micros, Result, UserId};
 use ipnet::IpNet;
@@ -22,21 +22,22 @@ pub fn give(tx: &Tx<'_>, nic: &Nic, subnet: &Subnet) -> Result<IpAddr> {
     if let Some(there) = tx.opt(sql, params![&subnet.id, &nic.id, &nic.mac], |r| r.get(0))? {
         return Ok(there);
     }
-    let found = free(tx, subnet)?;
+    let found = free(tx, subnet, &nic.mac)?;
     put(tx, subnet, &nic.id, found, "auto")?;
     Ok(found)
 }
 
-/// The first address of a subnet that nobody has: outside all ranges, or inside the reserved ones of a subnet
+/// The first address of a subnet that nobody has, and nobody but this MAC (empty: nobody) a lease of: outside all ranges, or inside the reserved ones of a subnet
 /// whose other addresses are somebody else's to give.
 ///
 /// # Errors
 /// `Conflict` when there is none left.
-pub fn free(tx: &Tx<'_>, subnet: &Subnet) -> Result<IpAddr> {
+pub fn free(tx: &Tx<'_>, subnet: &Subnet, mac: &str) -> Result<IpAddr> {
     let managed = vlan::of_subnets(tx)?.remove(&subnet.id).unwrap_or_default().managed;
     let ranges = segment::ranges(tx, Some(&subnet.id))?;
     let sql = "SELECT address FROM metal_address WHERE subnet_id = $1";
-    let taken: BTreeSet<IpAddr> = tx.rows(sql, params![&subnet.id], |r| r.get(0))?.into_iter().collect();
+    let mut taken: BTreeSet<IpAddr> = tx.rows(sql, params![&subnet.id], |r| r.get(0))?.into_iter().collect();
+    taken.extend(lease::of_others(tx, subnet.segment, mac)?.into_iter().map(|l| l.address));
     let free = |a: &IpAddr| {
         *a != subnet.address && Some(*a) != subnet.gateway && !taken.contains(a) && !subnet.dns.contains(a)
     };
@@ -62,6 +63,19 @@ fn full(s: &Subnet) -> Fault {
          subnet to the segment.",
         s.cidr
     ))
+}
+
+/// # Errors
+/// `Conflict` for an address that another MAC has a lease of.
+pub fn not_leased(tx: &Tx<'_>, subnet: &Subnet, address: IpAddr, mac: &str) -> Result<()> {
+    match lease::of_others(tx, subnet.segment, mac)?.into_iter().find(|l| l.address == address) {
+        None => Ok(()),
+        Some(l) => Err(Fault::conflict(format!(
+            "{} has a lease of {address} until {}. Take another address, or wait until then.",
+            l.mac,
+            l.expires_at.seconds_z()
+        ))),
+    }
 }
 
 /// Gives a NIC this address.
@@ -130,7 +144,8 @@ pub fn kept(tx: &Tx<'_>, kind: &str) -> Result<Vec<Kept>> {
 /// Keeps an address; answers it with its number.
 ///
 /// # Errors
-/// `BadRequest` when it is not of the subnet, or the rack's, or leased to anybody; `Conflict` when it is taken.
+/// `BadRequest` when it is not of the subnet, or the rack's, or leased to anybody; `Conflict` when it is taken, or
+/// leased to another MAC.
 pub fn keep(tx: &Tx<'_>, subnet: &Subnet, k: Kept) -> Result<Kept> {
     if !subnet.cidr.contains(&k.address) {
         return Err(Fault::bad_request(format!("{} is not in the subnet {}.", k.address, subnet.cidr)));
@@ -145,6 +160,7 @@ pub fn keep(tx: &Tx<'_>, subnet: &Subnet, k: Kept) -> Result<Kept> {
             k.address, r.first, r.last
         )));
     }
+    not_leased(tx, subnet, k.address, &k.mac)?;
     let number = number(tx, "address")?;
     tx.exec_unique(
         "INSERT INTO metal_address (subnet_id, address, nic_id, kind, mac, user_id, comment, number, created_at)

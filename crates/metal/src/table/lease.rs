@@ -25,6 +25,17 @@ pub fn of_machine(tx: &Tx<'_>, machine: MachineId) -> Result<Vec<Lease>> {
     )
 }
 
+/// Addresses of a segment that somebody other than this MAC still has a lease of: whoever had one given back uses it
+/// until then.
+pub fn of_others(tx: &Tx<'_>, segment: SegmentId, mac: &str) -> Result<Vec<Lease>> {
+    tx.rows(
+        "SELECT segment_id, mac, address, hostname, expires_at FROM metal_lease
+         WHERE segment_id = $1 AND mac <> $2 AND expires_at > $3",
+        params![segment, mac, Micros::now()],
+        read,
+    )
+}
+
 pub fn all(tx: &Tx<'_>) -> Result<Vec<Lease>> {
     let sql =
         "SELECT segment_id, mac, address, hostname, expires_at FROM metal_lease ORDER BY segment_id, address";

@@ -1,7 +1,11 @@
 //! The ordinary way, and everything that goes wrong on it.
 
 use super::world::{Room, worlds};
+use crate::table::rack;
+use base::Micros;
+use base::doc::rack::Lease;
 use serde_json::json;
+use std::time::Duration;
 
 const MAC: &str = "52:54:00:aa:00:01";
 
@@ -48,6 +52,56 @@ async fn a_blank_machine_is_found_measured_imaged_handed_over_and_taken_back_cle
         assert_eq!(tests["tests"].as_array().unwrap().len(), 2);
         let events = w.admin("GET", &format!("/hanok/v1/machines/{id}/events"), None).await.of(200);
         assert!(events["events"].as_array().unwrap().len() > 10);
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_given_again_only_when_nobody_has_a_lease_of_it() {
+    for w in worlds().await {
+        let address = async |id| {
+            let path = format!("/hanok/v1/machines/{id}");
+            let shown = w.admin("GET", &path, None).await.of(200);
+            shown["machine"]["nics"][0]["addresses"][0].as_str().map(str::to_owned)
+        };
+        let mut first = Room::new(&[MAC]);
+        let a = w.deployed(&mut first).await;
+        assert_eq!(address(a).await.as_deref(), Some("10.9.0.2"));
+        first.leases = vec![Lease {
+            segment: w.segment,
+            mac: MAC.into(),
+            address: "10.9.0.2".parse().unwrap(),
+            hostname: String::new(),
+            expires_at: Micros::now().plus(Duration::from_secs(3600)),
+        }];
+        w.act(a, "release", json!({"erase": "quick"})).await.of(202);
+        let rack = w.rack;
+        let generation =
+            async || w.db.read(move |tx| rack::by_id(tx, rack)).await.unwrap().unwrap().generation;
+        let mut before = generation().await;
+        while w.status(a).await != "ready" {
+            first.turn(&w).await;
+            before = generation().await;
+            w.steps(a).await;
+        }
+        assert_eq!(address(a).await, None);
+        assert!(generation().await > before, "its rack is told, so that the lease is not made longer");
+
+        let mut second = Room::new(&["52:54:00:aa:00:02"]);
+        second.leases.clone_from(&first.leases);
+        let b = w.deployed(&mut second).await;
+        assert_eq!(address(b).await.as_deref(), Some("10.9.0.3"), "the other one still has its lease");
+        // Who has the lease may have the address.
+        w.act(a, "allocate", json!({})).await.of(202);
+        w.act(a, "deploy", json!({"image_id": w.image.to_string()})).await.of(202);
+        assert_eq!(address(a).await.as_deref(), Some("10.9.0.2"));
+        w.until(&mut first, a, "deployed").await;
+        w.act(a, "release", json!({"erase": "quick"})).await.of(202);
+        w.until(&mut first, a, "ready").await;
+        first.leases[0].expires_at = Micros::now();
+        first.turn(&w).await;
+        let mut third = Room::new(&["52:54:00:aa:00:03"]);
+        let c = w.deployed(&mut third).await;
+        assert_eq!(address(c).await.as_deref(), Some("10.9.0.2"));
     }
 }
 

@@ -11,8 +11,8 @@ use base::doc::live::{
     TestResult, Welcome, Work,
 };
 use base::doc::rack::{
-    ASKER_MAC, Boot, BootAnswer, BootQuestion, RACK_TOKEN, RackDesired, RackImageStatus, RackMachineStatus,
-    RackObserved,
+    ASKER_MAC, Boot, BootAnswer, BootQuestion, Lease, RACK_TOKEN, RackDesired, RackImageStatus,
+    RackMachineStatus, RackObserved,
 };
 use base::{Fault, ImageId, MachineId, Micros, RackId, Result, SegmentId};
 use http::Request;
@@ -239,12 +239,13 @@ pub struct Room {
     pub images_ready: bool,
     pub away: bool,
     pub document: Option<RackDesired>,
+    pub leases: Vec<Lease>,
 }
 
 impl Room {
     pub fn new(macs: &[&str]) -> Room {
         let pcs = macs.iter().map(|mac| Pc { mac: (*mac).to_owned(), ..Pc::default() }).collect();
-        Room { pcs, images_ready: true, away: false, document: None }
+        Room { pcs, images_ready: true, away: false, document: None, leases: vec![] }
     }
 
     /// Everybody does once what they are told, and says so.
@@ -318,7 +319,7 @@ impl Room {
             segments: vec![],
             machines: machines.collect(),
             images: images.collect(),
-            leases: vec![],
+            leases: self.leases.clone(),
             strangers: vec![],
         };
         let bearer = format!("Bearer {TOKEN}");

@@ -3,7 +3,7 @@
 use super::{World, worlds};
 use crate::model::Status;
 use crate::table::{nic, rack, segment};
-use base::doc::rack::{DhcpMode, RackDesired};
+use base::doc::rack::{DhcpMode, Lease, RackDesired};
 use serde_json::{Value, json};
 
 /// A rack with an interface that has an address, as it reports.
@@ -200,6 +200,27 @@ async fn addresses_are_kept_and_given_back() {
             .await
             .of(400);
         w.post(&w.admin, &format!("{nic}?op=link_subnet"), "mode=DHCP").await.of(400);
+        // What another MAC has a lease of is not chosen or kept until that has run out.
+        w.db.write(|tx| {
+            let lease = Lease {
+                segment: segment::subnets(tx)?[0].segment,
+                mac: "52:54:00:00:00:97".into(),
+                address: "10.9.0.78".parse().unwrap(),
+                hostname: String::new(),
+                expires_at: base::Micros::now().plus(std::time::Duration::from_secs(600)),
+            };
+            crate::table::lease::replace(tx, &[lease.segment], std::slice::from_ref(&lease))
+        })
+        .await
+        .unwrap();
+        let taken = "mode=STATIC&subnet=lab&ip_address=10.9.0.78";
+        let words = w.post(&w.admin, &format!("{nic}?op=link_subnet"), taken).await;
+        assert!(words.text.contains("52:54:00:00:00:97 has a lease"), "{}", words.text);
+        words.of(400);
+        w.post(&w.demo, "ipaddresses/?op=reserve", "ip=10.9.0.78").await.of(409);
+        let own = "ip=10.9.0.78&mac_address=52:54:00:00:00:97";
+        let kept = w.made("reservedips/", own).await;
+        w.call(&w.admin, "DELETE", &format!("reservedips/{}/", kept["id"]), "").await.of(204);
         let linked =
             w.made(&format!("{nic}?op=link_subnet"), "mode=STATIC&subnet=lab&ip_address=10.9.0.77").await;
         let link = &linked["links"][0];
