@@ -301,7 +301,7 @@ async fn live_system(s: &Shared, pc: &Pc, token: &str, says_so: &mut Option<Stri
                     |test| TestResult { test, part: String::new(), passed: true, output: String::new() };
                 report.results = tests.into_iter().map(fine).collect();
             }
-            Work::Erase { .. } => report.erased = vec![erased()],
+            Work::Erase { .. } => report.erased = vec![erased(&pc.mac)],
             Work::Write(image) => *says_so = its_word(&image),
             Work::Reboot => leaves = Some(true),
             Work::PowerOff => leaves = Some(false),
@@ -313,9 +313,9 @@ async fn live_system(s: &Shared, pc: &Pc, token: &str, says_so: &mut Option<Stri
     }
 }
 
-fn erased() -> Erased {
+fn erased(mac: &str) -> Erased {
     Erased {
-        disk: "sda".into(),
+        disk: format!("sim-{mac}"),
         method: "simulated".into(),
         bytes: 500 << 30,
         read_back: 500 << 30,

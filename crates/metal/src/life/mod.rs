@@ -23,11 +23,11 @@ mod enter;
 mod phases;
 
 use crate::Metal;
-use crate::model::{Errand, Machine, Status};
+use crate::model::{Disk, Errand, Machine, Status};
 use crate::racks::is_silent;
 use crate::table::session::{self, Session};
 use crate::table::task::Progress;
-use crate::table::{errand, machine, nic, rack, rack_image, segment, task};
+use crate::table::{disk, errand, machine, nic, rack, rack_image, segment, task};
 use base::doc::rack::RackImageStatus;
 use base::{Fault, MachineId, Micros, Result};
 use serde::{Deserialize, Serialize};
@@ -104,6 +104,8 @@ struct Seen {
     errand: Option<Errand>,
     session: Option<Session>,
     task: Option<Progress>,
+    /// What is to be erased: its disks when it was measured that are not removable.
+    disks: Vec<Disk>,
     /// When the present state began.
     since: Micros,
     /// How its rack is with the image that is to be written.
@@ -168,9 +170,13 @@ fn look(metal: &Metal, tx: &Tx<'_>, id: MachineId) -> Result<Option<Seen>> {
         known = Some((rack.name.clone(), is_silent(rack.seen_at)));
         open_since = rack.back_at;
     }
+    let disks = match &errand {
+        Some(Errand::Release { .. }) => disk::of(tx, id)?.into_iter().filter(|d| !d.removable).collect(),
+        _ => Vec::new(),
+    };
     let (door, wire) = door(tx, id)?;
     let (session, task) = (session::of(tx, id)?, task::progress(tx, id)?);
-    Ok(Some(Seen { m, errand, session, task, since, image, rack: known, open_since, door, wire }))
+    Ok(Some(Seen { m, errand, session, task, disks, since, image, rack: known, open_since, door, wire }))
 }
 
 /// `address:port` of the rack's HTTP server, as the machine reaches it; and what is wrong with the segment on which it

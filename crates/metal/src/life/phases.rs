@@ -3,7 +3,7 @@
 use super::ends::{fail, finish};
 use super::enter::{self, Phase, enter};
 use super::{LOOK, MachineLife, Run, Seen, State, TRIES};
-use crate::model::{Errand, Status};
+use crate::model::{Disk, Errand, Status};
 use crate::table::task::Progress;
 use crate::table::{erase, test};
 use base::doc::live::Stage;
@@ -180,21 +180,44 @@ fn done(life: &MachineLife, state: &State, run: Run, seen: &Seen, p: &Progress) 
             }
             super::ends::fail_as(life, seen, Status::FailedTesting, &bad.join("; ")).also(keep)
         }
-        State::Erasing(_) => {
-            let mode = match &seen.errand {
-                Some(Errand::Release { erase }) => *erase,
-                _ => base::doc::live::EraseMode::None,
-            };
-            let dirty: Vec<&str> = p.erased.iter().filter(|e| e.wrong > 0).map(|e| e.disk.as_str()).collect();
-            let keep = move |tx: &Tx<'_>| -> Result<()> { erase::keep(tx, &m, mode, &kept.erased) };
-            if dirty.is_empty() {
-                return next(life, seen, Some(state), run.tries).also(keep);
-            }
-            let words = format!("reading back found what was written before on: {}", dirty.join(", "));
-            fail(life, seen, &words).also(keep)
-        }
+        State::Erasing(_) => erased(life, state, run, seen, p),
         _ => next(life, seen, Some(state), run.tries),
     }
+}
+
+/// Clean is what was erased whole, and all that the machine had when it was measured: a disk that is not there now may be
+/// put back with what was on it.
+fn erased(life: &MachineLife, state: &State, run: Run, seen: &Seen, p: &Progress) -> Step<State> {
+    let mode = match &seen.errand {
+        Some(Errand::Release { erase }) => *erase,
+        _ => base::doc::live::EraseMode::None,
+    };
+    let there = |d: &&Disk| !p.erased.iter().any(|e| e.disk == d.id);
+    let missing: Vec<Disk> = seen.disks.iter().filter(there).cloned().collect();
+    let dirty: Vec<&str> = p.erased.iter().filter(|e| e.wrong > 0).map(|e| e.disk.as_str()).collect();
+    let mut words = Vec::new();
+    if !dirty.is_empty() {
+        words.push(format!("reading back found what was written before on: {}", dirty.join(", ")));
+    }
+    if !missing.is_empty() {
+        let names: Vec<String> = missing.iter().map(named).collect();
+        words.push(format!(
+            "these of its disks were not there to be erased: {}. Put them back and try again; if they were taken out \
+             for good, release it without erasing, then commission it, so that they are known to be gone",
+            names.join(", ")
+        ));
+    }
+    let (m, kept) = (seen.m.clone(), p.erased.clone());
+    let keep = move |tx: &Tx<'_>| -> Result<()> { erase::keep(tx, &m, mode, &kept, &missing) };
+    match words.is_empty() {
+        true => next(life, seen, Some(state), run.tries).also(keep),
+        false => fail(life, seen, &words.join("; ")).also(keep),
+    }
+}
+
+fn named(d: &Disk) -> String {
+    let more: Vec<&str> = [d.model.as_str(), d.serial.as_str()].into_iter().filter(|t| !t.is_empty()).collect();
+    if more.is_empty() { format!("{} ({})", d.name, d.id) } else { format!("{} ({})", d.name, more.join(" ")) }
 }
 
 fn in_words(r: &base::doc::live::TestResult) -> String {

@@ -1,9 +1,12 @@
 //! What was wiped, for good: reports outlive their machine.
 
-use crate::model::Machine;
+use crate::model::{Disk, Machine};
 use base::doc::live::{EraseMode, Erased};
 use base::{MachineId, Micros, Result};
 use store::{Tx, params};
+
+/// How a disk was erased that was not there.
+const MISSING: &str = "missing";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EraseReport {
@@ -12,13 +15,28 @@ pub struct EraseReport {
     pub serial: String,
     pub at: Micros,
     pub mode: String,
-    /// Nothing was found that should not be there.
+    /// Nothing was found that should not be there, and no disk of the machine was missing.
     pub clean: bool,
     pub disks: Vec<Erased>,
 }
 
-pub fn keep(tx: &Tx<'_>, m: &Machine, mode: EraseMode, disks: &[Erased]) -> Result<()> {
-    let clean = disks.iter().all(|d| d.wrong == 0);
+/// Keeps a report. Disks that should have been there stand in it as [`MISSING`].
+pub fn keep(
+    tx: &Tx<'_>,
+    m: &Machine,
+    mode: EraseMode,
+    disks: &[Erased],
+    missing: &[Disk],
+) -> Result<()> {
+    let clean = missing.is_empty() && disks.iter().all(|d| d.wrong == 0);
+    let not_there = |d: &Disk| Erased {
+        disk: d.id.clone(),
+        method: MISSING.to_owned(),
+        bytes: 0,
+        read_back: 0,
+        wrong: 0,
+    };
+    let disks: Vec<Erased> = disks.iter().cloned().chain(missing.iter().map(not_there)).collect();
     tx.exec(
         "INSERT INTO erase_report (id, machine_id, machine_name, serial, at, mode, clean, disks)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -30,7 +48,7 @@ pub fn keep(tx: &Tx<'_>, m: &Machine, mode: EraseMode, disks: &[Erased]) -> Resu
             Micros::now(),
             serde_json::to_value(mode)?.as_str().unwrap_or_default(),
             clean,
-            serde_json::to_string(disks)?
+            serde_json::to_string(&disks)?
         ],
     )
     .map(drop)

@@ -56,6 +56,43 @@ async fn a_blank_machine_is_found_measured_imaged_handed_over_and_taken_back_cle
 }
 
 #[tokio::test]
+async fn a_disk_that_is_not_there_is_not_called_erased() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        room.pcs[0].second_disk = true;
+        let id = w.deployed(&mut room).await;
+        room.pcs[0].second_disk = false;
+        w.act(id, "release", json!({"erase": "secure"})).await.of(202);
+        w.until(&mut room, id, "failed_disk_erasing").await;
+        let words = w.machine(id).await.message;
+        assert!(words.contains("sdb (Rust R7)") && words.contains("commission") && !words.contains("sda"), "{words}");
+        let reports =
+            async || w.admin("GET", &format!("/hanok/v1/machines/{id}/erasures"), None).await.of(200)["erasures"].clone();
+        let first = &reports().await[0];
+        assert_eq!((&first["clean"], &first["disks"][1]["method"]), (&json!(false), &json!("missing")));
+        // Put back it is erased with the rest.
+        room.pcs[0].second_disk = true;
+        w.act(id, "retry", json!({})).await.of(202);
+        w.until(&mut room, id, "ready").await;
+        assert_eq!(reports().await[0]["clean"], json!(true));
+
+        // Taken out for good: as the words say.
+        w.act(id, "allocate", json!({})).await.of(202);
+        room.pcs[0].second_disk = false;
+        w.act(id, "release", json!({"erase": "secure"})).await.of(202);
+        w.until(&mut room, id, "failed_disk_erasing").await;
+        w.act(id, "release", json!({"erase": "none"})).await.of(202);
+        w.until(&mut room, id, "ready").await;
+        w.act(id, "commission", json!({})).await.of(202);
+        w.until(&mut room, id, "commissioning").await;
+        w.until(&mut room, id, "ready").await;
+        w.act(id, "allocate", json!({})).await.of(202);
+        w.act(id, "release", json!({"erase": "secure"})).await.of(202);
+        w.until(&mut room, id, "ready").await;
+    }
+}
+
+#[tokio::test]
 async fn an_address_is_given_again_only_when_nobody_has_a_lease_of_it() {
     for w in worlds().await {
         let address = async |id| {

@@ -223,6 +223,8 @@ pub struct Pc {
     pub slow: bool,
     /// Its new system says nothing.
     pub mute: bool,
+    /// A second disk, which was there when it was measured or came later.
+    pub second_disk: bool,
     /// What of a last owner is on its disk.
     pub marker: bool,
     pub boot_at: Option<Micros>,
@@ -438,6 +440,18 @@ impl Pc {
         self.obey(w, task.work, report).await;
     }
 
+    fn disks(&self) -> Vec<DiskFacts> {
+        let first = inventory(&self.mac).disks;
+        let second = first.iter().take(usize::from(self.second_disk)).map(|d| DiskFacts {
+            id: "wwn-2".into(),
+            name: "sdb".into(),
+            model: "Rust".into(),
+            serial: "R7".into(),
+            ..d.clone()
+        });
+        first.iter().cloned().chain(second).collect()
+    }
+
     async fn say(&self, w: &World, report: &Report) {
         let body = serde_json::to_value(report).unwrap();
         self.ask(w, "PUT", "/live/v1/report", Some(body)).await.of(204);
@@ -449,6 +463,7 @@ impl Pc {
             Work::Inventory => {
                 let mut found = inventory(&self.mac);
                 found.system.uuid.clone_from(&self.uuid);
+                found.disks = self.disks();
                 let more = self.more.iter().map(|mac| NicFacts { mac: mac.clone(), ..NicFacts::default() });
                 found.nics.extend(more);
                 let body = serde_json::to_value(found).unwrap();
@@ -460,13 +475,14 @@ impl Pc {
             }
             Work::Erase { .. } => {
                 self.marker = false;
-                report.erased = vec![Erased {
-                    disk: "sda".into(),
+                let erased = |id: &str| Erased {
+                    disk: id.into(),
                     method: "overwrite".into(),
                     bytes: 10,
                     read_back: 10,
                     wrong: 0,
-                }];
+                };
+                report.erased = self.disks().iter().map(|d| erased(&d.id)).collect();
             }
             Work::Write(image) => {
                 self.marker = true;

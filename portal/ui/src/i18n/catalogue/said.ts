@@ -284,6 +284,7 @@ export const said = {
   "machine.too_long": ["it took too long; its live system said last: {said}", "너무 오래 걸림. 라이브 시스템의 마지막 말: {said}"],
   "machine.no_inventory": ["its live system says that it has measured, but sent no inventory", "검사했다고 하지만 목록을 보내지 않음"],
   "machine.dirty": ["reading back found what was written before on: {disks}", "지운 뒤 읽어 보니 이전 내용이 남은 디스크: {disks}"],
+  "machine.disks_missing": ["these of its disks were not there to be erased: {disks}. Put them back and try again; if they were taken out for good, release it without erasing, then commission it, so that they are known to be gone", "지울 때 없었던 디스크: {disks}. 다시 꽂고 다시 시도하세요. 아주 빼냈다면 지우지 않고 반납한 뒤 검사해 없어진 것을 알려 주세요"],
   "machine.test_failed": ["the {test} test failed: {output}", "{test} 시험 실패: {output}"],
   "machine.test_part_failed": ["the {test} test of {part} failed: {output}", "{part}의 {test} 시험 실패: {output}"],
   "machine.rack_no_image_why": ["its rack could not get the image: {why}", "랙이 이미지를 받지 못함: {why}"],
