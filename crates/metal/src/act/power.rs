@@ -56,10 +56,10 @@ impl Metal {
     /// A person says that they have switched a machine as they were asked to ([`wanted`]).
     ///
     /// # Errors
-    /// `Conflict` for a machine that is not switched by hand.
+    /// `Conflict` for a machine whose power can be read.
     pub fn done_by_hand(&self, tx: &Tx<'_>, id: MachineId) -> Result<Machine> {
         let m = hold(tx, id)?;
-        if m.bmc_kind != "manual" {
+        if !m.blind() {
             return Err(Fault::conflict(format!(
                 "{} is switched by {}, not by hand.",
                 m.name,
@@ -73,9 +73,10 @@ impl Metal {
     }
 }
 
-/// What a person is asked to do with a machine that is switched by hand.
+/// What a person is asked to do with a machine that is switched by hand, or cannot be switched off otherwise.
 pub fn wanted(m: &Machine) -> Option<String> {
-    if m.bmc_kind != "manual" {
+    let wakes_only = m.blind() && m.want_power == Some(false);
+    if m.bmc_kind != "manual" && !wakes_only {
         return None;
     }
     let verb = match (m.want_power, m.seen.power) {

@@ -57,7 +57,7 @@ pub fn go_on(life: &MachineLife, state: &State, run: Run, seen: &Seen) -> Step<S
         State::Booting(_) => booting(life, run, seen),
         State::Fetching(_) => fetching(life, state, run, seen),
         State::Restarting(_) => restarting(life, run, seen),
-        State::PoweringOff(_) => powering_off(life, seen),
+        State::PoweringOff(_) => powering_off(life, run, seen),
         State::Resting => Step::rest(State::Resting),
         _ => working(life, state, run, seen),
     }
@@ -216,8 +216,13 @@ fn erased(life: &MachineLife, state: &State, run: Run, seen: &Seen, p: &Progress
 }
 
 fn named(d: &Disk) -> String {
-    let more: Vec<&str> = [d.model.as_str(), d.serial.as_str()].into_iter().filter(|t| !t.is_empty()).collect();
-    if more.is_empty() { format!("{} ({})", d.name, d.id) } else { format!("{} ({})", d.name, more.join(" ")) }
+    let more: Vec<&str> =
+        [d.model.as_str(), d.serial.as_str()].into_iter().filter(|t| !t.is_empty()).collect();
+    if more.is_empty() {
+        format!("{} ({})", d.name, d.id)
+    } else {
+        format!("{} ({})", d.name, more.join(" "))
+    }
 }
 
 fn in_words(r: &base::doc::live::TestResult) -> String {
@@ -307,14 +312,21 @@ fn restarting(life: &MachineLife, run: Run, seen: &Seen) -> Step<State> {
     Step::wait(LOOK, seen.why(way))
 }
 
-fn powering_off(life: &MachineLife, seen: &Seen) -> Step<State> {
-    // Nothing can read the power of these; they are off when their own system has gone.
-    let gone = !seen.alive() || seen.task.as_ref().is_some_and(|t| t.stage == Some(Stage::Done));
+fn powering_off(life: &MachineLife, run: Run, seen: &Seen) -> Step<State> {
+    let (m, told) = (&seen.m, seen.progress(run));
+    // Nothing can read the power of these. A live system that was told to leave is off when it has gone; of anything
+    // else that may run there, such as the last owner's system, a person has to say so.
+    let gone = told.is_some_and(|t| !seen.alive() || t.stage == Some(Stage::Done));
     let asked_before = Micros::now().since(seen.since) >= LOOK;
-    if seen.m.seen.power == Some(false) || (seen.m.blind() && gone && asked_before) {
+    if m.seen.power == Some(false) || (m.blind() && gone && asked_before) {
         return super::ends::is_off(life, seen);
     }
-    if seen.elapsed() < 5 * MINUTE || seen.rack_is_away() {
+    if m.blind() && told.is_none() && seen.alive() && run.tries + 1 < TRIES {
+        // It came up after the order.
+        return enter(life, seen, Phase::PowerOff, run.tries + 1);
+    }
+    let limit = if m.blind() && m.status.busy() { BY_HAND } else { 5 * MINUTE };
+    if seen.elapsed() < limit || seen.rack_is_away() {
         return Step::wait(Duration::from_secs(2), seen.why("waiting for it to switch off"));
     }
     let trouble = seen.trouble().unwrap_or_else(|| "its BMC says that it is still on".into());

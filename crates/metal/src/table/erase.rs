@@ -21,13 +21,7 @@ pub struct EraseReport {
 }
 
 /// Keeps a report. Disks that should have been there stand in it as [`MISSING`].
-pub fn keep(
-    tx: &Tx<'_>,
-    m: &Machine,
-    mode: EraseMode,
-    disks: &[Erased],
-    missing: &[Disk],
-) -> Result<()> {
+pub fn keep(tx: &Tx<'_>, m: &Machine, mode: EraseMode, disks: &[Erased], missing: &[Disk]) -> Result<()> {
     let clean = missing.is_empty() && disks.iter().all(|d| d.wrong == 0);
     let not_there = |d: &Disk| Erased {
         disk: d.id.clone(),

@@ -65,9 +65,14 @@ async fn a_disk_that_is_not_there_is_not_called_erased() {
         w.act(id, "release", json!({"erase": "secure"})).await.of(202);
         w.until(&mut room, id, "failed_disk_erasing").await;
         let words = w.machine(id).await.message;
-        assert!(words.contains("sdb (Rust R7)") && words.contains("commission") && !words.contains("sda"), "{words}");
-        let reports =
-            async || w.admin("GET", &format!("/hanok/v1/machines/{id}/erasures"), None).await.of(200)["erasures"].clone();
+        assert!(
+            words.contains("sdb (Rust R7)") && words.contains("commission") && !words.contains("sda"),
+            "{words}"
+        );
+        let reports = async || {
+            w.admin("GET", &format!("/hanok/v1/machines/{id}/erasures"), None).await.of(200)["erasures"]
+                .clone()
+        };
         let first = &reports().await[0];
         assert_eq!((&first["clean"], &first["disks"][1]["method"]), (&json!(false), &json!("missing")));
         // Put back it is erased with the rest.
@@ -429,5 +434,49 @@ async fn a_machine_without_a_bmc_waits_for_a_person() {
         w.act(id, "done", json!({})).await.of(202);
         let shown = w.admin("GET", "/hanok/v1/machines/desk-1", None).await.of(200);
         assert_eq!((&shown["machine"]["to_do"], &shown["machine"]["power"]), (&json!(null), &json!("on")));
+    }
+}
+
+#[tokio::test]
+async fn what_runs_on_a_machine_whose_power_nothing_reads_is_not_taken_as_off() {
+    for w in worlds().await {
+        for (n, bmc) in
+            [json!({"kind": "wake_on_lan", "mac": MAC}), json!({"kind": "manual"})].iter().enumerate()
+        {
+            let mut room = Room::new(&[&format!("52:54:00:cc:00:{n:02x}")]);
+            let id = w.deployed(&mut room).await;
+            w.act(id, "done", json!({})).await.refused(409);
+            let change = json!({"machine": {"bmc": bmc}});
+            w.admin("PATCH", &format!("/hanok/v1/machines/{id}"), Some(change)).await.of(200);
+            // Its owner's system goes on, whatever is asked of it.
+            w.act(id, "release", json!({"erase": "none"})).await.of(202);
+            for minutes in [0, 1, 60] {
+                w.steps(id).await;
+                w.later(id, minutes).await;
+                w.steps(id).await;
+                assert_eq!(w.status(id).await, "releasing");
+            }
+            let shown = w.admin("GET", &format!("/hanok/v1/machines/{id}"), None).await.of(200);
+            let asked = shown["machine"]["to_do"].as_str().unwrap().to_owned();
+            assert!(asked.contains("switch it off") && asked.contains("hanok machine done"), "{asked}");
+            let far = w.admin("GET", &format!("/hanok/v1/machines/{id}/progress"), None).await.of(200);
+            assert!(far["progress"]["reason"].as_str().unwrap().contains(&asked), "{far}");
+            w.act(id, "done", json!({})).await.of(202);
+            w.steps(id).await;
+            assert_eq!(w.status(id).await, "ready");
+            room.pcs[0].off();
+
+            // A live system that was told to leave needs nobody.
+            w.act(id, "commission", json!({})).await.of(202);
+            w.until(&mut room, id, "ready").await;
+            w.act(id, "allocate", json!({})).await.of(202);
+            w.act(id, "release", json!({"erase": "none"})).await.of(202);
+            w.steps(id).await;
+            room.pcs[0].work(&w).await;
+            assert!(!room.pcs[0].on);
+            w.later(id, 1).await;
+            w.steps(id).await;
+            assert_eq!(w.status(id).await, "ready");
+        }
     }
 }
