@@ -9,7 +9,11 @@ async fn fresh_postgres(url: &str) -> Db {
 
 /// The address of a schema of its own, in which nothing is yet.
 pub async fn fresh_url(url: &str) -> String {
-    let schema = format!("t{}", uuid::Uuid::new_v4().simple());
+    url_of_schema(url, format!("t{}", uuid::Uuid::new_v4().simple())).await
+}
+
+/// The same of a schema with this name.
+pub async fn url_of_schema(url: &str, schema: String) -> String {
     let (server, name) = (url.to_owned(), schema.clone());
     tokio::task::spawn_blocking(move || {
         let mut c = postgres::Client::connect(&server, postgres::NoTls).unwrap();

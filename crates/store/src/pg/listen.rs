@@ -2,6 +2,8 @@
 //!
 //! Hints may be lost while the connection is away, which is noticed within seconds: it is asked once a second
 //! whether it lives. From then until a new one listens, [`Hearing`] says no and nobody relies on hints.
+//!
+//! A channel belongs to the whole database, a region to one schema of it: each schema has a channel of its own.
 
 use super::{Shared, link::Manager};
 use crate::change;
@@ -15,12 +17,16 @@ const ASK: Duration = Duration::from_secs(1);
 /// How long it may take to say so.
 const ANSWER: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(500);
+/// SQL for the name of our schema's channel. As a `name` it is cut to the 63 bytes that a channel may have; that
+/// schemas with long names may then share one costs them needless looks, and no more.
+pub const CHANNEL: &str =
+    "CASE current_schema() WHEN 'public' THEN 'hanok' ELSE ('hanok_' || current_schema())::name::text END";
 
 /// Runs for as long as the pool lives.
 pub fn run(manager: &Manager, pool: &Weak<Shared>, hints: &Hints, hearing: &Hearing) {
     while pool.strong_count() > 0 {
         if let Ok(mut client) = manager.open()
-            && client.batch_execute("LISTEN hanok").is_ok()
+            && listen(&mut client).is_ok()
         {
             hearing.set(true);
             // What was said until now went by.
@@ -31,6 +37,11 @@ pub fn run(manager: &Manager, pool: &Weak<Shared>, hints: &Hints, hearing: &Hear
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+fn listen(client: &mut Client) -> Result<(), postgres::Error> {
+    let listen = client.query_one(&format!("SELECT format('LISTEN %I', {CHANNEL})"), &[])?;
+    client.batch_execute(listen.try_get(0)?)
 }
 
 /// Passes on what comes within a while; false when the connection is lost.

@@ -128,8 +128,11 @@ fn announce(tx: &Tx<'_>, hints: &[Topic], tag: &str) -> Result<Option<String>> {
     }
     let text: Vec<_> = hints.iter().map(|t| format!("{} {tag}", listen::encode(t))).collect();
     tx.one(
-        "SELECT pg_current_xact_id_if_assigned()::text, COUNT(pg_notify('hanok', hint))
-         FROM unnest(string_to_array($1, ',')) hint",
+        &format!(
+            "SELECT pg_current_xact_id_if_assigned()::text, COUNT(pg_notify({}, hint))
+             FROM unnest(string_to_array($1, ',')) hint",
+            listen::CHANNEL
+        ),
         &[Val::from(text.join(","))],
         |r| r.get(0),
     )

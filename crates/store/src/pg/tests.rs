@@ -1,8 +1,8 @@
-//! Links that break at the worst moment. Needs a PostgreSQL in `HANOK_TEST_POSTGRES`.
+//! Links that break at the worst moment, and who hears whom. Needs a PostgreSQL in `HANOK_TEST_POSTGRES`.
 
-use crate::db_tests::fresh_url;
-use crate::{Db, params};
-use base::{Kind, Result};
+use crate::db_tests::{fresh_url, url_of_schema};
+use crate::{Db, Topic, params};
+use base::{HostId, Kind, Result};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -101,4 +101,52 @@ async fn a_server_that_is_not_there_is_told_in_its_own_words() {
         fault.message.contains("postgres://user:password@host") && !fault.to_string().contains("secret"),
         "{fault}"
     );
+}
+
+/// Two processes of a region, both of which hear.
+async fn two_at(url: &str) -> [Db; 2] {
+    let pair = [Db::postgres(url).await.unwrap(), Db::postgres(url).await.unwrap()];
+    for db in &pair {
+        let heard = async {
+            while !db.hearing().hears() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), heard).await.expect("it hears");
+    }
+    pair
+}
+
+/// What comes in order: hints are delivered in the order of their commits, whatever their channel.
+#[tokio::test(flavor = "multi_thread")]
+async fn regions_of_one_database_hear_their_own_processes_only() {
+    let Ok(server) = std::env::var("HANOK_TEST_POSTGRES") else { return };
+    // The second schema's name is as long as one may be.
+    let long = format!("t{}{}", uuid::Uuid::new_v4().simple(), "o".repeat(30));
+    let [one, other] = [fresh_url(&server).await, url_of_schema(&server, long).await];
+    let (one, other) = (two_at(&one).await, two_at(&other).await);
+    let say = |db: &Db, id: HostId| {
+        let db = db.clone();
+        let hint = move |tx: &crate::Tx<'_>| {
+            tx.hint(Topic::Host(id));
+            Ok(())
+        };
+        async move { db.write(hint).await.unwrap() }
+    };
+    for (ours, theirs) in [(&one, &other), (&other, &one)] {
+        let (foreign, own) = (HostId::new(), HostId::new());
+        let mut topics = ours[1].topics();
+        say(&theirs[0], foreign).await;
+        say(&ours[0], own).await;
+        let heard = async {
+            loop {
+                match topics.recv().await.unwrap() {
+                    Topic::Host(id) if id == own => return,
+                    Topic::Host(id) => assert_ne!(id, foreign, "another region's"),
+                    _ => {}
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), heard).await.expect("its own is heard");
+    }
 }
