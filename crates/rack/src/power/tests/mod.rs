@@ -226,7 +226,9 @@ async fn an_order_that_shows_nothing_is_given_again_and_a_person_told() {
     let mut rack = Rack::new(vec![machine("pc", ipmi(sim.address, "admin", "secret", None))]);
     rack.order(0, |o| o.want = Some(true));
     rack.until(0, "advice", words("took the order to switch it on 3 times, and it is still off")).await;
-    assert_eq!(sim.whole_log(), ["power 1"; 3]);
+    // What is not answered in time is sent once more.
+    assert!(sim.whole_log().len() >= 3, "{:?}", sim.whole_log());
+    assert_eq!(sim.log(), ["power 1"]);
     sim.unmark("stuck");
     rack.order(0, |o| o.boot_from = BootFrom::Network);
     rack.until_on(0, true).await;

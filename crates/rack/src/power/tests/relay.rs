@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::UdpSocket;
+use tokio::time::Instant;
+
+/// Sooner than anybody gives up waiting for an answer (after a second) and goes on.
+const PATIENCE: Duration = Duration::from_millis(900);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weather {
@@ -27,9 +31,23 @@ pub struct Relay {
 #[derive(Default)]
 struct Counts {
     lost: AtomicU32,
-    /// Questions without their answers so far.
-    open: AtomicU32,
+    /// When those asked who have no answer so far.
+    open: Mutex<HashMap<SocketAddr, Instant>>,
     overlaps: AtomicU32,
+}
+
+impl Counts {
+    /// Whoever asks again before the answer asks the same thing, and disturbs nobody.
+    fn asked(&self, by: SocketAddr) {
+        let mut open = self.open.lock().unwrap();
+        open.insert(by, Instant::now());
+        if open.iter().any(|(other, at)| *other != by && at.elapsed() < PATIENCE) {
+            self.overlaps.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    fn answered(&self, to: SocketAddr) {
+        self.open.lock().unwrap().remove(&to);
+    }
 }
 
 impl Relay {
@@ -69,9 +87,7 @@ async fn run(front: Arc<UdpSocket>, to: SocketAddr, weather: Weather, counts: Ar
         let socket = &behind[&from];
         match weather {
             Weather::Slow => {
-                if counts.open.fetch_add(1, Ordering::SeqCst) > 0 {
-                    counts.overlaps.fetch_add(1, Ordering::SeqCst);
-                }
+                counts.asked(from);
                 socket.send(&buffer[..bytes]).await.unwrap();
             }
             // The message that names the user: its type is in the sixth byte.
@@ -110,7 +126,7 @@ async fn back(
         tokio::spawn(async move {
             tokio::time::sleep(late).await;
             if weather == Weather::Slow {
-                counts.open.fetch_sub(1, Ordering::SeqCst);
+                counts.answered(to);
             }
             let _ = front.send_to(&packet, to).await;
         });
