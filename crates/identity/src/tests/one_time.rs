@@ -6,16 +6,25 @@ use axum::body::Body;
 use base::Micros;
 use http::Request;
 use serde_json::{Value, json};
+use std::time::Duration;
 use tower::ServiceExt;
 
 const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 const SEED: &[u8] = b"12345678901234567890";
 const PATH: &str = "/hanok/v1/one-time-codes";
 
-/// The code of now, or of the step before or after.
-fn code(off: i64) -> String {
-    let step = Micros::now().since(Micros(0)).as_secs() / 30;
-    crate::sign::totp(SEED, step.checked_add_signed(off).unwrap()).unwrap()
+/// Seconds that a code is that of now, and those of them that a test may need to show it.
+const STEP: u64 = 30;
+const ENOUGH: u64 = 10;
+
+/// The code of now, or of the step before. That one is good for no longer than this step is, so one that is almost
+/// over is waited out.
+async fn code(off: i64) -> String {
+    let now = || Micros::now().since(Micros(0)).as_secs();
+    while off < 0 && now() % STEP > STEP - ENOUGH {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    crate::sign::totp(SEED, (now() / STEP).checked_add_signed(off).unwrap()).unwrap()
 }
 
 struct Own<'a> {
@@ -68,22 +77,22 @@ async fn a_user_switches_codes_on_and_off() {
         }
         assert_eq!(login(&w, &id, None).await, 201, "a slip switches nothing on");
 
-        let (status, body) = me.ask("PUT", PATH, json!({"secret": SECRET, "passcode": code(-1)})).await;
+        let (status, body) = me.ask("PUT", PATH, json!({"secret": SECRET, "passcode": code(-1).await})).await;
         assert_eq!((status, &body["one_time_codes"]["on"]), (200, &json!(true)), "{body}");
         assert_eq!(login(&w, &id, None).await, 401);
-        let used = code(0);
+        let used = code(0).await;
         assert_eq!(login(&w, &id, Some(&used)).await, 201);
         assert!(w.good(&demo).await, "the session goes on");
         let by_program = json!({"identity": {"methods": ["application_credential"],
             "application_credential": {"id": program, "secret": "its secret"}}});
         w.login(by_program).await.of(201);
-        let again = json!({"secret": SECRET, "passcode": code(0)});
+        let again = json!({"secret": SECRET, "passcode": code(0).await});
         assert_eq!(me.ask("PUT", PATH, again).await.0, 409);
 
         let end = format!("{PATH}/end");
         assert_eq!(me.ask("POST", &end, json!({"passcode": used})).await.0, 400, "it was used already");
         w.db.write(|tx| tx.exec("UPDATE credential SET used_step = 0", &[])).await.unwrap();
-        assert_eq!(me.ask("POST", &end, json!({"passcode": code(0)})).await, (200, off));
+        assert_eq!(me.ask("POST", &end, json!({"passcode": code(0).await})).await, (200, off));
         assert_eq!(login(&w, &id, None).await, 201);
     }
 }
@@ -96,10 +105,10 @@ async fn what_an_administrator_asks_for_stays() {
     let me = own(&w, &demo);
     let rules = json!({"user": {"options": {"multi_factor_auth_rules": [["password", "totp"]]}}});
     w.call("PATCH", &format!("/v3/users/{id}"), &admin, rules).await.of(200);
-    let (status, body) = me.ask("PUT", PATH, json!({"secret": SECRET, "passcode": code(-1)})).await;
+    let (status, body) = me.ask("PUT", PATH, json!({"secret": SECRET, "passcode": code(-1).await})).await;
     let shown = json!({"one_time_codes": {"on": true, "required": true}});
     assert_eq!((status, body), (200, shown));
-    let (status, _) = me.ask("POST", &format!("{PATH}/end"), json!({"passcode": code(0)})).await;
+    let (status, _) = me.ask("POST", &format!("{PATH}/end"), json!({"passcode": code(0).await})).await;
     assert_eq!(status, 403);
-    assert_eq!(login(&w, &id, Some(&code(0))).await, 201);
+    assert_eq!(login(&w, &id, Some(&code(0).await)).await, 201);
 }
