@@ -37,7 +37,7 @@ impl Side {
     async fn new(letter: char) -> Self {
         let region = Region::start().await;
         let agent = Agent::with(&region, |c| {
-            c.prefix = format!("{letter}{}", &c.prefix.to_string()[1..]).try_into().unwrap();
+            c.prefix = parts::prefix(letter);
         });
         Side { agent: agent.await, region }
     }
@@ -188,39 +188,25 @@ async fn both_run(trip: &Trip, id: ServerId) -> bool {
     runs(&trip.from.agent, id).await && runs(&trip.to.agent, id).await
 }
 
-/// A cable between the two that can be cut.
-struct Line {
-    url: String,
-    made: tokio::sync::watch::Receiver<usize>,
-    relays: tokio::task::JoinHandle<()>,
-}
-
-impl Line {
-    async fn to(url: &str) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (tell, made) = tokio::sync::watch::channel(0);
-        let far = url.strip_prefix("http://").unwrap().to_owned();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let relays = tokio::spawn(async move {
-            let mut all = tokio::task::JoinSet::new();
-            while let Ok((mut near, _)) = listener.accept().await {
-                let far = far.clone();
-                all.spawn(async move {
-                    let mut far = tokio::net::TcpStream::connect(far).await.unwrap();
-                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-                });
-                tell.send_modify(|n| *n += 1);
-            }
-        });
-        Line { url, made, relays }
-    }
-    /// Waits for so many connections.
-    async fn until(&self, count: usize) {
-        self.made.clone().wait_for(|n| *n >= count).await.unwrap();
-    }
-    fn cut(self) {
-        self.relays.abort();
-    }
+/// A cable to the other side that breaks at its `last` connection, and all of them with it. Answers its near end.
+async fn line_that_breaks(url: &str, last: usize) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let far = url.strip_prefix("http://").unwrap().to_owned();
+    let near = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 1..last {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let far = far.clone();
+            all.spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(far).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+        // It is there for a moment.
+        let _ = listener.accept().await;
+    });
+    near
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -357,12 +343,10 @@ async fn a_live_move_that_breaks_leaves_the_guest_running() {
     // The line itself, at any time.
     let mut number = 3;
     // (parcel, log, start, disk, memory, end of the disk, rest of the log: a connection each.)
-    for cut_after in 2..=7 {
+    for last in 2..=7 {
         number += 1;
-        let line = Line::to(&trip.to.url().await).await;
-        trip.begin_by(number, true, "the token", line.url.clone()).await;
-        line.until(cut_after).await;
-        line.cut();
+        let line = line_that_breaks(&trip.to.url().await, last).await;
+        trip.begin_by(number, true, "the token", line).await;
         let ended = |g: &GuestStatus| {
             let at = g.moving.as_ref().filter(|m| m.number == number).map(|m| m.stage);
             matches!(at, Some(MoveStage::Failed))

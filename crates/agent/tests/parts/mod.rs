@@ -11,10 +11,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use base::doc::*;
+use base::names::Prefix;
 use base::{HostId, ImageId, NetworkId, PortId, ServerId, SubnetId};
 use futures_util::StreamExt;
 use sha2::{Digest, Sha512};
 use std::collections::HashMap;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -323,6 +326,19 @@ async fn image_route(
     axum::body::Body::from_stream(pieces).into_response()
 }
 
+/// A prefix of kernel names that begins with this letter and that no other test on this machine has, for as long as
+/// this process lives.
+pub fn prefix(letter: char) -> Prefix {
+    loop {
+        let name = format!("{letter}{:03x}", uuid::Uuid::new_v4().as_u128() & 0xfff);
+        let address = SocketAddr::from_abstract_name(format!("hanok-test-{name}")).unwrap();
+        if let Ok(held) = UnixListener::bind_addr(&address) {
+            std::mem::forget(held);
+            return name.try_into().unwrap();
+        }
+    }
+}
+
 /// An agent over a directory of its own. Guests that are left are ended with it.
 pub struct Agent {
     pub config: Config,
@@ -336,15 +352,13 @@ impl Agent {
     }
     pub async fn with(region: &Region, f: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::Builder::new().prefix("hanok-agent-").tempdir().unwrap();
-        let mut prefix = format!("{:x}", std::process::id() % 0xfff);
-        prefix.insert(0, 'g');
         let mut config = Config {
             host: region.desired.borrow().host,
             region: region.url.clone(),
             token: TOKEN.into(),
             keys: None,
             data: dir.path().canonicalize().unwrap(),
-            prefix: prefix.try_into().unwrap(),
+            prefix: prefix('g'),
             local_images: None,
             listen: "127.0.0.1:0".parse().unwrap(),
             tunnel: None,
