@@ -1,7 +1,7 @@
 //! Direct calls of the APIs, where the Python client is not the point.
 
 use crate::http::{self, Answer};
-use crate::wait::until;
+use crate::wait::{LONG, until};
 use crate::world::password_login;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -158,7 +158,7 @@ impl Api {
     /// Waits for a status; a server that comes to ERROR instead is told with its fault.
     #[track_caller]
     pub fn wait_for(&self, id: &str, status: &str) -> Value {
-        until(240, &format!("server {id} becomes {status}"), || {
+        until(LONG, &format!("server {id} becomes {status}"), || {
             let server = self.server(id);
             let wrong = server["status"] == "ERROR" && status != "ERROR";
             assert!(!wrong, "server {id}: {}", server["fault"]);
@@ -168,7 +168,7 @@ impl Api {
 
     #[track_caller]
     pub fn wait_until_gone(&self, id: &str) {
-        until(120, &format!("server {id} is gone"), || {
+        until(LONG, &format!("server {id} is gone"), || {
             let answer = self.get(&format!("/compute/v2.1/servers/{id}"));
             (answer.status == 404).then_some(())
         });

@@ -9,7 +9,7 @@
 //! that a machine is on looks at its process.
 
 use crate::ipmi_log::{self, Heard};
-use crate::wait::until_true;
+use crate::wait::{LONG, until_true};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -82,7 +82,7 @@ case "$1" in state|boot) ;; *) echo "$1" >> orders;; esac
 case "$1" in
  on) on;;
  off) off;;
- soft) alive && timeout 5 python3 -c 'import socket
+ soft) alive && timeout 60 python3 -c 'import socket
 s = socket.socket(socket.AF_UNIX); s.connect("qmp"); f = s.makefile("rw"); f.readline()
 for c in ("qmp_capabilities", "system_powerdown"):
     f.write("{\"execute\": \"%s\"}\n" % c); f.flush(); f.readline()';;
@@ -246,7 +246,7 @@ impl Pc {
             let order = ["-H", "Content-Type: application/json", "-d", r#"{"ResetType": "On"}"#];
             ask("/Actions/ComputerSystem.Reset", &order);
             // It carries out what is due when somebody looks.
-            until_true(60, "the machine is on", || {
+            until_true(LONG, "the machine is on", || {
                 ask("", &[]);
                 self.is_on()
             });
@@ -386,7 +386,7 @@ impl Pc {
         let cable = free_port().to_string();
         fs::write(self.path("cable.py"), CABLE).unwrap();
         self.spawn(kit, Path::new("python3"), &["cable.py", &cable]);
-        until_true(60, "the cable is plugged in", || self.read("0.log").contains("ready"));
+        until_true(LONG, "the cable is plugged in", || self.read("0.log").contains("ready"));
         let roles = ["callback", "user", "operator", "admin"];
         let allowed: String =
             roles.iter().map(|r| format!("    allowed_auths_{r} none md2 md5 straight\n")).collect();
@@ -407,7 +407,7 @@ impl Pc {
         fs::write(self.path("emulator"), emulator).unwrap();
         fs::create_dir_all(self.path("state")).unwrap();
         self.spawn(kit, Path::new("ipmi_sim"), &["-d", "-c", "lan.conf", "-f", "emulator", "-s", "state"]);
-        until_true(60, "ipmi_sim answers", || self.ipmitool(&["power", "status"]).is_some());
+        until_true(LONG, "ipmi_sim answers", || self.ipmitool(&["power", "status"]).is_some());
     }
 
     /// What `ipmi_sim` heard so far.
@@ -459,10 +459,10 @@ impl Pc {
         fs::write(self.path("sushy.conf"), config).unwrap();
         fs::write(self.path("hook.py"), HOOK).unwrap();
         self.spawn(kit, Path::new("python3"), &["hook.py", &hook.to_string()]);
-        until_true(60, "the hook listens", || self.read("0.log").contains("ready"));
+        until_true(LONG, "the hook listens", || self.read("0.log").contains("ready"));
         let config = self.path("sushy.conf");
         self.spawn(kit, &bin.join("sushy-emulator"), &["--config", config.to_str().unwrap()]);
-        until_true(60, "the emulator answers", || match kit.management.0 {
+        until_true(LONG, "the emulator answers", || match kit.management.0 {
             Some(_) => self.read("1.log").contains("Running on"),
             None => TcpStream::connect(SocketAddr::V4(self.bmc)).is_ok(),
         });

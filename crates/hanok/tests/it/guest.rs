@@ -5,6 +5,11 @@ use crate::world::both;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// Seconds until a guest is taken for unreachable, and until one is where nothing but a way into it is asked for: its
+/// processor may be emulated, and busy.
+const REACH: u32 = 10;
+const REACH_SURELY: u32 = 120;
+
 /// Makes an ed25519 key without a passphrase: `file` and `file.pub`.
 #[track_caller]
 pub fn make_key(file: &Path) {
@@ -42,12 +47,16 @@ impl Guest {
     }
 
     pub fn ssh(&self) -> Command {
+        self.ssh_within(REACH_SURELY)
+    }
+
+    fn ssh_within(&self, seconds: u32) -> Command {
         let mut command = Command::new("ssh");
-        command.args(self.words());
+        command.args(self.words(seconds));
         command
     }
 
-    fn words(&self) -> Vec<String> {
+    fn words(&self, seconds: u32) -> Vec<String> {
         let mut words: Vec<String> = [
             "-F",
             "none",
@@ -60,8 +69,6 @@ impl Guest {
             "-o",
             "LogLevel=ERROR",
             "-o",
-            "ConnectTimeout=10",
-            "-o",
             "ServerAliveInterval=10",
             "-o",
             "ServerAliveCountMax=30",
@@ -72,24 +79,30 @@ impl Guest {
         .map(str::to_owned)
         .to_vec();
         words.push(self.key.display().to_string());
+        words.extend(["-o".to_owned(), format!("ConnectTimeout={seconds}")]);
         if let Some(via) = &self.via {
             // No word of ours has a blank.
-            let inner = via.words().join(" ");
+            let inner = via.words(seconds).join(" ");
             words.extend(["-o".to_owned(), format!("ProxyCommand=ssh {inner} nc {} 22", self.address)]);
         }
         words.push(format!("{}@{}", self.user, self.address));
         words
     }
 
-    /// Runs a shell command inside, once.
+    /// Runs a shell command inside, once, if it can be reached.
     pub fn attempt(&self, command: &str) -> Output {
+        self.ssh_within(REACH).arg(command).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The same where it must be reached.
+    fn inside(&self, command: &str) -> Output {
         self.ssh().arg(command).stdin(Stdio::null()).output().unwrap()
     }
 
     /// What a command says that must succeed.
     #[track_caller]
     pub fn run(&self, command: &str) -> String {
-        let output = self.attempt(command);
+        let output = self.inside(command);
         assert!(output.status.success(), "in {}: {command}: {}", self.address, both(&output));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
@@ -97,7 +110,7 @@ impl Guest {
     /// Whether a command succeeds inside; a connection that fails is told, and is no answer.
     #[track_caller]
     pub fn says_yes(&self, command: &str) -> bool {
-        let output = self.attempt(command);
+        let output = self.inside(command);
         assert_ne!(output.status.code(), Some(255), "no way into {}: {}", self.address, both(&output));
         output.status.success()
     }

@@ -2,7 +2,7 @@
 //! came over another connection.
 
 use crate::guest::Guest;
-use crate::wait::{until, until_true};
+use crate::wait::{LONG, until, until_true};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 /// How long lines may take on a busy machine, in seconds.
-const WAIT: u64 = 120;
+const WAIT: u64 = LONG;
 /// Ten lines a second from each side that speaks.
 const SPEAK: &str = "(i=0; while i=$((i+1)); do echo $i; usleep 100000; done)";
 

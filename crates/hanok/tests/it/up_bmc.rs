@@ -1,7 +1,7 @@
 //! The PCs of the bare-metal tests are what they say: switched by their BMCs, and blank.
 
 use crate::bmc::{Controller, Firmware, Kit, Pc};
-use crate::wait::until_true;
+use crate::wait::{LONG, until_true};
 use crate::wire::Wire;
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -26,8 +26,8 @@ fn up_blank_pcs_are_switched_by_their_bmcs() {
     let tell = |arguments: &[&str]| pc.ipmitool(arguments).expect("the BMC does it");
     tell(&["bootdev", "pxe"]);
     tell(&["power", "on"]);
-    until_true(30, "it is on", || pc.is_on());
-    pc.wait_for(120, "iPXE");
+    until_true(LONG, "it is on", || pc.is_on());
+    pc.wait_for(LONG, "iPXE");
     assert!(tell(&["power", "status"]).contains("is on"));
     pc.lose_power();
     assert!(tell(&["power", "status"]).contains("is off"));
@@ -56,9 +56,9 @@ fn up_blank_pcs_are_switched_by_their_bmcs() {
     };
     ask("PATCH", "", r#"{"Boot": {"BootSourceOverrideTarget": "Pxe", "BootSourceOverrideEnabled": "Once"}}"#);
     ask("POST", "/Actions/ComputerSystem.Reset", r#"{"ResetType": "On"}"#);
-    until_true(60, "it is on", || ask("GET", "", "").contains(r#""PowerState": "On""#) && pc.is_on());
-    pc.wait_for(120, "HTTP");
-    third.wait_for(120, "PXE");
+    until_true(LONG, "it is on", || ask("GET", "", "").contains(r#""PowerState": "On""#) && pc.is_on());
+    pc.wait_for(LONG, "HTTP");
+    third.wait_for(LONG, "PXE");
     ask("POST", "/Actions/ComputerSystem.Reset", r#"{"ResetType": "ForceOff"}"#);
-    until_true(60, "it is off", || ask("GET", "", "").contains(r#""PowerState": "Off""#) && !pc.is_on());
+    until_true(LONG, "it is off", || ask("GET", "", "").contains(r#""PowerState": "Off""#) && !pc.is_on());
 }

@@ -11,7 +11,7 @@ use crate::dev_crash::assert_counters;
 use crate::leaks;
 use crate::random::Random;
 use crate::room::Room;
-use crate::wait::{until, until_true};
+use crate::wait::{LONG, until, until_true};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ const SEED: u64 = 0x43_4841_4f53;
 /// Servers at a time: QEMU's emulation shares two cores with everything else.
 const ALIVE: usize = 6;
 /// How long healing may take at the end, on a busy machine.
-const HEAL: u64 = 240;
+const HEAL: u64 = LONG;
 
 /// `os-migrateLive` decides by itself about disks from 2.25 on.
 const HEADERS: [(&str, &str); 2] =
@@ -113,7 +113,7 @@ fn nothing_is_lost_whatever_dies() {
     for id in end.keys() {
         scene.demo.wait_until_gone(id);
     }
-    until_true(60, "no guest runs any more", || running(&data).is_empty());
+    until_true(LONG, "no guest runs any more", || running(&data).is_empty());
     assert_counters(|sql| room.rows(sql));
     let ports = scene.demo.get("/network/v2.0/ports?device_owner=compute:nova").expect(200);
     assert_eq!(ports["ports"], json!([]), "ports of servers that are gone");

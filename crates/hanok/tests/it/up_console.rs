@@ -2,7 +2,7 @@
 //! reaches the port over TCP as QEMU offers it), and back.
 
 use crate::ipmi_log;
-use crate::wait::{until, until_true};
+use crate::wait::{LONG, until, until_true};
 use crate::world::{World, both};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -79,7 +79,9 @@ fn what_is_typed_reaches_the_serial_port_and_comes_back() {
     let _bmc = bmc(&dir, address, serial.local_addr().unwrap());
     let mut port: TcpStream = serial.accept().unwrap().0;
     let _rack = rack(&w);
-    until_true(60, "the rack is up", || api.get("/hanok/v1/racks").expect(200)["racks"][0]["state"] == "up");
+    until_true(LONG, "the rack is up", || {
+        api.get("/hanok/v1/racks").expect(200)["racks"][0]["state"] == "up"
+    });
     let bmc = json!({"kind": "ipmi", "address": address.ip(), "port": address.port(), "user": "ops", "password": "secret"});
     let wish = json!({"machine": {"name": "pc", "macs": ["52:54:00:c0:50:1e"], "bmc": bmc}});
     api.post("/hanok/v1/machines", &wish).expect(201);
@@ -113,7 +115,7 @@ fn what_is_typed_reaches_the_serial_port_and_comes_back() {
         }
     });
     let mut text = String::new();
-    until(60, "what was typed comes back", || {
+    until(LONG, "what was typed comes back", || {
         text.extend(seen.try_iter());
         if text.contains("HELLO") {
             return Some(());
@@ -131,9 +133,9 @@ fn what_is_typed_reaches_the_serial_port_and_comes_back() {
     assert!(String::from_utf8_lossy(&said.stdout).contains("is on"), "{}", both(&said));
     keys.write_all(b"\x1d").unwrap();
     keys.flush().unwrap();
-    until(30, "Ctrl-] leaves", || terminal.0.try_wait().unwrap());
+    until(LONG, "Ctrl-] leaves", || terminal.0.try_wait().unwrap());
     let log = || String::from_utf8_lossy(&fs::read(dir.join("sim.log")).unwrap()).into_owned();
-    until_true(30, "the session is given back", || log().contains("Closed due to request"));
+    until_true(LONG, "the session is given back", || log().contains("Closed due to request"));
     let heard = ipmi_log::read(&log());
     assert!(heard.serial >= 2 && heard.sessions >= 2, "{heard:?}");
     assert_eq!(heard.wrong, Vec::<String>::new());

@@ -6,7 +6,7 @@ use crate::guest::Guest;
 use crate::leaks;
 use crate::up_cloud::BOOT;
 use crate::up_life::reachable;
-use crate::wait::{until, until_true};
+use crate::wait::{LONG, until, until_true};
 use crate::world::World;
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ fn a_day_of_one_server() {
     guest.run(
         "n=0; (while sleep 0.2; do n=$((n+1)); echo $n > /tmp/count; done) > /dev/null 2>&1 < /dev/null &",
     );
-    until(30, "it counts", || guest.attempt("cat /tmp/count").status.success().then_some(()));
+    until(LONG, "it counts", || guest.attempt("cat /tmp/count").status.success().then_some(()));
     demo.action(&id, &json!({"suspend": null})).expect(202);
     w.kill();
     w.start();
@@ -45,7 +45,7 @@ fn a_day_of_one_server() {
     assert_eq!(guest.run(BOOT_ID), boot, "it booted instead of going on");
     let count = || guest.run("cat /tmp/count").parse::<u64>().unwrap_or(0);
     let first = count();
-    until(30, "it counts on", || (count() > first && first > 0).then_some(()));
+    until(LONG, "it counts on", || (count() > first && first > 0).then_some(()));
 
     // Another disk to start from, with its own as the second one.
     let address = demo.address_of(&id);
@@ -102,7 +102,7 @@ fn interrupted(demo: &Api, id: &str, guest: &Guest) {
     let ask = json!({"trigger_crash_dump": null}).to_string();
     let path = format!("/compute/v2.1/servers/{id}/action");
     demo.raw("POST", &path, &version, ask.as_bytes()).unwrap().expect(202);
-    until(60, "the guest's kernel tells of the interrupt", || (told() > before).then_some(()));
+    until(LONG, "the guest's kernel tells of the interrupt", || (told() > before).then_some(()));
 }
 
 /// Locked by an administrator: its owner changes nothing, and cannot unlock it.
@@ -127,7 +127,7 @@ fn taken_back(w: &World, demo: &Api, id: &str, guest: &Guest) {
     demo.delete(&format!("/compute/v2.1/servers/{id}")).expect(204);
     let admin = w.api("hanok");
     admin.wait_for(id, "SOFT_DELETED");
-    until_true(60, "nothing runs", || leaks::qemus(&w.data()).is_empty());
+    until_true(LONG, "nothing runs", || leaks::qemus(&w.data()).is_empty());
     demo.action(id, &json!({"restore": null})).expect(202);
     demo.wait_for(id, "ACTIVE");
     guest.wait(BOOT);
@@ -145,7 +145,7 @@ fn stands_still(w: &World, demo: &Api, id: &str, guest: &Guest) {
     let boot = guest.run(BOOT_ID);
     guest.run("(while sleep 0.2; do echo tick | sudo tee /dev/ttyS0; done) > /dev/null 2>&1 < /dev/null &");
     let ticks = || crate::up_cloud::console(demo, id).matches("tick").count();
-    until(60, "it ticks on its console", || (ticks() > 2).then_some(()));
+    until(LONG, "it ticks on its console", || (ticks() > 2).then_some(()));
     w.osc_do("server pause daily");
     assert_eq!(demo.wait_for(id, "PAUSED")["OS-EXT-STS:power_state"], 3);
     let still = ticks();
@@ -153,7 +153,7 @@ fn stands_still(w: &World, demo: &Api, id: &str, guest: &Guest) {
     assert_eq!(ticks(), still, "the console of a paused guest goes on");
     w.osc_do("server unpause daily");
     demo.wait_for(id, "ACTIVE");
-    until(60, "it ticks again", || (ticks() > still).then_some(()));
+    until(LONG, "it ticks again", || (ticks() > still).then_some(()));
     assert_eq!(guest.run(BOOT_ID), boot);
     guest.run("sudo killall tee; true");
 }

@@ -3,7 +3,7 @@
 use crate::api::Api;
 use crate::guest::{Guest, make_key};
 use crate::up_cloud::console;
-use crate::wait::{until, until_true};
+use crate::wait::{LONG, until, until_true};
 use crate::world::{World, both, cache};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Write};
@@ -72,13 +72,13 @@ fn routes_at_once(w: &World, guest: &Guest) {
     assert_eq!(told(), "");
     for to in ["198.51.100.0/24", "203.0.113.0/24"] {
         w.osc_do(&format!("subnet set --host-route destination={to},gateway={via} {name}"));
-        until(120, "the guest has the route", || told().contains(&format!("{to} via {via}")).then_some(()));
+        until(LONG, "the guest has the route", || told().contains(&format!("{to} via {via}")).then_some(()));
     }
     guest.run(
         "sudo ip route add 192.0.2.0/24 via $(ip route show default | sed 's/.*via \\([^ ]*\\).*/\\1/;q')",
     );
     w.osc_do(&format!("subnet unset --host-route destination=198.51.100.0/24,gateway={via} {name}"));
-    until(120, "the guest has it no more", || {
+    until(LONG, "the guest has it no more", || {
         (!guest.run("ip route").contains("198.51.100.0/24")).then_some(())
     });
     assert!(told().contains("203.0.113.0/24"), "the other one stays");
@@ -96,12 +96,12 @@ fn another_password(w: &World, guest: &Guest) {
     };
     assert!(!fits("another-one"));
     w.osc_do("server set --password another-one deb");
-    until_true(60, "the password is another", || fits("another-one"));
+    until_true(LONG, "the password is another", || fits("another-one"));
 }
 
 /// Its host has seen it boot: processors, memory, disk and network, each half minute.
 fn what_it_used(demo: &Api, id: &str) {
-    until_true(120, "the server's metrics show a guest that has booted", || {
+    until_true(LONG, "the server's metrics show a guest that has booted", || {
         let said = demo.get(&format!("/hanok/v1/servers/{id}/metrics?hours=1")).expect(200);
         let most = |name: &str| {
             let column = said["metrics"][name].as_array().unwrap_or_else(|| panic!("{said}"));
@@ -125,11 +125,11 @@ fn at_rest(w: &mut World, demo: &Api, id: &str, guest: &Guest) {
     let before = rested();
     let made = demo.action(id, &json!({"createImage": {"name": "rested"}}));
     made.expect(202);
-    until_true(120, "the file systems came to rest", || rested() > before);
-    until_true(60, "and woke up", writes);
+    until_true(LONG, "the file systems came to rest", || rested() > before);
+    until_true(LONG, "and woke up", writes);
     let image = demo.image("rested");
     demo.delete(&format!("/image/v2/images/{image}")).expect(204);
-    until_true(120, "nothing is under way", || demo.server(id)["OS-EXT-STS:task_state"].is_null());
+    until_true(LONG, "nothing is under way", || demo.server(id)["OS-EXT-STS:task_state"].is_null());
 
     w.kill();
     let dir = w.data().join("host/guests").join(id);
@@ -141,7 +141,7 @@ fn at_rest(w: &mut World, demo: &Api, id: &str, guest: &Guest) {
     assert!(answer.contains("return"), "{answer}");
     drop(agent);
     w.start();
-    until_true(120, "they are woken by the next", writes);
+    until_true(LONG, "they are woken by the next", writes);
     assert!(!dir.join("resting").exists());
 }
 

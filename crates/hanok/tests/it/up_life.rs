@@ -4,7 +4,7 @@ use crate::api::Api;
 use crate::guest::{Guest, make_key};
 use crate::leaks;
 use crate::up_cloud::{BOOT, console};
-use crate::wait::{until, until_true};
+use crate::wait::{LONG, until, until_true};
 use crate::world::World;
 use serde_json::json;
 use std::io::{Read, Write};
@@ -88,7 +88,7 @@ fn one_server_through_its_life() {
     in_a_terminal(&w, &demo, &id);
     in_a_browser(&demo, &id);
     demo.delete_server(&id);
-    until_true(30, "nothing runs", || leaks::qemus(&w.data()).is_empty());
+    until_true(LONG, "nothing runs", || leaks::qemus(&w.data()).is_empty());
     let refused = w.hanok(&["why", "solo"]);
     assert!(!refused.status.success(), "{refused:?}");
     w.finish();
@@ -139,7 +139,7 @@ fn in_a_terminal(w: &World, demo: &Api, id: &str) {
     });
     let mut text = String::new();
     let mut shown = |what: &str, keys: &mut std::process::ChildStdin, typed: &[u8]| {
-        until(60, what, || {
+        until(LONG, what, || {
             text.extend(seen.try_iter());
             if text.contains(what) {
                 return Some(());
@@ -154,7 +154,7 @@ fn in_a_terminal(w: &World, demo: &Api, id: &str) {
     shown("sum=42", &mut keys, b"echo sum=$((6*7))\r");
     keys.write_all(b"\x1d").unwrap();
     keys.flush().unwrap();
-    until(30, "Ctrl-] leaves", || child.try_wait().unwrap());
+    until(LONG, "Ctrl-] leaves", || child.try_wait().unwrap());
     assert!(console(demo, id).contains("sum=42"), "the console's log has it too");
 }
 

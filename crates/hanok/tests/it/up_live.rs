@@ -4,7 +4,7 @@
 mod rack;
 
 use crate::guest::make_key;
-use crate::wait::{until, until_true};
+use crate::wait::{LONG, until, until_true};
 use crate::world::{both, cache};
 use base::doc::live::{DiskKind, EraseMode, SeedFile, Stage, Test, Work, WriteImage};
 use rack::Rack;
@@ -188,7 +188,7 @@ fn up_live_a_blank_machine_is_measured_erased_written_and_starts() {
         ],
     );
     let console = || machine.console("live.log");
-    until_true(240, "hello", || rack.hello().is_some());
+    until_true(LONG, "hello", || rack.hello().is_some());
     let up = console().lines().find(|l| l.contains("the live system is up")).map(str::to_owned);
     eprintln!("{}", up.expect("how long it took is said on the console"));
     let hello = rack.hello().unwrap();
@@ -207,7 +207,7 @@ fn up_live_a_blank_machine_is_measured_erased_written_and_starts() {
 }
 
 fn looks(rack: &Rack) {
-    let report = rack.carry_out(Work::Inventory, 120);
+    let report = rack.carry_out(Work::Inventory);
     assert_eq!(report.stage, Stage::Done, "{report:?}");
     let facts = rack.inventory().unwrap();
     assert_eq!((facts.system.vendor.as_str(), facts.system.product.as_str()), ("ACME", "PC 9"));
@@ -226,16 +226,16 @@ fn looks(rack: &Rack) {
 
 /// The card drops what goes to groups that nobody has joined, as real ones do.
 fn hears(rack: &Rack, switch: &Switch) {
-    let neighbour = until(60, "the switch is heard", || {
+    let neighbour = until(LONG, "the switch is heard", || {
         switch.announce();
-        rack.carry_out(Work::Inventory, 60);
+        rack.carry_out(Work::Inventory);
         rack.inventory().unwrap().nics.into_iter().find_map(|n| n.lldp)
     });
     assert_eq!((neighbour.system.as_str(), neighbour.port.as_str()), ("tor-1", "Gi1/0/7"));
 }
 
 fn logs_in(rack: &Rack, port: u16, key: &Path) {
-    let output = until(60, "ssh", || {
+    let output = until(LONG, "ssh", || {
         let output = Command::new("ssh")
             .args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
             .args(["-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=10", "-i"])
@@ -253,10 +253,9 @@ fn logs_in(rack: &Rack, port: u16, key: &Path) {
 }
 
 fn tests(rack: &Rack) {
-    let report = rack.carry_out(
-        Work::Test { tests: vec![Test::DiskHealth, Test::DiskRead, Test::Memory, Test::Cpu, Test::Network] },
-        240,
-    );
+    let report = rack.carry_out(Work::Test {
+        tests: vec![Test::DiskHealth, Test::DiskRead, Test::Memory, Test::Cpu, Test::Network],
+    });
     assert_eq!(report.stage, Stage::Done, "{report:?}");
     for test in [Test::DiskHealth, Test::DiskRead, Test::Memory, Test::Cpu, Test::Network] {
         let mut results = report.results.iter().filter(|r| r.test == test).peekable();
@@ -266,7 +265,7 @@ fn tests(rack: &Rack) {
 }
 
 fn erases(rack: &Rack, sata: &Path, nvme: &Path) {
-    let report = rack.carry_out(Work::Erase { mode: EraseMode::Verified }, 300);
+    let report = rack.carry_out(Work::Erase { mode: EraseMode::Verified });
     assert_eq!(report.stage, Stage::Done, "{report:?}");
     assert_eq!(report.erased.len(), 2);
     for erased in &report.erased {
@@ -292,14 +291,14 @@ fn order(disk: &str) -> WriteImage {
 fn writes(rack: &Rack, sata: &Path) {
     // Too small, or not there: said, and the next task comes as if nothing had been.
     let small = rack.inventory().unwrap().disks.into_iter().find(|d| d.kind == DiskKind::Nvme).unwrap();
-    let report = rack.carry_out(Work::Write(Box::new(order(&small.id))), 60);
+    let report = rack.carry_out(Work::Write(Box::new(order(&small.id))));
     assert!(report.stage == Stage::Failed && report.reason.contains("is too small"), "{report:?}");
     assert!(report.lasting, "it is as small the next time");
-    let report = rack.carry_out(Work::Write(Box::new(order("no-such-disk"))), 60);
+    let report = rack.carry_out(Work::Write(Box::new(order("no-such-disk"))));
     assert!(report.lasting && report.reason.contains("has no disk no-such-disk"), "{report:?}");
 
     rack.damage_one();
-    let report = rack.carry_out(Work::Write(Box::new(order(""))), 300);
+    let report = rack.carry_out(Work::Write(Box::new(order(""))));
     assert_eq!(report.stage, Stage::Done, "{report:?}");
     eprintln!("{}", report.reason);
     assert!(report.reason.contains("naa.5002538f42101234"), "{report:?}");
@@ -328,9 +327,9 @@ fn writes(rack: &Rack, sata: &Path) {
 }
 
 fn starts_again(rack: &Rack, machine: &mut Machine) {
-    let report = rack.carry_out(Work::Reboot, 60);
+    let report = rack.carry_out(Work::Reboot);
     assert_eq!(report.stage, Stage::Done, "{report:?}");
-    until_true(60, "the machine starts again", || machine.child.try_wait().unwrap().is_some());
+    until_true(LONG, "the machine starts again", || machine.child.try_wait().unwrap().is_some());
     // What went wrong on the way would stand here.
     assert!(machine.console("live.log").contains("restarting"));
 }
@@ -339,5 +338,5 @@ fn starts_again(rack: &Rack, machine: &mut Machine) {
 fn starts_from_disk(dir: &Path) {
     let machine = Machine::start(dir, "disk.log", "virtio-blk-pci,bootindex=1", &["-netdev", "user,id=net"]);
     let ready = || machine.console("disk.log").contains("mini: ready blank-1");
-    until_true(240, "the written system starts from the disk and knows its name", ready);
+    until_true(LONG, "the written system starts from the disk and knows its name", ready);
 }

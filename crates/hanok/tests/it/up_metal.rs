@@ -216,7 +216,7 @@ impl Reader {
         let output = if line.starts_with("ssh ") {
             until(LONG, &line, || Some(self.run(who, &line)).filter(|o| o.status.success()))
         } else if line.contains("flavor show") {
-            until(60, &line, || Some(self.run(who, &line)).filter(|o| o.status.success()))
+            until(LONG, &line, || Some(self.run(who, &line)).filter(|o| o.status.success()))
         } else {
             self.run(who, &line)
         };
@@ -305,7 +305,7 @@ impl Reader {
         let (inside, rack) = (self.inside(), self.place.own("10.77.0.1"));
         assert_eq!(inside.run("hostname"), "db");
         let (bmc, net) = (self.place.own("10.78.0.11"), self.place.own("10.78.0.0"));
-        assert!(pings(&bmc), "it is there");
+        until_true(LONG, "it is there", || pings(&bmc));
         inside.run(&format!("sudo ip route add {net}/24 via {rack}"));
         let ping = |to: &str| format!("ping -c 2 -W 2 {to}");
         let call = |to: &str, port: u16| format!("timeout 5 bash -c 'echo > /dev/tcp/{to}/{port}'");
@@ -336,7 +336,7 @@ impl Reader {
         let serial = Serial::open(url, &self.w.data().join("ca.pem"));
         serial.wait_for(LONG, 0, "\r", "db login:");
         let before = serial.text().len();
-        serial.wait_for(60, before, "nobody\r", "Password:");
+        serial.wait_for(LONG, before, "nobody\r", "Password:");
         // Debian's client has a session of its own beside it.
         assert!(self.pcs[0].ipmitool(&["power", "status"]).is_some_and(|said| said.contains("is on")));
         self.serial = Some(serial);
@@ -353,7 +353,7 @@ impl Reader {
     fn has_restarted(&mut self, hard: bool, orders: usize, said: usize) {
         let serial = self.serial.as_ref().expect("its console is open");
         if !hard {
-            serial.wait_for(60, said, "", "reboot: Power down");
+            serial.wait_for(LONG, said, "", "reboot: Power down");
         }
         serial.wait_for(LONG, said, "", "Booting from Hard Disk");
         let orders: Vec<String> = self.pcs[0]
@@ -399,7 +399,7 @@ impl Reader {
         eprintln!("the guest is up");
         self.is_written_anew();
         let (pc, inside) = (&self.address, self.inside());
-        assert!(guest.pings(pc) && inside.pings(address));
+        until_true(LONG, "they ping each other", || guest.pings(pc) && inside.pings(address));
         eprintln!("they ping each other");
         assert!(guest.run(&format!("echo | timeout 10 nc {pc} 22")).contains("SSH"));
         eprintln!("the guest reaches the PC");

@@ -7,7 +7,7 @@ use crate::leaks;
 use crate::room::Room;
 use crate::talk::{Call, Talk};
 use crate::up_cloud::{BOOT, console};
-use crate::wait::{until, until_true};
+use crate::wait::{LONG, until, until_true};
 use crate::world::both;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How long a move may take on a busy machine, in seconds.
-const MOVE: u64 = 300;
+const MOVE: u64 = LONG;
 
 #[test]
 fn guests_move_between_hosts() {
@@ -45,7 +45,7 @@ fn guests_move_between_hosts() {
 
     live_under_connections(&room, &admin, [&id, &peer], &key);
     admin.delete_server(&peer);
-    until_true(30, "it runs there alone", || running(&room) == [2]);
+    until_true(LONG, "it runs there alone", || running(&room) == [2]);
     // Its disk and memory took the wire that is for that, and nothing else knows of it.
     assert!(by_storage(&room, 2) > 4 << 20, "{} bytes came by the second card", by_storage(&room, 2));
     cold_and_back(&room, &admin, &id);
@@ -55,7 +55,7 @@ fn guests_move_between_hosts() {
     let third = server("third", &mover, 1);
     evacuated(&mut room, &admin, &third);
     admin.delete_server(&third);
-    until_true(60, "no guest runs any more", || (0..3).all(|i| leaks::qemus(&room.data(i)).is_empty()));
+    until_true(LONG, "no guest runs any more", || (0..3).all(|i| leaks::qemus(&room.data(i)).is_empty()));
     room.finish_despite("the region was not heard of for too long");
 }
 
@@ -138,7 +138,7 @@ fn live(room: &Room, admin: &Api, id: &str) {
     admin.action(id, &ask).expect(202);
     comes_to(admin, id, "ACTIVE");
     assert_eq!(host_of(admin, id), room.name(2), "{}", outcome(admin, id));
-    until_true(30, "the one that was left has ended", || leaks::qemus(&room.data(1)).is_empty());
+    until_true(LONG, "the one that was left has ended", || leaks::qemus(&room.data(1)).is_empty());
     let incoming = leaks::qemus(&room.data(2))[0].1.contains("-incoming");
     assert!(incoming, "no fresh start: its memory came along");
 }
@@ -147,11 +147,11 @@ fn cold_and_back(room: &Room, admin: &Api, id: &str) {
     admin.action(id, &json!({"migrate": null})).expect(202);
     comes_to(admin, id, "VERIFY_RESIZE");
     assert_ne!(host_of(admin, id), room.name(2), "{}", outcome(admin, id));
-    until_true(30, "one host runs it", || running(room).len() == 1 && running(room) != [2]);
+    until_true(LONG, "one host runs it", || running(room).len() == 1 && running(room) != [2]);
     admin.action(id, &json!({"revertResize": null})).expect(202);
     comes_to(admin, id, "ACTIVE");
     assert_eq!(host_of(admin, id), room.name(2), "{}", outcome(admin, id));
-    until_true(30, "it runs where it was", || running(room) == [2]);
+    until_true(LONG, "it runs where it was", || running(room) == [2]);
 }
 
 fn emptied(room: &Room, admin: &Api, id: &str) {
@@ -164,7 +164,7 @@ fn emptied(room: &Room, admin: &Api, id: &str) {
     });
     assert_eq!(told["enabled"], false);
     comes_to(admin, id, "ACTIVE");
-    until_true(30, "it runs elsewhere alone", || running(room).len() == 1 && running(room) != [2]);
+    until_true(LONG, "it runs elsewhere alone", || running(room).len() == 1 && running(room) != [2]);
     admin.delete(&path).expect(200);
     // To a host that can die without the region.
     if host_of(admin, id) == room.name(0) {
@@ -183,7 +183,7 @@ fn host_dies(room: &mut Room, admin: &Api, id: &str) {
     until(BOOT, "it boots anew", || starts(admin, id).contains("mini: ready mover").then_some(()));
     room.start(1);
     room.wait_for_hosts();
-    until_true(30, "the old host has no part in it", || leaks::qemus(&room.data(1)).is_empty());
+    until_true(LONG, "the old host has no part in it", || leaks::qemus(&room.data(1)).is_empty());
     assert_eq!(running(room).len(), 1);
 }
 
@@ -228,7 +228,7 @@ fn evacuated(room: &mut Room, admin: &Api, id: &str) {
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             room.start(1);
             room.wait_for_hosts();
-            until_true(60, "the old host has removed what it had", || !old.exists());
+            until_true(LONG, "the old host has removed what it had", || !old.exists());
         }));
         back.store(true, Ordering::Relaxed);
         let ran = watch.join().unwrap();
@@ -277,7 +277,7 @@ fn a_resize_takes_a_guest_to_another_host_and_back() {
         w.osc_do_as("hanok", "server resize --flavor roomy grower");
         comes_to(&admin, &id, "VERIFY_RESIZE");
         assert_eq!(host_of(&admin, &id), room.name(2), "{}", outcome(&admin, &id));
-        until_true(30, "it runs there alone", || running(&room) == [2]);
+        until_true(LONG, "it runs there alone", || running(&room) == [2]);
         guest.wait(BOOT);
         assert_eq!((guest.run("cat before").as_str(), admin.address_of(&id)), ("before", address.clone()));
         assert!(guest.run(memory).parse::<u64>().unwrap() > small + 64 * 1024, "the new size");
@@ -287,14 +287,14 @@ fn a_resize_takes_a_guest_to_another_host_and_back() {
     w.osc_do_as("hanok", "server resize revert grower");
     comes_to(&admin, &id, "ACTIVE");
     assert_eq!(host_of(&admin, &id), room.name(1), "{}", outcome(&admin, &id));
-    until_true(30, "it runs where it was", || running(&room) == [1]);
+    until_true(LONG, "it runs where it was", || running(&room) == [1]);
     guest.wait(BOOT);
     assert_eq!(guest.run("cat before; ls"), "before\nbefore", "its disk is as it was");
     assert!(guest.run(memory).parse::<u64>().unwrap() <= small, "its old size");
     grow();
     w.osc_do_as("hanok", "server resize confirm grower");
     comes_to(&admin, &id, "ACTIVE");
-    until_true(60, "the host that it left has nothing of it", || {
+    until_true(LONG, "the host that it left has nothing of it", || {
         !room.data(1).join("host/guests").join(&id).exists()
     });
     assert_eq!(guest.run("cat before"), "before");

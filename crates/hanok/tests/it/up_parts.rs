@@ -6,7 +6,7 @@ use crate::guest::Guest;
 use crate::leaks;
 use crate::up_cloud::BOOT;
 use crate::up_life::reachable;
-use crate::wait::{until, until_true};
+use crate::wait::{LONG, until, until_true};
 use crate::world::World;
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ fn parts_of_a_server_come_and_go() {
     bounded(&w, &demo, &guest);
     network_by_itself(&w);
     demo.delete_server(&id);
-    until_true(30, "nothing runs", || leaks::qemus(&w.data()).is_empty());
+    until_true(LONG, "nothing runs", || leaks::qemus(&w.data()).is_empty());
     crate::dev_crash::assert_counters(|sql| w.rows(sql));
     w.finish();
 }
@@ -75,7 +75,7 @@ fn a_password_is_told_once(demo: &Api, id: &str, guest: &Guest) {
     let tell = format!("wget -q -O - --post-data c2VjcmV0 {url}");
     guest.run(&tell);
     assert_eq!(demo.get(&at).expect(200)["password"], "c2VjcmV0");
-    until(30, "the guest reads it too", || {
+    until(LONG, "the guest reads it too", || {
         (guest.run(&format!("wget -q -O - {url}")) == "c2VjcmV0").then_some(())
     });
     assert!(!guest.says_yes(&tell), "told twice");
@@ -111,7 +111,7 @@ fn from_the_image(w: &World, demo: &Api, original: &str) {
 fn away_and_back(w: &World, demo: &Api, id: &str, guest: &Guest) {
     demo.action(id, &json!({"shelve": null})).expect(202);
     demo.wait_for(id, "SHELVED_OFFLOADED");
-    until_true(30, "nothing runs", || leaks::qemus(&w.data()).is_empty());
+    until_true(LONG, "nothing runs", || leaks::qemus(&w.data()).is_empty());
     assert_eq!(std::fs::read_dir(w.data().join("host/guests")).unwrap().count(), 0, "nothing on the host");
     demo.action(id, &json!({"unshelve": null})).expect(202);
     demo.wait_for(id, "ACTIVE");
@@ -176,7 +176,7 @@ fn network_by_itself(w: &World) {
     let fip = fresh.post("/network/v2.0/floatingips", &ask).expect(201);
     let guest = Guest::at(fip["floatingip"]["floating_ip_address"].as_str().unwrap(), "mini", &w.file("key"));
     guest.wait(BOOT);
-    assert!(guest.pings(&w.public.to_string()), "the way out");
+    until_true(LONG, "the way out", || guest.pings(&w.public.to_string()));
     fresh.delete_server(&id);
     let fip = fip["floatingip"]["id"].as_str().unwrap();
     fresh.delete(&format!("/network/v2.0/floatingips/{fip}")).expect(204);

@@ -2,7 +2,7 @@
 
 use crate::leaks;
 use crate::up_life::reachable;
-use crate::wait::{until, until_true};
+use crate::wait::{LONG, until, until_true};
 use crate::world::World;
 use serde_json::json;
 use std::io::{BufRead, BufReader, Write};
@@ -55,7 +55,7 @@ fn guests_outlive_us() {
         }
         assert_eq!(leaks::qemus(&w.data()), processes, "{how}: every guest runs on");
         session.echoes("without a control plane");
-        assert!(guest.pings(&b) && other.pings(&a), "{how}: networks stand without us");
+        until_true(LONG, "networks stand without us", || guest.pings(&b) && other.pings(&a));
         assert_eq!(guest.run("hostname"), "first", "{how}: and let people in");
         w.start();
         for id in [&first, &second] {
@@ -63,7 +63,7 @@ fn guests_outlive_us() {
         }
         assert_eq!(leaks::qemus(&w.data()), processes, "{how}: found again, not started again");
         session.echoes("with one again");
-        assert!(guest.pings(&b));
+        until_true(LONG, "and with us", || guest.pings(&b));
     }
     session.close();
 
@@ -78,7 +78,7 @@ fn guests_outlive_us() {
     w.kill();
     w.start();
     demo.wait_until_gone(&third);
-    until_true(60, "only the first runs", || leaks::qemus(&w.data()).len() == 1);
+    until_true(LONG, "only the first runs", || leaks::qemus(&w.data()).len() == 1);
     assert_eq!(
         leaks::qemus(&w.data())[0],
         *processes.iter().find(|(_, line)| line.contains(&first)).unwrap()
@@ -94,11 +94,11 @@ fn guests_outlive_us() {
     // `down` without `--wipe` stops the guests and keeps what they are; the next start brings them back.
     let down = w.hanok(&["down", "--data", &w.data().display().to_string()]);
     assert!(down.status.success(), "{down:?}");
-    until_true(30, "the program ends", || !w.runs());
+    until_true(LONG, "the program ends", || !w.runs());
     w.ended();
     assert_eq!(w.traces(), Vec::<String>::new(), "down leaves nothing running");
     w.start();
-    until(120, "guests run again", || (leaks::qemus(&w.data()).len() == 2).then_some(()));
+    until(LONG, "guests run again", || (leaks::qemus(&w.data()).len() == 2).then_some(()));
     guest.wait(crate::up_cloud::BOOT);
     for id in [&first, &second] {
         demo.delete_server(id);

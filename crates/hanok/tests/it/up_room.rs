@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::leaks;
 use crate::room::Room;
 use crate::up_cloud::{BOOT, console};
-use crate::wait::{until, until_true};
+use crate::wait::{LONG, until, until_true};
 use crate::world::both;
 use serde_json::json;
 use std::process::Stdio;
@@ -88,7 +88,7 @@ fn three_hosts_join_and_take_guests() {
         admin.wait_for(id, "SHUTOFF");
         admin.delete_server(id);
     }
-    until_true(30, "no guest runs any more", || (0..3).all(|i| leaks::qemus(&room.data(i)).is_empty()));
+    until_true(LONG, "no guest runs any more", || (0..3).all(|i| leaks::qemus(&room.data(i)).is_empty()));
     refused(&room);
     leaves(&mut room);
     room.finish();

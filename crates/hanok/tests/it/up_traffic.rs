@@ -4,7 +4,7 @@
 use crate::api::Api;
 use crate::guest::{Guest, make_key, pings};
 use crate::up_cloud::BOOT;
-use crate::wait::{until, until_true};
+use crate::wait::{LONG, until, until_true};
 use crate::world::{World, both};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -52,7 +52,7 @@ const PORT: u16 = 5001;
 
 /// Connects once somebody listens there.
 fn connect(address: &str) -> TcpStream {
-    until(60, &format!("{address}:{PORT} listens"), || {
+    until(LONG, &format!("{address}:{PORT} listens"), || {
         let to = format!("{address}:{PORT}").parse().unwrap();
         TcpStream::connect_timeout(&to, Duration::from_secs(2)).ok()
     })
@@ -93,6 +93,18 @@ fn rate_out(guest: &Guest, address: &str, bytes: usize) -> f64 {
     rate
 }
 
+/// The first rate that is more than this, where nothing limits it, or the last one: a busy machine with an emulated
+/// guest may be as slow as any limit for a while.
+fn faster_than(bound: f64, measure: impl Fn() -> f64) -> f64 {
+    let end = Instant::now() + Duration::from_secs(LONG);
+    loop {
+        let rate = measure();
+        if rate > bound || Instant::now() > end {
+            return rate;
+        }
+    }
+}
+
 /// A guest under a policy is as slow as it says, and without one much faster: a busy machine can only be
 /// slower than a limit, never faster.
 fn limits(w: &World, demo: &Api, admin: &Api, guest: &Guest, address: &str, server: &str) {
@@ -116,21 +128,22 @@ fn limits(w: &World, demo: &Api, admin: &Api, guest: &Guest, address: &str, serv
         ingress["id"].as_str().unwrap()
     );
     admin.put(&path, &json!({"bandwidth_limit_rule": {"max_kbps": 2000}})).expect(200);
-    until_true(60, "the slower limit is set", || classes(w).contains("rate 2Mbit"));
+    until_true(LONG, "the slower limit is set", || classes(w).contains("rate 2Mbit"));
     let slower = rate_in(guest, address, 1_000_000);
     assert!(slower < 2000.0 * 1.15, "{slower} kbit/s into a guest that may take 2000");
     w.osc_do(&format!("port unset --qos-policy {port}"));
-    until_true(60, "the limits are gone", || classes(w).is_empty());
-    let (free_in, free_out) = (rate_in(guest, address, 4_000_000), rate_out(guest, address, 4_000_000));
-    assert!(free_in > into * 2.0, "{free_in} kbit/s in without a limit, {into} with 4000");
-    assert!(free_out > out * 2.0, "{free_out} kbit/s out without a limit, {out} with 3000");
+    until_true(LONG, "the limits are gone", || classes(w).is_empty());
+    let free_in = faster_than(4000.0 * 1.5, || rate_in(guest, address, 4_000_000));
+    assert!(free_in > 4000.0 * 1.5, "{free_in} kbit/s in without a limit, {into} with 4000");
+    let free_out = faster_than(3000.0 * 1.5, || rate_out(guest, address, 4_000_000));
+    assert!(free_out > 3000.0 * 1.5, "{free_out} kbit/s out without a limit, {out} with 3000");
     eprintln!(
         "in {into:.0} of 4000, then {slower:.0} of 2000, free {free_in:.0}; out {out:.0} of 3000, free {free_out:.0} kbit/s"
     );
 }
 
 fn until_limited(w: &World) {
-    until_true(60, "the limits are set", || {
+    until_true(LONG, "the limits are set", || {
         let set = classes(w);
         set.contains("rate 4Mbit") && set.contains("rate 3Mbit")
     });
@@ -181,7 +194,7 @@ fn forwarding(w: &World, demo: &Api, shared: &str, server: &str) {
     assert_eq!(shown.as_array().unwrap().len(), 1, "{shown}");
     let id = made["id"].as_str().unwrap();
     w.osc_do(&format!("floating ip port forwarding delete {shared} {id}"));
-    until_true(30, "the port is closed", || greeting(shared, 2222).is_none());
+    until_true(LONG, "the port is closed", || greeting(shared, 2222).is_none());
 }
 
 /// Closed by a list, stateless in both directions, and open again without it.
@@ -193,20 +206,20 @@ fn access_list(w: &World, outside: &str) {
         assert!(said.status.success(), "{}", both(&said));
         String::from_utf8_lossy(&said.stdout).into_owned()
     };
-    assert!(greeting(outside, 22).is_some());
+    until_true(LONG, "open at first", || greeting(outside, 22).is_some());
     let said = set(
         json!([{"priority": 10, "direction": "ingress", "action": "deny", "protocol": "tcp", "ports": 22}]),
     );
     assert!(said.contains("deny") && said.contains("22"), "{said}");
-    until_true(30, "the list closes ssh", || greeting(outside, 22).is_none());
-    assert!(pings(outside), "and nothing else");
+    until_true(LONG, "the list closes ssh", || greeting(outside, 22).is_none());
+    until_true(LONG, "and nothing else", || pings(outside));
     // The request may pass, its answer may not.
     set(
         json!([{"priority": 10, "direction": "egress", "action": "deny", "protocol": "tcp", "source_ports": 22}]),
     );
-    until_true(30, "still closed", || greeting(outside, 22).is_none());
+    until_true(LONG, "still closed", || greeting(outside, 22).is_none());
     set(json!([]));
-    until_true(30, "open without the list", || greeting(outside, 22).is_some());
+    until_true(LONG, "open without the list", || greeting(outside, 22).is_some());
 }
 
 /// A guest without an agent takes changed host routes with the next renewal of its lease.
@@ -219,7 +232,7 @@ fn routes(w: &World, demo: &Api, guest: &Guest) {
     let name = subnet["id"].as_str().unwrap();
     w.osc_do(&format!("subnet set --host-route destination=198.51.100.0/24,gateway={via} {name}"));
     let renewed = |there: bool| {
-        until_true(60, "the guest's routes follow", || {
+        until_true(LONG, "the guest's routes follow", || {
             guest.run("sudo kill -USR1 $(cat /run/udhcpc.eth0.pid)");
             guest.run("ip route").contains(&format!("198.51.100.0/24 via {via}")) == there
         });
@@ -235,7 +248,7 @@ fn host_itself(w: &World, guest: &Guest) {
     let listener = TcpListener::bind((w.public, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     assert!(TcpStream::connect((w.public, port)).is_ok(), "this machine itself may");
-    assert!(guest.pings(&w.public.to_string()), "ping is answered");
+    until_true(LONG, "ping is answered", || guest.pings(&w.public.to_string()));
     let words = format!("nc -w 5 {} {port} < /dev/null", w.public);
     assert!(!guest.says_yes(&words), "a guest reached a port of this machine that nobody opened");
 }

@@ -5,7 +5,7 @@ use crate::guest::make_key;
 use crate::leaks;
 use crate::room::Room;
 use crate::up_cloud::BOOT;
-use crate::wait::until;
+use crate::wait::{LONG, until};
 use crate::world::{World, both};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -15,7 +15,7 @@ const TUTORIALS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/tutoria
 /// A room full.
 const PCS: usize = 10;
 /// How long a dead PC's server may take to start on another one, in seconds.
-const RESTART: u64 = 300;
+const RESTART: u64 = LONG;
 
 pub fn page(name: &str) -> String {
     std::fs::read_to_string(format!("{TUTORIALS}/{name}.md")).unwrap()
@@ -120,7 +120,7 @@ fn pull_the_plug(room: &mut Room) {
     room.start(pc);
     room.wait_for_hosts();
     let here = || leaks::qemus(&room.data(pc)).iter().any(|(_, line)| line.contains(&id));
-    until(60, "the old PC has no part in it", || (!here()).then_some(()));
+    until(LONG, "the old PC has no part in it", || (!here()).then_some(()));
 }
 
 fn host_of(admin: &Api, id: &str) -> String {

@@ -8,7 +8,7 @@ use crate::api::Api;
 use crate::leaks;
 use crate::room::Room;
 use crate::up_cloud::{BOOT, console};
-use crate::wait::until_true;
+use crate::wait::{LONG, until_true};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ fn a_release_and_the_one_before_work_together() {
     works(&room, &admin, 2, 0);
     assert_eq!(guests(&room), before, "all are new");
     for ((id, host), up) in ids.iter().zip(0..).zip(up) {
-        until_true(60, "it goes on", || uptime(&admin, id) > up);
+        until_true(LONG, "it goes on", || uptime(&admin, id) > up);
         let booted = console(&admin, id).matches(&format!("mini: ready on-{host}")).count();
         assert_eq!(booted, 1, "a guest was started anew");
         admin.delete_server(id);

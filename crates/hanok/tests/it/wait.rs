@@ -3,6 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+/// Seconds for whatever a real guest, firmware or host has a part in: its processor is emulated, and the machine busy.
+pub const LONG: u64 = 600;
+
 /// Asks until there is an answer.
 ///
 /// # Panics

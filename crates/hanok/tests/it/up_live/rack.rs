@@ -1,6 +1,6 @@
 //! As much of a rack and a region as a live system sees: hello, one task at a time, reports, and one image in chunks.
 
-use crate::wait::until;
+use crate::wait::{LONG, until};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
@@ -94,7 +94,7 @@ impl Rack {
     }
     /// Gives out a task and waits for its end.
     #[track_caller]
-    pub fn carry_out(&self, work: Work, seconds: u64) -> Report {
+    pub fn carry_out(&self, work: Work) -> Report {
         let number = {
             let mut desk = self.desk();
             let number = desk.task.as_ref().map_or(1, |t| t.number + 1);
@@ -103,7 +103,7 @@ impl Rack {
             number
         };
         let ended = |r: &Report| r.number == number && r.stage != Stage::Running;
-        until(seconds, "the task ends", || self.desk().report.clone().filter(ended))
+        until(LONG, "the task ends", || self.desk().report.clone().filter(ended))
     }
 }
 
