@@ -15,7 +15,7 @@ use crate::leaks;
 use crate::peer::Peer;
 use crate::postgres::Server;
 use crate::proxy::Proxy;
-use crate::wait::until_true;
+use crate::wait::{LONG, until_true};
 use crate::world::{World, both, is_worrying, lines_of};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
@@ -27,7 +27,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 /// How long an agent may take to start on a busy machine, in seconds.
-const START: u64 = 120;
+const START: u64 = LONG;
 /// The region's port.
 const PORT: u16 = 5240;
 
@@ -284,7 +284,7 @@ impl Room {
     pub fn join(&mut self, i: usize, token: &str) {
         assert_eq!(i, self.agents.len() + 1, "hosts join in order");
         let data = self.world().file(&self.name(i));
-        fs::write(data.with_extension("netns"), self.netns(i)).unwrap();
+        self.prepare(i, &data);
         let (name, to) = (self.name(i), format!("{token}@{}", self.region_address()));
         let clock = self.second.as_ref().map(|_| Clock::at(&self.world().file(&format!("{name}.clock"))));
         let program = self.world().program.clone();
@@ -298,7 +298,7 @@ impl Room {
     pub fn join_by(&mut self, i: usize, name: &str, line: &str) {
         assert_eq!(i, self.agents.len() + 1, "hosts join in order");
         let data = self.world().file(&self.name(i));
-        fs::write(data.with_extension("netns"), self.netns(i)).unwrap();
+        self.prepare(i, &data);
         let config = self.world().file("pc.toml");
         fs::write(&config, "grace_s = 10\n").unwrap();
         let mut command = self.world().shell_in(&self.netns(i));
@@ -314,6 +314,12 @@ impl Room {
             program: self.world().program.clone(),
         });
         self.wait_for_ready(i);
+    }
+
+    /// Where a host's program will find and keep what it is.
+    fn prepare(&self, i: usize, data: &Path) {
+        fs::write(data.with_extension("netns"), self.netns(i)).unwrap();
+        self.world().keep_prefix(data, u32::try_from(i).unwrap());
     }
 
     /// Starts the agent of a host that has joined.
@@ -428,7 +434,7 @@ impl Room {
     pub fn wait_for_hosts(&self) {
         let admin = self.world().api("hanok");
         let n = self.agents.len() + 1;
-        until_true(60, "every host reports", || {
+        until_true(LONG, "every host reports", || {
             let said = admin.get("/compute/v2.1/os-hypervisors/detail").expect(200);
             let all = said["hypervisors"].as_array().unwrap();
             all.len() == n && all.iter().all(|h| h["state"] == "up" && h["memory_mb"] != 0)

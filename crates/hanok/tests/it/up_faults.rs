@@ -10,7 +10,7 @@
 use crate::api::Api;
 use crate::bmc::{Controller, Firmware, Kit, Pc};
 use crate::leaks;
-use crate::wait::{until, until_true};
+use crate::wait::{LONG, until, until_true};
 use crate::wire::Wire;
 use crate::world::{World, both, lines_of};
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,8 +21,6 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Seconds for firmware and live system under emulation on a busy machine.
-const LONG: u64 = 600;
 /// What a project puts on its machine.
 const MARKER: &str = "what-was-put-on-pc-1";
 /// Disk of the second machine, which is too small.
@@ -55,7 +53,7 @@ impl Rack {
         let mut child = command.spawn().unwrap();
         let said = lines_of(child.stdout.take().unwrap());
         self.child = Some(Running(child));
-        while said.recv_timeout(Duration::from_secs(60)).expect("ready") != "ready" {}
+        while said.recv_timeout(Duration::from_secs(LONG)).expect("ready") != "ready" {}
     }
 
     /// `kill -9`.
@@ -86,9 +84,10 @@ impl Scene {
         let made = asked.stdin(Stdio::null()).output().unwrap();
         assert!(made.status.success(), "rack-token: {}", both(&made));
         let token = String::from_utf8(made.stdout).unwrap();
+        w.keep_prefix(&w.file("rack"), 1);
         let mut rack = Rack { child: None, nic: wire.nic.clone() };
         rack.start(&w, &["--join", &format!("{}@{to}", token.trim())]);
-        let net = format!("10.215.{}", std::process::id() % 200 + 20);
+        let net = format!("10.213.{}", std::process::id() % 200 + 20);
         let segment = json!({"segment": {"name": "metal0", "interface": wire.nic, "dhcp": "serve",
             "subnets": [{"cidr": format!("{net}.0/24"), "address": format!("{net}.1"),
                 "ranges": [{"first": format!("{net}.10"), "last": format!("{net}.11")}]}]}});

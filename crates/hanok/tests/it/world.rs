@@ -5,13 +5,14 @@
 use crate::api::Api;
 use crate::clock::Clock;
 use crate::leaks;
-use crate::wait::{until, until_true};
+use crate::wait::{LONG, until, until_true};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -20,7 +21,7 @@ use std::time::Duration;
 const HANOK: &str = env!("CARGO_BIN_EXE_hanok");
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// How long a start may take on a busy machine, in seconds; building `mini` for the first time is part of it.
-const START: u64 = 300;
+const START: u64 = LONG;
 /// Worlds with real guests at a time, as in .config/nextest.toml: they wait as much as they work.
 const WORLDS: u32 = 2;
 
@@ -109,6 +110,7 @@ impl World {
         flock(&owner, FlockOperation::NonBlockingLockExclusive).unwrap();
         fs::rename(dir.join("owner.new"), dir.join("owner")).unwrap();
         let (net, public) = free_network();
+        keep_prefix(&dir.join("data"), public, 0);
         fs::write(dir.join("hanok.toml"), format!("cache = {:?}\ngrace_s = 10\n{configuration}\n", cache()))
             .unwrap();
         if let Some((netns, _)) = place {
@@ -150,6 +152,11 @@ impl World {
 
     pub fn data(&self) -> PathBuf {
         self.dir.join("data")
+    }
+
+    /// Sets the prefix of kernel names for another data directory of this world, the data of its host `which`.
+    pub fn keep_prefix(&self, data: &Path, which: u32) {
+        keep_prefix(data, self.public, which);
     }
 
     /// A file for the test's own use; it goes with the world.
@@ -196,7 +203,7 @@ impl World {
     pub fn interrupt(&mut self) {
         self.signal(Signal::INT);
         let mut child = self.child.take().expect("it runs");
-        until_true(60, "the end after Ctrl-C", || child.try_wait().unwrap().is_some());
+        until_true(LONG, "the end after Ctrl-C", || child.try_wait().unwrap().is_some());
         let status = child.wait().unwrap();
         assert!(status.success(), "{status} after Ctrl-C; log:\n{}", self.log());
     }
@@ -436,14 +443,25 @@ impl Drop for World {
 /// Names of the directories in the system's temporary one.
 const PREFIX: &str = "hanok-it.";
 
+/// Sets the prefix of kernel names: one that no other world has while this one lives, as no other has its external
+/// network. What a program makes of its directory's name, which is random here, another one may have too.
+fn keep_prefix(data: &Path, public: Ipv4Addr, which: u32) {
+    fs::DirBuilder::new().recursive(true).mode(0o711).create(data).unwrap();
+    let (net, which) = (public.octets()[2], char::from_digit(which, 36).unwrap());
+    fs::write(data.join("prefix"), format!("w{net:02x}{which}\n")).unwrap();
+}
+
 /// Directories whose test is dead, wiped as its own end would have done.
 fn wipe_abandoned() {
     for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
             continue;
         }
-        let Ok(owner) = File::open(entry.path().join("owner")) else { continue };
+        let file = entry.path().join("owner");
+        let Ok(owner) = File::open(&file) else { continue };
+        // A test that has come to its good end meanwhile has taken all of it away.
         if flock(&owner, FlockOperation::NonBlockingLockExclusive).is_ok()
+            && file.exists()
             && wipe(&entry.path()).status.success()
         {
             let _ = fs::remove_dir_all(entry.path());
