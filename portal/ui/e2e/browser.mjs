@@ -7,6 +7,9 @@ export let base = process.env.HANOK_URL ?? "http://127.0.0.1:5240";
 export const at = (url) => { base = url; };
 const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--force-color-profile=srgb"];
 
+/** Milliseconds that whatever is waited for may take on a busy machine, guests that start among it. Only what is broken takes so long. */
+export const LONG = 300_000;
+
 export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags });
 
 /** A window of its own with its own cookie jar. */
@@ -17,6 +20,7 @@ export async function open(browser, { lang = "en", theme = "light", phone = fals
     ignoreHTTPSErrors: true,
   });
   const page = await context.newPage();
+  page.setDefaultTimeout(LONG);
   // A browser loads a page that was broken off so again by itself; here nobody else would.
   const go = page.goto.bind(page);
   page.goto = async (...where) => {

@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { LONG } from "./browser.mjs";
 
 const out = new URL("./out", import.meta.url).pathname;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -9,6 +10,11 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 export const ok = (value, message) => {
   if (!value) throw new Error(message);
 };
+
+/** Asks until it is so. */
+export async function until(what, ask) {
+  for (const end = Date.now() + LONG; !(await ask()); await new Promise((done) => setTimeout(done, 100))) ok(Date.now() < end, `it never came to this: ${what}`);
+}
 
 /** With `each`, steps that do not stand on one another: the others go on when one fails. */
 export async function steps(title, page, list, each = false) {

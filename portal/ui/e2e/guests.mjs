@@ -13,7 +13,6 @@ const browser = await launch();
 await conclude(browser, async (faults) => {
   for (const lang of ["en", "ko"]) {
     const w = await open(browser, { lang, theme: lang === "ko" ? "dark" : "light" });
-    w.page.setDefaultTimeout(30_000);
     await user(w.page, { password: cloud.password("demo"), guests: true, lang });
     faults.push(...w.faults);
     await w.context.close();

@@ -24,7 +24,6 @@ async function despite(expected, noted, run) {
 await conclude(browser, async (faults) => {
   const inWindow = async (look, who, run) => {
     const w = await open(browser, look);
-    w.page.setDefaultTimeout(20_000);
     if (who) await signIn(w.page, who, cloud.password(who), look.lang);
     await run(w.page, w.faults);
     faults.push(...w.faults);

@@ -1,5 +1,6 @@
 // A cloud that somebody lives in, made by the APIs, so that pages have something to show.
 import { at, base } from "./browser.mjs";
+import { until } from "./check.mjs";
 
 export class Api {
   static async signIn(url, user, password) {
@@ -25,11 +26,6 @@ export class Api {
   get = (path) => this.ask("GET", path);
   post = (path, body) => this.ask("POST", path, body);
 }
-
-const until = async (what, look) => {
-  for (const end = Date.now() + 120_000; Date.now() < end; await new Promise((done) => setTimeout(done, 150))) if (await look()) return;
-  throw new Error(`not in time: ${what}`);
-};
 
 /** Fills a new region. What is left under way is meant to be. */
 export async function inhabit(cloud) {

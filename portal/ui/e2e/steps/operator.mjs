@@ -1,4 +1,5 @@
 // An operator's day: drains a host and takes it back, makes a project.
+import { LONG } from "../browser.mjs";
 import { ok, steps } from "../check.mjs";
 import { wordsOf } from "../words.mjs";
 
@@ -15,7 +16,7 @@ export async function drains(page, lang) {
       await page.getByRole("menuitem", { name: say("hosts.drain"), exact: true }).click();
       await dialog.getByRole("button", { name: say("hosts.drain") }).click();
       await dialog.waitFor({ state: "hidden" });
-      await page.getByText(say("hosts.drained")).waitFor({ timeout: 60_000 });
+      await page.getByText(say("hosts.drained")).waitFor();
       await page.getByRole("button", { name: say("hosts.drainStop") }).click();
       await page.getByText(say("hosts.drained")).waitFor({ state: "hidden" });
     }],
@@ -74,14 +75,14 @@ export async function firstNetwork(page, lang) {
 const column = (page, say, group) => page.getByRole("region", { name: say(`machines.group.${group}`), exact: true });
 
 /** On a page that stayed since `globalThis.stayed` was set. */
-const approval = (page, say, patience) => ["approves one, and its card moves on by itself", async () => {
+const approval = (page, say) => ["approves one, and its card moves on by itself", async () => {
   const dialog = page.getByRole("dialog");
   await column(page, say, "arriving").getByRole("button", { name: say("machines.do.approve"), exact: true }).first().click();
   await dialog.getByRole("button", { name: new RegExp(say("machines.fitFor")) }).click();
   await page.getByRole("option", { name: say("machines.asMetal") }).click();
   await dialog.getByRole("button", { name: say("machines.do.approve"), exact: true }).click();
   await dialog.waitFor({ state: "hidden" });
-  await column(page, say, "ready").getByRole("link").first().waitFor({ timeout: patience });
+  await column(page, say, "ready").getByRole("link").first().waitFor({ timeout: 2 * LONG });
   ok(await page.evaluate(() => globalThis.stayed === true), "the page was loaded again");
 }];
 
@@ -94,7 +95,7 @@ export async function approves(page, lang) {
       await column(page, say, "arriving").getByRole("link").first().waitFor();
       await page.evaluate(() => { globalThis.stayed = true; });
     }],
-    approval(page, say, 600_000),
+    approval(page, say),
   ]);
 }
 
@@ -113,11 +114,11 @@ export async function machines(page, cloud, lang) {
     }],
     ["and heals, and the board fills as computers start", async () => {
       await cloud.start({ machines: 3 });
-      await page.getByText(say("link.live"), { exact: true }).waitFor({ timeout: 60_000 });
+      await page.getByText(say("link.live"), { exact: true }).waitFor();
       await page.getByText(say("link.lost")).waitFor({ state: "hidden" });
       await cards.nth(2).waitFor();
       await column(page, say, "arriving").getByRole("link").nth(2).waitFor();
     }],
-    approval(page, say, 60_000),
+    approval(page, say),
   ]);
 }

@@ -1,6 +1,7 @@
 // A user's first hour: wrong password, a network, a key, a server that becomes active by itself, its console, a rule, an address, an image, the end.
 import { connect } from "node:net";
-import { accessible, ok, steps } from "../check.mjs";
+import { LONG } from "../browser.mjs";
+import { accessible, ok, steps, until } from "../check.mjs";
 import { wordsOf } from "../words.mjs";
 
 /** What a server says first at a port, tried again until it does: guests take their time to boot. */
@@ -39,7 +40,7 @@ export async function user(page, { password, guests, lang = "en" }) {
     // Whatever goes is named first, and the way out comes before the deed.
     await dialog.getByText(name).first().waitFor();
     await dialog.getByRole("button", { name: say("do.delete"), exact: true }).click();
-    await row(name).waitFor({ state: "detached", timeout: 60_000 });
+    await row(name).waitFor({ state: "detached" });
   };
   const cell = (what, service) => page.getByRole("button", { name: say(what, { service, peer: say("groups.any") }), exact: true });
   const begin = async (path, create, name) => {
@@ -89,14 +90,14 @@ export async function user(page, { password, guests, lang = "en" }) {
       await page.evaluate(() => { globalThis.stayed = true; });
       await main.getByRole("button", { name: say("create.do", { n: 1 }) }).click();
       await page.getByRole("heading", { name: server }).waitFor();
-      await main.locator("header").getByText(say("state.ACTIVE")).waitFor({ timeout: guests ? 180_000 : 30_000 });
+      await main.locator("header").getByText(say("state.ACTIVE")).waitFor();
       ok(await page.evaluate(() => globalThis.stayed === true), "the page was loaded again");
     }],
     ...(guests ? [["types in the serial console", async () => {
       await page.getByRole("tab", { name: say("server.console") }).click();
       const rows = page.locator(".xterm-rows");
       await rows.getByText(/mini|Connected\.|연결/).first().waitFor();
-      await rows.getByText("mini#").first().waitFor({ timeout: 120_000 });
+      await rows.getByText("mini#").first().waitFor();
       await page.locator(".xterm-helper-textarea").focus();
       await page.keyboard.type("echo he''llo\n");
       await rows.getByText("hello", { exact: true }).last().waitFor();
@@ -152,7 +153,7 @@ export async function user(page, { password, guests, lang = "en" }) {
       if (guests) ok(await greeting(address, 22, Date.now() + 1000).then(() => false, () => true), "it is open before anybody opened it");
       await cell("groups.cellShut", "SSH").click();
       await cell("groups.cellOpen", "SSH").waitFor();
-      if (guests) ok((await greeting(address, 22, Date.now() + 60_000)).startsWith("SSH-2.0"), "no SSH server greets");
+      if (guests) ok((await greeting(address, 22, Date.now() + LONG)).startsWith("SSH-2.0"), "no SSH server greets");
       await cell("groups.cellOpen", "SSH").click();
       await cell("groups.cellShut", "SSH").waitFor();
     }],
@@ -161,7 +162,7 @@ export async function user(page, { password, guests, lang = "en" }) {
       await dialog.locator("input[type=file]").setInputFiles({ name: `${image}.raw`, mimeType: "application/octet-stream", buffer: Buffer.alloc(4 << 20, 7) });
       await dialog.getByRole("button", { name: say("images.uploadDo"), exact: true }).click();
       await gone();
-      await row(image).getByText(say("state.active")).waitFor({ timeout: 30_000 });
+      await row(image).getByText(say("state.active")).waitFor();
     }],
     ["finds everything by a few letters, and by keys alone", async () => {
       await page.keyboard.press("g");
@@ -203,7 +204,7 @@ export async function user(page, { password, guests, lang = "en" }) {
       await marked(cidr).waitFor();
       await look(`${server} ${say("ports.one")}`, new RegExp(`^${server} · ${say("ports.one")}`));
       await marked(ip).waitFor();
-      ok(await marked(ip).evaluate((e) => { const r = e.getBoundingClientRect(); return r.top >= 0 && r.bottom <= innerHeight; }), "the port is out of sight");
+      await until("the port is in sight", () => marked(ip).evaluate((e) => { const r = e.getBoundingClientRect(); return r.top >= 0 && r.bottom <= innerHeight; }));
       await look(`${cidr} ${say("do.delete")}`, `${cidr} · ${say("do.delete")}`);
       await dialog.getByText(say("networks.deleteSubnetAsk", { name: cidr })).waitFor();
       await page.keyboard.press("Escape");
