@@ -1,5 +1,5 @@
 //! Holds on content: what a server runs on stays in the store when the image that it came from is
-//! deleted, because its host may have to fetch it (again).
+//! deleted, because its host, or another that it moves to, may have to fetch it (again).
 
 use crate::table;
 use base::{Fault, Result, ServerId};
@@ -18,7 +18,12 @@ pub fn hold(tx: &Tx<'_>, server: ServerId, sha512: &str) -> Result<()> {
 
 /// Lets go of everything that a server holds: it is gone.
 pub fn release(tx: &Tx<'_>, server: ServerId) -> Result<()> {
-    for sha512 in table::blob::release(tx, &server.to_string())? {
+    release_but(tx, server, &[])
+}
+
+/// Lets go of everything that a server holds but these contents: it does not run on the others any more.
+pub fn release_but(tx: &Tx<'_>, server: ServerId, keep: &[&str]) -> Result<()> {
+    for sha512 in table::blob::release(tx, &server.to_string(), keep)? {
         // While an image shows it, its end is that image's matter, which spares a step per server. (One
         // that is deleted in the same moment may leave the content to the next start.)
         if !table::blob::is_shown(tx, &sha512)? {

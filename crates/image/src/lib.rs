@@ -5,7 +5,7 @@
 //!   clients may set.
 //! - `upload` → `incoming` → `probe` → `content`: the way of content into the directory; `life`: its end;
 //!   `stage` and `import`: the longer way, by staging or from elsewhere.
-//! - [`for_boot`], [`from_server`], [`hold`], [`release`]: what Compute asks, in Compute's transaction.
+//! - [`for_boot`], [`from_server`], [`hold`], [`release`], [`release_but`]: what Compute asks, in its transaction.
 //!
 //! Invariants: an active image has its whole content on disk; content is named by its SHA-512 and never
 //! changes; an image that the caller may not see is never told apart from one that does not exist.
@@ -37,7 +37,7 @@ pub use api::{own_service, service};
 pub use audience::{OWN_WORK, audience, labels, names};
 pub use for_compute::{BootImage, for_boot};
 pub use from_server::{Delivery, Snapshot, abandon, backups, delivery, discard, from_server, source_server};
-pub use hold::{hold, release};
+pub use hold::{hold, release, release_but};
 pub use import::ImportLife;
 pub use import::source::Imports;
 pub use life::BlobLife;

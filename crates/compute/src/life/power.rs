@@ -3,8 +3,9 @@
 use super::{FAILED_FOR, LOOK, Seen, State, resize, shelf};
 use crate::model::{Server, Stage, Task, VmState, power_state};
 use crate::table::{action, intent, server};
-use base::Micros;
 use base::doc::{GuestState, Power};
+use base::{Micros, Result};
+use store::Tx;
 use store::log::{Level, event};
 use store::work::Step;
 
@@ -121,6 +122,9 @@ fn settle(at: &State, seen: &Seen, goal: Goal, power: i64) -> Step<State> {
     step.also(move |tx| {
         resize::arrived(tx, &s)?;
         shelf::returned(tx, s.id, shelf.as_ref())?;
+        if matches!(s.task_state, Some(Task::Rebuilding | Task::Unrescuing)) {
+            let_go_of_the_rest(tx, &s)?;
+        }
         if password {
             intent::password_done(tx, s.id)?;
         }
@@ -129,6 +133,13 @@ fn settle(at: &State, seen: &Seen, goal: Goal, power: i64) -> Step<State> {
         }
         action::finish(tx, s.id, error.as_deref())
     })
+}
+
+/// It has another disk now: of what it held, only what it runs on is kept.
+fn let_go_of_the_rest(tx: &Tx<'_>, s: &Server) -> Result<()> {
+    let rescue = s.intent.rescue.as_ref().and_then(|r| r.image.as_ref());
+    let keep: Vec<&str> = s.image.iter().chain(rescue).map(|i| i.sha512.as_str()).collect();
+    image::release_but(tx, s.id, &keep)
 }
 
 /// What a running guest has still to do.

@@ -169,6 +169,26 @@ impl World {
     pub fn wish(&self, name: &str) -> Value {
         json!({"name": name, "flavorRef": self.flavor, "imageRef": self.image, "networks": "auto"})
     }
+    /// Another public image, whose content is this digit many times.
+    pub async fn another_image(&self, digit: &str, virtual_size: u64) -> ImageId {
+        let (id, sha512) = (ImageId::new(), digit.repeat(128));
+        self.db
+            .write(move |tx| {
+                tx.exec(
+                    "INSERT INTO image_blob (sha512, md5, bytes, created_at) VALUES ($1, 'm', 1000, 1)",
+                    params![&sha512],
+                )?;
+                tx.exec(
+                    "INSERT INTO image (id, owner, name, status, visibility, disk_format, container_format,
+                       sha512, virtual_size, created_at, updated_at)
+                     VALUES ($1, 'admin', 'other', 'active', 'public', 'qcow2', 'bare', $2, $3, 1, 1)",
+                    params![id, &sha512, virtual_size],
+                )
+            })
+            .await
+            .unwrap();
+        id
+    }
     pub async fn create(&self, name: &str) -> ServerId {
         let body = json!({"server": self.wish(name)});
         let made = self.member("2.79", "POST", "/servers", Some(body)).await.expect(202);

@@ -65,9 +65,14 @@ pub fn hold(tx: &Tx<'_>, holder: &str, sha512: &str) -> Result<bool> {
     Ok(n == 1)
 }
 
-/// What was held.
-pub fn release(tx: &Tx<'_>, holder: &str) -> Result<Vec<String>> {
-    tx.rows("DELETE FROM image_hold WHERE holder = $1 RETURNING sha512", params![holder], |r| r.get(0))
+/// Ends the holds on everything but `keep`. Answers what was held.
+pub fn release(tx: &Tx<'_>, holder: &str, keep: &[&str]) -> Result<Vec<String>> {
+    let mut q = Sql::new("DELETE FROM image_hold WHERE 1 = 1");
+    q.and("holder =", holder);
+    if !keep.is_empty() {
+        q.push(" AND sha512 NOT IN (").list(keep.iter().copied()).push(")");
+    }
+    q.push(" RETURNING sha512").rows(tx, |r| r.get(0))
 }
 
 /// Every content that some image shows, or some row stands for.

@@ -132,6 +132,8 @@ fn write(tx: &Tx<'_>, auth: &Auth, s: &Server, wish: Wish, image: &BootImage) ->
     if let Some(user_data) = wish.user_data {
         tx.exec("UPDATE server SET user_data = $2 WHERE id = $1", params![s.id, user_data])?;
     }
+    // What it ran on stays held until the disk has been made anew ([`crate::life`]).
+    image::hold(tx, s.id, &image.source.sha512)?;
     let disk_bytes = if s.flavor.disk == 0 { image.virtual_size } else { s.flavor.disk * GIB };
     tx.exec(
         "UPDATE server SET image_id = $2, image = $3, disk_bytes = $4, name = $5, description = $6, access_ipv4 = $7,

@@ -25,6 +25,7 @@ pub async fn rescue(c: &Compute, req: &Req, body: &Obj, id: ServerId) -> Result<
         let disk = match image {
             Some(image) => {
                 let boot = image::for_boot(tx, &auth, image)?;
+                image::hold(tx, id, &boot.source.sha512)?;
                 Rescue { image: Some(boot.source), bytes: boot.virtual_size }
             }
             None => {

@@ -1,0 +1,83 @@
+//! What a rebuild or a rescue changes beside the disk: the content that is held, the room on the host.
+
+use super::lifecycle::crashing;
+use super::world::{FakeHost, World, worlds};
+use base::ServerId;
+use serde_json::{Value, json};
+use store::params;
+
+async fn active(w: &World) -> (FakeHost, ServerId) {
+    let mut host = w.host("h1").await;
+    host.turn(w).await;
+    let id = w.create("one").await;
+    w.until(&mut host, id, "ACTIVE").await;
+    (host, id)
+}
+
+/// The first digits of what a server holds.
+async fn held(w: &World, id: ServerId) -> Vec<String> {
+    let sql = "SELECT sha512 FROM image_hold WHERE holder = $1 ORDER BY sha512";
+    let all = w.db.read(move |tx| tx.rows(sql, params![id], |r| r.get::<String>(0))).await.unwrap();
+    all.into_iter().map(|sha512| sha512[..2].to_owned()).collect()
+}
+
+/// The contents that go as soon as somebody looks.
+async fn unused(w: &World) -> Vec<String> {
+    let sql = "SELECT sha512 FROM image_blob b WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.sha512 = b.sha512)
+               AND NOT EXISTS (SELECT 1 FROM image_hold h WHERE h.sha512 = b.sha512) ORDER BY sha512";
+    let all = w.db.read(move |tx| tx.rows(sql, &[], |r| r.get::<String>(0))).await.unwrap();
+    all.into_iter().map(|sha512| sha512[..2].to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_rebuilt_server_holds_what_it_runs_on_now() {
+    for w in worlds().await {
+        let other = w.another_image("c", 1 << 20).await;
+        let (mut host, id) = active(&w).await;
+        w.act(id, json!({"rebuild": {"imageRef": other}})).await.expect(202);
+        assert_eq!(held(&w, id).await, ["ab", "cc"], "it may not be made anew yet");
+        w.db.write(move |tx| tx.exec("DELETE FROM image", &[])).await.unwrap();
+        assert_eq!(unused(&w).await, [""; 0]);
+        crashing(&w, &mut host, id, "ACTIVE").await;
+        assert_eq!((held(&w, id).await, unused(&w).await), (vec!["cc".to_owned()], vec!["ab".to_owned()]));
+        w.delete(id).await.expect(204);
+        w.until(&mut host, id, "GONE").await;
+        assert_eq!(unused(&w).await, ["ab", "cc"]);
+    }
+}
+
+#[tokio::test]
+async fn a_rescued_server_holds_its_rescue_disk_too() {
+    for w in worlds().await {
+        let other = w.another_image("c", 1 << 20).await;
+        let (mut host, id) = active(&w).await;
+        let rescue = |image: Value| json!({"rescue": {"rescue_image_ref": image}});
+        for image in [json!(other), json!(w.image)] {
+            w.act(id, rescue(image.clone())).await.expect(200);
+            w.until(&mut host, id, "RESCUE").await;
+            let both = if image == json!(other) { vec!["ab", "cc"] } else { vec!["ab"] };
+            assert_eq!(held(&w, id).await, both);
+            w.act(id, json!({"unrescue": null})).await.expect(202);
+            crashing(&w, &mut host, id, "ACTIVE").await;
+            assert_eq!(held(&w, id).await, ["ab"]);
+        }
+        w.act(id, rescue(json!(other))).await.expect(200);
+        w.delete(id).await.expect(204);
+        w.until(&mut host, id, "GONE").await;
+        assert_eq!(held(&w, id).await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn servers_of_earlier_releases_hold_it_from_now_on() {
+    for w in worlds().await {
+        let other = w.another_image("c", 1 << 20).await;
+        let (mut host, id) = active(&w).await;
+        w.act(id, json!({"rescue": {"rescue_image_ref": other}})).await.expect(200);
+        w.until(&mut host, id, "RESCUE").await;
+        w.db.write(|tx| tx.exec("DELETE FROM image_hold WHERE sha512 LIKE 'c%'", &[])).await.unwrap();
+        let again = include_str!("../../../../migrations/0042_rebuilt_images.sql");
+        w.db.write(move |tx| tx.exec(again, &[])).await.unwrap();
+        assert_eq!(held(&w, id).await, ["ab", "cc"]);
+    }
+}
