@@ -13,7 +13,7 @@ use crate::table::group::{self, Group};
 use crate::table::{action, flavor, host, keypair, nic_tag, server, user_quota};
 use api::{Auth, Reply, Req};
 use base::doc::{BootKind, Power, SshKey};
-use base::{Fault, Micros, ProjectId, Result, ServerId};
+use base::{Fault, Micros, ProjectId, Result, ServerId, UserId};
 use image::BootImage;
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::{Value, json};
@@ -160,8 +160,12 @@ fn take_for(tx: &Tx<'_>, limits: &Limits, auth: &Auth, f: &Flavor, wish: &Wish) 
         ("cores", i64::from(f.vcpus), limits.cores),
         ("ram", i64::try_from(f.ram).unwrap_or(i64::MAX), limits.ram),
     ];
-    let mut count = wish.max_count;
+    let (mut count, user) = (wish.max_count, &auth.user.id);
+    let own = user_quota::free(tx, project, user.as_str())?;
     for (resource, one, default) in each {
+        if let Some(free) = own.get(resource) {
+            count = count.min((*free).max(0) / one);
+        }
         let usage = quota::usage(tx, project, resource, default)?;
         if usage.max >= 0 {
             count = count.min((usage.max - usage.used).max(0) / one);
@@ -169,24 +173,32 @@ fn take_for(tx: &Tx<'_>, limits: &Limits, auth: &Auth, f: &Flavor, wish: &Wish) 
     }
     let count = count.max(wish.min_count);
     let all = each.map(|(resource, one, default)| (resource, one.saturating_mul(count), default));
-    take(tx, project, &all)?;
-    let wanted = all.map(|(resource, n, _)| (resource, n));
-    user_quota::check(tx, project, auth.user.id.as_str(), &wanted)?.map_err(|over| exceeded(&over))?;
+    take(tx, project, user, &all)?;
     Ok(count)
 }
 
-/// Takes quota: of each resource so many units, with the limit where the project has none of its own.
+/// Takes quota for a server of this user: of each resource so many units, with the limit where the project has none
+/// of its own. Of what the user has limits for, the server is not counted yet, or not yet with these units.
 ///
 /// # Errors
 /// 403 in Compute's words, naming every resource that is short.
-pub fn take(tx: &Tx<'_>, project: &ProjectId, each: &[(&'static str, i64, i64)]) -> Result<()> {
+pub fn take(
+    tx: &Tx<'_>,
+    project: &ProjectId,
+    user: &UserId,
+    each: &[(&'static str, i64, i64)],
+) -> Result<()> {
     let mut over = Vec::new();
     for (resource, n, default) in each {
         if let Err(o) = quota::take(tx, project, resource, *n, *default)? {
             over.push(o);
         }
     }
-    if over.is_empty() { Ok(()) } else { Err(exceeded(&over)) }
+    if !over.is_empty() {
+        return Err(exceeded(&over));
+    }
+    let wanted: Vec<_> = each.iter().map(|(resource, n, _)| (*resource, *n)).collect();
+    user_quota::check(tx, project, user.as_str(), &wanted)?.map_err(|over| exceeded(&over))
 }
 
 fn exceeded(over: &[quota::Over]) -> Fault {

@@ -19,6 +19,7 @@ mod placement;
 mod placing;
 mod plans;
 mod proxy;
+mod quotas;
 mod rebuilds;
 mod scale;
 mod shelves;

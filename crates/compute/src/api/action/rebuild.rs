@@ -40,7 +40,8 @@ pub async fn rebuild(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Re
         must_be(s, "rebuild", &[VmState::Active, VmState::Stopped, VmState::Error], &[None])?;
         let image = image::for_boot(tx, &auth, wish.image)?;
         fits(s.ram, s.flavor.disk, &image)?;
-        quota_of_metadata(tx, &s.project_id, &limits, wish.metadata.as_ref().map_or(0, Vec::len))?;
+        let items = wish.metadata.as_ref().map_or(0, Vec::len);
+        quota_of_metadata(tx, &s.project_id, &limits.now(tx)?, items)?;
         crate::table::hardware::put(tx, id, &crate::hardware::of(&s.flavor, &image.properties)?)?;
         write(tx, &auth, s, wish, &image)?;
         let user_data = server::user_data(tx, &[id])?.remove(&id);

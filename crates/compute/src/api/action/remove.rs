@@ -66,15 +66,17 @@ pub async fn restore(c: &Compute, req: &Req, body: &Obj, id: ServerId) -> Result
     let limits = c.limits.clone();
     let asked = intend(c, req, id, "restore", move |tx, s| {
         must_be(s, "restore", &[VmState::SoftDeleted], &[None])?;
-        intent::soft_delete(tx, id, None)?;
+        let limits = limits.now(tx)?;
         // As much as was given back: of a resize that waits for the user's word, both sizes.
         let (vcpus, ram) = counted_again(s);
         let (vcpus, ram) = (i64::from(vcpus), i64::try_from(ram).unwrap_or(i64::MAX));
         take(
             tx,
             &s.project_id,
+            &s.user_id,
             &[("instances", 1, limits.instances), ("cores", vcpus, limits.cores), ("ram", ram, limits.ram)],
         )?;
+        intent::soft_delete(tx, id, None)?;
         server::want_power(tx, id, Power::On, Task::Restoring)
     });
     asked.await.map(accepted)

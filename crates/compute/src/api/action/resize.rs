@@ -27,7 +27,7 @@ pub async fn resize(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Rep
             flavor::by_id(tx, &wanted)?.filter(|f| auth.is_admin() || flavor_usable(tx, f, &s.project_id));
         let new = new.ok_or_else(|| Fault::bad_reference(format!("Flavor {wanted} could not be found.")))?;
         let size = size_of(s, &new)?;
-        take_more(tx, &limits, s, &size)?;
+        take_more(tx, &limits.now(tx)?, s, &size)?;
         if let Some(text) = disk_config {
             tx.exec("UPDATE server SET disk_config = $2 WHERE id = $1", params![id, text])?;
         }
@@ -73,7 +73,7 @@ fn take_more(tx: &Tx<'_>, limits: &Limits, s: &Server, new: &Size) -> Result<()>
         ("ram", i64::try_from(new.ram.saturating_sub(s.ram)).unwrap_or(i64::MAX), limits.ram),
     ];
     let more: Vec<_> = more.into_iter().filter(|(_, n, _)| *n > 0).collect();
-    take(tx, &s.project_id, &more)
+    take(tx, &s.project_id, &s.user_id, &more)
 }
 
 struct Asked {

@@ -14,7 +14,7 @@ use base::{Fault, ImageId, Result, ServerId};
 use image::Snapshot;
 use serde_json::json;
 use std::collections::BTreeMap;
-use store::Tx;
+use store::{Tx, quota};
 
 /// The states in which a disk can be copied.
 pub const COPYABLE: &[VmState] = &[VmState::Active, VmState::Stopped, VmState::Paused, VmState::Suspended];
@@ -64,10 +64,6 @@ pub async fn create_image(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Resu
     o.only(&["name", "metadata"])?;
     let name = o.name("name", 255)?;
     let metadata = metadata_pairs(o.opt_inner("metadata")?.as_ref())?;
-    let limit = c.limits.metadata_items;
-    if !at(req, 39) && limit >= 0 && metadata.len() as u64 > limit.unsigned_abs() {
-        return Err(Fault::quota("Image metadata limit exceeded"));
-    }
     let image = begin(c, req, id, Ask { name, metadata, purpose: Purpose::Snapshot }).await?;
     Ok(answer(req, image, true))
 }
@@ -98,8 +94,16 @@ async fn begin(c: &Compute, req: &Req, id: ServerId, wish: Ask) -> Result<ImageI
         Purpose::Backup { .. } => ("createBackup", Task::ImageBackup),
         _ => ("createImage", Task::ImageSnapshotPending),
     };
+    // Until 2.38 an image's metadata is limited as a server's.
+    let (limits, limited) = (c.limits.clone(), !at(req, 39));
     intend_of(c, req, id, what, held, move |tx, s| {
         must_be(s, what, COPYABLE, &[None])?;
+        if limited {
+            let most = quota::usage(tx, &s.project_id, "metadata_items", limits.now(tx)?.metadata_items)?.max;
+            if most >= 0 && wish.metadata.len() as u64 > most.unsigned_abs() {
+                return Err(Fault::quota("Image metadata limit exceeded"));
+            }
+        }
         let image = ask(tx, s, &wish)?;
         server::task(tx, id, Some(task))?;
         Ok(image)
