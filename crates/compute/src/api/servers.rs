@@ -3,9 +3,9 @@
 use super::{at, changeable, filters, next_links, server_id, visible};
 use crate::Compute;
 use crate::limits::Limits;
-use crate::model::{Server, Task, VmState};
+use crate::model::{Server, Stage, Task, VmState};
 use crate::table::server_list::Key;
-use crate::table::{server, server_list};
+use crate::table::{moving, server, server_list};
 use crate::view::{Full, Look, Place, View, brief, gather};
 use api::{Page, Reply, Req};
 use base::{Fault, Kind, Micros, ProjectId, Result};
@@ -194,6 +194,24 @@ pub fn quota_of_metadata(tx: &Tx<'_>, project: &ProjectId, limits: &Limits, item
         return Err(Fault::quota(format!("Maximum number of metadata items exceeds {most}")));
     }
     Ok(())
+}
+
+/// Refuses while a resize or a move of a server has not ended, whatever its state says: an administrator may have
+/// set that.
+///
+/// # Errors
+/// 409 with what to do first.
+pub fn must_stay(tx: &Tx<'_>, s: &Server, what: &str) -> Result<()> {
+    let why = match &s.intent.resize {
+        Some(r) if r.stage == Stage::Verifying => {
+            "its resize or migration waits to be confirmed or reverted. Do that first; its state says so again in a \
+             moment"
+        }
+        Some(_) => "it is being resized or migrated. Try again in a moment",
+        None if moving::of(tx, s.id)?.is_some() => "it is on its way to another host. Try again in a moment",
+        None => return Ok(()),
+    };
+    Err(Fault::conflict(format!("Cannot '{what}' instance {} while {why}.", s.id)))
 }
 
 /// Refuses when a server is not in one of `states`, or something is being done to it.

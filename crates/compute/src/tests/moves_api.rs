@@ -133,3 +133,76 @@ async fn evacuation_of_a_host_that_is_down() {
         w.nothing_left().await;
     }
 }
+
+/// An administrator says that a server is fine whose resize waits for the user's word. The room and the quota of its
+/// old size must not be lost.
+#[tokio::test]
+async fn a_resize_outlives_a_state_that_an_administrator_sets() {
+    for w in worlds().await {
+        let mut hosts = fleet(&w, &["a", "b"]).await;
+        let id = w.create("one").await;
+        until(&w, &mut hosts, id, "ACTIVE", false).await;
+        let before = w.held().await;
+        admin(&w, id, json!({"migrate": null})).await.expect(202);
+        until(&w, &mut hosts, id, "VERIFY_RESIZE", false).await;
+        for state in ["active", "error"] {
+            admin(&w, id, json!({"os-resetState": {"state": state}})).await.expect(202);
+            assert_eq!(w.status(id).await, state.to_uppercase());
+            let asks = [
+                (json!({"resize": {"flavorRef": "4"}}), "active"),
+                (json!({"migrate": null}), "active"),
+                (live(None), "active"),
+                (json!({"shelve": null}), "active"),
+                (json!({"rebuild": {"imageRef": w.image}}), ""),
+            ];
+            for (ask, only) in asks {
+                let refused = admin(&w, id, ask.clone()).await.refused(409);
+                assert!(
+                    refused.contains("to be confirmed or reverted") || (state != only && !only.is_empty()),
+                    "{ask}: {refused}"
+                );
+            }
+            until(&w, &mut hosts, id, "VERIFY_RESIZE", false).await;
+        }
+        w.act(id, json!({"revertResize": null})).await.expect(202);
+        until(&w, &mut hosts, id, "ACTIVE", true).await;
+        turn(&w, &mut hosts).await;
+        assert_eq!(w.held().await, before);
+        w.delete(id).await.expect(204);
+        until(&w, &mut hosts, id, "GONE", false).await;
+        turn(&w, &mut hosts).await;
+        w.nothing_left().await;
+    }
+}
+
+/// The same while it is on its way.
+#[tokio::test]
+async fn a_server_on_its_way_is_sent_nowhere_else() {
+    for w in worlds().await {
+        let mut hosts = fleet(&w, &["a", "b"]).await;
+        let id = w.create("one").await;
+        until(&w, &mut hosts, id, "ACTIVE", false).await;
+        let before = w.held().await;
+        for (way, end) in [(json!({"migrate": null}), "VERIFY_RESIZE"), (live(None), "ACTIVE")] {
+            admin(&w, id, way).await.expect(202);
+            while w.engine.run_one(&id.to_string(), true).await.unwrap() == store::work::Ran::Committed {}
+            admin(&w, id, json!({"os-resetState": {"state": "active"}})).await.expect(202);
+            for ask in [json!({"resize": {"flavorRef": "4"}}), json!({"migrate": null}), live(None)] {
+                let refused = admin(&w, id, ask).await.refused(409);
+                assert!(refused.ends_with("Try again in a moment."), "{refused}");
+            }
+            // Its state says nothing of the way.
+            for _ in 0..20 {
+                while w.engine.run_one(&id.to_string(), true).await.unwrap() == store::work::Ran::Committed {}
+                turn(&w, &mut hosts).await;
+            }
+            assert!(w.calm(id, end).await, "{:#}", w.why(id).await);
+            if end == "VERIFY_RESIZE" {
+                w.act(id, json!({"confirmResize": null})).await.expect(204);
+                until(&w, &mut hosts, id, "ACTIVE", false).await;
+            }
+        }
+        turn(&w, &mut hosts).await;
+        assert_eq!(w.held().await, before);
+    }
+}

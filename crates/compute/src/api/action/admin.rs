@@ -5,13 +5,13 @@ use crate::Compute;
 use crate::api::held;
 use crate::api::servers::must_be;
 use crate::model::VmState;
-use crate::table::{action, intent};
+use crate::table::{action, intent, moving};
 use api::{Obj, Reply, Req};
 use base::{Fault, Micros, Result, ServerId};
-use store::{log, params};
+use store::{log, params, work};
 
 /// Says that a server is fine, or is not, and that nothing is being done to it. The life-cycle says so itself
-/// as soon as its host reports a change.
+/// as soon as its host reports a change; at once of one whose resize or move has not ended.
 pub async fn reset_state(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Reply> {
     admins_only(req, "os-admin-actions:reset_state")?;
     o.only(&["state"])?;
@@ -32,7 +32,12 @@ pub async fn reset_state(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Resul
             params![s.id, to.as_str(), Micros::now()],
         )?;
         action::at_once(tx, id, &who, "resetState")?;
-        log::audit(tx, &who, "server.reset_state", &id.to_string())
+        log::audit(tx, &who, "server.reset_state", &id.to_string())?;
+        // Nobody could confirm or revert it otherwise.
+        if s.intent.resize.is_some() || moving::of(tx, id)?.is_some() {
+            work::wake(tx, &id.to_string())?;
+        }
+        Ok(())
     })
     .await?;
     Ok(Reply::empty(202))

@@ -3,7 +3,7 @@
 use super::intend;
 use crate::Compute;
 use crate::api::create::{GIB, fits, ssh_key};
-use crate::api::servers::{look, must_be, quota_of_metadata};
+use crate::api::servers::{look, must_be, must_stay, quota_of_metadata};
 use crate::api::wish::{
     access_ip, admin_pass, disk_config, hostname, invalid, metadata_pairs, server_name, user_data,
 };
@@ -38,6 +38,7 @@ pub async fn rebuild(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Re
     let (how, limits) = (look.clone(), c.limits.clone());
     let full = intend(c, req, id, "rebuild", move |tx, s| {
         must_be(s, "rebuild", &[VmState::Active, VmState::Stopped, VmState::Error], &[None])?;
+        must_stay(tx, s, "rebuild")?;
         let image = image::for_boot(tx, &auth, wish.image)?;
         fits(s.ram, s.flavor.disk, &image)?;
         let items = wish.metadata.as_ref().map_or(0, Vec::len);

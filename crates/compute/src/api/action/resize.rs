@@ -4,7 +4,7 @@ use super::{accepted, admins_only, intend, no_arguments};
 use crate::Compute;
 use crate::api::at;
 use crate::api::create::{GIB, flavor_usable, take};
-use crate::api::servers::must_be;
+use crate::api::servers::{must_be, must_stay};
 use crate::api::wish::{disk_config, flavor_ref};
 use crate::life::resize::movable;
 use crate::limits::Limits;
@@ -23,6 +23,7 @@ pub async fn resize(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Rep
     let (auth, limits) = (req.auth.clone(), c.limits.clone());
     let asked = intend(c, req, id, "resize", move |tx, s| {
         must_be(s, "resize", &[VmState::Active, VmState::Stopped], &[None])?;
+        must_stay(tx, s, "resize")?;
         let new =
             flavor::by_id(tx, &wanted)?.filter(|f| auth.is_admin() || flavor_usable(tx, f, &s.project_id));
         let new = new.ok_or_else(|| Fault::bad_reference(format!("Flavor {wanted} could not be found.")))?;
@@ -138,6 +139,7 @@ pub async fn migrate(c: &Compute, req: &Req, body: &Obj, id: ServerId) -> Result
     let auth = req.auth.clone();
     let asked = intend(c, req, id, "migrate", move |tx, s| {
         must_be(s, "migrate", &[VmState::Active, VmState::Stopped], &[None])?;
+        must_stay(tx, s, "migrate")?;
         another(tx, s, to.as_deref())?;
         begin(tx, &auth, s, Asked { kind: "migration", new: s.size(), must_move: true, to })
     });

@@ -4,7 +4,7 @@ use super::snapshot::{Ask, COPYABLE, ask};
 use super::{accepted, admins_only, intend, no_arguments};
 use crate::Compute;
 use crate::api::at;
-use crate::api::servers::must_be;
+use crate::api::servers::{must_be, must_stay};
 use crate::model::{Server, Task, VmState};
 use crate::table::capture::Purpose;
 use crate::table::shelf::{Shelf, Wish};
@@ -20,6 +20,7 @@ pub async fn shelve(c: &Compute, req: &Req, body: &Obj, id: ServerId) -> Result<
     let offload = c.limits.shelved_offload_s == 0;
     let asked = intend(c, req, id, "shelve", move |tx, s| {
         must_be(s, "shelve", COPYABLE, &[None])?;
+        must_stay(tx, s, "shelve")?;
         let wish =
             Ask { name: format!("{}-shelved", s.name), metadata: Vec::new(), purpose: Purpose::Shelve };
         let image = ask(tx, s, &wish)?;

@@ -4,7 +4,7 @@
 use super::{accepted, admins_only, intend};
 use crate::Compute;
 use crate::api::at;
-use crate::api::servers::must_be;
+use crate::api::servers::{must_be, must_stay};
 use crate::api::wish::admin_pass;
 use crate::life::moving;
 use crate::model::{Server, VmState};
@@ -64,6 +64,7 @@ pub async fn migrate_live(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Resu
     let (to, user) = (parse_live(req, o)?, req.auth.user.id.clone());
     let asked = intend(c, req, id, "live-migration", move |tx, s| {
         must_be(s, "os-migrateLive", &[VmState::Active, VmState::Paused], &[None])?;
+        must_stay(tx, s, "os-migrateLive")?;
         let here = own_host(tx, s)?;
         in_service(&here)?;
         if let Some(name) = &to {
@@ -169,11 +170,5 @@ fn leaves(tx: &Tx<'_>, s: &Server, here: &Host, wanted: Option<&str>) -> Result<
     if !here.silent() {
         return Err(Fault::bad_request(format!("Compute service of {} is still in use.", here.name)));
     }
-    if s.intent.resize.is_some() || crate::table::moving::of(tx, s.id)?.is_some() {
-        return Err(Fault::conflict(format!(
-            "Cannot 'evacuate' instance {} while it is on its way to another host. Try again in a moment.",
-            s.id
-        )));
-    }
-    Ok(())
+    must_stay(tx, s, "evacuate")
 }
