@@ -328,14 +328,14 @@ pub fn forget(tx: &Tx<'_>, id: HostId) -> Result<()> {
     network::for_hosts::settle_homes(tx)
 }
 
-/// Claims more for a guest that the host has already, if there is room.
+/// Claims more for a guest that the host has already, if there is room. A machine is its server's as a whole.
 pub fn grow(tx: &Tx<'_>, id: HostId, vcpus: u64, memory_mib: u64, disk_gib: u64) -> Result<bool> {
     let n = tx.exec(
         "UPDATE host SET vcpus_used = vcpus_used + $2, memory_mib_used = memory_mib_used + $3,
            disk_gib_used = disk_gib_used + $4
-         WHERE id = $1 AND ($2 = 0 OR vcpus_used + $2 <= vcpus * $5)
+         WHERE id = $1 AND (resource_class <> '' OR (($2 = 0 OR vcpus_used + $2 <= vcpus * $5)
            AND ($3 = 0 OR memory_mib_used + $3 <= memory_mib - $6)
-           AND ($4 = 0 OR disk_gib_used + $4 <= disk_gib)",
+           AND ($4 = 0 OR disk_gib_used + $4 <= disk_gib)))",
         params![id, vcpus, memory_mib, disk_gib, CPU_RATIO, MEMORY_RESERVE_MIB],
     )?;
     Ok(n == 1)

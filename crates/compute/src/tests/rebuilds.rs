@@ -23,7 +23,8 @@ async fn held(w: &World, id: ServerId) -> Vec<String> {
 
 /// The contents that go as soon as somebody looks.
 async fn unused(w: &World) -> Vec<String> {
-    let sql = "SELECT sha512 FROM image_blob b WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.sha512 = b.sha512)
+    let sql =
+        "SELECT sha512 FROM image_blob b WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.sha512 = b.sha512)
                AND NOT EXISTS (SELECT 1 FROM image_hold h WHERE h.sha512 = b.sha512) ORDER BY sha512";
     let all = w.db.read(move |tx| tx.rows(sql, &[], |r| r.get::<String>(0))).await.unwrap();
     all.into_iter().map(|sha512| sha512[..2].to_owned()).collect()
@@ -79,5 +80,35 @@ async fn servers_of_earlier_releases_hold_it_from_now_on() {
         let again = include_str!("../../../../migrations/0042_rebuilt_images.sql");
         w.db.write(move |tx| tx.exec(again, &[])).await.unwrap();
         assert_eq!(held(&w, id).await, ["ab", "cc"]);
+    }
+}
+
+/// A flavor without a disk leaves its size to the image.
+#[tokio::test]
+async fn a_disk_of_another_size_takes_another_room() {
+    for mut w in worlds().await {
+        let (middle, big) =
+            (w.another_image("c", (5 << 30) - 1).await, w.another_image("d", 200 << 30).await);
+        let free = json!({"flavor": {"name": "free", "vcpus": 1, "ram": 64, "disk": 0, "OS-FLV-EXT-DATA:ephemeral": 2, "id": "free"}});
+        w.admin("2.79", "POST", "/flavors", Some(free)).await.expect(200);
+        w.flavor = "free";
+        let (mut host, id) = active(&w).await;
+        let used = || async {
+            let sql = "SELECT disk_gib_used FROM host";
+            w.db.read(move |tx| tx.one(sql, &[], |r| r.get::<i64>(0))).await.unwrap()
+        };
+        assert_eq!(used().await, 1 + 2);
+        for (image, gib) in [(middle, 5), (w.image, 1), (middle, 5)] {
+            w.act(id, json!({"rebuild": {"imageRef": image}})).await.expect(202);
+            assert_eq!(used().await, gib + 2, "at once, so that nobody else takes it");
+            w.until(&mut host, id, "ACTIVE").await;
+            assert_eq!(used().await, gib + 2);
+        }
+        let refused = w.act(id, json!({"rebuild": {"imageRef": big}})).await.refused(400);
+        assert!(refused.contains("no room for the 195 GiB"), "{refused}");
+        assert_eq!((used().await, w.status(id).await), (7, "ACTIVE".into()));
+        w.delete(id).await.expect(204);
+        w.until(&mut host, id, "GONE").await;
+        w.nothing_left().await;
     }
 }

@@ -8,8 +8,9 @@ use crate::api::wish::{
     access_ip, admin_pass, disk_config, hostname, invalid, metadata_pairs, server_name, user_data,
 };
 use crate::api::{at, visible};
+use crate::hardware::local_gib;
 use crate::model::{Server, Task, VmState};
-use crate::table::server;
+use crate::table::{host, server};
 use crate::view::{Place, View, gather};
 use api::{Auth, Obj, Reply, Req};
 use base::doc::{BootKind, Power, SshKey};
@@ -136,16 +137,17 @@ fn write(tx: &Tx<'_>, auth: &Auth, s: &Server, wish: Wish, image: &BootImage) ->
     }
     // What it ran on stays held until the disk has been made anew ([`crate::life`]).
     image::hold(tx, s.id, &image.source.sha512)?;
-    let disk_bytes = if s.flavor.disk == 0 { image.virtual_size } else { s.flavor.disk * GIB };
+    let disk_bytes = (s.flavor.disk * GIB).max(image.virtual_size);
+    let disk = disk_bytes.div_ceil(GIB) + local_gib(&s.flavor);
     tx.exec(
         "UPDATE server SET image_id = $2, image = $3, disk_bytes = $4, name = $5, description = $6, access_ipv4 = $7,
            access_ipv6 = $8, disk_config = $9, key_name = $10, key = $11, admin_pass = $12, hostname = $13,
-           disk_epoch = disk_epoch + 1, boot_kind = 'hard' WHERE id = $1",
+           disk = $14, disk_epoch = disk_epoch + 1, boot_kind = 'hard' WHERE id = $1",
         params![
             s.id,
             image.source.id,
             serde_json::to_string(&image.source)?,
-            disk_bytes.max(image.virtual_size),
+            disk_bytes,
             wish.name.unwrap_or_else(|| s.name.clone()),
             wish.description.unwrap_or_else(|| s.description.clone()),
             wish.access.0.unwrap_or_else(|| s.access_ipv4.clone()),
@@ -155,11 +157,31 @@ fn write(tx: &Tx<'_>, auth: &Auth, s: &Server, wish: Wish, image: &BootImage) ->
             key.1.map(|k| serde_json::to_string(&k)).transpose()?,
             wish.admin_pass,
             wish.hostname.unwrap_or_else(|| s.hostname.clone()),
+            disk,
         ],
     )?;
     // A stopped server stays stopped, with the fresh disk; one in error is tried again.
     if s.want_power == Power::On || s.vm_state == VmState::Error {
         server::want_reboot(tx, s.id, BootKind::Hard)?;
     }
-    server::task(tx, s.id, Some(Task::Rebuilding))
+    server::task(tx, s.id, Some(Task::Rebuilding))?;
+    make_room(tx, s, disk)
+}
+
+/// Takes as much of its host as the disk needs from now on, in GiB. It changes where the flavor leaves the size of
+/// the disk to the image.
+fn make_room(tx: &Tx<'_>, s: &Server, disk: u64) -> Result<()> {
+    let Some(here) = s.host_id else { return Ok(()) };
+    if disk <= s.disk {
+        return host::shrink(tx, here, 0, 0, s.disk - disk);
+    }
+    let more = disk - s.disk;
+    if host::grow(tx, here, 0, 0, more)? {
+        return Ok(());
+    }
+    Err(Fault::bad_request(format!(
+        "No valid host was found. A server that is rebuilt stays on its host, and that has no room for the {more} GiB \
+         that the disk of this image needs beyond the present one. Choose a smaller image, or ask an administrator to \
+         move the server to a host with more room."
+    )))
 }
