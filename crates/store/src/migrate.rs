@@ -47,6 +47,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0037_placing", include_str!("../../../migrations/0037_placing.sql")),
     ("0038_console_kept", include_str!("../../../migrations/0038_console_kept.sql")),
     ("0039_audit_named", include_str!("../../../migrations/0039_audit_named.sql")),
+    ("0042_aggregate_number", include_str!("../../../migrations/0042_aggregate_number.sql")),
     ("0042_rebuilt_images", include_str!("../../../migrations/0042_rebuilt_images.sql")),
 ];
 

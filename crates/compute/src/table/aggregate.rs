@@ -70,13 +70,31 @@ pub fn by_id(tx: &Tx<'_>, id: i64) -> Result<Option<Aggregate>> {
 /// # Errors
 /// `Conflict` when the name is taken.
 pub fn insert(tx: &Tx<'_>, name: &str) -> Result<i64> {
-    let id: i64 = tx.one("SELECT COALESCE(MAX(id), 0) + 1 FROM aggregate", &[], |r| r.get(0))?;
-    tx.exec_unique(
-        "INSERT INTO aggregate (id, uuid, name, created_at) VALUES ($1, $2, $3, $4)",
-        params![id, uuid::Uuid::new_v4().to_string(), name, Micros::now()],
-        || taken(name),
-    )?;
-    Ok(id)
+    loop {
+        let id = next_number(tx)?;
+        let made = tx.exec_unique(
+            "INSERT INTO aggregate (id, uuid, name, created_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (id) DO NOTHING",
+            params![id, uuid::Uuid::new_v4().to_string(), name, Micros::now()],
+            || taken(name),
+        )?;
+        // A region of the release before counts by itself and may have taken this number in this moment.
+        if made == 1 {
+            return Ok(id);
+        }
+    }
+}
+
+/// The next number: one that no aggregate ever had, as far as the counter knows, and beyond those that a region of the
+/// release before has given, which does not know the counter.
+fn next_number(tx: &Tx<'_>) -> Result<i64> {
+    tx.one(
+        "INSERT INTO aggregate_number (one, last) VALUES (1, (SELECT COALESCE(MAX(id), 0) + 1 FROM aggregate))
+         ON CONFLICT (one) DO UPDATE SET last = CASE WHEN aggregate_number.last < excluded.last THEN excluded.last
+           ELSE aggregate_number.last + 1 END RETURNING last",
+        &[],
+        |r| r.get(0),
+    )
 }
 
 fn taken(name: &str) -> Fault {

@@ -4,6 +4,7 @@ use super::world::{FakeHost, World, worlds};
 use base::ServerId;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use store::params;
 use store::work::Ran;
 
 async fn hosts(w: &World, names: &[&str]) -> Vec<FakeHost> {
@@ -391,5 +392,65 @@ async fn what_everybody_may_filter_by() {
         )
         .await
         .expect(400);
+    }
+}
+
+#[tokio::test]
+async fn the_number_of_an_aggregate_is_its_own_for_ever() {
+    for w in worlds().await {
+        let make = |name: String| {
+            let (w, body) = (&w, json!({"aggregate": {"name": name, "availability_zone": null}}));
+            async move { w.admin("2.79", "POST", "/os-aggregates", Some(body)).await }
+        };
+        let number = |made: Value| made["aggregate"]["id"].as_i64().unwrap();
+        let first = number(make("first".into()).await.expect(200));
+        w.admin("2.79", "DELETE", &format!("/os-aggregates/{first}"), None).await.expect(200);
+        let second = number(make("second".into()).await.expect(200));
+        assert!(second > first, "{second} was {first}'s");
+        let taken = make("second".into()).await.refused(409);
+        assert_eq!(taken, "Aggregate second already exists.");
+        // A region of the release before has made one.
+        let theirs = second + 10;
+        w.db.write(move |tx| {
+            tx.exec(
+                "INSERT INTO aggregate (id, uuid, name, created_at) VALUES ($1, 'u', 'theirs', 1)",
+                params![theirs],
+            )
+        })
+        .await
+        .unwrap();
+        assert_eq!(number(make("third".into()).await.expect(200)), theirs + 1);
+        let many = futures_util::future::join_all((0..8).map(|i| make(format!("many{i}")))).await;
+        let mut numbers: Vec<_> = many.into_iter().map(|a| number(a.expect(200))).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 8);
+    }
+}
+
+/// During an upgrade a region of the release before takes the number after the largest, and has not committed yet.
+#[tokio::test]
+async fn a_number_that_another_release_takes_in_this_moment_is_passed_over() {
+    for w in worlds().await {
+        if w.db.is_alone() {
+            continue;
+        }
+        let (begun, both_have_it) = tokio::sync::oneshot::channel();
+        let theirs = w.db.write(move |tx| {
+            tx.exec("INSERT INTO aggregate (id, uuid, name, created_at) VALUES (1, 'u', 'theirs', 1)", &[])?;
+            begun.send(()).unwrap();
+            let waits = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'
+                         AND transactionid = pg_current_xact_id()::xid";
+            while tx.one(waits, &[], |r| r.get::<i64>(0))? == 0 {}
+            Ok(())
+        });
+        let ours = async {
+            both_have_it.await.unwrap();
+            let body = json!({"aggregate": {"name": "ours", "availability_zone": null}});
+            w.admin("2.79", "POST", "/os-aggregates", Some(body)).await
+        };
+        let (theirs, ours) = tokio::join!(theirs, ours);
+        theirs.unwrap();
+        assert_eq!(ours.expect(200)["aggregate"]["id"], 2);
     }
 }
