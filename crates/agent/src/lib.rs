@@ -101,7 +101,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     if let Some(storage) = &storage {
         facts.storage_url = facts::url(storage.local_addr()?, secure.is_some());
     }
+    // An address that no device here has (one that is translated on the way) is nothing to send from.
+    let own = config.tunnel.filter(|_| facts.tunnel_mtu > 0);
     let datapath = net::Datapath::start(config.prefix.clone(), config.host, config.guests_reach).await?;
+    let datapath = datapath.reached_at(own);
     facts.physical_networks = datapath.physical(config.physical_networks);
     facts.vlans = datapath.makes_vlans();
     let (tell, told) = mpsc::channel(16);

@@ -46,6 +46,7 @@ mod space;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod underlay;
 mod view;
 
 use base::doc::{Desired, Network, Problem, RouterLeg};
@@ -58,6 +59,7 @@ pub use http::Told;
 use kernel::Kernel;
 use serve::{NetServers, RouterServers};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -86,6 +88,8 @@ pub struct Datapath {
     host: HostId,
     /// What guests may ask of the host itself.
     open: Arc<[HostPort]>,
+    /// Where other hosts reach this one.
+    tunnel: Option<IpAddr>,
     kernel: Arc<Kernel>,
     passwords: http::Passwords,
     state: Arc<Mutex<State>>,
@@ -101,7 +105,13 @@ struct State {
 impl Datapath {
     pub async fn start(prefix: Prefix, host: HostId, open: Vec<HostPort>) -> Result<Self> {
         let (kernel, state) = (Arc::default(), Arc::default());
-        Ok(Datapath { prefix, host, open: open.into(), kernel, passwords: None, state })
+        Ok(Datapath { prefix, host, open: open.into(), tunnel: None, kernel, passwords: None, state })
+    }
+
+    /// Tunnels to other hosts leave from this address of the host: it is by it that they know who sends.
+    #[must_use]
+    pub fn reached_at(self, tunnel: Option<IpAddr>) -> Self {
+        Datapath { tunnel, ..self }
     }
 
     /// Guests' passwords go this way from now on.
@@ -113,7 +123,7 @@ impl Datapath {
     /// Makes the kernel and the servers inside the namespaces equal to the document. Idempotent; what
     /// fails is reported and the rest goes on.
     pub async fn apply(&self, desired: &Desired) -> NetReport {
-        let plan = plan::plan(&self.prefix, self.host, desired, &self.open);
+        let plan = plan::plan(&self.prefix, self.host, desired, &self.open, self.tunnel);
         let (prefix, kernel) = (self.prefix.clone(), self.kernel.clone());
         // The lock goes with the work: a caller that gives up waiting must not let a second one in.
         let mut state = self.state.clone().lock_owned().await;

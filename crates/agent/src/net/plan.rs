@@ -9,6 +9,7 @@ use super::space::{
     BRIDGE, BridgePort, Kind, Link, METADATA_V6, Mac, Route, Space, TUNNEL, TUNNEL_V6, UPLINK, VLAN,
 };
 use super::traffic::{self, Tap};
+use super::underlay::{self, PORT};
 use base::doc::{Desired, Gateway, Network, Port, PortOwner, Problem, Router, RouterLeg, Uplink, Vlan};
 use base::names::Prefix;
 use base::{HostId, NetworkId, PortId};
@@ -18,7 +19,6 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// Where the metadata service answers, and the identifier of our DHCP server.
 pub const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
-const TUNNEL_PORT: u16 = 4789;
 
 /// What one namespace should hold.
 #[derive(Debug, Clone)]
@@ -55,11 +55,18 @@ pub struct Plan {
     pub host_rules: Rules,
 }
 
-pub fn plan(prefix: &Prefix, host: HostId, desired: &Desired, open: &[HostPort]) -> Plan {
-    let networks = desired.networks.iter().map(|n| network(prefix, host, n, desired));
+/// `tunnel` is where other hosts reach this one, as far as a device here has that address.
+pub fn plan(
+    prefix: &Prefix,
+    host: HostId,
+    desired: &Desired,
+    open: &[HostPort],
+    tunnel: Option<IpAddr>,
+) -> Plan {
+    let networks = desired.networks.iter().map(|n| network(prefix, host, n, desired, tunnel));
     let routers = desired.routers.iter().map(|r| router(prefix, r, &desired.networks));
     let spaces = networks.chain(routers).collect();
-    let (host, host_rules) = own(prefix, desired, open);
+    let (host, host_rules) = own(prefix, desired, open, tunnel);
     Plan { spaces, host, host_rules }
 }
 
@@ -72,7 +79,7 @@ fn settings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String
 }
 
 fn link(kind: Kind, mtu: u32) -> Link {
-    Link { kind, mac: None, mtu: Some(mtu), up: true, bridge: None, over: None }
+    Link { kind, mac: None, mtu: Some(mtu), up: true, bridge: None, over: None, sends: None }
 }
 
 fn loopback() -> (String, Link) {
@@ -85,7 +92,13 @@ const CLOSED: BridgePort = BridgePort { learning: false, flood: false, tunnel: f
 
 // ------------------------------------------------------------------------------------ networks
 
-fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) -> SpacePlan {
+fn network(
+    prefix: &Prefix,
+    host: HostId,
+    network: &Network,
+    desired: &Desired,
+    tunnel: Option<IpAddr>,
+) -> SpacePlan {
     let ns = prefix.network_ns(network.id);
     let mut plan = SpacePlan {
         kind: "network",
@@ -132,7 +145,7 @@ fn network(prefix: &Prefix, host: HostId, network: &Network, desired: &Desired) 
     let used = plan.space.forwarding.keys().map(|(dev, _)| dev.clone());
     let used: BTreeSet<String> = used.chain(network.peers.iter().map(|p| tunnel_to(p).to_owned())).collect();
     for dev in [TUNNEL, TUNNEL_V6].into_iter().filter(|dev| used.contains(*dev)) {
-        plan.tunnel(dev, network);
+        plan.tunnel(dev, network, tunnel);
     }
     match &network.uplink {
         Some(Uplink::HostNat { .. }) => plan.uplink(&prefix.uplink(network.id), network.mtu),
@@ -259,16 +272,23 @@ impl SpacePlan {
         self.space.links.insert(near, Link { bridge: Some(CLOSED), ..link(Kind::Veth, mtu) });
     }
 
-    fn tunnel(&mut self, dev: &str, network: &Network) {
-        // A source address of a family makes the device one of that family; the route picks the real one.
-        let family = if dev == TUNNEL_V6 { " local ::" } else { "" };
+    fn tunnel(&mut self, dev: &str, network: &Network, own: Option<IpAddr>) {
+        let v6 = dev == TUNNEL_V6;
+        let own = own.filter(|own| own.is_ipv6() == v6);
+        // A source address of a family makes the device one of that family; without one the route picks it.
+        let source = match own {
+            Some(own) => format!(" local {own}"),
+            None if v6 => " local ::".into(),
+            None => String::new(),
+        };
         let command = format!(
-            "link add {dev} netns {} type vxlan id {}{family} dstport {TUNNEL_PORT} nolearning",
+            "link add {dev} netns {} type vxlan id {}{source} dstport {PORT} nolearning",
             self.ns, network.vni
         );
         self.outside.insert(dev.into(), Outside { command, far: None, other: None });
         let bridge = Some(BridgePort { tunnel: true, ..CLOSED });
-        self.space.links.insert(dev.into(), Link { bridge, ..link(Kind::Vxlan, network.mtu) });
+        let sends = own.map(|own| (network.vni, own));
+        self.space.links.insert(dev.into(), Link { bridge, sends, ..link(Kind::Vxlan, network.mtu) });
     }
 
     fn uplink(&mut self, far: &str, mtu: u32) {
@@ -438,8 +458,9 @@ impl SpacePlan {
 
 // ------------------------------------------------------------------------------------ the host
 
-/// The host's own namespace: the far ends of uplinks, masquerading, and what guests may ask of it.
-fn own(prefix: &Prefix, desired: &Desired, open: &[HostPort]) -> (Space, Rules) {
+/// The host's own namespace: the far ends of uplinks, masquerading, what guests may ask of it, and who may speak
+/// to its tunnels.
+fn own(prefix: &Prefix, desired: &Desired, open: &[HostPort], tunnel: Option<IpAddr>) -> (Space, Rules) {
     let mut space = Space::default();
     let mut uplinks = Vec::new();
     for network in &desired.networks {
@@ -463,5 +484,6 @@ fn own(prefix: &Prefix, desired: &Desired, open: &[HostPort]) -> (Space, Rules) 
     let mut rules = nat::host(&prefix.host_table(), &uplinks);
     let devices: Vec<String> = uplinks.into_iter().map(|(device, _)| device).collect();
     door::close(&mut rules, &prefix.host_table(), &devices, open);
+    underlay::guard(&mut rules, &prefix.host_table(), desired, &devices, tunnel);
     (space, rules)
 }

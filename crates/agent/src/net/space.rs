@@ -97,6 +97,8 @@ pub struct Link {
     pub bridge: Option<BridgePort>,
     /// What a VLAN lies on, as `eth1.100`: kept as the device's alias, because the NIC itself is out of sight.
     pub over: Option<String>,
+    /// Of a tunnel: its identifier, and the address that it sends from. `None` leaves that to the route.
+    pub sends: Option<(u32, IpAddr)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,7 +140,15 @@ pub struct Changes {
 impl Space {
     /// A namespace as the kernel makes it.
     pub fn fresh() -> Space {
-        let lo = Link { kind: Kind::Loopback, mac: None, mtu: None, up: false, bridge: None, over: None };
+        let lo = Link {
+            kind: Kind::Loopback,
+            mac: None,
+            mtu: None,
+            up: false,
+            bridge: None,
+            over: None,
+            sends: None,
+        };
         Space { links: BTreeMap::from([("lo".into(), lo)]), ..Space::default() }
     }
 
@@ -168,8 +178,17 @@ impl Space {
                 out.set.push(act(format!("neigh replace {address} lladdr {mac} dev {dev} nud permanent")));
             }
         }
+        // An entry of a tunnel remembers the way that packets went last, and with it where they were sent from.
+        let anew = |dev: &String| {
+            let sends = |space: &Space| space.links.get(dev).map(|l| l.sends);
+            sends(want).flatten().is_some() && sends(self).is_some() && sends(self) != sends(want)
+        };
         for (key @ (dev, mac), to) in &want.forwarding {
-            if self.forwarding.get(key) != Some(to) {
+            let had = self.forwarding.get(key);
+            if anew(dev) && had.is_some_and(Option::is_some) {
+                out.forwarding.push(remove(format!("fdb del {mac} dev {dev} self")));
+            }
+            if had != Some(to) || anew(dev) {
                 out.forwarding.push(act(format!("fdb replace {mac} dev {dev} master static")));
                 if let Some(to) = to {
                     out.forwarding.push(act(format!("fdb replace {mac} dev {dev} self dst {to} permanent")));
@@ -313,6 +332,12 @@ fn settle(name: &str, now: Option<&Link>, want: &Link) -> Vec<Line> {
     if !set.is_empty() {
         lines.push(act(format!("link set dev {name}{set}")));
     }
+    // One that is new has been made so.
+    if let (Some((id, from)), Some(now)) = (want.sends, now)
+        && now.sends != want.sends
+    {
+        lines.push(act(format!("link set dev {name} type vxlan id {id} local {from}")));
+    }
     if let Some(port) = want.bridge.filter(|p| now.is_none_or(|n| n.bridge != Some(*p))) {
         let onoff = |on| if on { "on" } else { "off" };
         let mut text = format!(
@@ -361,7 +386,13 @@ fn link_of(v: &Value) -> Option<Link> {
     let up = v["flags"].as_array().is_some_and(|f| f.iter().any(|f| f == "UP"));
     let mtu = v["mtu"].as_u64().and_then(|m| u32::try_from(m).ok());
     let over = v["ifalias"].as_str().filter(|_| kind == Kind::Vlan).map(str::to_owned);
-    Some(Link { kind, mac: v["address"].as_str().and_then(Mac::parse), mtu, up, bridge, over })
+    let tunnel = &v["linkinfo"]["info_data"];
+    let from = || parse(&tunnel["local"]).or_else(|| parse(&tunnel["local6"]));
+    let sends = tunnel["id"].as_u64().filter(|_| kind == Kind::Vxlan).and_then(|id| {
+        let from = from().filter(|from: &IpAddr| !from.is_unspecified())?;
+        Some((u32::try_from(id).ok()?, from))
+    });
+    Some(Link { kind, mac: v["address"].as_str().and_then(Mac::parse), mtu, up, bridge, over, sends })
 }
 
 /// Whether a device inside one of our namespaces has a name that we give (see `base::names`).
@@ -397,7 +428,7 @@ mod tests {
 
     fn tap(up: bool) -> Link {
         let bridge = Some(BridgePort { learning: false, flood: false, tunnel: false });
-        Link { kind: Kind::Tap, mac: None, mtu: Some(1450), up, bridge, over: None }
+        Link { kind: Kind::Tap, mac: None, mtu: Some(1450), up, bridge, over: None, sends: None }
     }
 
     fn texts(lines: &[Line]) -> Vec<&str> {

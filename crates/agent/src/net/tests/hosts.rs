@@ -9,7 +9,7 @@ pub struct Room {
     // Worlds are dropped before the namespaces that stand for their hosts.
     pub worlds: Vec<World>,
     pub ids: Vec<HostId>,
-    tunnels: Vec<IpAddr>,
+    pub tunnels: Vec<IpAddr>,
     pub homes: Homes,
 }
 
@@ -110,7 +110,7 @@ impl Room {
     }
 
     /// A socket of a host itself.
-    fn udp(&self, host: usize, address: (IpAddr, u16)) -> UdpSocket {
+    pub fn udp(&self, host: usize, address: (IpAddr, u16)) -> UdpSocket {
         let socket = inside(&self.homes.0[host], || UdpSocket::bind(address)).unwrap().unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket

@@ -4,6 +4,7 @@ mod hosts;
 mod routes;
 mod throughput;
 mod traffic;
+mod underlay;
 mod vlans;
 mod world;
 
