@@ -11,6 +11,9 @@ use base::{Fault, PortId, Result};
 use std::net::IpAddr;
 use store::Tx;
 
+/// Forwardings of one floating IP: each is in the document of the router's home. A range is one.
+pub const MAX_FORWARDS: usize = 1000;
+
 fn overlap(a: Span, b: Span) -> bool {
     a.0 <= b.1 && b.0 <= a.1
 }
@@ -86,6 +89,15 @@ pub fn create(tx: &Tx<'_>, caller: &Caller, f: &mut Floating, mut w: Forward) ->
             format!(
                 "Cannot associate floating IP {} ({}) with port {} using fixed IP {fixed}, as the floating IP is bound to port {port}.",
                 f.address, f.id, w.port
+            ),
+        ));
+    }
+    if table::forward::of_floating(tx, f.id)?.len() >= MAX_FORWARDS {
+        return Err(err::bad(
+            "BadRequest",
+            format!(
+                "Bad port_forwarding request: A floating IP can have at most {MAX_FORWARDS} port forwardings; ranges of \
+                 ports count as one."
             ),
         ));
     }

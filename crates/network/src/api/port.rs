@@ -20,6 +20,8 @@ use store::{Row, Sql, Tx};
 pub struct Ports;
 
 const MAX_PAIRS: usize = 10;
+/// DHCP options of one port: they are in its host's document, and a reply holds no more of them anyway.
+const MAX_OPTIONS: usize = 64;
 
 #[derive(Serialize)]
 pub struct View {
@@ -383,7 +385,7 @@ impl Noun for Ports {
         new.device_owner = device_owner(o)?.unwrap_or_default();
         new.groups = groups(o)?;
         new.pairs = pairs(o)?.unwrap_or_default();
-        new.dhcp_options = merged(Vec::new(), dhcp_options(o)?.unwrap_or_default());
+        new.dhcp_options = merged(Vec::new(), dhcp_options(o)?.unwrap_or_default())?;
         new.port_security = o.opt_bool("port_security_enabled")?;
         new.dns_name = dns_name(o)?.unwrap_or_default();
         new.binding_host = fields::text(o, "binding:host_id")?;
@@ -428,14 +430,25 @@ impl Noun for Ports {
 }
 
 /// DHCP options with those of a request put over them.
-fn merged(mut have: Vec<DhcpOption>, new: Vec<OptionChange>) -> Vec<DhcpOption> {
+///
+/// # Errors
+/// 400 when the request leaves more than [`MAX_OPTIONS`], and more than there were.
+fn merged(mut have: Vec<DhcpOption>, new: Vec<OptionChange>) -> Result<Vec<DhcpOption>> {
+    let before = have.len();
     for (name, value, ip_version) in new {
         have.retain(|d| d.name != name || d.ip_version != ip_version);
         if let Some(value) = value {
             have.push(DhcpOption { name, value, ip_version });
         }
     }
-    have
+    if have.len() > MAX_OPTIONS.max(before) {
+        return Err(err::invalid(format!(
+            "Invalid input for extra_dhcp_opts. Reason: a port can have at most {MAX_OPTIONS} DHCP options, and this \
+             would be {}. Options that are not needed go with \"opt_value\": null.",
+            have.len()
+        )));
+    }
+    Ok(have)
 }
 
 fn change(tx: &Tx<'_>, caller: &Caller, mut p: Port, c: Change) -> Result<()> {
@@ -461,7 +474,7 @@ fn change(tx: &Tx<'_>, caller: &Caller, mut p: Port, c: Change) -> Result<()> {
     p.dns_name = c.dns_name.unwrap_or(p.dns_name);
     p.vnic_type = c.vnic_type.unwrap_or(p.vnic_type);
     p.profile = c.profile.unwrap_or(p.profile);
-    p.dhcp_options = merged(p.dhcp_options, c.dhcp_options.unwrap_or_default());
+    p.dhcp_options = merged(p.dhcp_options, c.dhcp_options.unwrap_or_default())?;
     if let Some(name) = c.binding_host {
         let network = table::network::by_id(tx, p.network)?.ok_or_else(|| err::no_network(p.network))?;
         p.host = act::port::host_named(tx, &network, &name)?;
