@@ -9,13 +9,18 @@ use base::{Fault, Kind, Micros, Result};
 use serde_json::Value;
 use store::{Row, Sql, Tx, params};
 
-/// How a query parameter picks rows.
+/// How a query parameter picks rows. Columns by which lists are sorted are never null: a page could not begin after
+/// what compares with nothing.
 #[derive(Clone, Copy)]
 pub enum How {
     /// A text column; one that may be null counts as empty then.
     Text(&'static str),
     Bool(&'static str),
     Int(&'static str),
+    /// A time, to the second.
+    Time(&'static str),
+    /// A time or later; nothing to sort by.
+    Since(&'static str),
     /// Something that is the same for every row.
     Always(&'static str),
     /// `shared`: whether the thing is shared with the asking project.
@@ -28,15 +33,15 @@ pub enum How {
 pub type Filters = &'static [(&'static str, How)];
 
 /// Filters of every noun.
-const COMMON: Filters = &[
+pub const COMMON: Filters = &[
     ("id", How::Text("t.id")),
     ("project_id", How::Text("t.project_id")),
     ("tenant_id", How::Text("t.project_id")),
     ("description", How::Text("t.description")),
     ("revision_number", How::Int("t.revision")),
-    ("created_at", How::With(created_at)),
-    ("updated_at", How::With(updated_at)),
-    ("changed_since", How::With(changed_since)),
+    ("created_at", How::Time("t.created_at")),
+    ("updated_at", How::Time("t.updated_at")),
+    ("changed_since", How::Since("t.updated_at")),
     ("tags", How::With(|q, v| tags(q, v, "=", true))),
     ("tags-any", How::With(|q, v| tags(q, v, ">", false))),
     ("not-tags", How::With(|q, v| tags(q, v, "<", true))),
@@ -50,11 +55,20 @@ pub struct Plan {
     filters: Vec<(How, Vec<String>)>,
     pub page: Page,
     pub reverse: bool,
-    /// Column and whether it descends; ends with the id.
-    sorts: Vec<(&'static str, bool)>,
+    /// Ends with the id.
+    sorts: Vec<Sort>,
     pub fields: Vec<String>,
     /// Who asks, for [`How::Shared`].
     pub project: String,
+}
+
+/// A column to sort by.
+#[derive(Clone, Copy)]
+struct Sort {
+    column: &'static str,
+    descends: bool,
+    /// Whether it holds numbers, for the types of a marker's values.
+    number: bool,
 }
 
 fn lookup(own: Filters, name: &str) -> Option<How> {
@@ -111,9 +125,9 @@ impl Plan {
         if let Some(marker) = &self.page.marker {
             self.after(tx, table, marker, &mut q)?;
         }
-        for (i, (col, down)) in self.sorts.iter().enumerate() {
-            let way = if *down != self.reverse { " DESC" } else { "" };
-            q.push(if i == 0 { " ORDER BY " } else { ", " }).push(col).push(way);
+        for (i, sort) in self.sorts.iter().enumerate() {
+            let way = if sort.descends != self.reverse { " DESC" } else { "" };
+            q.push(if i == 0 { " ORDER BY " } else { ", " }).push(sort.column).push(way);
         }
         if let Some(limit) = self.page.limit {
             q.limit(limit);
@@ -128,7 +142,7 @@ impl Plan {
     /// Adds the condition for rows that come after the marker: greater in the first sort column, or equal
     /// in it and greater in the next, and so on.
     fn after(&self, tx: &Tx<'_>, table: &str, marker: &str, q: &mut Sql) -> Result<()> {
-        let cols: Vec<String> = self.sorts.iter().map(|(c, _)| format!("CAST({c} AS TEXT)")).collect();
+        let cols: Vec<String> = self.sorts.iter().map(|s| format!("CAST({} AS TEXT)", s.column)).collect();
         let sql = format!("SELECT {} FROM {table} t WHERE t.id = $1", cols.join(", "));
         let n = cols.len();
         let row = tx
@@ -139,14 +153,14 @@ impl Plan {
         q.push(" AND (");
         for i in 0..n {
             q.push(if i == 0 { "(" } else { " OR (" });
-            for (j, (col, down)) in self.sorts.iter().enumerate().take(i + 1) {
-                let op = match (j == i, *down != self.reverse) {
+            for (j, sort) in self.sorts.iter().enumerate().take(i + 1) {
+                let op = match (j == i, sort.descends != self.reverse) {
                     (false, _) => " = ",
                     (true, false) => " > ",
                     (true, true) => " < ",
                 };
-                q.push(if j == 0 { "" } else { " AND " }).push(col).push(op);
-                match (is_number(col), row[j].parse::<i64>()) {
+                q.push(if j == 0 { "" } else { " AND " }).push(sort.column).push(op);
+                match (sort.number, row[j].parse::<i64>()) {
                     (true, Ok(number)) => q.bind(number),
                     _ => q.bind(row[j].as_str()),
                 };
@@ -179,56 +193,30 @@ impl Plan {
     }
 }
 
-fn sorts(q: &Query, own: Filters) -> Result<Vec<(&'static str, bool)>> {
+fn sorts(q: &Query, own: Filters) -> Result<Vec<Sort>> {
     let named = |name: &str| match lookup(own, name) {
-        Some(How::Text(c) | How::Bool(c) | How::Int(c)) => Some(c),
-        _ if name == "created_at" => Some("t.created_at"),
-        _ if name == "updated_at" => Some("t.updated_at"),
+        Some(How::Text(column)) => Some((column, false)),
+        Some(How::Bool(column) | How::Int(column) | How::Time(column)) => Some((column, true)),
         _ => None,
     };
     let allowed: Vec<&str> =
         own.iter().chain(COMMON).map(|(n, _)| *n).filter(|n| named(n).is_some()).collect();
-    let mut out: Vec<(&'static str, bool)> = Vec::new();
+    let mut out: Vec<Sort> = Vec::new();
     for s in api::page::sorts(q, &allowed)? {
-        if let Some(col) = named(&s.key).filter(|c| !out.iter().any(|(o, _)| o == c)) {
-            out.push((col, s.descending));
+        if let Some((column, number)) =
+            named(&s.key).filter(|(column, _)| !out.iter().any(|o| o.column == *column))
+        {
+            out.push(Sort { column, descends: s.descending, number });
         }
     }
     if out.is_empty() {
-        out.push(("t.created_at", false));
+        out.push(Sort { column: "t.created_at", descends: false, number: true });
     }
-    if !out.iter().any(|(c, _)| *c == "t.id") {
-        let down = out.last().is_some_and(|(_, d)| *d);
-        out.push(("t.id", down));
+    if !out.iter().any(|s| s.column == "t.id") {
+        let descends = out.last().is_some_and(|s| s.descends);
+        out.push(Sort { column: "t.id", descends, number: false });
     }
     Ok(out)
-}
-
-/// Columns that hold numbers, for the types of a marker's values.
-fn is_number(col: &str) -> bool {
-    matches!(
-        col,
-        "t.created_at"
-            | "t.updated_at"
-            | "t.revision"
-            | "t.admin_up"
-            | "t.default_prefixlen"
-            | "t.min_prefixlen"
-            | "t.max_prefixlen"
-            | "t.in_default"
-            | "t.in_others"
-            | "t.external"
-            | "t.is_default"
-            | "t.mtu"
-            | "t.vni"
-            | "t.port_security"
-            | "t.ip_version"
-            | "t.enable_dhcp"
-            | "t.enable_snat"
-            | "t.stateful"
-            | "t.port_min"
-            | "t.port_max"
-    )
 }
 
 fn apply(q: &mut Sql, how: How, values: &[&str], project: &str) -> Result<()> {
@@ -247,6 +235,12 @@ fn apply(q: &mut Sql, how: How, values: &[&str], project: &str) -> Result<()> {
         }
         How::Bool(col) => {
             q.and_in(col, bools(values)?);
+        }
+        How::Time(col) => second(q, col, values)?,
+        How::Since(col) => {
+            if let Some(text) = values.first() {
+                q.and(&format!("{col} >="), time(text)?);
+            }
         }
         How::Shared => {
             q.push(" AND (SELECT COUNT(*) FROM rbac_policy r WHERE r.object_id = t.id AND r.action = 'access_as_shared'");
@@ -287,20 +281,6 @@ fn second(q: &mut Sql, col: &str, values: &[&str]) -> Result<()> {
     let from = time(text)?;
     let from = Micros(from.0 - from.0.rem_euclid(1_000_000));
     q.and(&format!("{col} >="), from).and(&format!("{col} <"), Micros(from.0 + 1_000_000));
-    Ok(())
-}
-
-fn created_at(q: &mut Sql, values: &[&str]) -> Result<()> {
-    second(q, "t.created_at", values)
-}
-
-fn updated_at(q: &mut Sql, values: &[&str]) -> Result<()> {
-    second(q, "t.updated_at", values)
-}
-
-fn changed_since(q: &mut Sql, values: &[&str]) -> Result<()> {
-    let Some(text) = values.first() else { return Ok(()) };
-    q.and("t.updated_at >=", time(text)?);
     Ok(())
 }
 

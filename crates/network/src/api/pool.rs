@@ -106,7 +106,7 @@ impl Noun for Pools {
         ("default_prefixlen", How::Int("t.default_prefixlen")),
         ("min_prefixlen", How::Int("t.min_prefixlen")),
         ("max_prefixlen", How::Int("t.max_prefixlen")),
-        ("default_quota", How::Int("t.default_quota")),
+        ("default_quota", How::Int("COALESCE(t.default_quota, -1)")),
         ("address_scope_id", How::Text("COALESCE(t.address_scope_id, '')")),
         ("shared", How::Shared),
     ];

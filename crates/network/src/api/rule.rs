@@ -287,6 +287,9 @@ impl Noun for Rules {
         ("remote_group_id", How::Text("t.remote_group_id")),
         ("remote_address_group_id", How::Text("t.remote_address_group_id")),
         ("belongs_to_default_sg", How::With(by_default)),
+        // A rule never changes.
+        ("updated_at", How::Time("t.created_at")),
+        ("changed_since", How::Since("t.created_at")),
     ];
     type Row = Rule;
     type View = View;

@@ -17,6 +17,7 @@ mod planner;
 mod pools;
 mod ports;
 mod qos;
+mod queries;
 mod quotas;
 mod reach;
 mod routers;
