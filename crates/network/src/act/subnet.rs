@@ -123,7 +123,7 @@ pub fn overlap(a: &IpNet, b: &IpNet) -> bool {
 }
 
 fn checked(new: New, cidr: IpNet, pool: Option<SubnetPoolId>) -> Result<Subnet> {
-    check_cidr(&cidr, new.dhcp)?;
+    check_cidr(&cidr)?;
     check_modes(&new, &cidr)?;
     let first = plan::addr(plan::usable(&cidr).0, &cidr);
     let gateway = match new.gateway {
@@ -160,7 +160,7 @@ fn default_pools(cidr: &IpNet, gateway: Option<IpAddr>) -> Vec<(IpAddr, IpAddr)>
     pools.into_iter().map(|(a, b)| (plan::addr(a, cidr), plan::addr(b, cidr))).collect()
 }
 
-fn check_cidr(cidr: &IpNet, dhcp: bool) -> Result<()> {
+fn check_cidr(cidr: &IpNet) -> Result<()> {
     if *cidr != cidr.trunc() {
         return Err(err::invalid(format!(
             "Invalid input for cidr. Reason: '{cidr}' isn't a recognized IP subnet cidr, '{}' is recommended.",
@@ -171,9 +171,14 @@ fn check_cidr(cidr: &IpNet, dhcp: bool) -> Result<()> {
     if cidr.prefix_len() == 0 || a.is_multicast() || a.is_loopback() {
         return Err(err::invalid(format!("A subnet cannot be {cidr}: guests could not use such addresses.")));
     }
-    if dhcp && matches!(cidr, IpNet::V4(n) if n.prefix_len() > 30) {
+    Ok(())
+}
+
+fn check_dhcp(s: &Subnet) -> Result<()> {
+    if s.dhcp && matches!(s.cidr, IpNet::V4(n) if n.prefix_len() > 30) {
         return Err(err::invalid(format!(
-            "Invalid input for operation: Subnet {cidr} has a prefix length that is incompatible with DHCP service enabled."
+            "Invalid input for operation: Subnet {} has a prefix length that is incompatible with DHCP service enabled.",
+            s.cidr
         )));
     }
     Ok(())
@@ -209,7 +214,7 @@ fn check_modes(new: &New, cidr: &IpNet) -> Result<()> {
     Ok(())
 }
 
-/// Checks what both creation and update can break: gateway, pools, DNS servers, routes.
+/// Checks what both creation and update can break: gateway, pools, DHCP, DNS servers, routes.
 pub fn check(s: &Subnet) -> Result<()> {
     let v6 = s.is_v6();
     if s.dns.len() > MAX_DNS {
@@ -232,6 +237,7 @@ pub fn check(s: &Subnet) -> Result<()> {
             r.destination, r.nexthop
         )));
     }
+    check_dhcp(s)?;
     check_gateway(s)?;
     check_pools(s)
 }

@@ -242,3 +242,18 @@ async fn availability_counts_addresses() {
         w.refused("demo", "GET", "/network-ip-availabilities", Value::Null, 403, "PolicyNotAuthorized").await;
     }
 }
+
+#[tokio::test]
+async fn dhcp_comes_to_no_subnet_that_is_too_small_for_it() {
+    for w in worlds().await {
+        let n = w.make("demo", "/networks", json!({"network": {}})).await["id"].clone();
+        for cidr in ["10.0.0.0/31", "10.1.0.7/32"] {
+            let body = json!({"network_id": n, "ip_version": 4, "cidr": cidr, "enable_dhcp": false});
+            let s = w.make("demo", "/subnets", json!({"subnet": body})).await;
+            let path = format!("/subnets/{}", s["id"].as_str().unwrap());
+            let on = json!({"subnet": {"enable_dhcp": true}});
+            w.refused("demo", "PUT", &path, on, 400, "InvalidInput").await;
+            w.put("demo", &path, json!({"subnet": {"name": "small"}})).await;
+        }
+    }
+}
