@@ -157,11 +157,11 @@ fn find_groups(tx: &Tx<'_>, project: &ProjectId, wanted: &[String]) -> Result<Op
 
 fn adopt(tx: &Tx<'_>, caller: &Caller, server: ServerId, id: PortId, position: i64) -> Result<PortId> {
     let missing = || Fault::bad_reference(format!("Port {id} could not be found."));
-    let mut p = table::port::by_id(tx, id)?.filter(|p| caller.owns(&p.std.project)).ok_or_else(missing)?;
-    // Held before the look at who uses it, so that two servers cannot both take it.
+    // Held before the look at it, so that two servers cannot both take it, and nothing that others write
+    // meanwhile is lost.
     table::bump(tx, "port", &id.to_string())?;
-    let device = tx.one("SELECT device_id FROM port WHERE id = $1", params![id], |r| r.get::<String>(0))?;
-    if !device.is_empty() {
+    let mut p = table::port::by_id(tx, id)?.filter(|p| caller.owns(&p.std.project)).ok_or_else(missing)?;
+    if !p.device_id.is_empty() {
         return Err(Fault::conflict(format!("Port {id} is still in use.")));
     }
     p.device_id = server.to_string();
@@ -307,7 +307,8 @@ pub fn check_reach(tx: &Tx<'_>, port: PortId, host: HostId) -> Result<()> {
     }
 }
 
-/// Binds a server's ports to a host, or (with `None`) to no host; touches the documents concerned.
+/// Binds a server's ports to a host, or (with `None`) to no host; touches the documents concerned. The caller holds
+/// the ports ([`hold`]).
 pub fn bind(tx: &Tx<'_>, server: ServerId, host: Option<HostId>) -> Result<()> {
     expect(tx, server, None)?;
     let mut ports = of_server(tx, server)?;
@@ -327,7 +328,7 @@ pub fn bind(tx: &Tx<'_>, server: ServerId, host: Option<HostId>) -> Result<()> {
         p.host = host;
         p.binding_host.clone_from(&name);
         p.active = false;
-        table::port::update(tx, p)?;
+        table::port::set_host(tx, p)?;
         table::bump(tx, "port", &p.id.to_string())?;
     }
     hosts.extend(touch::hosts_of_ports(tx, &ports)?);
@@ -377,7 +378,7 @@ fn undress(tx: &Tx<'_>, port: PortId) -> Result<()> {
 }
 
 /// Lets go of a server's ports: those made for it are deleted (addresses, quota, floating IPs come
-/// free), the others are unbound and kept. Not an error when there are none.
+/// free), the others are unbound and kept. Not an error when there are none. The caller holds them ([`hold`]).
 pub fn release(tx: &Tx<'_>, server: ServerId) -> Result<()> {
     for p in of_server(tx, server)? {
         release_one(tx, p)?;
@@ -390,6 +391,7 @@ pub fn release(tx: &Tx<'_>, server: ServerId) -> Result<()> {
 /// # Errors
 /// 404 when the server has no such port.
 pub fn release_port(tx: &Tx<'_>, server: ServerId, port: PortId) -> Result<()> {
+    table::hold(tx, "port", &port.to_string())?;
     let p = of_server(tx, server)?.into_iter().find(|p| p.id == port);
     release_one(tx, p.ok_or_else(|| err::no_port(port))?)
 }
@@ -559,6 +561,7 @@ pub fn change_group(
     group: &str,
     add: bool,
 ) -> Result<()> {
+    hold(tx, server)?;
     let wanted = find_groups(tx, project, &[group.to_owned()])?.unwrap_or_default();
     let mut ports = of_server(tx, server)?;
     ports.retain(|p| p.port_security);

@@ -117,6 +117,8 @@ fn offloading(seen: &Seen, shelf: &Shelf, generation: u64) -> Step<State> {
     }
     let (h, shelf) = (host.id, shelf.clone());
     Step::rest(State::Shelved).also(move |tx| {
+        network::for_compute::hold(tx, s.id)?;
+        network::for_compute::hold_hosts(tx, s.id, None, [h])?;
         host::unclaim(tx, h, s.vcpus.into(), s.ram, s.disk)?;
         guest::forget(tx, h, s.id)?;
         network::for_compute::bind(tx, s.id, None)?;

@@ -8,7 +8,9 @@ use base::{Fault, NetworkId, Result, ServerId};
 use std::net::IpAddr;
 use store::{Tx, params};
 
+/// A server's ports, held for a change.
 fn ports(tx: &Tx<'_>, server: ServerId) -> Result<Vec<Port>> {
+    crate::for_compute::hold(tx, server)?;
     table::port::find(tx, "t.device_id = $1 AND t.device_owner LIKE 'compute:%'", params![server])
 }
 

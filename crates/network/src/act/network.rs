@@ -84,6 +84,9 @@ pub fn create(tx: &Tx<'_>, new: New) -> Result<Network> {
     if new.is_default {
         only_default(tx, NetworkId::nil())?;
     }
+    if let Some(Uplink::Nic { device }) = &new.uplink {
+        nic_free(tx, device)?;
+    }
     let mut n = Network {
         id: NetworkId::new(),
         std: Std::new(&new.project, &new.name, &new.description),
@@ -130,8 +133,30 @@ fn open(tx: &Tx<'_>, n: Network) -> Result<Network> {
     Ok(n)
 }
 
+/// Holds off all others who are about to make something of which there is one at most, until the transaction ends: the
+/// look whether there is one already would not see theirs. After quotas, before what is new (see [`store::quota`]).
+fn alone(tx: &Tx<'_>) -> Result<()> {
+    let sql = "INSERT INTO setting (name, value) VALUES ('network.only-one', '')
+               ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    if tx.writes_alone() { Ok(()) } else { tx.exec(sql, &[]).map(drop) }
+}
+
+/// A NIC carries one flat network.
+fn nic_free(tx: &Tx<'_>, device: &str) -> Result<()> {
+    alone(tx)?;
+    let uplink = serde_json::to_string(&Uplink::Nic { device: device.to_owned() })?;
+    match tx.opt("SELECT 1 FROM network WHERE uplink = $1", params![uplink], |_| Ok(()))? {
+        None => Ok(()),
+        Some(()) => Err(err::conflict(
+            "FlatNetworkInUse",
+            format!("Unable to create the flat network. Physical network {device} is in use."),
+        )),
+    }
+}
+
 /// Refuses a second default external network.
 pub fn only_default(tx: &Tx<'_>, but: NetworkId) -> Result<()> {
+    alone(tx)?;
     let sql = "SELECT id FROM network WHERE is_default = 1 AND id <> $1 LIMIT 1";
     match tx.opt(sql, params![but], |r| r.get::<String>(0))? {
         None => Ok(()),

@@ -137,6 +137,8 @@ pub fn add_subnet(tx: &Tx<'_>, caller: &Caller, r: &Router, id: SubnetId) -> Res
 
 /// Joins the network of an existing port that nobody uses.
 pub fn add_port(tx: &Tx<'_>, caller: &Caller, r: &Router, id: PortId) -> Result<Port> {
+    // Held before the look at it, so that nothing that others write meanwhile is lost.
+    table::hold(tx, "port", &id.to_string())?;
     let mut p = super::port::visible(tx, caller, id)?;
     if !p.device_id.is_empty() {
         return Err(err::conflict(

@@ -309,9 +309,6 @@ impl Noun for Networks {
         Ok(new)
     }
     fn create(tx: &Tx<'_>, caller: &Caller, new: act::network::New) -> Result<Network> {
-        if let Some(Uplink::Nic { device }) = &new.uplink {
-            nic_free(tx, device)?;
-        }
         super::zone::check(tx, &new.az_hints)?;
         let asked = new.qos;
         let n = act::network::create(tx, new)?;
@@ -376,18 +373,6 @@ impl Noun for Networks {
     }
     fn delete(tx: &Tx<'_>, _caller: &Caller, n: Network) -> Result<()> {
         act::network::delete(tx, &n)
-    }
-}
-
-/// A NIC carries one flat network.
-fn nic_free(tx: &Tx<'_>, device: &str) -> Result<()> {
-    let uplink = serde_json::to_string(&Uplink::Nic { device: device.to_owned() })?;
-    match tx.opt("SELECT 1 FROM network WHERE uplink = $1", params![uplink], |_| Ok(()))? {
-        None => Ok(()),
-        Some(()) => Err(err::conflict(
-            "FlatNetworkInUse",
-            format!("Unable to create the flat network. Physical network {device} is in use."),
-        )),
     }
 }
 

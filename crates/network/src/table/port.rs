@@ -157,7 +157,8 @@ pub fn insert(tx: &Tx<'_>, p: &Port) -> Result<bool> {
     Ok(added == 1)
 }
 
-/// Writes everything that may change but MAC, addresses and groups.
+/// Writes everything that may change but MAC, addresses and groups. Whoever calls it has held the row before reading
+/// `p`: what others wrote since would be lost.
 pub fn update(tx: &Tx<'_>, p: &Port) -> Result<()> {
     tx.exec(
         "UPDATE port SET name = $2, description = $3, admin_up = $4, status = $5, device_id = $6,
@@ -171,6 +172,15 @@ pub fn update(tx: &Tx<'_>, p: &Port) -> Result<()> {
         ],
     )?;
     Ok(())
+}
+
+/// Writes where a port is.
+pub fn set_host(tx: &Tx<'_>, p: &Port) -> Result<()> {
+    tx.exec(
+        "UPDATE port SET host_id = $2, binding_host = $3, status = $4 WHERE id = $1",
+        params![p.id, p.host, &p.binding_host, status(p.active)],
+    )
+    .map(drop)
 }
 
 /// True when a port of the network other than `id` has the MAC.

@@ -27,3 +27,4 @@ mod topology;
 mod touches;
 mod vlans;
 mod world;
+mod writers;
