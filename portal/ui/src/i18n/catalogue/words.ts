@@ -49,7 +49,7 @@ export const words = {
   "kind.static_route": ["static route", "고정 경로"],
   "kind.machine_key": ["machine key", "장비 키"],
   "kind.metadef": ["metadata definition", "메타데이터 정의"],
-  "deed.create": ["made", "만듦"],
+  "deed.create": ["created", "만듦"],
   "deed.update": ["changed", "바꿈"],
   "deed.delete": ["deleted", "삭제"],
   "deed.grant": ["given", "줌"],

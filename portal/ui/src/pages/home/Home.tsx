@@ -77,12 +77,13 @@ function Lately() {
       <ol className="border-l border-line2 pl-4 flex flex-col gap-4">
         {data.audit.map((a) => {
           const page = pageOf(a);
-          const name = a.target_name ?? a.target;
+          const what = deed(a.action) ?? a.action;
+          const name = a.target_name ?? what.replace(/^[a-z]/, (c) => c.toUpperCase());
           return (
             <li key={a.id} className="relative min-w-0">
               <span aria-hidden="true" className="absolute -left-[20.5px] top-[7px] size-2 rounded-full bg-line2" />
               <div className="truncate font-semibold">{page ? <Link to={page} className="hover:underline">{name}</Link> : name}</div>
-              <div className="label truncate">{deed(a.action) ?? a.action}</div>
+              {a.target_name && <div className="label truncate">{what}</div>}
               <div className="label truncate">{a.user_name ?? t("audit.system")}, <Ago time={a.at} /></div>
             </li>
           );
