@@ -71,8 +71,7 @@ fn list_of<N: Noun>(tx: &Tx<'_>, caller: &Caller, filters: &[(&str, &str)]) -> R
         N::make_before_list(tx, caller)?;
     }
     let query = Query(filters.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
-    let mut plan = Plan::parse(&query, N::FILTERS)?;
-    plan.project.clone_from(&caller.project.0);
+    let plan = Plan::parse(&query, N::FILTERS, caller)?;
     let seen = |q: &mut Sql| {
         if !caller.admin {
             N::seen(q, &caller.project.0);

@@ -3,6 +3,7 @@
 //! Everything happens in one SELECT; a page begins after its marker by comparing the sort columns with
 //! those of the marker's row, so a page costs the same wherever it is.
 
+use crate::act::Caller;
 use crate::err;
 use ::api::{Page, Query};
 use base::{Fault, Kind, Micros, Result};
@@ -27,6 +28,8 @@ pub enum How {
     Shared,
     /// A condition of its own.
     With(fn(&mut Sql, &[&str]) -> Result<()>),
+    /// What only admins are shown. Asked by others it fits nothing and sorts nothing, or they could guess at it.
+    Admins(&'static How),
 }
 
 /// What a noun can be filtered by.
@@ -58,8 +61,7 @@ pub struct Plan {
     /// Ends with the id.
     sorts: Vec<Sort>,
     pub fields: Vec<String>,
-    /// Who asks, for [`How::Shared`].
-    pub project: String,
+    caller: Caller,
 }
 
 /// A column to sort by.
@@ -78,7 +80,7 @@ fn lookup(own: Filters, name: &str) -> Option<How> {
 impl Plan {
     /// # Errors
     /// 400 for a filter or sort key that the noun does not have.
-    pub fn parse(q: &Query, own: Filters) -> Result<Plan> {
+    pub fn parse(q: &Query, own: Filters, caller: &Caller) -> Result<Plan> {
         let mut filters: Vec<(How, Vec<String>)> = Vec::new();
         let mut names: Vec<&str> = Vec::new();
         for (name, value) in &q.0 {
@@ -101,8 +103,8 @@ impl Plan {
             filters,
             page,
             reverse: q.bool("page_reverse")?.unwrap_or(false),
-            sorts: sorts(q, own)?,
-            project: String::new(),
+            sorts: sorts(q, own, caller)?,
+            caller: caller.clone(),
             fields: q.all("fields").filter(|f| !f.is_empty()).map(str::to_owned).collect(),
         })
     }
@@ -120,7 +122,7 @@ impl Plan {
         visible(&mut q);
         for (how, values) in &self.filters {
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
-            apply(&mut q, *how, &values, &self.project)?;
+            apply(&mut q, *how, &values, &self.caller)?;
         }
         if let Some(marker) = &self.page.marker {
             self.after(tx, table, marker, &mut q)?;
@@ -193,8 +195,13 @@ impl Plan {
     }
 }
 
-fn sorts(q: &Query, own: Filters) -> Result<Vec<Sort>> {
-    let named = |name: &str| match lookup(own, name) {
+fn sorts(q: &Query, own: Filters, caller: &Caller) -> Result<Vec<Sort>> {
+    let shown = |how: How| match how {
+        How::Admins(how) if caller.admin => Some(*how),
+        How::Admins(_) => None,
+        how => Some(how),
+    };
+    let named = |name: &str| match lookup(own, name).and_then(shown) {
         Some(How::Text(column)) => Some((column, false)),
         Some(How::Bool(column) | How::Int(column) | How::Time(column)) => Some((column, true)),
         _ => None,
@@ -219,7 +226,7 @@ fn sorts(q: &Query, own: Filters) -> Result<Vec<Sort>> {
     Ok(out)
 }
 
-fn apply(q: &mut Sql, how: How, values: &[&str], project: &str) -> Result<()> {
+fn apply(q: &mut Sql, how: How, values: &[&str], caller: &Caller) -> Result<()> {
     match how {
         How::Text(col) => match values {
             [one] => drop(q.and(&format!("{col} ="), *one)),
@@ -244,7 +251,7 @@ fn apply(q: &mut Sql, how: How, values: &[&str], project: &str) -> Result<()> {
         }
         How::Shared => {
             q.push(" AND (SELECT COUNT(*) FROM rbac_policy r WHERE r.object_id = t.id AND r.action = 'access_as_shared'");
-            q.push(" AND r.target IN ('*', ").bind(project).push("))");
+            q.push(" AND r.target IN ('*', ").bind(&caller.project.0).push("))");
             q.push(match bools(values)?.as_slice() {
                 [0, ..] => " = 0",
                 _ => " > 0",
@@ -256,6 +263,8 @@ fn apply(q: &mut Sql, how: How, values: &[&str], project: &str) -> Result<()> {
             }
         }
         How::With(f) => f(q, values)?,
+        How::Admins(how) if caller.admin => apply(q, *how, values, caller)?,
+        How::Admins(_) => drop(q.push(" AND 1 = 0")),
     }
     Ok(())
 }

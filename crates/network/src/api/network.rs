@@ -221,9 +221,9 @@ impl Noun for Networks {
         ("port_security_enabled", How::Bool("t.port_security")),
         ("dns_domain", How::Text("t.dns_domain")),
         ("status", How::Always("ACTIVE")),
-        ("provider:network_type", How::With(by_kind)),
-        ("provider:physical_network", How::With(by_physical)),
-        ("provider:segmentation_id", How::With(by_segment)),
+        ("provider:network_type", How::Admins(&How::With(by_kind))),
+        ("provider:physical_network", How::Admins(&How::With(by_physical))),
+        ("provider:segmentation_id", How::Admins(&How::With(by_segment))),
         ("subnets", How::With(by_subnet)),
         ("qos_policy_id", How::With(by_policy)),
     ];

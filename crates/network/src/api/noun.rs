@@ -64,8 +64,7 @@ pub trait Noun: 'static {
 
 pub async fn list<N: Noun>(net: Arc<Network>, req: Req) -> Result<Reply> {
     let caller = caller(&req)?;
-    let mut plan = Plan::parse(&req.query, N::FILTERS)?;
-    plan.project.clone_from(&caller.project.0);
+    let plan = Plan::parse(&req.query, N::FILTERS, &caller)?;
     let who = caller.clone();
     if !net.db.read(move |tx| N::before_list(tx, &who)).await? {
         let who = caller.clone();

@@ -324,7 +324,7 @@ impl Noun for Ports {
         ("device_owner", How::Text("t.device_owner")),
         ("port_security_enabled", How::Bool("t.port_security")),
         ("dns_name", How::Text("t.dns_name")),
-        ("binding:host_id", How::Text("t.binding_host")),
+        ("binding:host_id", How::Admins(&How::Text("t.binding_host"))),
         ("binding:vnic_type", How::Text("t.vnic_type")),
         ("qos_policy_id", How::With(by_policy)),
         ("fixed_ips", How::With(by_fixed)),

@@ -20,6 +20,7 @@ mod qos;
 mod queries;
 mod quotas;
 mod reach;
+mod rights;
 mod routers;
 mod routes;
 mod sharing;
