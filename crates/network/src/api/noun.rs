@@ -49,8 +49,8 @@ pub trait Noun: 'static {
     fn parse_change(o: &Obj, caller: &Caller) -> Result<Self::Change>;
     fn update(tx: &Tx<'_>, caller: &Caller, row: Self::Row, change: Self::Change) -> Result<()>;
     fn delete(tx: &Tx<'_>, caller: &Caller, row: Self::Row) -> Result<()>;
-    /// Whether a caller who sees the resource may change it.
-    fn may_change(_tx: &Tx<'_>, caller: &Caller, row: &Self::Row) -> Result<bool> {
+    /// Whether a caller who sees the resource may do this to it (`update`, `delete`, …).
+    fn may_change(_tx: &Tx<'_>, caller: &Caller, row: &Self::Row, _verb: &str) -> Result<bool> {
         Ok(caller.owns(&Self::std(row).project))
     }
     /// What has to be there before a list of a project is made (the default security group).
@@ -167,7 +167,7 @@ pub fn held<N: Noun>(
         return Err(N::missing(id));
     }
     let row = N::find(tx, caller, id)?;
-    if !N::may_change(tx, caller, &row)? {
+    if !N::may_change(tx, caller, &row, verb)? {
         return Err(err::policy(&format!("{verb}_{}", N::ONE)));
     }
     match expected {

@@ -128,7 +128,7 @@ impl Noun for Policies {
         };
         if caller.admin { Ok(new) } else { Err(err::policy("create_policy")) }
     }
-    fn may_change(_tx: &Tx<'_>, caller: &Caller, _row: &Policy) -> Result<bool> {
+    fn may_change(_tx: &Tx<'_>, caller: &Caller, _row: &Policy, _verb: &str) -> Result<bool> {
         Ok(caller.admin)
     }
     fn create(tx: &Tx<'_>, _caller: &Caller, new: New) -> Result<Policy> {

@@ -102,7 +102,7 @@ impl Noun for Templates {
         let missing = || err::no_template(id);
         table::template::by_id(tx, id.parse().map_err(|_| missing())?)?.ok_or_else(missing)
     }
-    fn may_change(_tx: &Tx<'_>, caller: &Caller, _row: &Template) -> Result<bool> {
+    fn may_change(_tx: &Tx<'_>, caller: &Caller, _row: &Template, _verb: &str) -> Result<bool> {
         Ok(caller.admin)
     }
     fn parse_new(o: &Obj, _caller: &Caller) -> Result<New> {

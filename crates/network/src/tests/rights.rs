@@ -1,6 +1,6 @@
-//! Who may say and ask what of ports: what only admins are shown.
+//! Who may say and ask what of ports: whose network it is, and what only admins are shown.
 
-use super::world::{DEMO, worlds};
+use super::world::{DEMO, OTHER, World, worlds};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -32,5 +32,46 @@ async fn what_only_admins_see_cannot_be_guessed_by_filters() {
         assert_eq!(w.get("admin", sorted).await["ports"].as_array().unwrap().len(), 2);
         let (status, v) = w.send("demo", "GET", sorted, &Value::Null, None).await;
         assert_eq!(status, 400, "{v}");
+    }
+}
+
+/// A network of `demo` that `other` may use as well, and its subnet.
+async fn shared(w: &World) -> (String, String) {
+    let (n, s) = w.network("demo", "10.0.0.0/24").await;
+    let policy = json!({"rbac_policy": {"object_type": "network", "object_id": n, "action": "access_as_shared",
+        "target_tenant": OTHER}});
+    w.make("demo", "/rbac-policies", policy).await;
+    (n, s)
+}
+
+fn path_of(p: &Value) -> String {
+    format!("/ports/{}", p["id"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_networks_owner_may_show_a_port_out_but_not_rewrite_it() {
+    for w in worlds().await {
+        let (n, _) = shared(&w).await;
+        let p = w.make("other", "/ports", json!({"port": {"network_id": n, "name": "guest"}})).await;
+        let path = path_of(&p);
+        assert_eq!(w.get("demo", &path).await["port"]["name"], "guest", "it is seen");
+        for change in [
+            json!({"name": "mine"}),
+            json!({"admin_state_up": false}),
+            json!({"security_groups": []}),
+            json!({"device_id": "x"}),
+            json!({"port_security_enabled": false, "security_groups": []}),
+        ] {
+            w.refused("demo", "PUT", &path, json!({"port": change}), 403, "PolicyNotAuthorized").await;
+        }
+        let tags = format!("{path}/tags");
+        w.refused("demo", "PUT", &tags, json!({"tags": ["mine"]}), 403, "PolicyNotAuthorized").await;
+        w.refused("demo", "DELETE", &tags, Value::Null, 403, "PolicyNotAuthorized").await;
+        let now = w.get("other", &path).await["port"].clone();
+        assert_eq!((&now, now["revision_number"].as_i64()), (&p, Some(1)), "nothing came of it");
+        w.put("other", &path, json!({"port": {"name": "own"}})).await;
+        w.put("admin", &path, json!({"port": {"name": "an admin's"}})).await;
+        w.remove("demo", &path).await;
+        w.refused("other", "GET", &path, Value::Null, 404, "PortNotFound").await;
     }
 }
