@@ -185,6 +185,14 @@ fn new_port(
     let network = act::network::visible(tx, caller, id)
         .map_err(|f| f.or_missing(|| Fault::bad_reference(format!("Network {id} could not be found."))))?;
     check_usable(tx, caller, &network)?;
+    act::port::net_owner_only(caller, &network, "create", &[("fixed_ips:ip_address", nic.fixed_ip.is_some())])
+        .map_err(|f| {
+            Fault::forbidden(format!(
+                "{}: network {id} is another project's, which alone chooses addresses on it. Leave the fixed IP out to \
+                 be given one, or use a port that the network's owner made for it.",
+                f.message
+            ))
+        })?;
     let new = act::port::New {
         fixed: nic.fixed_ip.map(|a| vec![Want { subnet: None, address: Some(a) }]),
         device_id: server.to_string(),

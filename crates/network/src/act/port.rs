@@ -169,24 +169,34 @@ pub fn host_named(tx: &Tx<'_>, network: &Network, name: &str) -> Result<Option<H
 /// Makes a port for somebody who asked through the API.
 pub fn create(tx: &Tx<'_>, caller: &Caller, new: New) -> Result<Port> {
     let network = super::network::visible(tx, caller, new.network)?;
-    if !caller.owns(&network.std.project) {
-        if !rbac::shared_with(tx, &network.id.to_string(), &caller.project)? {
-            return Err(err::policy("create_port"));
-        }
-        if new.mac.is_some() {
-            return Err(err::policy("create_port:mac_address"));
-        }
-        if new.fixed.iter().flatten().any(|w| w.address.is_some()) {
-            return Err(err::policy("create_port:fixed_ips:ip_address"));
-        }
-        if new.port_security.is_some() {
-            return Err(err::policy("create_port:port_security_enabled"));
-        }
-        if new.device_owner.starts_with("network:") {
-            return Err(err::policy("create_port:device_owner"));
-        }
+    if !rbac::uses(tx, caller, &network.id.to_string(), &network.std.project)? {
+        return Err(err::policy("create_port"));
     }
+    let asked = [
+        ("mac_address", new.mac.is_some()),
+        ("fixed_ips:ip_address", new.fixed.iter().flatten().any(|w| w.address.is_some())),
+        ("port_security_enabled", new.port_security.is_some()),
+        ("allowed_address_pairs", !new.pairs.is_empty()),
+        ("device_owner", new.device_owner.starts_with("network:")),
+    ];
+    net_owner_only(caller, &network, "create", &asked)?;
     make(tx, caller, &network, new)
+}
+
+/// Refuses those of these that are asked, unless the caller has the network: by them a port could take what is
+/// others' there, or pass for them. The same fields as in Neutron's policy.
+pub fn net_owner_only(
+    caller: &Caller,
+    network: &Network,
+    verb: &str,
+    asked: &[(&'static str, bool)],
+) -> Result<()> {
+    match asked.iter().find(|(_, asked)| *asked) {
+        Some((field, _)) if !caller.owns(&network.std.project) => {
+            Err(err::policy(&format!("{verb}_port:{field}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A port that the caller sees: an own one, or one on an own network.

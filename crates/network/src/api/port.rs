@@ -400,7 +400,7 @@ impl Noun for Ports {
     }
     fn parse_change(o: &Obj, caller: &Caller) -> Result<Change> {
         fields::only(o, FIELDS, "PUT")?;
-        fields::admin_only(o, caller, &["binding:host_id", "binding:profile", "mac_address"], "update")?;
+        fields::admin_only(o, caller, ADMINS, "update")?;
         Ok(Change {
             qos: qos::asked(o)?,
             name: o.opt_str("name", fields::TEXT)?,
@@ -468,6 +468,7 @@ fn change(tx: &Tx<'_>, caller: &Caller, mut p: Port, c: Change) -> Result<()> {
             ),
         ));
     }
+    may_say(tx, caller, &p, &c)?;
     p.std.name = c.name.unwrap_or(p.std.name);
     p.std.description = c.description.unwrap_or(p.std.description);
     p.admin_up = c.admin_up.unwrap_or(p.admin_up);
@@ -516,6 +517,41 @@ fn change(tx: &Tx<'_>, caller: &Caller, mut p: Port, c: Change) -> Result<()> {
         store::host::touch_all(tx, concerned(tx, std::slice::from_ref(&p))?)?;
     }
     Ok(())
+}
+
+/// Refuses changes that are not the port's project's to make. What stays as it is is none: clients send back whole
+/// ports.
+fn may_say(tx: &Tx<'_>, caller: &Caller, p: &Port, c: &Change) -> Result<()> {
+    if !caller.admin && c.mac.as_ref().is_some_and(|m| *m != p.mac) {
+        return Err(err::policy("update_port:mac_address"));
+    }
+    let had = |a: &IpAddr| p.addresses.iter().any(|x| x.address == *a);
+    let owner = |o: &&String| o.starts_with("network:") && **o != p.device_owner;
+    let asked = [
+        ("fixed_ips:ip_address", c.fixed.iter().flatten().filter_map(|w| w.address).any(|a| !had(&a))),
+        ("port_security_enabled", c.port_security.is_some_and(|on| on != p.port_security)),
+        ("allowed_address_pairs", c.pairs.as_ref().is_some_and(|new| !same_pairs(p, new))),
+        ("device_owner", c.device_owner.as_ref().filter(owner).is_some()),
+    ];
+    if asked.iter().all(|(_, asked)| !asked) {
+        return Ok(());
+    }
+    let network = table::network::by_id(tx, p.network)?.ok_or_else(|| err::no_network(p.network))?;
+    act::port::net_owner_only(caller, &network, "update", &asked)
+}
+
+/// Whether these are the pairs that the port has. One without a MAC is shown with the port's.
+fn same_pairs(p: &Port, new: &[Pair]) -> bool {
+    let whole = |x: &Pair| {
+        let mac = if x.mac_address.is_empty() { &p.mac } else { &x.mac_address };
+        (x.ip_address.clone(), mac.clone())
+    };
+    let sorted = |pairs: &[Pair]| {
+        let mut all: Vec<_> = pairs.iter().map(whole).collect();
+        all.sort_unstable();
+        all
+    };
+    sorted(&p.pairs) == sorted(new)
 }
 
 /// Port security, groups and address pairs depend on one another.

@@ -1,6 +1,8 @@
 //! Who may say and ask what of ports: whose network it is, and what only admins are shown.
 
 use super::world::{DEMO, OTHER, World, worlds};
+use crate::for_compute::{Nic, Nics};
+use base::{Kind, ProjectId, ServerId};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -73,5 +75,88 @@ async fn a_networks_owner_may_show_a_port_out_but_not_rewrite_it() {
         w.put("admin", &path, json!({"port": {"name": "an admin's"}})).await;
         w.remove("demo", &path).await;
         w.refused("other", "GET", &path, Value::Null, 404, "PortNotFound").await;
+    }
+}
+
+#[tokio::test]
+async fn on_a_network_of_others_a_port_takes_what_it_is_given() {
+    for w in worlds().await {
+        let (n, s) = shared(&w).await;
+        let body = |field: &str, value: Value| {
+            let mut p = json!({"network_id": n});
+            p[field] = value;
+            json!({"port": p})
+        };
+        for (field, value) in [
+            ("mac_address", json!("fa:16:3e:00:00:01")),
+            ("fixed_ips", json!([{"ip_address": "10.0.0.77"}])),
+            ("fixed_ips", json!([{"subnet_id": s, "ip_address": "10.0.0.77"}])),
+            ("port_security_enabled", json!(false)),
+            ("allowed_address_pairs", json!([{"ip_address": "0.0.0.0/0"}])),
+            ("device_owner", json!("network:dhcp")),
+        ] {
+            w.refused("other", "POST", "/ports", body(field, value), 403, "PolicyNotAuthorized").await;
+        }
+        let p = w.make("other", "/ports", body("fixed_ips", json!([{"subnet_id": s}]))).await;
+        let path = path_of(&p);
+        let had = p["fixed_ips"][0]["ip_address"].clone();
+        for change in [
+            json!({"mac_address": "fa:16:3e:00:00:01"}),
+            json!({"fixed_ips": [{"ip_address": "10.0.0.77"}]}),
+            json!({"fixed_ips": [{"ip_address": had}, {"subnet_id": s, "ip_address": "10.0.0.1"}]}),
+            json!({"port_security_enabled": false, "security_groups": []}),
+            json!({"allowed_address_pairs": [{"ip_address": "10.0.0.1"}]}),
+            json!({"allowed_address_pairs": [{"ip_address": "0.0.0.0/0"}], "name": "x"}),
+            json!({"device_owner": "network:dhcp"}),
+        ] {
+            w.refused("other", "PUT", &path, json!({"port": change}), 403, "PolicyNotAuthorized").await;
+        }
+        assert_eq!(w.get("other", &path).await["port"], p, "nothing came of it");
+        // Whoever has the network may, for others as well: here the administrator.
+        let pairs = json!([{"ip_address": "10.0.0.200"}, {"ip_address": "10.0.0.201"}]);
+        let fixed = json!([{"subnet_id": s, "ip_address": "10.0.0.9"}]);
+        let p = w
+            .put("admin", &path, json!({"port": {"fixed_ips": fixed, "allowed_address_pairs": pairs}}))
+            .await;
+        // And the port's own project sends back what it was shown, in any order, and changes what is its own.
+        let p = &p["port"];
+        let mut pairs = p["allowed_address_pairs"].clone();
+        pairs.as_array_mut().unwrap().reverse();
+        let whole = json!({"port": {"name": "again", "mac_address": p["mac_address"], "fixed_ips": p["fixed_ips"],
+            "port_security_enabled": true, "allowed_address_pairs": pairs, "device_owner": "",
+            "device_id": "", "admin_state_up": true, "security_groups": p["security_groups"]}});
+        assert_eq!(w.put("other", &path, whole).await["port"]["name"], "again");
+        w.put("other", &path, json!({"port": {"fixed_ips": [{"subnet_id": s}], "security_groups": []}}))
+            .await;
+        let own = json!({"port": {"network_id": n, "fixed_ips": [{"ip_address": "10.0.0.33"}], "port_security_enabled": false}});
+        let own = path_of(&w.make("demo", "/ports", own).await);
+        w.put(
+            "demo",
+            &own,
+            json!({"port": {"port_security_enabled": true, "fixed_ips": [{"ip_address": "10.0.0.34"}]}}),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_on_a_network_of_others_chooses_no_address() {
+    for w in worlds().await {
+        let (n, _) = shared(&w).await;
+        let network = n.parse().unwrap();
+        let boot = async |project: &'static str, admin: bool, ip: &str| {
+            let nic = Nic { network: Some(network), fixed_ip: Some(ip.parse().unwrap()), ..Nic::default() };
+            w.db.write(move |tx| {
+                let (p, nics) = (ProjectId::from(project), Nics::These(vec![nic]));
+                crate::for_compute::allocate(tx, &p, admin, ServerId::new(), "web", &nics, &[])
+            })
+            .await
+        };
+        let refused = boot(OTHER, false, "10.0.0.66").await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Forbidden);
+        assert!(refused.message.contains("Leave the fixed IP out"), "{}", refused.message);
+        boot(OTHER, true, "10.0.0.66").await.unwrap();
+        boot(DEMO, false, "10.0.0.67").await.unwrap();
+        assert_eq!(w.count("SELECT COUNT(*) FROM port").await, 2);
     }
 }
