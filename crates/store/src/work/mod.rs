@@ -138,6 +138,11 @@ fn woken(tx: &Tx<'_>, id: &str) -> Result<bool> {
     Ok(n > 0)
 }
 
+/// Whether a resource of this kind is there: it has a row from the transaction that makes it to the one that ends it.
+pub fn lives(tx: &Tx<'_>, kind: &str, id: &str) -> Result<bool> {
+    Ok(tx.opt("SELECT 1 FROM work WHERE id = $1 AND kind = $2", params![id, kind], |_| Ok(()))?.is_some())
+}
+
 /// What `hanok why` shows of a resource's life-cycle.
 #[derive(Debug, Clone, Serialize)]
 pub struct Explanation {
