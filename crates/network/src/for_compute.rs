@@ -421,13 +421,13 @@ fn release_one(tx: &Tx<'_>, mut p: Port) -> Result<()> {
     store::host::touch_all(tx, hosts)
 }
 
-/// The NICs of servers, in their order.
+/// The NICs of servers, in their order. A port that no host has is none: there would be nothing to plug it to.
 pub fn nics(tx: &Tx<'_>, servers: &[ServerId]) -> Result<HashMap<ServerId, Vec<doc::Nic>>> {
     let ids: Vec<String> = servers.iter().map(ServerId::to_string).collect();
     let found = table::children(
         tx,
         "SELECT p.device_id, p.id, p.network_id, p.mac, n.mtu FROM port p JOIN network n ON n.id = p.network_id
-         WHERE p.device_owner LIKE 'compute:%' AND p.device_id IN (",
+         WHERE p.host_id IS NOT NULL AND p.device_owner LIKE 'compute:%' AND p.device_id IN (",
         ") ORDER BY p.position, p.created_at, p.id",
         &ids,
         |r| Ok(doc::Nic { port: r.get(1)?, network: r.get(2)?, mac: r.get(3)?, mtu: r.get(4)?, tag: None }),

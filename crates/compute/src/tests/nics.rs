@@ -93,3 +93,51 @@ async fn nics_come_and_go() {
         w.nothing_left().await;
     }
 }
+
+#[tokio::test]
+async fn a_port_becomes_a_nic_through_compute_alone() {
+    for w in worlds().await {
+        let mut host = w.host("h1").await;
+        host.turn(&w).await;
+        let id = w.create("one").await;
+        let ports = "/network/v2.0/ports";
+        let ask = async |who: &str, method: &str, path: &str, body: Value| {
+            w.send(who, "", method, path, Some(body)).await
+        };
+        let lan = ask("member:b", "POST", "/network/v2.0/networks", json!({"network": {}})).await.expect(201);
+        let theirs = lan["network"]["id"].clone();
+        let port = ask("member:b", "POST", ports, json!({"port": {"network_id": theirs}})).await.expect(201);
+        let other = format!("{ports}/{}", port["port"]["id"].as_str().unwrap());
+        let port = json!({"port": {"network_id": network(&w).await}});
+        let port = ask("member:a", "POST", ports, port).await.expect(201)["port"]["id"].clone();
+        let own = format!("{ports}/{}", port.as_str().unwrap());
+        let nic = json!({"device_id": id, "device_owner": "compute:nova"});
+        let kept_out = async || {
+            let new = json!({"port": {"network_id": theirs, "device_id": id}});
+            ask("member:b", "POST", ports, new).await.refused(409);
+            let why = ask("member:b", "PUT", &other, json!({"port": nic})).await.refused(409);
+            assert!(why.contains("openstack server add port"), "{why}");
+            ask("member:a", "PUT", &own, json!({"port": nic})).await.refused(409);
+            ask("admin:a", "PUT", &other, json!({"port": nic})).await.refused(409);
+        };
+        // From the moment that the server is there, whatever becomes of it.
+        kept_out().await;
+        w.until(&mut host, id, "ACTIVE").await;
+        kept_out().await;
+        w.act(id, json!({"os-stop": null})).await.expect(202);
+        w.until(&mut host, id, "SHUTOFF").await;
+        kept_out().await;
+        // The way that there is, and the whole port sent back afterwards.
+        let at = format!("/servers/{id}/os-interface");
+        let body = json!({"interfaceAttachment": {"port_id": port}});
+        w.member("2.79", "POST", &at, Some(body)).await.expect(200);
+        let whole = json!({"port": {"name": "eth1", "device_id": id, "device_owner": "compute:nova"}});
+        ask("member:a", "PUT", &own, whole).await.expect(200);
+        host.turn(&w).await;
+        assert_eq!(host.document.as_ref().unwrap().guests[0].nics.len(), 2);
+        // Once it is gone its id is text as any other.
+        w.delete(id).await.expect(204);
+        w.until(&mut host, id, "GONE").await;
+        ask("member:b", "PUT", &other, json!({"port": nic})).await.expect(200);
+    }
+}

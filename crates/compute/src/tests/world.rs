@@ -106,7 +106,8 @@ impl World {
             .router(compute.clone(), &gate)
             .merge(crate::placement_service().router(compute.clone(), &gate))
             .merge(agent_service().router(compute.clone(), &gate))
-            .merge(console_service().router(compute.clone(), &gate));
+            .merge(console_service().router(compute.clone(), &gate))
+            .merge(network::service().router(Arc::new(network::Network::new(db.clone())), &gate));
         let image = ImageId::new();
         db.write(move |tx| {
             crate::flavors_first_start(tx)?;

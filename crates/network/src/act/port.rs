@@ -6,7 +6,7 @@ use crate::model::{Network, Pair, Port, Std};
 use crate::table::qos::Holder;
 use crate::{err, links, plan, table, touch};
 use base::doc::DhcpOption;
-use base::{Fault, HostId, NetworkId, PortId, ProjectId, QosPolicyId, Result, SecurityGroupId};
+use base::{Fault, HostId, NetworkId, PortId, ProjectId, QosPolicyId, Result, SecurityGroupId, ServerId};
 use store::{Tx, params};
 
 /// A port as asked for.
@@ -180,7 +180,32 @@ pub fn create(tx: &Tx<'_>, caller: &Caller, new: New) -> Result<Port> {
         ("device_owner", new.device_owner.starts_with("network:")),
     ];
     net_owner_only(caller, &network, "create", &asked)?;
+    no_servers(tx, ("", ""), (&new.device_id, &new.device_owner))?;
     make(tx, caller, &network, new)
+}
+
+/// Refuses to give a port to a server by what it says of itself (device and owner, `before` and `now`): it would be
+/// one of the server's NICs without anybody asking whose the server is, or having its host plug it. Ports are
+/// Compute's to plug, whoever asks; what a port says already, it may go on saying.
+pub fn no_servers(tx: &Tx<'_>, before: (&str, &str), now: (&str, &str)) -> Result<()> {
+    /// Life-cycles of servers are of this kind.
+    const SERVER: &str = "server";
+    // SQLite's LIKE knows no case.
+    let is_nic = |owner: &str| owner.to_ascii_lowercase().starts_with("compute:");
+    if before.0 == now.0 && (is_nic(before.1) || !is_nic(now.1)) {
+        return Ok(());
+    }
+    let Ok(server) = now.0.parse::<ServerId>() else { return Ok(()) };
+    if !store::work::lives(tx, SERVER, &server.to_string())? {
+        return Ok(());
+    }
+    Err(err::conflict(
+        "DeviceIDNotOwnedByTenant",
+        format!(
+            "{server} is a server, and ports are given to servers by Compute. Leave device_id and device_owner out, and \
+             attach the port with `openstack server add port {server} PORT`."
+        ),
+    ))
 }
 
 /// Refuses those of these that are asked, unless the caller has the network: by them a port could take what is

@@ -469,6 +469,9 @@ fn change(tx: &Tx<'_>, caller: &Caller, mut p: Port, c: Change) -> Result<()> {
         ));
     }
     may_say(tx, caller, &p, &c)?;
+    let (device, owner) = (c.device_id.as_ref(), c.device_owner.as_ref());
+    let now = (device.unwrap_or(&p.device_id).as_str(), owner.unwrap_or(&p.device_owner).as_str());
+    act::port::no_servers(tx, (&p.device_id, &p.device_owner), now)?;
     p.std.name = c.name.unwrap_or(p.std.name);
     p.std.description = c.description.unwrap_or(p.std.description);
     p.admin_up = c.admin_up.unwrap_or(p.admin_up);

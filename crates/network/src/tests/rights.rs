@@ -4,6 +4,7 @@ use super::world::{DEMO, OTHER, World, worlds};
 use crate::for_compute::{Nic, Nics};
 use base::{Kind, ProjectId, ServerId};
 use serde_json::{Value, json};
+use store::params;
 
 #[tokio::test]
 async fn what_only_admins_see_cannot_be_guessed_by_filters() {
@@ -158,5 +159,99 @@ async fn a_server_on_a_network_of_others_chooses_no_address() {
         boot(OTHER, true, "10.0.0.66").await.unwrap();
         boot(DEMO, false, "10.0.0.67").await.unwrap();
         assert_eq!(w.count("SELECT COUNT(*) FROM port").await, 2);
+    }
+}
+
+/// A server of `demo` that is there for everybody: on a host, and with its life-cycle.
+async fn living(w: &World) -> ServerId {
+    let host = w.host("one", 1).await;
+    let id = w.server(host).await;
+    let row = "INSERT INTO work (id, kind, state, since) VALUES ($1, 'server', '\"Settled\"', 1)";
+    w.db.write(move |tx| tx.exec(row, params![id])).await.unwrap();
+    id
+}
+
+async fn nics(w: &World, id: ServerId) -> usize {
+    let found = w.db.read(move |tx| crate::for_compute::nics(tx, &[id])).await.unwrap();
+    found.get(&id).map_or(0, Vec::len)
+}
+
+#[tokio::test]
+async fn nobody_gives_a_port_to_a_server_but_compute() {
+    for w in worlds().await {
+        w.network("demo", "10.0.0.0/24").await;
+        let server = living(&w).await;
+        let (id, loud) = (server.to_string(), server.to_string().to_uppercase());
+        let (theirs, _) = w.network("other", "10.9.0.0/24").await;
+        let (mine, _) = w.network("demo", "10.8.0.0/24").await;
+        for (who, network) in [("other", &theirs), ("demo", &mine), ("admin", &mine)] {
+            let made = w.make(who, "/ports", json!({"port": {"network_id": network}})).await;
+            for device in [
+                json!({"device_id": id, "device_owner": "compute:nova"}),
+                json!({"device_id": id, "device_owner": "COMPUTE:nova"}),
+                json!({"device_id": loud, "device_owner": "compute:nova"}),
+                json!({"device_id": server.0.simple().to_string()}),
+                json!({"device_id": id}),
+            ] {
+                let mut new = device.clone();
+                new["network_id"] = json!(network);
+                let (post, put) = (json!({"port": new}), json!({"port": device}));
+                w.refused(who, "POST", "/ports", post, 409, "DeviceIDNotOwnedByTenant").await;
+                w.refused(who, "PUT", &path_of(&made), put, 409, "DeviceIDNotOwnedByTenant").await;
+            }
+            let (_, v) = w.send(who, "PUT", &path_of(&made), &json!({"port": {"device_id": id}}), None).await;
+            let why = v["NeutronError"]["message"].as_str().unwrap();
+            assert!(why.contains(&format!("openstack server add port {id}")), "{why}");
+            assert_eq!(w.get(who, &path_of(&made)).await["port"], made, "nothing came of it");
+        }
+        assert_eq!(nics(&w, server).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_a_port_says_of_its_device_it_may_go_on_saying() {
+    for w in worlds().await {
+        let (n, _) = w.network("demo", "10.0.0.0/24").await;
+        let server = living(&w).await;
+        let plugged = w.get("demo", &format!("/ports?device_id={server}")).await["ports"][0].clone();
+        let device = json!({"device_id": plugged["device_id"], "device_owner": plugged["device_owner"]});
+        let mut whole = device.clone();
+        (whole["name"], whole["admin_state_up"]) = (json!("eth0"), json!(true));
+        assert_eq!(w.put("demo", &path_of(&plugged), json!({"port": whole})).await["port"]["name"], "eth0");
+        w.put("demo", &path_of(&plugged), json!({"port": {"device_owner": "compute:zone"}})).await;
+        // What was taken out is Compute's to put back.
+        let out = json!({"port": {"device_owner": ""}});
+        w.put("demo", &path_of(&plugged), out).await;
+        let back = json!({"port": device});
+        w.refused("demo", "PUT", &path_of(&plugged), back.clone(), 409, "DeviceIDNotOwnedByTenant").await;
+        w.put("demo", &path_of(&plugged), json!({"port": {"device_id": ""}})).await;
+        w.refused("demo", "PUT", &path_of(&plugged), back, 409, "DeviceIDNotOwnedByTenant").await;
+        // Devices that are no servers here are their owner's own business.
+        for device in [
+            json!({"device_id": ServerId::new(), "device_owner": "compute:nova"}),
+            json!({"device_id": "appliance-7", "device_owner": "baremetal:rack"}),
+            json!({"device_id": n, "device_owner": "compute:"}),
+        ] {
+            let mut new = device.clone();
+            new["network_id"] = json!(n);
+            let p = w.make("demo", "/ports", json!({"port": new})).await;
+            assert_eq!(p["device_id"], device["device_id"]);
+            w.put("demo", &path_of(&plugged), json!({"port": device})).await;
+        }
+    }
+}
+
+/// As a region of the version before may leave it: a port that says it is the server's, and that no host has.
+#[tokio::test]
+async fn a_port_that_nobody_plugged_is_no_nic() {
+    for w in worlds().await {
+        w.network("demo", "10.0.0.0/24").await;
+        let server = living(&w).await;
+        let (theirs, _) = w.network("other", "10.9.0.0/24").await;
+        let p = w.make("other", "/ports", json!({"port": {"network_id": theirs}})).await;
+        let id = p["id"].as_str().unwrap().to_owned();
+        let sql = "UPDATE port SET device_id = $2, device_owner = 'compute:nova' WHERE id = $1";
+        w.db.write(move |tx| tx.exec(sql, params![id, server])).await.unwrap();
+        assert_eq!(nics(&w, server).await, 1);
     }
 }
