@@ -50,6 +50,11 @@ impl Hints {
             let _ = self.topics.send(topic);
         }
     }
+    /// Tells what a transaction hinted at. This belongs where its commit is known and before anybody is answered:
+    /// whoever asked for it may be gone by then, and what he changed is changed all the same.
+    pub(crate) fn tell_all(&self, topics: Vec<Topic>) {
+        topics.into_iter().for_each(|t| self.tell(t));
+    }
 }
 
 /// Whether this process hears the hints of the others. While it does not, nothing that hints would have made
@@ -97,9 +102,10 @@ impl Db {
     /// Opens (and makes, if need be) the SQLite database in `file` and brings its schema up to date.
     pub async fn sqlite(file: &Path) -> Result<Db> {
         let file = file.to_owned();
-        let pool = blocking(move || sqlite::Pool::open(&file)).await?;
-        let driver = Driver::Sqlite(Arc::new(pool));
-        let db = Db { driver, hints: Hints::new(), hearing: Hearing::alone() };
+        let hints = Hints::new();
+        let mouth = hints.clone();
+        let pool = blocking(move || sqlite::Pool::open(&file, mouth)).await?;
+        let db = Db { driver: Driver::Sqlite(Arc::new(pool)), hints, hearing: Hearing::alone() };
         migrate::run(&db).await?;
         Ok(db)
     }
@@ -135,7 +141,8 @@ impl Db {
     }
 
     /// Runs `f` in a transaction that is committed when `f` answers `Ok` and undone when it answers `Err`.
-    /// Answers after the commit is durable.
+    /// Answers after the commit is durable and its hints are told. Once this was polled it goes to its end, also
+    /// when nobody waits for that any more.
     pub async fn write<T: Send + 'static>(
         &self,
         f: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
@@ -145,17 +152,18 @@ impl Db {
             host::write_touched(tx)?;
             Ok(out)
         };
-        let (out, hints) = match &self.driver {
-            Driver::Sqlite(pool) => pool.write(f).await?,
+        match &self.driver {
+            Driver::Sqlite(pool) => pool.write(f).await,
             Driver::Pg(pool) => {
-                let pool = pool.clone();
-                blocking(move || pool.write(f)).await?
+                let (pool, hints) = (pool.clone(), self.hints.clone());
+                blocking(move || {
+                    let (out, topics) = pool.write(f)?;
+                    hints.tell_all(topics);
+                    Ok(out)
+                })
+                .await
             }
-        };
-        for topic in hints {
-            self.hints.tell(topic);
         }
-        Ok(out)
     }
 
     /// Whether no other process may work on this database.

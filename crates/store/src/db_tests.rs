@@ -1,7 +1,14 @@
 //! The facade on both databases. PostgreSQL runs when `HANOK_TEST_POSTGRES` holds a URL.
 
+use crate::change::{self, Change, What};
 use crate::{Db, Sql, Topic, params, quota};
-use base::{Kind, Micros, ProjectId};
+use base::{HostId, Kind, Micros, ProjectId};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use tokio::sync::broadcast;
+
+/// How long something that comes soon may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn fresh_postgres(url: &str) -> Db {
     Db::postgres(&fresh_url(url).await).await.unwrap()
@@ -118,5 +125,42 @@ async fn keyset_pages_and_hints() {
             q.rows(tx, |r| r.get::<String>(0))
         });
         assert_eq!(page.await.unwrap(), ["d2", "d3"]);
+    }
+}
+
+async fn heard(from: &mut broadcast::Receiver<Topic>, what: &Topic) {
+    let wait = async { while from.recv().await.unwrap() != *what {} };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("nobody was told {what:?}"));
+}
+
+/// A caller that goes away, as one does whose client hangs up, changes nothing about what was kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_whose_caller_went_away_is_told_all_the_same() {
+    for (db, _dir) in databases().await {
+        let (mut topics, mut changes) = (db.topics(), db.changes());
+        let (go, wait) = mpsc::channel();
+        // Whoever else uses this PostgreSQL is heard too, so it has to be something of our own.
+        let host = HostId::new();
+        let changed = Change::new("host", &host.to_string(), What::Deleted);
+        let noted = changed.clone();
+        let mut write = Box::pin(db.write(move |tx| {
+            wait.recv().map_err(base::Fault::internal)?;
+            tx.exec("INSERT INTO setting (name, value) VALUES ('n', 'x')", &[])?;
+            tx.hint(Topic::Host(host));
+            change::note(tx, noted);
+            Ok(())
+        }));
+        tokio::select! {
+            biased;
+            _ = &mut write => panic!("it did not wait"),
+            () = std::future::ready(()) => {}
+        }
+        drop(write);
+        go.send(()).unwrap();
+        heard(&mut topics, &Topic::Host(host)).await;
+        heard(&mut changes, &Topic::Change(Arc::new(changed))).await;
+        // It was told after the commit, not before.
+        let kept = db.read(|tx| tx.rows("SELECT name FROM setting", &[], |r| r.get::<String>(0)));
+        assert_eq!(kept.await.unwrap(), ["n"]);
     }
 }

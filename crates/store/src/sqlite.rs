@@ -5,7 +5,7 @@
 //! means kept" needs; transactions that arrive while the disk is busy share the next wait. Each runs in
 //! its own savepoint, so one that fails takes nothing else with it.
 
-use crate::db::{Conn, Topic, Tx};
+use crate::db::{Conn, Hints, Topic, Tx};
 use crate::val::{Raw, Row, Val};
 use base::{Fault, Kind, Result};
 use rusqlite::config::DbConfig;
@@ -32,14 +32,14 @@ pub struct Pool {
 trait Job: Send {
     /// Runs the transaction; true when it wants to be committed.
     fn run(&mut self, conn: &Connection) -> bool;
-    /// Answers the waiting caller; `commit` is the outcome of the group's commit.
-    fn finish(self: Box<Self>, commit: Result<()>);
+    /// Tells its hints and answers the waiting caller; `commit` is the outcome of the group's commit.
+    fn finish(self: Box<Self>, commit: Result<()>, hints: &Hints);
 }
 
 struct WriteJob<T, F> {
     f: Option<F>,
     out: Option<Result<(T, Vec<Topic>)>>,
-    reply: oneshot::Sender<Result<(T, Vec<Topic>)>>,
+    reply: oneshot::Sender<Result<T>>,
 }
 
 impl<T: Send, F: FnOnce(&Tx<'_>) -> Result<T> + Send> Job for WriteJob<T, F> {
@@ -52,9 +52,12 @@ impl<T: Send, F: FnOnce(&Tx<'_>) -> Result<T> + Send> Job for WriteJob<T, F> {
         self.out = Some(out.map(|v| (v, tx.hints.take())));
         ok
     }
-    fn finish(self: Box<Self>, commit: Result<()>) {
+    fn finish(self: Box<Self>, commit: Result<()>, hints: &Hints) {
         let out = match (self.out, commit) {
-            (Some(Ok(v)), Ok(())) => Ok(v),
+            (Some(Ok((v, topics))), Ok(())) => {
+                hints.tell_all(topics);
+                Ok(v)
+            }
             (Some(Ok(_)), Err(fault)) => Err(fault),
             (Some(Err(fault)), _) => Err(fault),
             (None, _) => Err(Fault::internal("a transaction was not run")),
@@ -65,7 +68,7 @@ impl<T: Send, F: FnOnce(&Tx<'_>) -> Result<T> + Send> Job for WriteJob<T, F> {
 }
 
 impl Pool {
-    pub fn open(file: &Path) -> Result<Pool> {
+    pub fn open(file: &Path, hints: Hints) -> Result<Pool> {
         private(file)?;
         let writer = connect(file, OpenFlags::default())?;
         writer
@@ -77,7 +80,9 @@ impl Pool {
             readers.push(connect(file, flags)?);
         }
         let (tx, rx) = mpsc::sync_channel(QUEUE);
-        std::thread::Builder::new().name("sqlite-writer".into()).spawn(move || write_loop(&writer, &rx))?;
+        std::thread::Builder::new()
+            .name("sqlite-writer".into())
+            .spawn(move || write_loop(&writer, &rx, &hints))?;
         Ok(Pool {
             readers: Arc::new(Mutex::new(readers)),
             permits: Arc::new(Semaphore::new(READERS)),
@@ -94,7 +99,7 @@ impl Pool {
     pub async fn write<T: Send + 'static>(
         &self,
         f: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<(T, Vec<Topic>)> {
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(WriteJob { f: Some(f), out: None, reply });
         self.writer.try_send(job).map_err(|_| {
@@ -153,11 +158,11 @@ fn connect(file: &Path, flags: OpenFlags) -> Result<Connection> {
     Ok(conn)
 }
 
-fn write_loop(conn: &Connection, jobs: &mpsc::Receiver<Box<dyn Job>>) {
+fn write_loop(conn: &Connection, jobs: &mpsc::Receiver<Box<dyn Job>>, hints: &Hints) {
     while let Ok(first) = jobs.recv() {
         let mut group = vec![first];
         if let Err(fault) = control(conn, "BEGIN IMMEDIATE") {
-            group.into_iter().for_each(|j| j.finish(Err(fault.clone())));
+            group.into_iter().for_each(|j| j.finish(Err(fault.clone()), hints));
             continue;
         }
         let mut i = 0;
@@ -172,7 +177,7 @@ fn write_loop(conn: &Connection, jobs: &mpsc::Receiver<Box<dyn Job>>) {
         if commit.is_err() {
             let _ = control(conn, "ROLLBACK");
         }
-        group.into_iter().for_each(|j| j.finish(commit.clone()));
+        group.into_iter().for_each(|j| j.finish(commit.clone(), hints));
     }
 }
 
