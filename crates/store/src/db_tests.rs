@@ -1,7 +1,7 @@
 //! The facade on both databases. PostgreSQL runs when `HANOK_TEST_POSTGRES` holds a URL.
 
 use crate::change::{self, Change, What};
-use crate::{Db, Sql, Topic, params, quota};
+use crate::{Db, Sql, Topic, Tx, params, quota};
 use base::{HostId, Kind, Micros, ProjectId};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -162,5 +162,46 @@ async fn a_write_whose_caller_went_away_is_told_all_the_same() {
         // It was told after the commit, not before.
         let kept = db.read(|tx| tx.rows("SELECT name FROM setting", &[], |r| r.get::<String>(0)));
         assert_eq!(kept.await.unwrap(), ["n"]);
+    }
+}
+
+/// SQLite gives a whole transaction up when the disk is full, for example: whoever shared it with others is told so,
+/// and what comes after it begins another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_is_given_up_keeps_nothing_and_whoever_waits_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::sqlite(&dir.path().join("db")).await.unwrap();
+    let put = |tx: &Tx<'_>, name: &str| {
+        tx.exec("INSERT INTO setting (name, value) VALUES ($1, 'x')", params![name]).map(drop)
+    };
+    let (go, wait) = mpsc::channel();
+    let first = db.write(move |tx| {
+        put(tx, "first")?;
+        // By then the others wait, so that they come into the same group.
+        wait.recv().map_err(base::Fault::internal)
+    });
+    let second = db.write(move |tx| {
+        put(tx, "second")?;
+        tx.batch("ROLLBACK")?;
+        let _ = put(tx, "second, later");
+        let _ =
+            tx.one("INSERT INTO setting (name, value) VALUES ('returned', 'x') RETURNING name", &[], |r| {
+                r.get::<String>(0)
+            });
+        tx.hint(Topic::Identity);
+        Ok(())
+    });
+    let third = db.write(move |tx| put(tx, "third"));
+    let mut topics = db.topics();
+    let (first, second, third, _) = tokio::join!(first, second, third, async { go.send(()).unwrap() });
+    third.expect("it came after the others");
+    assert!(topics.try_recv().is_err(), "what was undone was told");
+    db.write(move |tx| put(tx, "after")).await.unwrap();
+    let names = db.read(|tx| tx.rows("SELECT name FROM setting ORDER BY name", &[], |r| r.get::<String>(0)));
+    assert_eq!(names.await.unwrap(), ["after", "third"]);
+    for undone in [first, second] {
+        let fault = undone.unwrap_err();
+        assert_eq!(fault.kind, Kind::Unavailable, "{fault}");
+        assert!(fault.message.contains("Nothing was changed"), "{fault}");
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Why a group commit: `synchronous=FULL` makes each commit wait for the disk, which is what "accepted
 //! means kept" needs; transactions that arrive while the disk is busy share the next wait. Each runs in
-//! its own savepoint, so one that fails takes nothing else with it.
+//! its own savepoint, so one that fails takes nothing else with it. Only when SQLite gives the whole transaction up
+//! (a full disk, a failed read) is the group undone, and everybody in it is told so.
 
 use crate::db::{Conn, Hints, Topic, Tx};
 use crate::val::{Raw, Row, Val};
@@ -58,9 +59,8 @@ impl<T: Send, F: FnOnce(&Tx<'_>) -> Result<T> + Send> Job for WriteJob<T, F> {
                 hints.tell_all(topics);
                 Ok(v)
             }
-            (Some(Ok(_)), Err(fault)) => Err(fault),
-            (Some(Err(fault)), _) => Err(fault),
-            (None, _) => Err(Fault::internal("a transaction was not run")),
+            (Some(Err(fault)), _) | (_, Err(fault)) => Err(fault),
+            (None, Ok(())) => Err(Fault::internal("a transaction was not run")),
         };
         // The caller may have gone away; the commit stands.
         let _ = self.reply.send(out);
@@ -159,36 +159,57 @@ fn connect(file: &Path, flags: OpenFlags) -> Result<Connection> {
 }
 
 fn write_loop(conn: &Connection, jobs: &mpsc::Receiver<Box<dyn Job>>, hints: &Hints) {
+    let mut group = Vec::with_capacity(GROUP);
     while let Ok(first) = jobs.recv() {
-        let mut group = vec![first];
-        if let Err(fault) = control(conn, "BEGIN IMMEDIATE") {
-            group.into_iter().for_each(|j| j.finish(Err(fault.clone()), hints));
-            continue;
-        }
-        let mut i = 0;
-        while i < group.len() {
-            run_in_savepoint(conn, &mut group[i]);
-            i += 1;
-            if i == group.len() && i < GROUP {
-                group.extend(jobs.try_recv().ok());
-            }
-        }
-        let commit = control(conn, "COMMIT");
-        if commit.is_err() {
+        group.push(first);
+        let commit = run_group(conn, &mut group, jobs);
+        if commit.is_err() && !conn.is_autocommit() {
             let _ = control(conn, "ROLLBACK");
         }
-        group.into_iter().for_each(|j| j.finish(commit.clone(), hints));
+        group.drain(..).for_each(|j| j.finish(commit.clone(), hints));
     }
 }
 
-fn run_in_savepoint(conn: &Connection, job: &mut Box<dyn Job>) {
-    if control(conn, "SAVEPOINT job").is_err() {
-        return; // `finish` answers that it was not run
+/// Runs the first job and those that wait by then, and commits them together. Nobody is taken in after one that
+/// spoiled the transaction: what waits comes into another.
+fn run_group(
+    conn: &Connection,
+    group: &mut Vec<Box<dyn Job>>,
+    jobs: &mpsc::Receiver<Box<dyn Job>>,
+) -> Result<()> {
+    control(conn, "BEGIN IMMEDIATE")?;
+    let mut i = 0;
+    while i < group.len() {
+        run_in_savepoint(conn, &mut group[i])?;
+        i += 1;
+        if i == group.len() && i < GROUP {
+            group.extend(jobs.try_recv().ok());
+        }
     }
-    if !job.run(conn) {
-        let _ = control(conn, "ROLLBACK TO job");
+    control(conn, "COMMIT")
+}
+
+/// # Errors
+/// The whole transaction is lost: SQLite gave it up, or the job's part of it cannot be told from the others'.
+fn run_in_savepoint(conn: &Connection, job: &mut Box<dyn Job>) -> Result<()> {
+    control(conn, "SAVEPOINT job")?;
+    let keep = job.run(conn);
+    still_open(conn)?;
+    if !keep {
+        control(conn, "ROLLBACK TO job")?;
     }
-    let _ = control(conn, "RELEASE job");
+    control(conn, "RELEASE job")
+}
+
+/// Outside of a transaction each statement would be kept at once, whatever becomes of the others.
+fn still_open(conn: &Connection) -> Result<()> {
+    if !conn.is_autocommit() {
+        return Ok(());
+    }
+    Err(Fault::unavailable(
+        "The database could not go on with a change made at the same moment and undid this one too. Nothing was \
+         changed; try again.",
+    ))
 }
 
 fn control(conn: &Connection, sql: &str) -> Result<()> {
@@ -211,6 +232,7 @@ impl rusqlite::ToSql for Val<'_> {
 }
 
 pub fn exec(conn: &Connection, sql: &str, vals: &[Val<'_>]) -> Result<u64> {
+    still_open(conn)?;
     let mut s = conn.prepare_cached(&positional(sql)).map_err(fault)?;
     s.execute(rusqlite::params_from_iter(vals)).map(|n| n as u64).map_err(fault)
 }
@@ -221,6 +243,7 @@ pub fn rows<T>(
     vals: &[Val<'_>],
     mut f: impl FnMut(&Row<'_>) -> Result<T>,
 ) -> Result<Vec<T>> {
+    still_open(conn)?;
     let mut s = conn.prepare_cached(&positional(sql)).map_err(fault)?;
     let mut rows = s.query(rusqlite::params_from_iter(vals)).map_err(fault)?;
     let mut out = Vec::new();
