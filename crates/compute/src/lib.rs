@@ -12,6 +12,7 @@
 mod api;
 mod audience;
 mod capacity;
+mod claims;
 mod cpu;
 mod document;
 mod fleet;

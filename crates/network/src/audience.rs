@@ -22,6 +22,11 @@ const OWNED: &[(&str, &str)] = &[
     ("subnetpool", "subnetpool"),
 ];
 
+/// The kinds that [`audience`] knows.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    OWNED.iter().map(|(kind, _)| *kind)
+}
+
 /// Whoever may know of a change to what has this id; `None` when it is no more, or of no kind of ours.
 pub fn audience(tx: &Tx<'_>, kind: &str, id: &str) -> Result<Option<Audience>> {
     let Some((_, table)) = OWNED.iter().find(|(k, _)| *k == kind) else { return Ok(None) };

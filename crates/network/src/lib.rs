@@ -30,7 +30,7 @@ mod table;
 mod touch;
 mod transit;
 
-pub use audience::{audience, names};
+pub use audience::{audience, kinds, names};
 pub use first::first_start;
 
 use std::time::{Duration, Instant};

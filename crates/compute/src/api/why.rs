@@ -1,6 +1,10 @@
 //! `GET /hanok/v1/why/{id}`: everything that is known about why a resource is as it is, in one answer.
+//!
+//! Administrators read all of it. Others read of what is their project's, and of the audit trail what their own
+//! project did.
 
 use crate::Compute;
+use crate::claims::{self, Claim};
 use crate::model::{Server, Task};
 use crate::status::status;
 use crate::table::guest::{self, state_text};
@@ -12,7 +16,7 @@ use base::{Fault, HostId, Micros, Result, ServerId};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::work::Explanation;
-use store::{Tx, params, work};
+use store::{Sql, Tx, params, work};
 
 /// Entries of the trail, newest first.
 const TRAIL: i64 = 10;
@@ -38,8 +42,7 @@ fn explain(tx: &Tx<'_>, auth: &Auth, id: &str) -> Result<Value> {
         Err(_) => other(tx, auth, id)?,
     };
     v["id"] = json!(id);
-    v["asked_for"] = trail(tx, id)?;
-    v["events"] = events(tx, id)?;
+    v["asked_for"] = trail(tx, auth, id)?;
     Ok(v)
 }
 
@@ -50,6 +53,7 @@ fn of_server(tx: &Tx<'_>, auth: &Auth, s: &Server) -> Result<Value> {
         "fault": s.fault.as_ref().map(|f| &f.message), "created": s.created_at.seconds_z(),
         "ended_badly": ended_badly(tx, s.id)?,
         "delete_asked": s.delete_at.map(Micros::seconds_z), "deleted": s.deleted_at.map(Micros::seconds_z),
+        "events": events(tx, &s.id.to_string(), "")?,
     });
     if let Some(work) = work::why(tx, &s.id.to_string())? {
         v["life_cycle"] = life_cycle(&work);
@@ -113,26 +117,38 @@ fn host_view(tx: &Tx<'_>, auth: &Auth, h: &Host, s: &Server) -> Result<Value> {
     }))
 }
 
-/// A host (for admins), or any other resource that has a life-cycle or a trail.
+/// What is no server: for admins a host, or whatever else has a life-cycle or a trail.
 fn other(tx: &Tx<'_>, auth: &Auth, id: &str) -> Result<Value> {
-    if auth.is_admin()
-        && let Ok(host) = id.parse::<HostId>()
+    if !auth.is_admin() {
+        return claims::find(tx, auth, id)?.map_or_else(|| Err(missing(id)), |c| claimed(tx, &c, id));
+    }
+    if let Ok(host) = id.parse::<HostId>()
         && let Some(h) = host::by_id(tx, host)?
     {
         return of_host(tx, &h);
     }
     let work = work::why(tx, id)?;
-    // Whose it is stands in the trail: who made it did so in a project.
-    let projects = tx.rows("SELECT DISTINCT project_id FROM audit WHERE target = $1", params![id], |r| {
-        r.get::<String>(0)
-    })?;
-    let may = auth.is_admin() || projects.iter().any(|p| !p.is_empty() && auth.sees(p));
-    if !may || (work.is_none() && projects.is_empty()) {
+    let known =
+        tx.opt("SELECT id FROM audit WHERE target = $1 LIMIT 1", params![id], |r| r.get::<String>(0))?;
+    if work.is_none() && known.is_none() {
         return Err(missing(id));
     }
     Ok(json!({
         "kind": work.as_ref().map(|w| w.kind.clone()), "life_cycle": work.as_ref().map(life_cycle),
+        "events": events(tx, id, "")?,
     }))
+}
+
+/// What somebody who is no admin may know of. Another thing may have the same id, so nothing is told but what the
+/// claim is about.
+fn claimed(tx: &Tx<'_>, c: &Claim, id: &str) -> Result<Value> {
+    let work = if c.own { work::why(tx, id)?.filter(|w| w.kind == c.kind) } else { None };
+    let events = match (c.own, &work) {
+        (false, _) => json!([]),
+        (true, Some(_)) => events(tx, id, "work.")?,
+        (true, None) => events(tx, id, &format!("{}.", c.kind))?,
+    };
+    Ok(json!({"kind": c.kind, "life_cycle": work.as_ref().map(life_cycle), "events": events}))
 }
 
 fn of_host(tx: &Tx<'_>, h: &Host) -> Result<Value> {
@@ -148,27 +164,31 @@ fn of_host(tx: &Tx<'_>, h: &Host) -> Result<Value> {
         "disabled_reason": h.disabled_reason,
         "last_report": (h.seen_at.0 != 0).then(|| h.seen_at.seconds_z()), "silent": h.silent(),
         "document": h.generation, "applied": h.applied, "guests": h.guests, "problems": problems, "facts": facts,
+        "events": events(tx, &h.id.to_string(), "")?,
     }))
 }
 
-fn trail(tx: &Tx<'_>, id: &str) -> Result<Value> {
-    let rows = tx.rows(
-        "SELECT at, action, user_id, request_id FROM audit WHERE target = $1 ORDER BY at DESC LIMIT $2",
-        params![id, TRAIL],
-        |r| {
-            Ok(json!({
-                "at": r.get::<Micros>(0)?.seconds_z(), "action": r.get::<String>(1)?,
-                "user": r.get::<String>(2)?, "request": r.get::<String>(3)?,
-            }))
-        },
-    )?;
+/// Who asked for what: others than admins see what their project did, and what they did themselves.
+fn trail(tx: &Tx<'_>, auth: &Auth, id: &str) -> Result<Value> {
+    let mut q = Sql::new("SELECT at, action, user_id, request_id FROM audit WHERE target = ");
+    q.bind(id);
+    if !auth.is_admin() {
+        claims::own_rows(&mut q, auth);
+    }
+    let rows = q.push(" ORDER BY at DESC LIMIT ").bind(TRAIL).rows(tx, |r| {
+        Ok(json!({
+            "at": r.get::<Micros>(0)?.seconds_z(), "action": r.get::<String>(1)?,
+            "user": r.get::<String>(2)?, "request": r.get::<String>(3)?,
+        }))
+    })?;
     Ok(Value::Array(rows))
 }
 
-fn events(tx: &Tx<'_>, id: &str) -> Result<Value> {
+/// What happened to it, of the kinds whose names begin so.
+fn events(tx: &Tx<'_>, id: &str, kinds: &str) -> Result<Value> {
     let rows = tx.rows(
-        "SELECT at, level, kind, message FROM event WHERE target = $1 ORDER BY at DESC LIMIT $2",
-        params![id, TRAIL],
+        "SELECT at, level, kind, message FROM event WHERE target = $1 AND kind LIKE $2 ORDER BY at DESC LIMIT $3",
+        params![id, format!("{kinds}%"), TRAIL],
         |r| {
             Ok(json!({
                 "at": r.get::<Micros>(0)?.seconds_z(), "level": r.get::<String>(1)?,

@@ -24,4 +24,5 @@ mod rebuilds;
 mod scale;
 mod shelves;
 mod walk;
+mod why;
 mod world;

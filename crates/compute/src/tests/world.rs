@@ -98,7 +98,7 @@ impl World {
         let authority = Arc::new(authority);
         let client = tls::Front::new(authority.clone(), vec![], None).unwrap().client().unwrap();
         let channel = Some(crate::Channel { authority, client });
-        let compute = Compute::over(db.clone(), limits, Arc::new(Images(images)), channel);
+        let compute = Compute::over(db.clone(), limits, Arc::new(Images(images.clone())), channel);
         let engine = Engine::builder(db.clone()).with(compute.life()).with(compute.watch()).build();
         compute.watch().begin().await.unwrap();
         let gate = Gate { authority: Arc::new(Tokens), public_url: None };
@@ -107,6 +107,7 @@ impl World {
             .merge(crate::placement_service().router(compute.clone(), &gate))
             .merge(agent_service().router(compute.clone(), &gate))
             .merge(console_service().router(compute.clone(), &gate))
+            .merge(image::service().router(images, &gate))
             .merge(network::service().router(Arc::new(network::Network::new(db.clone())), &gate));
         let image = ImageId::new();
         db.write(move |tx| {
