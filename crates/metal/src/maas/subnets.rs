@@ -6,6 +6,7 @@ use super::network::{fabric_in, segment_in, subnet_in};
 use super::view::{Scene, network as view};
 use super::{Call, Door, missing};
 use crate::act::networks;
+use crate::table::address::{bits, of_bits};
 use crate::table::rack;
 use crate::table::segment::{self, Range, Subnet};
 use crate::table::vlan::{self, More, Route};
@@ -184,20 +185,6 @@ fn used(tx: &Tx<'_>, n: &Subnet) -> Result<Vec<(IpAddr, &'static str)>> {
     all.sort();
     all.dedup_by_key(|(a, _)| *a);
     Ok(all)
-}
-
-fn bits(a: IpAddr) -> u128 {
-    match a {
-        IpAddr::V4(a) => a.to_bits().into(),
-        IpAddr::V6(a) => a.to_bits(),
-    }
-}
-
-fn of_bits(bits: u128, v4: bool) -> IpAddr {
-    match u32::try_from(bits) {
-        Ok(low) if v4 => std::net::Ipv4Addr::from_bits(low).into(),
-        _ => std::net::Ipv6Addr::from_bits(bits).into(),
-    }
 }
 
 fn span(first: u128, last: u128, v4: bool, purpose: &[&str]) -> Value {

@@ -1,16 +1,13 @@
 //! Addresses of machines: given once, by the primary key.
 
-use super::segment::{self, Subnet};
+use super::segment::{self, Range, Subnet};
 use super::{lease, number, vlan};
 use crate::model::Nic;
 use base::{Fault, MachineId, Micros, Result, UserId};
 use ipnet::IpNet;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use store::{Tx, params};
-
-/// Addresses that are tried in one subnet.
-const TRIES: usize = 4096;
 
 /// Gives a NIC the first free address of a subnet: outside all ranges, not the rack's, not the gateway's. One
 /// that it has already is kept.
@@ -41,23 +38,68 @@ pub fn free(tx: &Tx<'_>, subnet: &Subnet, mac: &str) -> Result<IpAddr> {
     let free = |a: &IpAddr| {
         *a != subnet.address && Some(*a) != subnet.gateway && !taken.contains(a) && !subnet.dns.contains(a)
     };
-    let may = |a: &IpAddr| match managed {
-        true => !ranges.iter().any(|r| r.holds(*a)),
-        false => ranges.iter().any(|r| !r.dynamic && r.holds(*a)),
-    };
-    // Ranges are often large, so that what may not be given does not count as tried.
-    hosts(subnet.cidr).filter(may).take(TRIES).find(free).ok_or_else(|| full(subnet))
+    let v4 = matches!(subnet.cidr, IpNet::V4(_));
+    let may = spans(subnet.cidr, managed, &ranges).into_iter().flat_map(|(first, last)| first..=last);
+    // Every step but the last meets an address that somebody has, and those are few, however large the subnet is.
+    may.map(|n| of_bits(n, v4)).find(free).ok_or_else(|| full(subnet, managed))
 }
 
-fn hosts(net: IpNet) -> Box<dyn Iterator<Item = IpAddr>> {
+/// What addresses may be given of, lowest first: of a managed subnet what no range holds, of another what the reserved
+/// ranges hold.
+fn spans(net: IpNet, managed: bool, ranges: &[Range]) -> Vec<(u128, u128)> {
+    let (first, last) = edges(net);
+    let held = ranges.iter().filter(|r| managed || !r.dynamic);
+    let mut held: Vec<_> = held.map(|r| (bits(r.first), bits(r.last))).collect();
+    held.sort_unstable();
+    if !managed {
+        return held.into_iter().map(|(from, to)| (from.max(first), to.min(last))).collect();
+    }
+    let (mut gaps, mut next) = (Vec::new(), first);
+    for (from, to) in held {
+        if next < from {
+            gaps.push((next, (from - 1).min(last)));
+        }
+        next = next.max(to.saturating_add(1));
+    }
+    gaps.push((next, last));
+    gaps
+}
+
+/// The first and the last address of a subnet that can be somebody's.
+fn edges(net: IpNet) -> (u128, u128) {
+    let (first, last) = (bits(net.network()), bits(net.broadcast()));
     match net {
-        IpNet::V4(n) => Box::new(n.hosts().map(IpAddr::V4)),
+        IpNet::V4(n) if n.prefix_len() < 31 => (first + 1, last - 1),
+        IpNet::V4(_) => (first, last),
         // The first is the routers' (RFC 4291, 2.6.1).
-        IpNet::V6(n) => Box::new(n.hosts().skip(1).map(IpAddr::V6)),
+        IpNet::V6(_) => (first.saturating_add(1), last),
     }
 }
 
-fn full(s: &Subnet) -> Fault {
+/// An address as a number.
+pub fn bits(a: IpAddr) -> u128 {
+    match a {
+        IpAddr::V4(a) => a.to_bits().into(),
+        IpAddr::V6(a) => a.to_bits(),
+    }
+}
+
+/// The address of a number.
+pub fn of_bits(bits: u128, v4: bool) -> IpAddr {
+    match u32::try_from(bits) {
+        Ok(low) if v4 => Ipv4Addr::from_bits(low).into(),
+        _ => Ipv6Addr::from_bits(bits).into(),
+    }
+}
+
+fn full(s: &Subnet, managed: bool) -> Fault {
+    if !managed {
+        return Fault::conflict(format!(
+            "The subnet {} is not managed, and its reserved ranges have no free address. Reserve a range of what may \
+             be given, or name the address.",
+            s.cidr
+        ));
+    }
     Fault::conflict(format!(
         "The subnet {} has no free address outside its ranges. Make a range smaller, release machines, or add a \
          subnet to the segment.",
@@ -179,4 +221,41 @@ pub fn comment(tx: &Tx<'_>, number: i64, comment: &str) -> Result<()> {
 pub fn let_go(tx: &Tx<'_>, subnet: &str, address: IpAddr) -> Result<()> {
     let sql = "DELETE FROM metal_address WHERE subnet_id = $1 AND address = $2 AND kind <> 'auto'";
     tx.exec(sql, params![subnet, address]).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(net: &str, managed: bool, ranges: &[(bool, &str, &str)]) -> Vec<String> {
+        let range = |(dynamic, first, last): &(bool, &str, &str)| Range {
+            id: String::new(),
+            number: 0,
+            subnet: String::new(),
+            dynamic: *dynamic,
+            first: first.parse().unwrap(),
+            last: last.parse().unwrap(),
+            comment: String::new(),
+        };
+        let (net, ranges): (IpNet, Vec<_>) = (net.parse().unwrap(), ranges.iter().map(range).collect());
+        let v4 = net.addr().is_ipv4();
+        let shown = |(a, b): (u128, u128)| (a <= b).then(|| format!("{}-{}", of_bits(a, v4), of_bits(b, v4)));
+        spans(net, managed, &ranges).into_iter().filter_map(shown).collect()
+    }
+
+    #[test]
+    fn addresses_are_given_beside_the_ranges_or_of_the_reserved_ones() {
+        let two = [(true, "10.9.0.100", "10.9.0.200"), (false, "10.9.0.2", "10.9.0.9")];
+        let beside = ["10.9.0.1-10.9.0.1", "10.9.0.10-10.9.0.99", "10.9.0.201-10.9.0.254"];
+        assert_eq!(of("10.9.0.0/24", true, &two), beside);
+        assert_eq!(of("10.9.0.0/24", false, &two), ["10.9.0.2-10.9.0.9"]);
+        assert_eq!(of("10.9.0.0/24", true, &[(true, "10.9.0.0", "10.9.0.255")]), [""; 0]);
+        assert_eq!(of("10.9.0.0/24", false, &[(false, "10.9.0.0", "10.9.0.255")]), ["10.9.0.1-10.9.0.254"]);
+        assert_eq!(of("10.9.0.0/31", true, &[]), ["10.9.0.0-10.9.0.1"]);
+        assert_eq!(
+            of("fd00::/126", true, &[(true, "fd00::2", "fd00::2")]),
+            ["fd00::1-fd00::1", "fd00::3-fd00::3"]
+        );
+        assert_eq!(of("fd00::/64", false, &[]), [""; 0]);
+    }
 }

@@ -243,6 +243,47 @@ async fn addresses_are_kept_and_given_back() {
     }
 }
 
+/// A subnet of IPv6 has more addresses than anybody counts: what may not be given is passed over as a whole.
+#[tokio::test]
+async fn a_subnet_of_any_size_is_searched_at_once() {
+    for w in worlds().await {
+        w.made("fabrics/", "name=lab").await;
+        let form = "cidr=fd00:9::/64&name=six&fabric=lab&vid=0";
+        let subnet = w.made("subnets/", &format!("{form}&managed=false")).await;
+        let keep = "ipaddresses/?op=reserve";
+        // Nothing of it is ours to give.
+        let no = w.post(&w.demo, keep, "subnet=six").await;
+        assert!(no.status == 409 && no.text.contains("not managed"), "{} {}", no.status, no.text);
+        w.made("ipranges/", "type=dynamic&start_ip=fd00:9::2&end_ip=fd00:9::ffff:ffff:ffff:ffff").await;
+        w.post(&w.demo, keep, "subnet=six").await.of(409);
+        w.put(&format!("subnets/{}/", subnet["id"]), "managed=true").await.of(200);
+        assert_eq!(w.post(&w.demo, keep, "subnet=six").await.of(200)["ip"], "fd00:9::1");
+        w.post(&w.demo, keep, "subnet=six").await.of(409);
+    }
+}
+
+/// More addresses than were once tried are taken, one after the other.
+#[tokio::test]
+async fn a_free_address_is_found_behind_many_that_are_taken() {
+    let w = World::on_sqlite().await;
+    w.made("fabrics/", "name=lab").await;
+    w.made("subnets/", "cidr=10.8.0.0/16&name=wide&fabric=lab&vid=0").await;
+    w.db.write(|tx| {
+        let id = segment::subnets(tx)?[0].id.clone();
+        for n in 1..5000_u32 {
+            let a = std::net::Ipv4Addr::from_bits(0x0a08_0000 + n).to_string();
+            let sql =
+                "INSERT INTO metal_address (subnet_id, address, kind, created_at) VALUES ($1, $2, 'user', 1)";
+            tx.exec(sql, store::params![&id, a])?;
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let kept = w.post(&w.demo, "ipaddresses/?op=reserve", "subnet=wide").await.of(200);
+    assert_eq!(kept["ip"], "10.8.19.136");
+}
+
 #[tokio::test]
 async fn names_are_kept_for_racks() {
     for w in worlds().await {
