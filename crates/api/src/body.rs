@@ -3,7 +3,75 @@
 //! `null` means absent everywhere, because clients send explicit nulls.
 
 use base::{Fault, Result};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+
+/// How JSON writes the zero character: as it is it may not stand there (RFC 8259, section 7).
+const ZERO: &[u8] = br"\u0000";
+
+fn may_hold_zeros(bytes: &[u8]) -> bool {
+    bytes.windows(ZERO.len()).any(|w| w == ZERO)
+}
+
+/// The JSON of a client's body. Nothing that is kept has a zero character in a text or a name: PostgreSQL refuses
+/// them, and what works there and on SQLite is the same.
+///
+/// # Errors
+/// 400 when it is no JSON, or holds one.
+pub fn json(bytes: &[u8]) -> Result<Value> {
+    let value: Value = serde_json::from_slice(bytes)
+        .map_err(|e| Fault::bad_request(format!("Malformed request body: it is not valid JSON ({e}).")))?;
+    // Most bodies are not walked at all.
+    match may_hold_zeros(bytes).then(|| zero_in(&value, "")).flatten() {
+        None => Ok(value),
+        Some(place) => Err(Fault::bad_request(format!(
+            "Invalid input for field/attribute {}. It holds a zero character (\\u0000). Leave that out.",
+            if place.is_empty() { "body" } else { &place }
+        ))),
+    }
+}
+
+/// Where a zero character is: `server.metadata`, `tags[2]`.
+fn zero_in(value: &Value, place: &str) -> Option<String> {
+    match value {
+        Value::String(s) => s.contains('\0').then(|| place.to_owned()),
+        Value::Array(all) => all.iter().enumerate().find_map(|(n, v)| zero_in(v, &format!("{place}[{n}]"))),
+        Value::Object(map) => map.iter().find_map(|(name, v)| match name.contains('\0') {
+            true => Some(place.to_owned()),
+            false => zero_in(v, &if place.is_empty() { name.clone() } else { format!("{place}.{name}") }),
+        }),
+        _ => None,
+    }
+}
+
+/// What a program of ours reports (a rack, a host, a live system), less the zero characters in it. They come from names
+/// and answers of others, and a report that is refused for one would be refused for ever.
+///
+/// # Errors
+/// 400 when it is not what it should be.
+pub fn report<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
+    let read = || {
+        if !may_hold_zeros(bytes) {
+            return serde_json::from_slice(bytes);
+        }
+        let mut value = serde_json::from_slice(bytes)?;
+        cut_zeros(&mut value);
+        serde_json::from_value(value)
+    };
+    read().map_err(|e| Fault::bad_request(format!("This is no {what}: {e}.")))
+}
+
+fn cut_zeros(value: &mut Value) {
+    match value {
+        Value::String(s) => s.retain(|c| c != '\0'),
+        Value::Array(all) => all.iter_mut().for_each(cut_zeros),
+        Value::Object(map) => {
+            *map = std::mem::take(map).into_iter().map(|(name, v)| (name.replace('\0', ""), v)).collect();
+            map.values_mut().for_each(cut_zeros);
+        }
+        _ => {}
+    }
+}
 
 /// A JSON object of a request, with its name for messages.
 #[derive(Debug, Clone)]
@@ -59,9 +127,6 @@ impl Obj {
             None => Ok(None),
             Some(Value::String(s)) if s.chars().count() > max => {
                 Err(self.invalid(field, &format!("It is too long: at most {max} characters are allowed")))
-            }
-            Some(Value::String(s)) if s.contains('\0') => {
-                Err(self.invalid(field, "It holds a zero character"))
             }
             Some(Value::String(s)) => Ok(Some(s.clone())),
             Some(_) => Err(self.invalid(field, "It is not of type 'string'")),
@@ -144,5 +209,40 @@ impl Obj {
                 self.name
             ))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn zero_characters_are_refused_wherever_they_are() {
+        for (body, place) in [
+            (r#"{"server": {"name": "a\u0000b"}}"#, "server.name"),
+            (r#"{"server": {"metadata": {"k\u0000": "v"}}}"#, "server.metadata"),
+            (r#"{"tags": ["a", "b", "\u0000"]}"#, "tags[2]"),
+            (r#"["\u0000"]"#, "[0]"),
+            (r#"{"\u0000": 1}"#, "body"),
+        ] {
+            let no = json(body.as_bytes()).unwrap_err();
+            assert_eq!(no.kind, base::Kind::BadRequest);
+            assert!(no.message.contains(&format!("attribute {place}. It holds a zero")), "{}", no.message);
+        }
+        // A backslash that is itself written with one, and characters near zero.
+        for good in [r#"{"a": "\\u0000"}"#, r#"{"a": "\u0001"}"#] {
+            json(good.as_bytes()).unwrap();
+        }
+        assert_eq!(json(b"{").unwrap_err().kind, base::Kind::BadRequest);
+    }
+
+    #[test]
+    fn a_report_is_taken_without_its_zero_characters() {
+        let told: Value =
+            report(br#"{"leases": [{"name\u0000": "pc\u0000", "raw": "\\u0000", "n": 7}]}"#, "report")
+                .unwrap();
+        assert_eq!(told, json!({"leases": [{"name": "pc", "raw": "\\u0000", "n": 7}]}));
+        assert!(report::<Vec<u8>>(br#""\u0000""#, "list").unwrap_err().message.contains("no list"));
     }
 }

@@ -73,13 +73,10 @@ impl Req {
     /// The JSON object in the body.
     ///
     /// # Errors
-    /// 400 when it is not one, 413 when it is too long.
+    /// 400 when it is not one or holds a zero character, 413 when it is too long.
     pub async fn json(&mut self) -> Result<Obj> {
         let bytes = self.bytes(JSON_LIMIT).await?;
-        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| {
-            Fault::bad_request(format!("Malformed request body: it is not valid JSON ({e})."))
-        })?;
-        Obj::root(value)
+        Obj::root(crate::body::json(&bytes)?)
     }
     /// The whole body.
     pub async fn bytes(&mut self, limit: usize) -> Result<bytes::Bytes> {

@@ -102,8 +102,7 @@ pub async fn observe(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         return again(&c, who, &proof, tag.trim().trim_matches('"')).await;
     }
     let bytes = req.bytes(REPORT_MAX).await?;
-    let report: Observed = serde_json::from_slice(&bytes)
-        .map_err(|e| Fault::bad_request(format!("This is no observed document: {e}.")))?;
+    let report: Observed = api::body::report(&bytes, "observed document")?;
     if report.host != who {
         return Err(Fault::forbidden("A host reports of itself only."));
     }
@@ -171,7 +170,8 @@ pub async fn password(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let check = proof.clone();
     c.db.read(move |tx| known(tx, &check)).await?;
     let bytes = req.bytes(PASSWORD_MAX).await?;
-    let text = String::from_utf8(bytes.to_vec()).map_err(|_| Fault::bad_request("A password is text."))?;
+    let text = String::from_utf8(bytes.to_vec()).ok().filter(|t| !t.contains('\0'));
+    let text = text.ok_or_else(|| Fault::bad_request("A password is text without zero characters."))?;
     c.db.write(move |tx| {
         let host = known(tx, &proof)?;
         let owned =

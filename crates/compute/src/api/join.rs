@@ -24,8 +24,7 @@ const REQUEST_MAX: usize = 1 << 20;
 pub async fn join(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let secret = req.header("authorization").and_then(|v| v.strip_prefix("Join ")).map(str::trim);
     let secret = secret.filter(|s| !s.is_empty()).ok_or_else(Fault::unauthorized)?.to_owned();
-    let wish = serde_json::from_slice(&req.bytes(REQUEST_MAX).await?)
-        .map_err(|e| Fault::bad_request(format!("This is no request to join: {e}.")))?;
+    let wish = api::body::report(&req.bytes(REQUEST_MAX).await?, "request to join")?;
     let (request_id, authority) = (req.request_id.clone(), c.authority.clone());
     let joined = c.db.write(move |tx| {
         let joined = join::join(tx, &secret, &wish, authority.as_deref())?;
@@ -41,8 +40,7 @@ pub async fn renew(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let proof = agent::proof(&req)?;
     let check = proof.clone();
     let host = c.db.read(move |tx| agent::known(tx, &check)).await?;
-    let wish: Renew = serde_json::from_slice(&req.bytes(REQUEST_MAX).await?)
-        .map_err(|e| Fault::bad_request(format!("This is no request for a certificate: {e}.")))?;
+    let wish: Renew = api::body::report(&req.bytes(REQUEST_MAX).await?, "request for a certificate")?;
     if tls::proof_of(&wish.public_key)? != proof {
         return Err(Fault::forbidden("A certificate is renewed for the key that the host has joined with."));
     }

@@ -62,10 +62,7 @@ pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let pool = if bytes.is_empty() {
         None
     } else {
-        let body = Obj::root(
-            serde_json::from_slice(&bytes)
-                .map_err(|_| Fault::bad_request("Malformed request body: it is not valid JSON."))?,
-        )?;
+        let body = Obj::root(api::body::json(&bytes)?)?;
         body.only(&["pool"])?;
         body.opt_str("pool", 255)?
     };

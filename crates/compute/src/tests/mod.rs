@@ -26,3 +26,4 @@ mod shelves;
 mod walk;
 mod why;
 mod world;
+mod zeros;

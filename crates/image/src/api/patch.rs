@@ -75,9 +75,7 @@ fn media(kind: &str) -> Result<bool> {
 }
 
 fn parse(body: &[u8], old_form: bool) -> Result<Vec<Change>> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|e| Fault::bad_request(format!("Malformed request body: it is not valid JSON ({e}).")))?;
-    let Value::Array(list) = value else {
+    let Value::Array(list) = api::body::json(body)? else {
         return Err(Fault::bad_request("Request body must be a JSON array of operation objects."));
     };
     let changes = list.into_iter().map(|v| match v {

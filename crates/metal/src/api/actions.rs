@@ -57,9 +57,7 @@ pub async fn act(m: Arc<Metal>, mut req: Req) -> Result<Reply> {
     let bytes = req.bytes(api_limit()).await?;
     let body = match bytes.iter().all(u8::is_ascii_whitespace) {
         true => Obj::root(Value::Object(serde_json::Map::new()))?,
-        false => Obj::root(serde_json::from_slice(&bytes).map_err(|e| {
-            Fault::bad_request(format!("Malformed request body: it is not valid JSON ({e})."))
-        })?)?,
+        false => Obj::root(api::body::json(&bytes)?)?,
     };
     let (metal, who) = (m.clone(), req.who());
     let done = m.db.write(move |tx| {

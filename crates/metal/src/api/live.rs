@@ -5,7 +5,7 @@
 //! asks; a boot token is good once, for the MACs of its machine, and again only until the session that came of it
 //! was used, because an answer can be lost.
 
-use super::rack::{number, parse, passed_on_by, wait_until};
+use super::rack::{number, passed_on_by, wait_until};
 use crate::act::{hold, note, takes};
 use crate::model::{Machine, Status};
 use crate::table::rack::{self, Rack};
@@ -13,6 +13,7 @@ use crate::table::session::{self, Session};
 use crate::table::token::{self, BootToken};
 use crate::table::{key, machine, nic, task};
 use crate::{Metal, facts, token_hash};
+use api::body::report as parse;
 use api::{Reply, Req};
 use axum::body::Body;
 use base::doc::live::{Hello, Inventory, Report, Welcome, Work};

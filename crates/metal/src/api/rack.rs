@@ -6,6 +6,7 @@ use crate::model::{BootWish, Machine};
 use crate::table::rack::{self, Rack};
 use crate::table::{machine, nic, segment, token};
 use crate::{Metal, document, observed, racks, token_hash};
+use api::body::report as parse;
 use api::{Reply, Req};
 use axum::body::Body;
 use base::doc::Renew;
@@ -100,10 +101,6 @@ pub async fn observe(m: Arc<Metal>, mut req: Req) -> Result<Reply> {
     let digest = observed::digest(&report)?;
     m.db.write(move |tx| observed::take_over(tx, &known(tx, &proof)?, &report, &digest)).await?;
     Ok(Reply::empty(204))
-}
-
-pub fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|e| Fault::bad_request(format!("This is no {what}: {e}.")))
 }
 
 /// `POST /rack/v1/boot`: what a machine that asks right now should boot.

@@ -77,6 +77,15 @@ impl Fields {
         Ok(())
     }
 
+    /// # Errors
+    /// 400 for a name with a zero character, as a note of a machine could have one.
+    pub fn check_names(&self) -> Result<()> {
+        match self.list.iter().any(|(name, _)| name.contains('\0')) {
+            true => Err(Fault::bad_request("The name of a field holds a zero character.")),
+            false => Ok(()),
+        }
+    }
+
     /// Every name, in order, with its value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
         self.list.iter().map(|(k, v)| (k.as_str(), v))

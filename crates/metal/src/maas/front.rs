@@ -93,6 +93,7 @@ async fn serve(door: Arc<Door>, request: Request, request_id: &str) -> Result<Re
     if !raw {
         fields.add_body(kind, &bytes)?;
     }
+    fields.check_names()?;
     let wanted = match wanted {
         Some(op) => op,
         None => fields.text("op")?.unwrap_or_default(),

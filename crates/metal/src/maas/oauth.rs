@@ -27,6 +27,10 @@ pub fn read(header: &str) -> Result<Claim> {
         refused("Unrecognised signature: this door wants an API key, by OAuth 1.0 PLAINTEXT.")
     })?;
     let pairs = pairs(rest);
+    // No key has one, and the database does not even take the question.
+    if pairs.iter().any(|(_, v)| v.contains('\0')) {
+        return Err(refused("Authorization Error: Invalid API key."));
+    }
     let get = |name: &str| pairs.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str());
     let need =
         |name: &str| get(name).ok_or_else(|| refused(&format!("Authorization Error: {name} is missing.")));

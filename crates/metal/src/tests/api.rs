@@ -185,3 +185,34 @@ async fn the_smallest_machine_that_suits_is_given_and_each_once() {
         assert!(fault.message.contains("No available machine"), "{fault}");
     }
 }
+
+/// PostgreSQL keeps no zero character in a text, and refuses even to look for one.
+#[tokio::test]
+async fn zero_characters_are_refused_in_words() {
+    for w in worlds().await {
+        let id = enter(&w, "m1", 1).await;
+        let machine = format!("/hanok/v1/machines/{id}");
+        for (method, path, body, place) in [
+            ("PATCH", machine.clone(), json!({"machine": {"tags": ["a\0"]}}), "machine.tags[0]"),
+            ("PATCH", machine.clone(), json!({"machine": {"description": "a\0b"}}), "machine.description"),
+            (
+                "POST",
+                "/hanok/v1/machines".into(),
+                json!({"machine": {"name": "x", "macs": ["\0"]}}),
+                "machine.macs[0]",
+            ),
+            ("POST", "/hanok/v1/segments".into(), json!({"segment": {"name": "\0"}}), "segment.name"),
+            ("POST", format!("{machine}/mark-broken"), json!({"reason": "\0"}), "reason"),
+        ] {
+            let words = w.admin(method, &path, Some(body)).await.refused(400);
+            assert!(words.contains(&format!("attribute {place}. It holds a zero character")), "{words}");
+        }
+        for query in ["?name=a%00", "?tag=%00", "?q=%00", "?a%00=b"] {
+            w.admin("GET", &format!("/hanok/v1/machines{query}"), None).await.refused(400);
+        }
+        w.admin("GET", "/hanok/v1/machines/a%00b", None).await.refused(404);
+        // What only looks like one.
+        let change = json!({"machine": {"description": r"\u0000"}});
+        w.admin("PATCH", &machine, Some(change)).await.of(200);
+    }
+}

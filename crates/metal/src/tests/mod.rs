@@ -5,4 +5,5 @@ mod console;
 mod crash;
 mod lifecycle;
 mod proofs;
+mod reports;
 mod world;

@@ -35,6 +35,14 @@ pub struct Ask<'a> {
     pub relay_info: Option<&'a [u8]>,
 }
 
+/// What a client calls itself. Zeros at the end are cut, which some send and servers expect (RFC 2132, section 2); with
+/// other control characters it is no name, and would go on into lists, logs and the region's database.
+fn host_name(value: &[u8]) -> Option<&str> {
+    let end = value.iter().rposition(|b| *b != 0)?;
+    let name = std::str::from_utf8(&value[..=end]).ok()?;
+    (!name.chars().any(char::is_control)).then_some(name)
+}
+
 /// How a client boots from the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Boots {
@@ -101,7 +109,7 @@ impl<'a> Ask<'a> {
     fn take(&mut self, code: u8, value: &'a [u8]) -> Option<()> {
         let address = || <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from);
         match code {
-            12 => self.hostname = std::str::from_utf8(value).ok(),
+            12 => self.hostname = host_name(value),
             50 => self.requested = Some(address()?),
             53 => self.kind = (*value.first()?).into(),
             54 => self.server = Some(address()?),

@@ -211,6 +211,28 @@ fn an_address_goes_to_another_only_when_its_time_is_over() {
     assert_eq!(lease(&view, &mut again, 5, later), None);
 }
 
+/// Zeros at the end are expected (RFC 2132, section 2); what is no name is left out, and the client still served.
+#[test]
+fn host_names_are_kept_without_what_is_no_text() {
+    for (sent, kept) in [
+        (&b"printer"[..], "printer"),
+        (b"printer\0\0", "printer"),
+        (b"prin\0ter", ""),
+        (b"a\x1b[2Jb", ""),
+        (b"\0", ""),
+        (b"\xff", ""),
+        (b"", ""),
+    ] {
+        let (view, mut pool) = (view(), Pool::default());
+        let name = DhcpOption::Unknown(UnknownOption::new(OptionCode::Hostname, sent.to_vec()));
+        let server = DhcpOption::ServerIdentifier(ip("10.1.0.1"));
+        let m = message(MessageType::Request, 9, vec![wish("10.1.0.100"), server, name]);
+        assert_eq!(kind(&reply(say(&view, &mut pool, &m)).0), MessageType::Ack, "{sent:?}");
+        let names: Vec<_> = pool.leases(NOW).map(|(_, _, name, _)| name.to_owned()).collect();
+        assert_eq!(names, [kept], "{sent:?}");
+    }
+}
+
 #[test]
 fn an_address_that_somebody_uses_rests() {
     let (view, mut pool) = (view(), Pool::default());

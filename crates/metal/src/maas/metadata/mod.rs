@@ -188,8 +188,7 @@ fn say(tx: &Tx<'_>, m: &Machine, level: Level, words: &str) -> Result<()> {
 /// POST /MAAS/metadata/status/SYSTEM_ID: cloud-init's webhook reports. One, or a list of them.
 pub async fn status(door: Arc<Door>, mut call: Call) -> Result<Reply> {
     let bytes = call.take_body_bytes();
-    let body: Value = serde_json::from_slice(&bytes)
-        .map_err(|e| Fault::bad_request(format!("The report is no JSON ({e}).")))?;
+    let body: Value = api::body::report(&bytes, "report in JSON")?;
     let reports = match body {
         Value::Array(all) => all,
         one => vec![one],

@@ -139,6 +139,39 @@ async fn however_a_request_is_written() {
     assert_eq!(answer(&w.router, request.body(Body::empty()).unwrap()).await.status, 400);
 }
 
+/// Wherever a request has one: no database is asked about a zero character.
+#[tokio::test]
+async fn zero_characters_are_refused() {
+    for w in worlds().await {
+        let id = w.machine("one", 1, crate::model::Status::Ready).await;
+        for (method, path, form) in [
+            ("POST", "account/?op=create_authorisation_token".to_owned(), "name=a%00b"),
+            ("PUT", format!("machines/{id}/"), "description=%00"),
+            ("POST", format!("machines/{id}/?op=set_owner_data"), "a=%00"),
+            ("POST", format!("machines/{id}/?op=set_owner_data"), "a%00=b"),
+            ("POST", "tags/".to_owned(), "name=a%00"),
+            ("POST", "files/".to_owned(), "filename=%00&file=x"),
+            ("POST", "account/prefs/sshkeys/".to_owned(), "key=ssh-ed25519+%00"),
+            ("GET", "machines/?hostname=%00".to_owned(), ""),
+            ("GET", "machines/?id=%00".to_owned(), ""),
+            ("GET", "machines/?%00=x".to_owned(), ""),
+            ("GET", "files/?prefix=%00".to_owned(), ""),
+        ] {
+            let answer = w.call(&w.admin, method, &path, form).await;
+            assert_eq!(answer.status, 400, "{method} {path} {form}: {}", answer.text);
+        }
+        let json = Body::from(r#"{"name": "a\u0000"}"#);
+        let path = "account/?op=create_authorisation_token";
+        assert_eq!(w.send(&w.demo, "POST", path, "application/json", json).await.status, 400);
+        w.get(&w.admin, "machines/%00/").await.of(404);
+        for part in ["oauth_token=", "oauth_consumer_key="] {
+            let header = header(&w.demo).replace(&format!("{part}\""), &format!("{part}\"%00"));
+            let request = Request::get("/MAAS/api/2.0/users/?op=whoami").header("authorization", header);
+            assert_eq!(answer(&w.router, request.body(Body::empty()).unwrap()).await.status, 401, "{part}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn settings_are_kept() {
     let w = World::on_sqlite().await;
