@@ -5,7 +5,7 @@ use super::machines::{find, named_ids, own, show};
 use super::{Call, Door, bson, config, power};
 use crate::Metal;
 use crate::act::{Change, Installation, Power};
-use crate::model::{Machine, Seed};
+use crate::model::{Machine, Seed, Status};
 use crate::table::named::Kind;
 use crate::table::{disk, nic};
 use api::{Auth, Reply};
@@ -164,16 +164,21 @@ pub async fn power_parameters(door: Arc<Door>, call: Call) -> Result<Reply> {
     Ok(Reply::json(200, &door.db.read(of).await?))
 }
 
+/// POST machines/ID/?op=release. Asked twice it is answered as it is: a client that lost the answer asks again, when
+/// the machine is on its way or nobody's already.
 pub async fn release(door: Arc<Door>, call: Call) -> Result<Reply> {
     let erase = power::erase(&call.fields)?;
-    act(door, call, "release", move |metal, tx, _, m| {
-        // Asked twice it is on its way: clients try again.
-        if !m.owned() && !m.status.owned() {
-            return Ok(m.clone());
+    let metal = door.metal.clone();
+    let done = move |tx: &Tx<'_>| {
+        let mut m = find(tx, &call.auth, call.param("system_id"))?;
+        if !matches!(m.status, Status::Ready | Status::Releasing | Status::DiskErasing) {
+            m = own(tx, &call.auth, call.param("system_id"))?;
+            m = metal.release(tx, m.id, erase)?;
+            audit(tx, &call.who(), "machine.release", &m.id.to_string())?;
         }
-        metal.release(tx, m.id, erase)
-    })
-    .await
+        show(&metal, tx, m)
+    };
+    Ok(Reply::json(200, &door.db.write(done).await?))
 }
 
 /// Notes of the owner: every field that is not the operation.

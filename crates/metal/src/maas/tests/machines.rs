@@ -272,6 +272,35 @@ async fn allocation_finds_what_is_asked_for() {
     }
 }
 
+/// A client that lost the answer asks again, and is told how far it is.
+#[tokio::test]
+async fn one_is_released_as_often_as_it_is_asked() {
+    for w in worlds().await {
+        let id = w.machine("one", 1, Status::Ready).await;
+        w.post(&w.demo, "machines/?op=allocate", "").await.of(200);
+        let release = async |key: &str, status: u16| {
+            w.post(key, &format!("machines/{id}/?op=release"), "erase=false").await.of(status)["status_name"]
+                .clone()
+        };
+        assert_eq!(release(&w.demo, 200).await, "Releasing");
+        let noted = async || w.get(&w.admin, "events/?op=query").await.of(200)["count"].clone();
+        let before = noted().await;
+        assert_eq!(release(&w.demo, 200).await, "Releasing");
+        w.status(&id, Status::DiskErasing).await;
+        assert_eq!(release(&w.demo, 200).await, "Disk erasing");
+        w.status(&id, Status::Ready).await;
+        assert_eq!(release(&w.demo, 200).await, "Ready");
+        assert_eq!(release(&w.admin, 200).await, "Ready");
+        assert_eq!(noted().await, before);
+        // Somebody else's by now: not theirs to release, nor to see.
+        w.post(&w.admin, "machines/?op=allocate", "").await.of(200);
+        release(&w.demo, 404).await;
+        w.status(&id, Status::New).await;
+        w.post(&w.admin, &format!("machines/{id}/?op=mark_broken"), "").await.of(200);
+        assert_eq!(release(&w.admin, 200).await, "Releasing");
+    }
+}
+
 #[tokio::test]
 async fn everybody_sees_what_is_theirs() {
     let w = World::on_sqlite().await;
