@@ -328,9 +328,10 @@ fn linked(n: &Nic, id: i64) -> Option<IpAddr> {
     n.addresses.get(at).copied()
 }
 
-/// POST …?op=unlink_subnet (`id`): an address that was chosen is given back.
+/// POST …?op=unlink_subnet (`id`): an address that was chosen is given back. One that is reserved for the MAC is somebody
+/// else's to give back.
 pub async fn unlink(door: Arc<Door>, call: Call) -> Result<Reply> {
-    changed(door, call, "machine.nic.unlink", |tx, scene, f, n, status| {
+    changed(door, call, "machine.nic.unlink", |tx, _, f, n, status| {
         at_rest(status)?;
         let id = f.int("id")?.ok_or_else(|| invalid("id", "This field is required."))?;
         let Some(ip) = linked(&n, id) else {
@@ -339,21 +340,26 @@ pub async fn unlink(door: Arc<Door>, call: Call) -> Result<Reply> {
             }
             return Err(invalid("id", "The interface has no such link."));
         };
-        give_back(tx, scene, ip)
+        match address::unlink(tx, &n.id, ip)? {
+            false if address::is_kept(tx, &n.mac, ip)? => Err(invalid("id", reserved_words(ip))),
+            _ => Ok(()),
+        }
     })
     .await
 }
 
-fn give_back(tx: &Tx<'_>, scene: &Scene, ip: IpAddr) -> Result<()> {
-    let subnet = scene.subnets.iter().find(|s| s.cidr.contains(&ip)).ok_or_else(missing)?;
-    address::let_go(tx, &subnet.id, ip)
+fn reserved_words(ip: IpAddr) -> String {
+    format!(
+        "{ip} is reserved for the MAC of this interface, and was not linked here. Who reserved it gives it back: \
+         DELETE reservedips/ID/, or ipaddresses/?op=release."
+    )
 }
 
-/// POST …?op=disconnect: all addresses that were chosen are given back.
+/// POST …?op=disconnect: all addresses that were chosen are given back. What is reserved for its MAC stays.
 pub async fn disconnect(door: Arc<Door>, call: Call) -> Result<Reply> {
-    changed(door, call, "machine.nic.disconnect", |tx, scene, _, n, status| {
+    changed(door, call, "machine.nic.disconnect", |tx, _, _, n, status| {
         at_rest(status)?;
-        n.addresses.iter().try_for_each(|ip| give_back(tx, scene, *ip))
+        n.addresses.iter().try_for_each(|ip| address::unlink(tx, &n.id, *ip).map(drop))
     })
     .await
 }

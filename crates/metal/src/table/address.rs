@@ -217,9 +217,21 @@ pub fn comment(tx: &Tx<'_>, number: i64, comment: &str) -> Result<()> {
     tx.exec("UPDATE metal_address SET comment = $2 WHERE number = $1", params![number, comment]).map(drop)
 }
 
-/// Gives back an address that was kept, or chosen for a NIC.
+/// Gives back an address that was chosen for this NIC. False when there is none: what is kept for its MAC stays.
+pub fn unlink(tx: &Tx<'_>, nic: &str, address: IpAddr) -> Result<bool> {
+    let sql = "DELETE FROM metal_address WHERE nic_id = $1 AND address = $2 AND kind = 'static'";
+    Ok(tx.exec(sql, params![nic, address])? > 0)
+}
+
+/// Whether somebody keeps this address for a MAC.
+pub fn is_kept(tx: &Tx<'_>, mac: &str, address: IpAddr) -> Result<bool> {
+    let sql = "SELECT number FROM metal_address WHERE mac = $1 AND address = $2 LIMIT 1";
+    Ok(tx.opt(sql, params![mac, address], |r| r.get::<i64>(0))?.is_some())
+}
+
+/// Gives back an address that was kept.
 pub fn let_go(tx: &Tx<'_>, subnet: &str, address: IpAddr) -> Result<()> {
-    let sql = "DELETE FROM metal_address WHERE subnet_id = $1 AND address = $2 AND kind <> 'auto'";
+    let sql = "DELETE FROM metal_address WHERE subnet_id = $1 AND address = $2 AND nic_id IS NULL";
     tx.exec(sql, params![subnet, address]).map(drop)
 }
 

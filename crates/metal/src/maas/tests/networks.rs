@@ -243,6 +243,42 @@ async fn addresses_are_kept_and_given_back() {
     }
 }
 
+/// What an administrator has reserved for a network card is not its machine's owner's to give back.
+#[tokio::test]
+async fn an_owner_gives_back_what_was_chosen_only() {
+    for w in worlds().await {
+        let id = w.machine("one", 1, Status::Ready).await;
+        let nic = {
+            let m = w.get(&w.admin, &format!("machines/{id}/")).await.of(200);
+            format!("nodes/{id}/interfaces/{}/", m["interface_set"][0]["id"])
+        };
+        w.made("reservedips/", "ip=10.9.0.50&mac_address=52:54:00:00:00:01").await;
+        w.post(&w.demo, "machines/?op=allocate", "name=one").await.of(200);
+        let links = async || w.get(&w.demo, &nic).await.of(200)["links"].as_array().unwrap().clone();
+        let reserved = links().await.remove(0);
+        assert_eq!(reserved["ip_address"], "10.9.0.50");
+        let unlink = format!("{nic}?op=unlink_subnet");
+        let no = w.post(&w.demo, &unlink, &format!("id={}", reserved["id"])).await.of(400);
+        assert!(no["id"][0].as_str().unwrap().contains("is reserved for the MAC"), "{no}");
+        assert_eq!(w.post(&w.demo, &format!("{nic}?op=disconnect"), "").await.status, 200);
+        assert_eq!(links().await[0]["ip_address"], "10.9.0.50");
+        assert_eq!(w.get(&w.admin, "reservedips/").await.of(200).as_array().unwrap().len(), 1);
+
+        // Beside it what the owner has chosen, of another subnet.
+        w.made("subnets/", "cidr=fd00:9::/64&name=six&fabric=room&vid=0").await;
+        let link = format!("{nic}?op=link_subnet");
+        for end in [None, Some(format!("{nic}?op=disconnect"))] {
+            let now = w.post(&w.demo, &link, "mode=static&subnet=six&ip_address=fd00:9::7").await.of(200);
+            let chosen = now["links"].as_array().unwrap().iter().find(|l| l["ip_address"] == "fd00:9::7");
+            let by_id = format!("id={}", chosen.unwrap()["id"]);
+            let (path, form) = end.as_deref().map_or((unlink.as_str(), by_id.as_str()), |path| (path, ""));
+            w.post(&w.demo, path, form).await.of(200);
+            let left: Vec<_> = links().await.iter().filter_map(|l| l.get("ip_address").cloned()).collect();
+            assert_eq!(left, ["10.9.0.50"]);
+        }
+    }
+}
+
 /// A subnet of IPv6 has more addresses than anybody counts: what may not be given is passed over as a whole.
 #[tokio::test]
 async fn a_subnet_of_any_size_is_searched_at_once() {
