@@ -55,6 +55,7 @@ pub fn take_over(tx: &Tx<'_>, rack: &Rack, o: &RackObserved, digest: &str) -> Re
     let own: Vec<SegmentId> = segment::of_rack(tx, rack.id)?.into_iter().map(|s| s.id).collect();
     segments(tx, rack, o)?;
     lease::replace(tx, &own, &o.leases)?;
+    lease::forget_strangers(tx)?;
     for s in o.strangers.iter().filter(|s| own.contains(&s.segment)) {
         lease::met(tx, s)?;
     }

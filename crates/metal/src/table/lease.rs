@@ -3,6 +3,7 @@
 use base::doc::rack::{Lease, Stranger};
 use base::{MachineId, Micros, Result, SegmentId};
 use std::net::IpAddr;
+use std::time::Duration;
 use store::{Row, Sql, Tx, params};
 
 fn read(r: &Row<'_>) -> Result<Lease> {
@@ -71,6 +72,14 @@ pub fn strangers(tx: &Tx<'_>) -> Result<Vec<Stranger>> {
             last_at: r.get(6)?,
         })
     })
+}
+
+/// How long a stranger is remembered after it was last seen. Anybody on the wire can make up any number of network cards.
+const STRANGER: Duration = Duration::from_secs(7 * 86_400);
+
+/// Forgets strangers who have long not been seen.
+pub fn forget_strangers(tx: &Tx<'_>) -> Result<()> {
+    tx.exec("DELETE FROM stranger WHERE last_at < $1", params![Micros::now().minus(STRANGER)]).map(drop)
 }
 
 pub fn met(tx: &Tx<'_>, s: &Stranger) -> Result<()> {

@@ -95,3 +95,19 @@ async fn a_zero_character_silences_no_rack() {
         assert_eq!((power.as_str(), part.as_str()), ("the BMC said ", "a part does not work"));
     }
 }
+
+/// Whoever makes up network cards fills no database with them.
+#[tokio::test]
+async fn strangers_are_forgotten_after_a_week() {
+    for w in worlds().await {
+        let days = |n: u64| Micros::now().minus(Duration::from_secs(n * 86_400));
+        let told =
+            [("52:54:00:00:00:01", 8), ("52:54:00:00:00:02", 6)].map(|(mac, n)| w.stranger(mac, days(n)));
+        w.take(json!(RackObserved { strangers: told.to_vec(), ..w.report() })).await;
+        let next = w.stranger("52:54:00:00:00:03", days(0));
+        w.take(json!(RackObserved { strangers: vec![next], ..w.report() })).await;
+        let left = w.db.read(lease::strangers).await.unwrap();
+        let left: Vec<_> = left.iter().map(|s| s.mac.as_str()).collect();
+        assert_eq!(left, ["52:54:00:00:00:03", "52:54:00:00:00:02"]);
+    }
+}

@@ -193,17 +193,26 @@ impl Pool {
     }
 
     fn put(&mut self, address: Ipv4Addr, slot: Slot) {
-        if let Some(old) = self.slots.get(&address) {
+        if let Some(old) = self.slots.remove(&address) {
             self.by_end.remove(&(old.until, address));
-            if let Some(list) = old.mac.and_then(|mac| self.of.get_mut(&mac)) {
-                list.retain(|a| *a != address);
-            }
+            self.forget(old.mac, address);
         }
         self.by_end.insert((slot.until, address));
         if let Some(mac) = slot.mac {
             self.of.entry(mac).or_default().push(address);
         }
         self.slots.insert(address, slot);
+    }
+
+    /// A client that has no address any more leaves nothing behind: anybody can ask under any number of MACs.
+    fn forget(&mut self, mac: Option<Mac>, address: Ipv4Addr) {
+        let Some(mac) = mac else { return };
+        if let Some(list) = self.of.get_mut(&mac) {
+            list.retain(|a| *a != address);
+            if list.is_empty() {
+                self.of.remove(&mac);
+            }
+        }
     }
 
     /// Who holds an address now.
@@ -242,4 +251,27 @@ impl Pool {
 fn held(address: Ipv4Addr, slot: &Slot) -> Held {
     let mac = slot.mac.map(|m| m.to_string());
     Held { address, mac, hostname: slot.hostname.clone(), until: slot.until }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_without_an_address_leave_nothing_behind() {
+        let mut pool = Pool::default();
+        let address = Ipv4Addr::new(10, 1, 0, 100);
+        let slot = |n: u8, until| Slot {
+            mac: Some(Mac([0x52, 0x54, 0, 0, 0, n])),
+            hostname: String::new(),
+            until: Micros(until),
+            offered: false,
+        };
+        for n in 0..100 {
+            pool.put(address, slot(n, i64::from(n)));
+        }
+        assert_eq!((pool.slots.len(), pool.of.len(), pool.by_end.len()), (1, 1, 1));
+        pool.decline(Mac([0x52, 0x54, 0, 0, 0, 99]), address, Micros(50));
+        assert!(pool.of.is_empty());
+    }
 }
