@@ -24,8 +24,8 @@ pub fn give(tx: &Tx<'_>, nic: &Nic, subnet: &Subnet) -> Result<IpAddr> {
     Ok(found)
 }
 
-/// The first address of a subnet that nobody has, and nobody but this MAC (empty: nobody) a lease of: outside all ranges, or inside the reserved ones of a subnet
-/// whose other addresses are somebody else's to give.
+/// The first address of a subnet that nobody has, and nobody but this MAC (empty: nobody) a lease of: outside all
+/// ranges, or inside the reserved ones of a subnet whose other addresses are somebody else's to give.
 ///
 /// # Errors
 /// `Conflict` when there is none left.
