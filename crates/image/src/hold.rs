@@ -21,8 +21,12 @@ pub fn release(tx: &Tx<'_>, server: ServerId) -> Result<()> {
     release_but(tx, server, &[])
 }
 
-/// Lets go of everything that a server holds but these contents: it does not run on the others any more.
+/// Lets go of everything that a server holds but these contents: it does not run on the others any more. Those it holds
+/// from now on at the latest: a region of a release before may not have done it.
 pub fn release_but(tx: &Tx<'_>, server: ServerId, keep: &[&str]) -> Result<()> {
+    for sha512 in keep {
+        table::blob::hold(tx, &server.to_string(), sha512)?;
+    }
     for sha512 in table::blob::release(tx, &server.to_string(), keep)? {
         // While an image shows it, its end is that image's matter, which spares a step per server. (One
         // that is deleted in the same moment may leave the content to the next start.)

@@ -170,6 +170,8 @@ pub async fn attach(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
                      Detach one first."
                 )));
             }
+            // All of its ports are changed below: held before the quota, as whoever deletes one does it.
+            for_compute::hold(tx, id)?;
             let groups = &s.security_groups;
             let made =
                 for_compute::allocate(tx, &s.project_id, auth.is_admin(), id, &s.hostname, &ask.nics, groups)

@@ -83,6 +83,18 @@ async fn servers_of_earlier_releases_hold_it_from_now_on() {
     }
 }
 
+#[tokio::test]
+async fn what_a_region_of_the_release_before_did_not_hold_is_held_in_the_end() {
+    for w in worlds().await {
+        let other = w.another_image("c", 1 << 20).await;
+        let (mut host, id) = active(&w).await;
+        w.act(id, json!({"rebuild": {"imageRef": other}})).await.expect(202);
+        w.db.write(|tx| tx.exec("DELETE FROM image_hold WHERE sha512 LIKE 'c%'", &[])).await.unwrap();
+        w.until(&mut host, id, "ACTIVE").await;
+        assert_eq!(held(&w, id).await, ["cc"]);
+    }
+}
+
 /// A flavor without a disk leaves its size to the image.
 #[tokio::test]
 async fn a_disk_of_another_size_takes_another_room() {

@@ -270,6 +270,11 @@ fn on_record(w: &World) {
     assert!(printed.status.success() && text.contains("user.delete") && text.contains("admin"), "{text}");
     let printed = read(&["events", "--kind", "identity."]);
     assert!(printed.status.success(), "{}", crate::world::both(&printed));
-    let refused = w.hanok(&["audit"]);
+    // A member reads of the audit what was done in his project, and nothing of the events.
+    let printed = w.hanok(&["audit"]);
+    let text = crate::world::both(&printed);
+    assert!(printed.status.success() && text.contains("application_credential.delete"), "{text}");
+    assert!(!text.contains("user."), "{text}");
+    let refused = w.hanok(&["events"]);
     assert!(!refused.status.success(), "{}", crate::world::both(&refused));
 }

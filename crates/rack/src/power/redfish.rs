@@ -169,7 +169,10 @@ impl Redfish {
     /// The system as it is now.
     async fn look(&mut self) -> Result<Value, Trouble> {
         if self.found.is_none() {
-            self.found = Some(self.find().await?);
+            // What was found of it half way is no way to the machine.
+            let found = self.find().await;
+            self.found = found.as_ref().ok().cloned();
+            found?;
         }
         let path = self.path();
         let system = self.get(&path, "describe the machine").await;

@@ -23,6 +23,9 @@ const TRIES: u128 = 256;
 /// Whose an address is that was declined, and for how long.
 const NOBODY: Mac = Mac([0; 6]);
 const DECLINED_S: u64 = 600;
+/// Leases from which on those that have ended are forgotten, and that there are at most.
+const MANY: usize = 4096;
+const MOST: usize = 1 << 16;
 const VENDOR_CLASS: u16 = 16;
 const BOOT_FILE: u16 = 59;
 const ARCH: u16 = 61;
@@ -78,9 +81,11 @@ pub fn answer(seat: &Seat<'_>, held: &mut Held, packet: &[u8], source: Ipv6Addr)
     match ask.msg_type() {
         MessageType::InformationRequest => {}
         message @ (MessageType::Release | MessageType::Decline) => {
+            let its_own = |a: &Ipv6Addr| held.get(a).is_some_and(|(holder, _)| *holder == mac);
+            let declined: Vec<_> = asked(&ask).filter(its_own).collect();
             held.retain(|_, (holder, _)| *holder != mac);
             if message == MessageType::Decline {
-                held.extend(asked(&ask).map(|a| (a, (NOBODY, seat.now + DECLINED_S))));
+                held.extend(declined.into_iter().map(|a| (a, (NOBODY, seat.now + DECLINED_S))));
             }
             opts.insert(status(Status::Success, "noted"));
         }
@@ -90,6 +95,9 @@ pub fn answer(seat: &Seat<'_>, held: &mut Held, packet: &[u8], source: Ipv6Addr)
             opts.insert(status(code, if right { "yours" } else { "not on this link" }));
         }
         message => {
+            if held.len() > MANY {
+                held.retain(|_, (_, until)| *until > seat.now);
+            }
             if message == MessageType::Solicit && rapid {
                 opts.insert(DhcpOption::RapidCommit);
             }
@@ -114,7 +122,8 @@ fn addresses(seat: &Seat<'_>, held: &mut Held, mac: Mac, wishes: &[Ipv6Addr]) ->
 fn ranged(s: &Subnet6, now: u64, held: &mut Held, mac: Mac, wishes: &[Ipv6Addr]) -> Option<Ipv6Addr> {
     let mut take = |address: Ipv6Addr| {
         let free = held.get(&address).is_none_or(|(holder, until)| *holder == mac || *until <= now);
-        let good = free && !s.reserved.contains(&address);
+        let room = held.len() < MOST || held.contains_key(&address);
+        let good = free && room && !s.reserved.contains(&address);
         if good {
             held.insert(address, (mac, now + u64::from(LIFE_S)));
         }
@@ -273,7 +282,7 @@ mod tests {
         views(&doc).remove(0)
     }
 
-    fn source(n: u8) -> Ipv6Addr {
+    fn source(n: u16) -> Ipv6Addr {
         format!("fe80::5054:ff:fe00:{n:x}").parse().unwrap()
     }
 
@@ -288,10 +297,13 @@ mod tests {
         m.to_vec().unwrap()
     }
 
-    fn given(held: &mut Held, now: u64, from: u8) -> Vec<String> {
-        let view = view();
-        let seat = Seat { view: &view, own: OWN, now };
-        let bytes = answer(&seat, held, &ask(MessageType::Request, &[]), source(from)).unwrap();
+    fn given(held: &mut Held, now: u64, from: u16) -> Vec<String> {
+        said(&view(), held, now, from, &ask(MessageType::Request, &[]))
+    }
+
+    fn said(view: &View, held: &mut Held, now: u64, from: u16, packet: &[u8]) -> Vec<String> {
+        let seat = Seat { view, own: OWN, now };
+        let bytes = answer(&seat, held, packet, source(from)).unwrap();
         let m = Message::decode(&mut Decoder::new(&bytes)).unwrap();
         asked(&m).map(|a| a.to_string()).collect()
     }
@@ -305,6 +317,40 @@ mod tests {
         assert_ne!(given(&mut held, 0, 4), first);
         assert_eq!(given(&mut held, 0, 6), [""; 0], "two addresses, two clients");
         assert_eq!(given(&mut held, 3601, 6).len(), 1);
+    }
+
+    #[test]
+    fn nobody_declines_what_another_has() {
+        let (view, mut held) = (view(), Held::new());
+        let first = given(&mut held, 0, 2);
+        let decline = |addresses: &[&str]| {
+            let mut opts = DhcpOptions::new();
+            addresses.iter().for_each(|a| opts.insert(lease(a.parse().unwrap(), 0)));
+            let mut m = Message::new_with_id(MessageType::Decline, [1, 2, 3]);
+            m.opts_mut().insert(DhcpOption::ClientId(vec![0, 4, 9, 9]));
+            m.opts_mut().insert(DhcpOption::IANA(IANA { id: 5, t1: 0, t2: 0, opts }));
+            m.to_vec().unwrap()
+        };
+        said(&view, &mut held, 0, 4, &decline(&[&first[0], "fd00::999", "2001:db8::1"]));
+        assert_eq!((given(&mut held, 0, 2), held.len()), (first.clone(), 1));
+        said(&view, &mut held, 0, 2, &decline(&[&first[0]]));
+        assert_ne!(given(&mut held, 0, 2), first, "what it found in use");
+    }
+
+    #[test]
+    fn leases_that_have_ended_are_forgotten() {
+        let mut doc = document();
+        let mut subnet = doc.segments[0].subnets[0].clone();
+        subnet.cidr = "fd00::/64".parse().unwrap();
+        subnet.address = "fd00::1".parse().unwrap();
+        subnet.ranges = vec![("fd00::1000".parse().unwrap(), "fd00::ffff:ffff".parse().unwrap())];
+        doc.segments[0].subnets.push(subnet);
+        let (view, mut held) = (views(&doc).remove(0), Held::new());
+        for n in 0..10_000 {
+            let packet = ask(MessageType::Request, &[]);
+            assert_eq!(said(&view, &mut held, u64::from(n) * 3601, 10 + n, &packet).len(), 1);
+        }
+        assert!(held.len() <= MANY + 1, "{}", held.len());
     }
 
     #[test]

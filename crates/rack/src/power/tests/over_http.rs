@@ -169,6 +169,19 @@ async fn a_bmc_with_sessions_tags_and_a_certificate() {
 }
 
 #[tokio::test]
+async fn a_bmc_that_is_not_ready_yet_is_found_later() {
+    let (tls, print) = certificate();
+    let bmc = Service::start(service::redfish, Some(tls)).await;
+    // The first question after the log-in is where its system is.
+    bmc.held.lock().unwrap().next = Some((503, json!({"error": {"message": "Starting."}})));
+    let url = format!("https://{}", bmc.authority);
+    let mut rack = Rack::new(vec![machine("pc", redfish(&url, "secret", "", &print))]);
+    rack.until(0, "its words", words("Starting.")).await;
+    rack.order(0, |o| o.want = Some(true));
+    rack.until_on(0, true).await;
+}
+
+#[tokio::test]
 async fn a_bmc_with_another_certificate_gets_no_password() {
     let (tls, print) = certificate();
     let (_, other) = certificate();

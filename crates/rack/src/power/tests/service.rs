@@ -108,6 +108,9 @@ pub fn redfish(held: &mut Held, request: &Request<()>, body: &Value) -> Response
     const SYSTEM: &str = "/redfish/v1/Systems/437XR1138R2";
     let (method, path) = (request.method().as_str(), request.uri().path());
     let header = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if let ("GET", "/") = (method, path) {
+        return say(200, &json!("<html>the BMC's own pages</html>"));
+    }
     if let ("GET", "/redfish/v1/") = (method, path) {
         let links = json!({"Sessions": {"@odata.id": "/redfish/v1/SessionService/Sessions"}});
         return say(200, &json!({"Systems": {"@odata.id": "/redfish/v1/Systems"}, "Links": links}));
