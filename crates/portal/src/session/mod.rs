@@ -82,7 +82,10 @@ impl Sessions {
             .write(move |tx| {
                 table::purge(tx, idle)?;
                 table::insert(tx, &row)?;
-                table::keep_newest(tx, &row.user, MOST)
+                if table::keep_newest(tx, &row.user, MOST)? {
+                    tx.hint(Topic::Identity);
+                }
+                Ok(())
             })
             .await?;
         Ok(Begun { secret, token, auth })
@@ -141,22 +144,23 @@ impl Sessions {
         Ok(kept)
     }
 
-    /// Notes that somebody does something; to the minute, so that it costs next to nothing.
-    async fn touch(&self, id: &str, kept: Kept) -> Result<()> {
+    /// Notes that somebody does something; to the minute, so that it costs next to nothing. `generation` is the memory's
+    /// from before the session was looked at: what was ended or moved since then is not remembered.
+    async fn touch(&self, id: &str, kept: Kept, generation: u64) -> Result<()> {
         let now = Micros::now();
         if now.since(kept.seen_at) < MINUTE.min(self.idle / 4) {
             return Ok(());
         }
-        let generation = self.cache.generation();
         let key = id.to_owned();
-        self.db.write(move |tx| table::touch(tx, &key, now)).await?;
-        self.cache.keep(generation, id, Kept { seen_at: now, ..kept });
+        if self.db.write(move |tx| table::touch(tx, &key, now)).await? {
+            self.cache.keep(generation, id, Kept { seen_at: now, ..kept });
+        }
         Ok(())
     }
 
     async fn enter(&self, parts: &Parts, base: &str) -> Result<Option<String>> {
         let Some(secret) = secret_of(&parts.headers) else { return Ok(None) };
-        let id = id_of(secret);
+        let (id, generation) = (id_of(secret), self.cache.generation());
         let kept = self.look(&id).await?;
         if from_elsewhere(&parts.headers, base) {
             return Err(Fault::forbidden(
@@ -174,7 +178,7 @@ impl Sessions {
         }
         let token = kept.token.clone();
         if !parts.headers.contains_key(PASSIVE) {
-            self.touch(&id, kept).await?;
+            self.touch(&id, kept, generation).await?;
         }
         Ok(Some(token))
     }

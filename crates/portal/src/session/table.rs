@@ -41,9 +41,10 @@ pub fn set_token(tx: &Tx<'_>, id: &str, token: &str) -> Result<bool> {
     Ok(tx.exec("UPDATE portal_session SET token = $2 WHERE id = $1", params![id, token])? == 1)
 }
 
-pub fn touch(tx: &Tx<'_>, id: &str, now: Micros) -> Result<()> {
+/// False when the session is no more, or was seen later elsewhere.
+pub fn touch(tx: &Tx<'_>, id: &str, now: Micros) -> Result<bool> {
     tx.exec("UPDATE portal_session SET seen_at = $2 WHERE id = $1 AND seen_at < $2", params![id, now])
-        .map(drop)
+        .map(|n| n == 1)
 }
 
 pub fn delete(tx: &Tx<'_>, id: &str) -> Result<()> {
@@ -57,12 +58,12 @@ pub fn purge(tx: &Tx<'_>, idle: Duration) -> Result<()> {
     tx.exec(sql, params![now, now.minus(idle)]).map(drop)
 }
 
-/// Ends the oldest sessions of a user who has more than `most`.
-pub fn keep_newest(tx: &Tx<'_>, user: &UserId, most: u64) -> Result<()> {
+/// Ends the oldest sessions of a user who has more than `most`. Says whether there were any.
+pub fn keep_newest(tx: &Tx<'_>, user: &UserId, most: u64) -> Result<bool> {
     tx.exec(
         "DELETE FROM portal_session WHERE user_id = $1 AND id NOT IN (
              SELECT id FROM portal_session WHERE user_id = $1 ORDER BY created_at DESC, id LIMIT $2)",
         params![user, most],
     )
-    .map(drop)
+    .map(|n| n > 0)
 }

@@ -48,6 +48,20 @@ async fn a_browser_signs_in_and_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_of_too_many_sessions_ends_at_once() {
+    for w in worlds().await {
+        let first = w.sign_in("demo", DEMO).await;
+        first.ask(&w, "GET", "/hanok/v1/session", Value::Null).await.of(200);
+        let mut last = first.clone();
+        for _ in 0..32 {
+            last = w.sign_in("demo", DEMO).await;
+        }
+        first.ask(&w, "GET", "/hanok/v1/session", Value::Null).await.of(401);
+        last.ask(&w, "GET", "/hanok/v1/session", Value::Null).await.of(200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_api_takes_the_cookie_and_changes_need_the_word() {
     for w in worlds().await {
         let b = w.sign_in("demo", DEMO).await;
