@@ -75,6 +75,15 @@ export async function user(page, { password, guests, lang = "en" }) {
       await gone();
       await row(net).waitFor();
     }],
+    ["keys act on the row that has the focus, however the list moves", async () => {
+      await row(net).focus();
+      // Sorted the other way without a click, which would take the focus.
+      await page.getByRole("columnheader", { name: say("word.name"), exact: true }).first().getByRole("button").evaluate((head) => head.click());
+      await page.keyboard.press("x");
+      await until("the row with the focus is chosen", () => row(net).getByRole("checkbox").isChecked());
+      ok(await row(net).getAttribute("tabindex") === "0", "another row is the tab stop");
+      await page.keyboard.press("Escape");
+    }],
     ["makes a key whose private half never leaves the page", async () => {
       await page.goto("/keys?new=1");
       await dialog.getByLabel(say("word.name")).fill(key);

@@ -1,6 +1,6 @@
 // A table that holds thousands of rows: only those in sight are drawn. j/k or arrows move, Enter opens, x selects,
 // / goes to the filter. On a phone every row is a card.
-import { useWindowVirtualizer } from "@tanstack/react-virtual";
+import { defaultRangeExtractor, useWindowVirtualizer, type Range } from "@tanstack/react-virtual";
 import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import { t } from "~/i18n";
 import { number } from "~/i18n/format";
@@ -10,7 +10,7 @@ import { useNarrow, useWindowWidth } from "../media";
 import { Waiting } from "../Page";
 import { Checkbox } from "../Choice";
 import { typing } from "../typing";
-import { filterRows, sortRows, type Column, type Sort } from "./columns";
+import { filterRows, placeOf, sortRows, type Column, type Held, type Sort } from "./columns";
 import { HeadRow, TableRow } from "./TableRow";
 import { Toolbar } from "./Toolbar";
 
@@ -43,7 +43,7 @@ export function DataTable<Row>(p: Props<Row>) {
   const [filter, setFilter] = useState("");
   const [sort, setSort] = useState<Sort | null>(p.sort ?? null);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
-  const [at, setAt] = useState(-1);
+  const [held, setHeld] = useState<Held | null>(null);
   const [sought] = useWord("at", "");
   const body = useRef<HTMLDivElement>(null);
   const filterBox = useRef<HTMLInputElement>(null);
@@ -53,11 +53,23 @@ export function DataTable<Row>(p: Props<Row>) {
     () => sortRows(filterRows(p.rows ?? [], p.columns, filter, p.search), p.columns, sort),
     [p.rows, p.columns, p.search, filter, sort],
   );
+  const at = placeOf(rows, p.id, held);
+  const heldId = rows[at] && p.id(rows[at]);
+  // Followed as it moves: once it goes, its neighbour is found where it was last, and held instead.
+  useEffect(() => {
+    if (heldId !== undefined) setHeld((was) => (was?.id === heldId && was.at === at ? was : { id: heldId, at }));
+  }, [heldId, at]);
+  const stop = Math.max(0, at);
+  // The tab stop is drawn out of sight as well: a focused row keeps the focus, and Tab always finds one.
+  const drawn = useCallback((range: Range) => {
+    const seen = defaultRangeExtractor(range);
+    return seen.includes(stop) || stop >= range.count ? seen : [...seen, stop].sort((a, b) => a - b);
+  }, [stop]);
   const picked = useMemo(() => rows.filter((row) => chosen.has(p.id(row))), [rows, chosen, p]);
   const height = narrow ? 66 : 40;
   const virtual = useWindowVirtualizer({
     count: rows.length, estimateSize: () => height, overscan: 12, scrollMargin: body.current?.offsetTop ?? 0,
-    getItemKey: (i) => p.id(rows[i]!),
+    getItemKey: (i) => p.id(rows[i]!), rangeExtractor: drawn,
   });
   useEffect(() => {
     virtual.measure();
@@ -80,7 +92,8 @@ export function DataTable<Row>(p: Props<Row>) {
   }), []);
   const go = (to: number) => {
     const next = Math.max(0, Math.min(rows.length - 1, to));
-    setAt(next);
+    if (!rows[next]) return;
+    setHeld({ id: p.id(rows[next]), at: next });
     virtual.scrollToIndex(next, { align: "auto" });
     requestAnimationFrame(() => body.current?.querySelector<HTMLElement>(`[data-at="${next}"]`)?.focus());
   };
@@ -89,7 +102,7 @@ export function DataTable<Row>(p: Props<Row>) {
   const isThere = place >= 0;
   useEffect(() => {
     if (!isThere) return;
-    setAt(place);
+    setHeld({ id: sought, at: place });
     const timer = requestAnimationFrame(() => virtual.scrollToIndex(place, { align: "center" }));
     return () => cancelAnimationFrame(timer);
     // Not again when rows before it come and go.
@@ -132,8 +145,8 @@ export function DataTable<Row>(p: Props<Row>) {
             const id = p.id(row);
             return (
               <TableRow key={id} id={id} row={row} at={item.index} top={item.start - virtual.options.scrollMargin} height={height} columns={columns}
-                tracks={tracks} narrow={narrow} name={p.name(row)} href={p.href?.(row)} onOpen={p.onOpen} focusable={item.index === Math.max(0, at)}
-                onFocus={setAt} chosen={chosen.has(id)} sought={id === sought} onChoose={p.bulk && toggle} menu={p.menu} />
+                tracks={tracks} narrow={narrow} name={p.name(row)} href={p.href?.(row)} onOpen={p.onOpen} focusable={item.index === stop}
+                onFocus={setHeld} chosen={chosen.has(id)} sought={id === sought} onChoose={p.bulk && toggle} menu={p.menu} />
             );
           })}
         </div>

@@ -3,7 +3,7 @@ import { Checkbox } from "../Choice";
 import { cx } from "../cx";
 import { Icon } from "../icons";
 import { t } from "~/i18n";
-import { airy, type Column, type Sort } from "./columns";
+import { airy, type Column, type Held, type Sort } from "./columns";
 
 interface HeadProps<Row> {
   columns: Column<Row>[]; tracks: string; sort: Sort | null; onSort: (sort: Sort) => void; check: ReactNode; menu: boolean;
@@ -38,12 +38,12 @@ export function HeadRow<Row>({ columns, tracks, sort, onSort, check, menu }: Hea
 
 interface RowProps<Row> {
   id: string; row: Row; at: number; top: number; height: number; columns: Column<Row>[]; tracks: string; narrow: boolean; name: string; href?: string;
-  onOpen?: (row: Row) => void; focusable: boolean; onFocus: (at: number) => void; chosen: boolean; sought: boolean; onChoose?: (id: string) => void; menu?: (row: Row) => ReactNode;
+  onOpen?: (row: Row) => void; focusable: boolean; onFocus: (held: Held) => void; chosen: boolean; sought: boolean; onChoose?: (id: string) => void; menu?: (row: Row) => ReactNode;
 }
 
 function Row<Row>(p: RowProps<Row>) {
   const shared = {
-    role: "row", "data-at": p.at, "aria-rowindex": p.at + 2, tabIndex: p.focusable ? 0 : -1, onFocus: () => p.onFocus(p.at),
+    role: "row", "data-at": p.at, "aria-rowindex": p.at + 2, tabIndex: p.focusable ? 0 : -1, onFocus: () => p.onFocus({ id: p.id, at: p.at }),
     "aria-selected": p.onChoose ? p.chosen : undefined, "aria-current": p.sought || undefined,
     onClick: (event: MouseEvent) => {
       const target = event.target as Element;

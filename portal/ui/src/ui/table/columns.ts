@@ -20,6 +20,16 @@ export const airy = <Row>(columns: Column<Row>[], i: number): boolean => Boolean
 
 export interface Sort { id: string; down: boolean }
 
+/** The row that has the focus, and where it was last: rows come and go before it, and are sorted anew. */
+export interface Held { id: string; at: number }
+
+/** Where the held row is now; once it has gone, the one that took its place, or the last. -1 without any. */
+export function placeOf<Row>(rows: Row[], id: (row: Row) => string, held: Held | null): number {
+  if (!held) return -1;
+  const at = rows.findIndex((row) => id(row) === held.id);
+  return at >= 0 ? at : Math.min(held.at, rows.length - 1);
+}
+
 /** Every word of the filter must be found in some column. */
 export function filterRows<Row>(rows: Row[], columns: Column<Row>[], filter: string, extra?: (row: Row) => string): Row[] {
   const words = filter.toLocaleLowerCase().split(/\s+/).filter(Boolean);
