@@ -84,6 +84,12 @@ export async function user(page, { password, guests, lang = "en" }) {
       ok(await row(net).getAttribute("tabindex") === "0", "another row is the tab stop");
       await page.keyboard.press("Escape");
     }],
+    ["is not offered to delete or change a network of others", async () => {
+      const { id, name } = await page.evaluate(async () => (await (await fetch("/network/v2.0/networks?router:external=true")).json()).networks[0]);
+      await page.goto(`/networks/${id}`);
+      await page.getByRole("heading", { name, exact: true }).waitFor();
+      ok(await button("do.delete").count() + await button("networks.addSubnet").count() === 0, "it is");
+    }],
     ["makes a key whose private half never leaves the page", async () => {
       await page.goto("/keys?new=1");
       await dialog.getByLabel(say("word.name")).fill(key);

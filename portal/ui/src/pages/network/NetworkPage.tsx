@@ -2,6 +2,7 @@ import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { ask } from "~/api/http";
 import { useItem, useList } from "~/api/query";
+import { useSession } from "~/api/session";
 import type { Port, Subnet } from "~/api/types";
 import { t, wordFor } from "~/i18n";
 import { Button } from "~/ui/Button";
@@ -27,6 +28,7 @@ export function NetworkPage() {
   const subnets = useList("subnet").data;
   const ports = useList("port").data?.filter((p) => p.network_id === id);
   const servers = useList("server").data;
+  const { project, admin } = useSession();
   const [adding, setAdding] = useOpen("subnet");
   const [sought] = useWord("at", "");
   const [drop, setDrop] = useWord("drop", "");
@@ -40,6 +42,8 @@ export function NetworkPage() {
   const back = { to: "/networks", label: t("networks.title") };
   if (error) return <Page title={t("networks.one")} back={back}><ErrorNote error={error} retry={refetch} /></Page>;
   if (!net) return <Page title={t("networks.one")} back={back}><Waiting /></Page>;
+  // A shared or external network of others may be used only: what would be refused is not offered.
+  const owned = admin || net.project_id === project?.id;
   const mine = subnets?.filter((s) => s.network_id === id) ?? [];
   const remove = (s: Subnet): Doom => ({ title: t("networks.deleteSubnetAsk", { name: s.cidr }), note: t("networks.deleteSubnetNote"), run: () => ask(`/network/v2.0/subnets/${s.id}`, { method: "DELETE" }) });
   const removeAll = (): Doom => ({ title: t("networks.deleteAsk", { name: net.name }), note: t("networks.deleteNote"), names: mine.map((s) => s.cidr), run: () => removeNetwork(id).then(() => navigate({ to: "/networks" })) });
@@ -47,14 +51,14 @@ export function NetworkPage() {
   const device = (p: Port) => servers?.find((s) => s.id === p.device_id);
   return (
     <Page title={net.name} named back={back} lead={<Status state={netState(net.status)} />}
-      actions={<><Button onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("networks.addSubnet")}</Button><Button look="danger" onPress={() => setDoom(removeAll())}>{t("do.delete")}</Button></>}>
+      actions={owned && <><Button onPress={() => setAdding(true)}><Icon name="plus" size={14} />{t("networks.addSubnet")}</Button><Button look="danger" onPress={() => setDoom(removeAll())}>{t("do.delete")}</Button></>}>
       <div className="grid grid-cols-[minmax(0,1fr)] gap-10">
         <Section title={t("networks.subnets")}>
-          {mine.length === 0 && <div className="box"><Empty title={t("networks.noSubnet")} action={<Button look="solid" onPress={() => setAdding(true)}>{t("networks.addSubnet")}</Button>}>{t("networks.noSubnetNote")}</Empty></div>}
+          {mine.length === 0 && <div className="box"><Empty title={t("networks.noSubnet")} action={owned && <Button look="solid" onPress={() => setAdding(true)}>{t("networks.addSubnet")}</Button>}>{t("networks.noSubnetNote")}</Empty></div>}
           <div className="grid sm:grid-cols-2 gap-3">
             {mine.map((s) => (
               <div key={s.id} id={s.id} aria-current={s.id === sought || undefined} className={cx("box p-5", s.id === sought && "!bg-hwang-soft shadow-[inset_3px_0_0_var(--hwang)]")}>
-                <div className="flex justify-between mb-2"><p className="font-mono text-[15px]">{s.cidr}</p><Menu label={s.cidr} acts={[{ id: "rm", label: t("do.delete"), icon: "trash", danger: true, run: () => setDoom(remove(s)) }]} /></div>
+                <div className="flex justify-between mb-2"><p className="font-mono text-[15px]">{s.cidr}</p>{owned && <Menu label={s.cidr} acts={[{ id: "rm", label: t("do.delete"), icon: "trash", danger: true, run: () => setDoom(remove(s)) }]} />}</div>
                 <Facts rows={[
                   [t("networks.gateway"), s.gateway_ip ?? "–"], ["DHCP", s.enable_dhcp ? t("word.yes") : t("word.no")],
                   [t("networks.pool"), s.allocation_pools.map((p) => `${p.start} – ${p.end}`).join(", ") || "–"],
@@ -83,7 +87,7 @@ export function NetworkPage() {
           ]} />
         </Section>
       </div>
-      {adding && <AddSubnet network={id} taken={subnets?.map((s) => s.cidr) ?? []} onClose={() => setAdding(false)} />}
+      {adding && owned && <AddSubnet network={id} taken={subnets?.map((s) => s.cidr) ?? []} onClose={() => setAdding(false)} />}
       <Confirm of={doom ?? (dropped ? remove(dropped) : null)} onClose={() => (setDoom(null), setDrop(""))} />
     </Page>
   );
