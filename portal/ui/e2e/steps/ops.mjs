@@ -1,5 +1,8 @@
 // What an operator sets up and mends, and uploads that are cut: graphs, zones, wires, ranges, machines by hand, the doctor.
 import { createHmac } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { open } from "../browser.mjs";
 import { accessible, ok, steps, until } from "../check.mjs";
 import { wordsOf } from "../words.mjs";
@@ -163,7 +166,19 @@ export async function uploads(page, lang) {
   const say = wordsOf(lang);
   const dialog = page.getByRole("dialog");
   const name = `e2e-cut-${Date.now().toString(36)}`;
-  const file = { name: `${name}.raw`, mimeType: "application/octet-stream", buffer: Buffer.from(Array.from({ length: 3 << 20 }, (_, i) => i % 251)) };
+  const content = Buffer.from(Array.from({ length: 3 << 20 }, (_, i) => i % 251));
+  // Files on a disk, as the time of their last change is among what they are known by.
+  const dir = mkdtempSync(join(tmpdir(), "hanok-e2e-"));
+  const when = new Date(1_700_000_000_000);
+  const fileOf = (under, bytes) => {
+    const path = join(dir, under, `${name}.raw`);
+    mkdirSync(dirname(path));
+    writeFileSync(path, bytes);
+    utimesSync(path, when, when);
+    return path;
+  };
+  const file = fileOf("same", content);
+  const written = fileOf("written", Buffer.from(content).fill(0, 1 << 20, 2 << 20));
   const row = page.getByRole("row").filter({ hasText: name });
   let open = false;
   await page.route("**/upload?offset=*", (route) => (open || /offset=0$/.test(route.request().url()) ? route.continue() : route.abort()));
@@ -178,14 +193,14 @@ export async function uploads(page, lang) {
     ["after a reload another file is not taken for it, and the same goes on to its end", async () => {
       await page.goto("/images");
       const again = page.getByLabel(`${say("images.chooseAgain")}: ${name}`);
-      await again.setInputFiles({ ...file, buffer: Buffer.concat([file.buffer.subarray(0, -1), Buffer.from([255])]) });
-      await page.getByText(say("images.otherFile", { file: file.name })).waitFor();
+      await again.setInputFiles(written);
+      await page.getByText(say("images.otherFile", { file: `${name}.raw` })).waitFor();
       await again.setInputFiles(file);
       await page.getByText(say("images.waiting", { done: "256 KiB" })).waitFor();
       open = true;
       await row.getByText(say("state.active"), { exact: true }).waitFor();
       const image = await page.evaluate(async (n) => (await (await fetch(`/image/v2/images?name=${n}`)).json()).images[0], name);
-      ok(image.size === file.buffer.length, `the image has ${image.size} bytes`);
+      ok(image.size === content.length, `the image has ${image.size} bytes`);
       await page.evaluate(async (id) => {
         const { csrf } = await (await fetch("/hanok/v1/session")).json();
         await fetch(`/image/v2/images/${id}`, { method: "DELETE", headers: { "x-hanok-csrf": csrf } });
@@ -193,6 +208,7 @@ export async function uploads(page, lang) {
     }],
   ]);
   await page.unroute("**/upload?offset=*");
+  rmSync(dir, { recursive: true });
 }
 
 /** RFC 6238 with its own example of a seed. */

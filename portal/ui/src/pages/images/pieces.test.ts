@@ -81,8 +81,27 @@ test("a person decides about what is refused", async () => {
   await expect(through(send("id", file, told, new AbortController().signal))).rejects.toThrow("no room");
 });
 
-test("a file is known again by its ends and its size", async () => {
-  const other = new File([content.slice(0, -1), Uint8Array.of(9)], "disk.raw");
-  expect(await markOf(file)).toBe(await markOf(new File([content], "renamed.raw")));
+const { lastModified } = file;
+
+test("a file is known again by what is in it, whatever its name", async () => {
+  const other = new File([content.slice(0, -1), Uint8Array.of(9)], "disk.raw", { lastModified });
+  expect(await markOf(file)).toBe(await markOf(new File([content], "renamed.raw", { lastModified })));
   expect(await markOf(file)).not.toBe(await markOf(other));
+});
+
+test("a file that was changed since is another", async () => {
+  expect(await markOf(new File([content], "disk.raw", { lastModified: lastModified + 1 }))).not.toBe(await markOf(file));
+});
+
+test("so is one of the same age, size and ends with something else between them", async () => {
+  // Half of it, a quarter, and an eighth: as long as the stretch is longer than what lies between two blocks.
+  for (const part of [2, 4, 8]) {
+    const written = content.slice().fill(0, 500_000, 500_000 + content.length / part / 2);
+    expect(await markOf(new File([written], "disk.raw", { lastModified }))).not.toBe(await markOf(file));
+  }
+});
+
+test("a mark is no longer than what the service keeps of it", async () => {
+  const huge = { size: Number.MAX_SAFE_INTEGER, lastModified: 8.64e15, slice: () => new Blob(["x"]) } as unknown as File;
+  expect((await markOf(huge)).length).toBeLessThanOrEqual(128);
 });
