@@ -82,9 +82,9 @@ function Lately() {
           return (
             <li key={a.id} className="relative min-w-0">
               <span aria-hidden="true" className="absolute -left-[20.5px] top-[7px] size-2 rounded-full bg-line2" />
-              <div className="truncate font-semibold">{page ? <Link to={page} className="hover:underline">{name}</Link> : name}</div>
+              <div className="truncate font-semibold" title={name}>{page ? <Link to={page} className="hover:underline">{name}</Link> : name}</div>
               {a.target_name && <div className="label truncate">{what}</div>}
-              <div className="label truncate">{a.user_name ?? t("audit.system")}, <Ago time={a.at} /></div>
+              <div className="label flex"><span className="truncate">{a.user_name ?? t("audit.system")}</span><span className="shrink-0 whitespace-pre">, <Ago time={a.at} /></span></div>
             </li>
           );
         })}
