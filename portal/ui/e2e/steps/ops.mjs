@@ -247,6 +247,20 @@ export async function codes(browser, admin, lang) {
       await enter();
       await page.getByRole("navigation").waitFor();
     }],
+    ["a wrong old password is said, and who has changed it signs in anew", async () => {
+      await page.goto("/account");
+      await page.getByRole("button", { name: say("password.change"), exact: true }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByLabel(say("password.new"), { exact: true }).fill("second and last");
+      const save = async (old) => {
+        await dialog.getByLabel(say("password.old"), { exact: true }).fill(old);
+        await dialog.getByRole("button", { name: say("do.save"), exact: true }).click();
+      };
+      await save("not this one");
+      await dialog.getByText(say("password.wrong")).waitFor();
+      await save("first and last");
+      await page.getByText(say("signin.changed")).waitFor();
+    }],
   ]);
   await context.close();
   await call(admin, "DELETE", `/identity/v3/users/${user.id}`);

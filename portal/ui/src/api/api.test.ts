@@ -2,9 +2,9 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { beforeEach, expect, test, vi } from "vitest";
 import { settle } from "./events";
-import { ApiError, ask, failure, setCsrf, headersFor } from "./http";
+import { ApiError, ask, failure, setCsrf, headersFor, whenSession } from "./http";
 import { explain } from "./errors";
-import { expiredFor } from "./password";
+import { changePassword, expiredFor } from "./password";
 import { queries } from "./query";
 import { setProject } from "./scope";
 import type { Server } from "./types";
@@ -64,6 +64,20 @@ test("an expired password is told from a wrong one, and whose it is", () => {
   const refusal = (message: string) => failure(401, { error: { message } }, "", null, "");
   expect(expiredFor(refusal("The password is expired and needs to be changed for user: 0123456789abcdef0123456789abcdef."))).toBe("0123456789abcdef0123456789abcdef");
   expect(expiredFor(refusal("This name and password do not fit together"))).toBeNull();
+});
+
+test("what is refused ends the session only where the session is refused as well", async () => {
+  const heard = vi.fn();
+  whenSession(heard);
+  let good = true;
+  vi.stubGlobal("fetch", (path: string) => Promise.resolve(path === "/hanok/v1/session" && good ? answer(200, { csrf: "w" }) : answer(401, {})));
+  const wrong = () => expect(changePassword("u", "not it", "next")).rejects.toMatchObject({ status: 401 });
+  await wrong();
+  await vi.waitFor(() => expect(heard).toHaveBeenLastCalledWith({ csrf: "w" }));
+  good = false;
+  await wrong();
+  await vi.waitFor(() => expect(heard).toHaveBeenLastCalledWith(null));
+  whenSession(() => {});
 });
 
 test("an answer that is broken off in the middle is no answer, and so is asked for again", async () => {

@@ -19,20 +19,24 @@ export class ApiError extends Error {
 }
 
 let csrf = "";
-let onUnauthorized: () => void = () => {};
+let onSession: (now: unknown) => void = () => {};
 let onReach: (reached: boolean) => void = () => {};
 
 export function setCsrf(word: string) {
   csrf = word;
 }
-export function whenUnauthorized(f: () => void) {
-  onUnauthorized = f;
+/** `f` is given what `recheck` read: the session, or null where there is none any more. */
+export function whenSession(f: (now: unknown) => void) {
+  onSession = f;
 }
-/** Looks whether the session still is one; where it is not, its holder hears of it. */
+const SESSION = "/hanok/v1/session";
+let asked = 0;
+/** Reads the session anew: it may be over, or another tab has gone on in another project. */
 export async function recheck(): Promise<void> {
-  await ask("/hanok/v1/session").catch((error: unknown) => {
-    if (error instanceof ApiError && error.status === 401) onUnauthorized();
-  });
+  const turn = ++asked;
+  const now = await ask(SESSION).catch((error: unknown) => (error instanceof ApiError && error.status === 401 ? null : undefined));
+  // Of several questions the last one's answer counts.
+  if (now !== undefined && turn === asked) onSession(now);
 }
 export function whenReach(f: (reached: boolean) => void) {
   onReach = f;
@@ -86,7 +90,8 @@ export async function ask<T>(path: string, options: Ask = {}): Promise<T> {
   onReach(true);
   const json = parse(text);
   if (!response.ok) {
-    if (response.status === 401 && path !== "/hanok/v1/session") onUnauthorized();
+    // Not always the end: a wrong old password is refused like this as well.
+    if (response.status === 401 && path !== SESSION) void recheck();
     throw failure(response.status, json, text, response.headers.get("x-openstack-request-id"), what, response.headers.get("x-hanok-reason"));
   }
   return json as T;

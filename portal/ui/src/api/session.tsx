@@ -1,6 +1,6 @@
 // Who is signed in, to which project, with which roles. The cookie holds the session; this holds what to show.
 import { createContext, useCallback, useContext, useEffect, useMemo, useState, type ReactNode } from "react";
-import { ApiError, ask, setCsrf, whenUnauthorized } from "./http";
+import { ApiError, ask, setCsrf, whenSession } from "./http";
 import { queries } from "./query";
 import { setProject } from "./scope";
 
@@ -21,7 +21,7 @@ export interface Session {
   region: string;
 }
 
-export type Ending = "asked" | "idle" | "expired";
+export type Ending = "asked" | "idle" | "expired" | "changed";
 interface Holder {
   /** undefined while nobody knows yet */
   session: Session | null | undefined;
@@ -58,7 +58,8 @@ export function SessionProvider({ children }: { children: ReactNode }) {
       setTimeout(look, 1500);
     });
     void look();
-    whenUnauthorized(() => {
+    whenSession((now) => {
+      if (now !== null) return;
       setEnded((was) => was ?? "expired");
       take(null);
     });
