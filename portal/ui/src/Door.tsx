@@ -24,7 +24,7 @@ function Door() {
     <I18nProvider locale={lang === "ko" ? "ko-KR" : "en-GB"}>
       {session === undefined ? silence !== null && <main className={ALONE}><ErrorNote error={silence} /></main>
         : session === null ? <SignIn onBegin={() => prefetch(behind)} />
-        : <Boundary className={ALONE}><Suspense fallback={null}><App key={session.project?.id ?? ""} /></Suspense></Boundary>}
+        : <Boundary className={ALONE}><Suspense fallback={null}><App key={`${session.csrf} ${session.project?.id}`} /></Suspense></Boundary>}
     </I18nProvider>
   );
 }

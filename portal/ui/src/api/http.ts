@@ -22,8 +22,10 @@ let csrf = "";
 let onSession: (now: unknown) => void = () => {};
 let onReach: (reached: boolean) => void = () => {};
 
+/** The word of the session that holds from now on. */
 export function setCsrf(word: string) {
   csrf = word;
+  taken++;
 }
 /** `f` is given what `recheck` read: the session, or null where there is none any more. */
 export function whenSession(f: (now: unknown) => void) {
@@ -31,12 +33,16 @@ export function whenSession(f: (now: unknown) => void) {
 }
 const SESSION = "/hanok/v1/session";
 let asked = 0;
+let taken = 0;
 /** Reads the session anew: it may be over, or another tab has gone on in another project. */
 export async function recheck(): Promise<void> {
-  const turn = ++asked;
+  const [turn, before] = [++asked, taken];
   const now = await ask(SESSION).catch((error: unknown) => (error instanceof ApiError && error.status === 401 ? null : undefined));
   // Of several questions the last one's answer counts.
-  if (now !== undefined && turn === asked) onSession(now);
+  if (now === undefined || turn !== asked) return;
+  // What was taken meanwhile may be newer than this.
+  if (before !== taken) return recheck();
+  onSession(now);
 }
 export function whenReach(f: (reached: boolean) => void) {
   onReach = f;

@@ -1,8 +1,9 @@
 // Who is signed in, to which project, with which roles. The cookie holds the session; this holds what to show.
-import { createContext, useCallback, useContext, useEffect, useMemo, useState, type ReactNode } from "react";
+import { createContext, useCallback, useContext, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 import { ApiError, ask, setCsrf, whenSession } from "./http";
 import { queries } from "./query";
 import { setProject } from "./scope";
+import { follow } from "./tabs";
 
 export interface Named {
   id: string;
@@ -36,15 +37,24 @@ interface Holder {
 const Context = createContext<Holder | null>(null);
 const PATH = "/hanok/v1/session";
 
+/** Of one cookie, hence of one user, in one project. */
+export const same = (a: Session | null | undefined, b: Session | null | undefined) =>
+  a === b || (!!a && !!b && a.csrf === b.csrf && a.user.id === b.user.id && a.project?.id === b.project?.id);
+
 export function SessionProvider({ children }: { children: ReactNode }) {
   const [session, setSession] = useState<Session | null | undefined>(undefined);
   const [ended, setEnded] = useState<Ending | null>(null);
   const [silence, setSilence] = useState<unknown>(null);
 
+  const held = useRef<Session | null | undefined>(undefined);
+  const tabs = useRef<ReturnType<typeof follow>>(null);
+
   const take = useCallback((next: Session | null) => {
+    // Pages that stay would wait in vain on what is thrown away under them.
+    if (!same(held.current, next)) queries.clear();
+    held.current = next;
     setCsrf(next?.csrf ?? "");
     setProject(next?.project?.id ?? null);
-    queries.clear();
     setSession(next);
     setSilence(null);
     if (next) setEnded(null);
@@ -59,28 +69,39 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     });
     void look();
     whenSession((now) => {
-      if (now !== null) return;
-      setEnded((was) => was ?? "expired");
-      take(null);
+      const next = now as Session | null;
+      // The first look has its own way, and takes what is there.
+      if (held.current === undefined || same(held.current, next)) return;
+      if (!next) setEnded((was) => was ?? "expired");
+      take(next);
     });
+    tabs.current = follow();
+    return () => tabs.current?.stop();
   }, [take]);
 
-  const value = useMemo<Holder>(() => ({
-    session,
-    ended,
-    silence,
-    async signIn(user, password, domain, passcode) {
-      take(await ask<Session>(PATH, { method: "POST", body: { user, password, domain, ...(passcode ? { passcode } : {}) } }));
-    },
-    async signOut(why) {
-      setEnded(why);
-      await ask(PATH, { method: "DELETE" }).catch(() => undefined);
-      take(null);
-    },
-    async enter(project) {
-      take(await ask<Session>(PATH, { method: "PUT", body: { project_id: project } }));
-    },
-  }), [session, ended, silence, take]);
+  const value = useMemo<Holder>(() => {
+    /** Done here, so that the other tabs do not know yet. */
+    const change = (next: Session | null) => {
+      take(next);
+      tabs.current?.tell();
+    };
+    return {
+      session,
+      ended,
+      silence,
+      async signIn(user, password, domain, passcode) {
+        change(await ask<Session>(PATH, { method: "POST", body: { user, password, domain, ...(passcode ? { passcode } : {}) } }));
+      },
+      async signOut(why) {
+        setEnded(why);
+        await ask(PATH, { method: "DELETE" }).catch(() => undefined);
+        change(null);
+      },
+      async enter(project) {
+        change(await ask<Session>(PATH, { method: "PUT", body: { project_id: project } }));
+      },
+    };
+  }, [session, ended, silence, take]);
 
   return <Context value={value}>{children}</Context>;
 }

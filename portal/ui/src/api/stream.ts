@@ -10,7 +10,7 @@ export interface Ears {
   /** Changes went by unheard: look at everything again. */
   lost: () => void;
 }
-type Word = { kind: "link"; link: Link } | { kind: "change"; data: string; id: string } | { kind: "lost" } | { kind: "who" };
+type Word = { kind: "link"; link: Link } | { kind: "change"; data: string; id: string } | { kind: "lost" } | { kind: "bye" } | { kind: "who" };
 
 const PATH = "/hanok/v1/events";
 const NAME = "hanok-events";
@@ -54,6 +54,7 @@ function hear(word: Word, ears: Ears) {
   if (word.kind === "link") ears.link(word.link);
   else if (word.kind === "change") ears.change(word.data);
   else if (word.kind === "lost") ears.lost();
+  else if (word.kind === "bye") void recheck();
 }
 
 /** Holds the stream. The browser itself resumes after a short drop; one that it has given up is opened anew from the last id. */
@@ -76,7 +77,7 @@ function hold(last: string, stop: AbortSignal, tell: (word: Word) => void) {
       tell({ kind: "change", data, id: last });
     });
     source.addEventListener("lost", () => tell({ kind: "lost" }));
-    source.addEventListener("bye", () => void recheck());
+    source.addEventListener("bye", () => tell({ kind: "bye" }));
     source.addEventListener("error", () => {
       tell({ kind: "link", link: everLive ? "lost" : tries > 2 ? "absent" : "opening" });
       if (source.readyState !== EventSource.CLOSED || stop.aborted) return;
