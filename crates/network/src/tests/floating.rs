@@ -127,12 +127,14 @@ async fn an_address_that_moves() {
 
 #[tokio::test]
 async fn what_a_floating_ip_may_not_be() {
-    for Site { w, public, port, .. } in sites().await {
+    for Site { w, public, port, address } in sites().await {
         let private = w.get("demo", "/networks?name=private").await["networks"][0]["id"].clone();
         let (lonely, _) = w.network("demo", "10.99.0.0/24").await;
         let unreachable =
             w.make("demo", "/ports", json!({"port": {"network_id": lonely}})).await["id"].clone();
-        let two = json!({"port": {"network_id": private, "fixed_ips": [{"ip_address": "10.20.30.50"}, {"ip_address": "10.20.30.51"}]}});
+        let free = (50..53).map(|n| json!(format!("10.20.30.{n}"))).filter(|a| *a != json!(address));
+        let free: Vec<Value> = free.take(2).map(|a| json!({"ip_address": a})).collect();
+        let two = json!({"port": {"network_id": private, "fixed_ips": free}});
         let two = w.make("demo", "/ports", two).await["id"].clone();
         let before = w.count("SELECT COUNT(*) FROM port").await;
         for (token, body, status, kind) in [
