@@ -1,5 +1,7 @@
 // One way to the APIs. The session is a cookie that no script can read; what changes something carries the
 // session's CSRF word. Every failure becomes an ApiError with the service's own message and request id.
+import { touch, touchedHere } from "./touch";
+
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -48,12 +50,8 @@ export function whenReach(f: (reached: boolean) => void) {
   onReach = f;
 }
 
-/** When somebody last touched the page. What it asks for by itself later does not keep a session from idling. */
-let touched = Date.now();
+/** What the page asks for by itself, longer after somebody touched it, does not keep a session from idling. */
 const AT_HAND_MS = 15_000;
-if (typeof addEventListener === "function") {
-  for (const sign of ["pointerdown", "keydown", "wheel"]) addEventListener(sign, () => (touched = Date.now()), { passive: true, capture: true });
-}
 
 export interface Ask {
   method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -69,7 +67,9 @@ export function headersFor(path: string, method: string, extra: Record<string, s
   const headers: Record<string, string> = { accept: "application/json", ...extra };
   if (path.startsWith("/compute/") && !headers["openstack-api-version"]) headers["openstack-api-version"] = COMPUTE;
   if (method !== "GET") headers["x-hanok-csrf"] = csrf;
-  else if (Date.now() - touched > AT_HAND_MS) headers["x-hanok-passive"] = "1";
+  else if (Date.now() - touchedHere() > AT_HAND_MS) headers["x-hanok-passive"] = "1";
+  // Somebody waits for what is sent, as for the pieces of a large image. Signing out sends nothing.
+  if (method !== "GET" && method !== "DELETE") touch();
   return headers;
 }
 

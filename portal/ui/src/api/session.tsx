@@ -1,9 +1,10 @@
 // Who is signed in, to which project, with which roles. The cookie holds the session; this holds what to show.
 import { createContext, useCallback, useContext, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
-import { ApiError, ask, setCsrf, whenSession } from "./http";
+import { ApiError, ask, recheck, setCsrf, whenSession } from "./http";
 import { queries } from "./query";
 import { setProject } from "./scope";
 import { follow } from "./tabs";
+import { whenIdle, whileTouched } from "./touch";
 
 export interface Named {
   id: string;
@@ -119,20 +120,11 @@ export function useSession(): Session {
   return session;
 }
 
-/** Signs out when nobody touched the page for as long as the session may idle. */
+/** How exactly the service knows when somebody was here: what goes through a console it does not count. */
+const TELL_MS = 60_000;
+
+/** Signs out when nobody touched a page for as long as the session may idle, and until then has the service know of it. */
 export function useIdle(seconds: number, out: () => void) {
-  useEffect(() => {
-    let timer = 0;
-    const again = () => {
-      clearTimeout(timer);
-      timer = window.setTimeout(out, seconds * 1000);
-    };
-    const signs = ["pointerdown", "keydown", "wheel"] as const;
-    signs.forEach((sign) => addEventListener(sign, again, { passive: true }));
-    again();
-    return () => {
-      clearTimeout(timer);
-      signs.forEach((sign) => removeEventListener(sign, again));
-    };
-  }, [seconds, out]);
+  useEffect(() => whenIdle(seconds, out), [seconds, out]);
+  useEffect(() => whileTouched(Math.min(TELL_MS, seconds * 250), () => void recheck()), [seconds]);
 }
