@@ -41,6 +41,9 @@ async fn what_only_admins_see_cannot_be_guessed_by_filters() {
 /// A network of `demo` that `other` may use as well, and its subnet.
 async fn shared(w: &World) -> (String, String) {
     let (n, s) = w.network("demo", "10.0.0.0/24").await;
+    // Addresses are given at random; those below are chosen.
+    let pool = json!({"subnet": {"allocation_pools": [{"start": "10.0.0.100", "end": "10.0.0.254"}]}});
+    w.put("demo", &format!("/subnets/{s}"), pool).await;
     let policy = json!({"rbac_policy": {"object_type": "network", "object_id": n, "action": "access_as_shared",
         "target_tenant": OTHER}});
     w.make("demo", "/rbac-policies", policy).await;
