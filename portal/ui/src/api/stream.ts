@@ -19,15 +19,18 @@ const NAME = "hanok-events";
 export function connect(session: string, ears: Ears): () => void {
   const stop = new AbortController();
   if (!navigator.locks) {
-    hold("", stop.signal, (word) => hear(word, ears));
+    hold("", false, stop.signal, (word) => hear(word, ears));
     return () => stop.abort();
   }
   const name = `${NAME} ${session}`;
   const channel = new BroadcastChannel(name);
   let last = "";
   let mine: Link | null = null;
+  let others = false;
   channel.onmessage = ({ data: word }: MessageEvent<Word>) => {
     if (word.kind === "change") last = word.id;
+    // Whoever says anything but this holds the stream.
+    others ||= word.kind !== "who";
     if (word.kind === "who") {
       if (mine) channel.postMessage({ kind: "link", link: mine } satisfies Word);
     } else if (!mine) hear(word, ears);
@@ -35,7 +38,7 @@ export function connect(session: string, ears: Ears): () => void {
   channel.postMessage({ kind: "who" } satisfies Word);
   const turn = () => new Promise<void>((done) => {
     mine = "opening";
-    hold(last, stop.signal, (word) => {
+    hold(last, others, stop.signal, (word) => {
       if (word.kind === "link") mine = word.link;
       channel.postMessage(word);
       hear(word, ears);
@@ -58,7 +61,7 @@ function hear(word: Word, ears: Ears) {
 }
 
 /** Holds the stream. The browser itself resumes after a short drop; one that it has given up is opened anew from the last id. */
-function hold(last: string, stop: AbortSignal, tell: (word: Word) => void) {
+function hold(last: string, missed: boolean, stop: AbortSignal, tell: (word: Word) => void) {
   let tries = 0;
   let everLive = false;
   let timer = 0;
@@ -66,7 +69,9 @@ function hold(last: string, stop: AbortSignal, tell: (word: Word) => void) {
   const open = () => {
     source = new EventSource(last ? `${PATH}?last_event_id=${encodeURIComponent(last)}` : PATH);
     source.addEventListener("open", () => {
-      if (everLive && !last) tell({ kind: "lost" });
+      // Nobody knows from where on nothing was heard.
+      if (missed && !last) tell({ kind: "lost" });
+      missed = false;
       tries = 0;
       everLive = true;
       tell({ kind: "link", link: "live" });
@@ -79,6 +84,7 @@ function hold(last: string, stop: AbortSignal, tell: (word: Word) => void) {
     source.addEventListener("lost", () => tell({ kind: "lost" }));
     source.addEventListener("bye", () => tell({ kind: "bye" }));
     source.addEventListener("error", () => {
+      missed = true;
       tell({ kind: "link", link: everLive ? "lost" : tries > 2 ? "absent" : "opening" });
       if (source.readyState !== EventSource.CLOSED || stop.aborted) return;
       // The browser gives up where the answer is no stream: perhaps because nobody is signed in any more.

@@ -80,6 +80,24 @@ test("an answer from before this tab went on elsewhere is asked for again", asyn
   expect(heard.mock.calls).toEqual([[session("new")]]);
 });
 
+test("who takes the stream over, or opens it after a failure, looks at everything again", async () => {
+  vi.stubGlobal("navigator", { locks: locks() });
+  const [first, second] = [ears(), ears()];
+  const leave = connect("over", first);
+  await vi.waitFor(() => expect(Source.all).toHaveLength(1));
+  Source.all[0]!.say("open");
+  expect(first.lost).not.toHaveBeenCalled();
+  stops.push(connect("over", second));
+  await vi.waitFor(() => expect(second.link).toHaveBeenCalledWith("live"));
+  leave();
+  await vi.waitFor(() => expect(Source.all).toHaveLength(2));
+  Source.all[1]!.say("open");
+  expect(second.lost).toHaveBeenCalledTimes(1);
+  Source.all[1]!.say("error");
+  Source.all[1]!.say("open");
+  expect(second.lost).toHaveBeenCalledTimes(2);
+});
+
 test("a goodbye of the stream is heard in the tabs that do not hold it", async () => {
   vi.stubGlobal("navigator", { locks: locks() });
   stops.push(connect("bye", ears()));
