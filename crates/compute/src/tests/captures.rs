@@ -1,19 +1,11 @@
 //! Images of servers' disks.
 
 use super::lifecycle::crashing;
-use super::world::{FakeHost, World, worlds};
+use super::world::{FakeHost, World, active, worlds};
 use base::ServerId;
 use serde_json::{Value, json};
 use store::params;
 use store::work::{Engine, Ran};
-
-async fn active(w: &World) -> (FakeHost, ServerId) {
-    let mut host = w.host("h1").await;
-    host.turn(w).await;
-    let id = w.create("one").await;
-    w.until(&mut host, id, "ACTIVE").await;
-    (host, id)
-}
 
 fn create_image(name: &str) -> Value {
     json!({"createImage": {"name": name, "metadata": {"k": "v"}}})

@@ -1,17 +1,8 @@
 //! Whose limits count where: the installation's changed defaults, and a user's part of the project's quota.
 
-use super::world::{FakeHost, World, worlds, worlds_with};
-use base::ServerId;
+use super::world::{World, active, worlds, worlds_with};
 use serde_json::{Value, json};
 use std::time::Duration;
-
-async fn active(w: &World) -> (FakeHost, ServerId) {
-    let mut host = w.host("h1").await;
-    host.turn(w).await;
-    let id = w.create("one").await;
-    w.until(&mut host, id, "ACTIVE").await;
-    (host, id)
-}
 
 /// Changes the defaults of all projects.
 async fn defaults(w: &World, limits: Value) {

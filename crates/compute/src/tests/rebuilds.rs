@@ -1,18 +1,10 @@
 //! What a rebuild or a rescue changes beside the disk: the content that is held, the room on the host.
 
 use super::lifecycle::crashing;
-use super::world::{FakeHost, World, worlds};
+use super::world::{World, active, worlds};
 use base::ServerId;
 use serde_json::{Value, json};
 use store::params;
-
-async fn active(w: &World) -> (FakeHost, ServerId) {
-    let mut host = w.host("h1").await;
-    host.turn(w).await;
-    let id = w.create("one").await;
-    w.until(&mut host, id, "ACTIVE").await;
-    (host, id)
-}
 
 /// The first digits of what a server holds.
 async fn held(w: &World, id: ServerId) -> Vec<String> {

@@ -1,19 +1,11 @@
 //! Servers that are put aside.
 
 use super::lifecycle::crashing;
-use super::world::{FakeHost, World, worlds};
+use super::world::{World, active, worlds};
 use base::ServerId;
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::params;
-
-async fn active(w: &World) -> (FakeHost, ServerId) {
-    let mut host = w.host("h1").await;
-    host.turn(w).await;
-    let id = w.create("one").await;
-    w.until(&mut host, id, "ACTIVE").await;
-    (host, id)
-}
 
 async fn shelved_images(w: &World) -> i64 {
     let sql = "SELECT COUNT(*) FROM image WHERE name LIKE '%-shelved'";

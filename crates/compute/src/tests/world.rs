@@ -67,6 +67,15 @@ impl Answer {
     }
 }
 
+/// One server that runs, and its host.
+pub async fn active(w: &World) -> (FakeHost, ServerId) {
+    let mut host = w.host("h1").await;
+    host.turn(w).await;
+    let id = w.create("one").await;
+    w.until(&mut host, id, "ACTIVE").await;
+    (host, id)
+}
+
 /// A world on every database.
 pub async fn worlds() -> Vec<World> {
     worlds_with(Duration::ZERO).await

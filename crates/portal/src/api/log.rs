@@ -12,25 +12,8 @@ use store::{Row, Sql, Tx};
 const PAGE: usize = 100;
 const MOST: usize = 1_000;
 
-/// What belongs to a project, of which all its members may know what was done to it.
-const OF_PROJECTS: [&str; 16] = [
-    "server",
-    "server_group",
-    "image",
-    "network",
-    "subnet",
-    "port",
-    "router",
-    "floatingip",
-    "port_forwarding",
-    "security_group",
-    "security_group_rule",
-    "subnetpool",
-    "address_group",
-    "address_scope",
-    "rbac_policy",
-    "auto_allocated_topology",
-];
+/// What belongs to a project besides what is of Network; all its members may know what was done to it.
+const OF_PROJECTS: [&str; 4] = ["server", "server_group", "image", "auto_allocated_topology"];
 
 const AUDIT: &str =
     "SELECT a.id, a.at, a.request_id, a.user_id, u.name, a.project_id, p.name, a.action, a.target, a.target_name
@@ -47,7 +30,7 @@ pub async fn audit(p: Arc<Portal>, req: Req) -> Result<Reply> {
     if req.auth.reach() != Reach::Everything {
         q.and("a.project_id =", req.auth.project()?.as_str());
         q.push(" AND (a.user_id = ").bind(req.auth.user.id.as_str());
-        for kind in OF_PROJECTS {
+        for kind in OF_PROJECTS.into_iter().chain(network::kinds()) {
             q.push(&format!(" OR a.action LIKE '{kind}.%'"));
         }
         q.push(")");
