@@ -67,6 +67,10 @@ impl Auth {
     pub fn list_project(&self, all: bool) -> Result<Option<ProjectId>> {
         if all && self.is_admin() { Ok(None) } else { self.project().cloned().map(Some) }
     }
+    /// Whether no token was shown.
+    pub fn is_nobody(&self) -> bool {
+        self.user.id.0.is_empty()
+    }
     /// For requests to open routes.
     pub fn nobody() -> Self {
         Auth {

@@ -1,10 +1,40 @@
-//! Checks on JSON bodies, with the words that Identity and Compute use for a refusal.
+//! Bodies as a whole, and checks on JSON in them with the words that Identity and Compute use for a refusal.
 //!
 //! `null` means absent everywhere, because clients send explicit nulls.
 
-use base::{Fault, Result};
+use axum::body::Body;
+use base::{Fault, Kind, Result};
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// How long any body may take, and one of so many bytes beyond that for each second. What has arrived is held in memory
+/// until the rest has.
+const PATIENCE: Duration = Duration::from_secs(30);
+const SLOWEST: usize = 64 << 10;
+
+/// The whole of a body of `limit` bytes at most.
+///
+/// # Errors
+/// 413 when it is cut off or longer, 400 when it takes too long.
+pub async fn whole(body: Body, limit: usize) -> Result<Bytes> {
+    within(body, limit, PATIENCE + Duration::from_secs((limit / SLOWEST) as u64)).await
+}
+
+async fn within(body: Body, limit: usize, patience: Duration) -> Result<Bytes> {
+    match tokio::time::timeout(patience, axum::body::to_bytes(body, limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(Fault::new(
+            Kind::TooLarge,
+            format!("The request body is cut off or longer than {limit} bytes."),
+        )),
+        Err(_) => Err(Fault::bad_request(format!(
+            "The request body did not arrive within {} seconds. Send it again.",
+            patience.as_secs()
+        ))),
+    }
+}
 
 /// How JSON writes the zero character: as it is it may not stand there (RFC 8259, section 7).
 const ZERO: &[u8] = br"\u0000";
@@ -216,6 +246,17 @@ impl Obj {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let never = futures_util::stream::pending::<std::io::Result<Bytes>>();
+        let begun = futures_util::stream::iter([Ok(Bytes::from_static(b"{"))]);
+        let slow = Body::from_stream(futures_util::StreamExt::chain(begun, never));
+        let no = within(slow, 10, Duration::from_millis(1)).await.unwrap_err();
+        assert_eq!(no.kind, Kind::BadRequest);
+        assert_eq!(whole(Body::from("12345"), 4).await.unwrap_err().kind, Kind::TooLarge);
+        assert_eq!(whole(Body::from("1234"), 4).await.unwrap(), "1234");
+    }
 
     #[test]
     fn zero_characters_are_refused_wherever_they_are() {

@@ -2,6 +2,7 @@
 
 use crate::Query;
 use base::{Fault, Result};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
 /// The page that a list asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,15 +80,38 @@ pub fn sorts(q: &Query, allowed: &[&str]) -> Result<Vec<Sort>> {
         .collect()
 }
 
+/// All but what RFC 3986 calls unreserved.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// The address of the next page: the present one with another marker.
 pub fn next_href(base: &str, path: &str, q: &Query, marker: &str) -> String {
-    let encode =
-        |s: &str| percent_encoding::utf8_percent_encode(s, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let encode = |s: &str| percent_encoding::utf8_percent_encode(s, ENCODED).to_string();
     let mut pairs: Vec<String> =
         q.0.iter()
             .filter(|(k, _)| k != "marker" && k != "page_reverse")
-            .map(|(k, v)| format!("{}={}", encode(k).replace("%5F", "_"), encode(v)))
+            .map(|(k, v)| format!("{}={}", encode(k), encode(v)))
             .collect();
-    pairs.push(format!("marker={marker}"));
+    pairs.push(format!("marker={}", encode(marker)));
     format!("{base}{path}?{}", pairs.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_begins_after_whatever_its_marker_is() {
+        let id = "4ac8f5f4-6d0e-4a44-9d36-0d2e6a44b1a1";
+        assert_eq!(
+            next_href("http://cloud:5240", "/servers", &Query::parse(Some("sort_key=name&marker=x")), id),
+            format!("http://cloud:5240/servers?sort_key=name&marker={id}")
+        );
+        for marker in ["my key", "a&b#c", "limit=2&x", "50%+1", "é"] {
+            let href = next_href("", "/things", &Query::parse(Some("limit=1")), marker);
+            let uri: http::Uri = href.parse().unwrap();
+            let query = Query::parse(uri.query());
+            assert_eq!(query.0.len(), 2, "{href}");
+            assert_eq!((query.get("limit"), query.get("marker")), (Some("1"), Some(marker)), "{href}");
+        }
+    }
 }

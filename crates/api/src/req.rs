@@ -3,13 +3,15 @@
 use crate::{Auth, Obj, Version};
 use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
-use base::{Fault, Kind, Result};
+use base::{Fault, Result};
 use http::{HeaderMap, Method};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Longest JSON body, in bytes.
 pub const JSON_LIMIT: usize = 1 << 20;
+/// The same of somebody who has shown no token: nothing that is open to all needs more.
+const OPEN_LIMIT: usize = 64 << 10;
 
 /// What is known of the connection that a request came over: put into its extensions by who accepts it.
 #[derive(Debug, Clone, Default)]
@@ -73,17 +75,15 @@ impl Req {
     /// The JSON object in the body.
     ///
     /// # Errors
-    /// 400 when it is not one or holds a zero character, 413 when it is too long.
+    /// 400 when it is not one, holds a zero character or does not arrive, 413 when it is too long.
     pub async fn json(&mut self) -> Result<Obj> {
-        let bytes = self.bytes(JSON_LIMIT).await?;
+        let limit = if self.auth.is_nobody() { OPEN_LIMIT } else { JSON_LIMIT };
+        let bytes = self.bytes(limit).await?;
         Obj::root(crate::body::json(&bytes)?)
     }
-    /// The whole body.
+    /// The whole body ([`whole`](crate::body::whole)).
     pub async fn bytes(&mut self, limit: usize) -> Result<bytes::Bytes> {
-        let body = self.take_body();
-        axum::body::to_bytes(body, limit).await.map_err(|_| {
-            Fault::new(Kind::TooLarge, format!("The request body is cut off or longer than {limit} bytes."))
-        })
+        crate::body::whole(self.take_body(), limit).await
     }
     fn take_body(&mut self) -> Body {
         std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner))

@@ -17,7 +17,10 @@ use tower::ServiceExt;
 type Handler<S> =
     Arc<dyn Fn(Arc<S>, Req) -> Pin<Box<dyn Future<Output = Result<Reply>> + Send>> + Send + Sync>;
 
+/// Longest host with its port, in characters: a name has at most 255.
+const AUTHORITY: usize = 261;
 const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
 /// One line of a route table.
 pub struct Route<S> {
@@ -213,30 +216,30 @@ struct Front {
 
 impl Front {
     async fn serve<S>(&self, route: &Route<S>, state: Arc<S>, request: Request) -> Response {
-        let request_id = new_request_id();
+        let asked = Asked::of(&request);
         let (mut parts, body) = request.into_parts();
         let body = lingering(body);
-        let micro = self.micro.map_or(Ok(Version::default()), |m| m.of(&parts.headers));
-        let version = *micro.as_ref().unwrap_or(&Version::default());
+        let micro = self.micro.map(|m| m.of(&parts.headers)).transpose();
+        // Where none was agreed upon, none is told.
+        let agreed = micro.as_ref().ok().copied().flatten();
         let base = self.base(&parts.headers, &parts.extensions);
-        let place = format!("{} {}", parts.method, parts.uri.path());
         let outcome = async {
             let auth = self.admit(route.rule, &mut parts, &base).await?;
             same_project(&parts, &auth)?;
-            let version = micro?;
+            let version = micro?.unwrap_or_default();
             if version < route.from || version > route.until {
                 return Err(Fault::not_found("The resource could not be found in this microversion."));
             }
-            let req = make_req(parts, body, auth, request_id.clone(), base.clone(), version).await;
+            let req = make_req(parts, body, auth, asked.id.clone(), base.clone(), version).await;
             req.check_text()?;
             (route.handler)(state, req).await
         }
         .await;
         let mut response = match outcome {
             Ok(reply) => Response::from(reply),
-            Err(fault) => self.error(&fault, &base, &request_id, &place),
+            Err(fault) => self.error(&fault, &base, &asked),
         };
-        self.stamp(&mut response, &request_id, version);
+        self.stamp(&mut response, &asked.id, agreed);
         response
     }
 
@@ -261,29 +264,31 @@ impl Front {
         }
         let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("localhost");
         // A Host goes into links, so it may hold nothing but an authority.
-        let sane = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
+        let sane = host.len() <= AUTHORITY
+            && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
         let secure = extensions.get::<Channel>().is_some_and(|c| c.secure);
         let scheme = if secure { "https" } else { "http" };
         format!("{scheme}://{}", if sane { host } else { "localhost" })
     }
 
     fn refuse(&self, request: Request, fault: Fault) -> Response {
-        let id = new_request_id();
+        let asked = Asked::of(&request);
         let base = self.base(request.headers(), request.extensions());
-        let mut response = self.error(&fault, &base, &id, request.uri().path());
-        self.stamp(&mut response, &id, self.micro.map(|m| m.min).unwrap_or_default());
+        let mut response = self.error(&fault, &base, &asked);
+        self.stamp(&mut response, &asked.id, None);
         response
     }
 
-    fn error(&self, fault: &Fault, base: &str, request_id: &str, place: &str) -> Response {
+    fn error(&self, fault: &Fault, base: &str, asked: &Asked) -> Response {
+        let Asked { id: request_id, global_id: global_request_id, place } = asked;
         let status = self.style.status(fault.kind);
         if fault.kind == Kind::Unavailable {
             // It passes, and who asked is told to come back.
-            tracing::warn!(request_id, place, %fault, "request put off");
+            tracing::warn!(request_id, global_request_id, place, %fault, "request put off");
         } else if status >= 500 && fault.kind != Kind::NotImplemented {
-            tracing::error!(request_id, place, %fault, "request failed");
+            tracing::error!(request_id, global_request_id, place, %fault, "request failed");
         } else {
-            tracing::debug!(request_id, place, status, %fault, "request refused");
+            tracing::debug!(request_id, global_request_id, place, status, %fault, "request refused");
         }
         let (kind, body) = self.style.body(fault, request_id);
         let mut reply = Reply::text(status, kind, body);
@@ -299,15 +304,15 @@ impl Front {
         Response::from(reply)
     }
 
-    fn stamp(&self, response: &mut Response, request_id: &str, version: Version) {
+    fn stamp(&self, response: &mut Response, request_id: &str, version: Option<Version>) {
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(request_id) {
             if self.style == Style::Compute {
                 headers.insert(HeaderName::from_static("x-compute-request-id"), id.clone());
             }
-            headers.insert(HeaderName::from_static("x-openstack-request-id"), id);
+            headers.insert(REQUEST_ID, id);
         }
-        if let Some(m) = self.micro {
+        if let (Some(m), Some(version)) = (self.micro, version) {
             m.tell(version, headers);
         }
     }
@@ -326,8 +331,31 @@ fn same_project(parts: &Parts, auth: &Auth) -> Result<()> {
     )))
 }
 
-fn new_request_id() -> String {
-    format!("req-{}", uuid::Uuid::new_v4())
+/// A request as the log names it.
+struct Asked {
+    /// `req-<uuid>`, made by us.
+    id: String,
+    /// The same form, made by who asks: what this is a part of, in the logs of others too. The log says it beside
+    /// ours, and nothing is decided by it.
+    global_id: Option<String>,
+    place: String,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Asked {
+        Asked {
+            id: format!("req-{}", uuid::Uuid::new_v4()),
+            global_id: global_id(request.headers()),
+            place: format!("{} {}", request.method(), request.uri().path()),
+        }
+    }
+}
+
+/// Anything else than `req-` and a UUID in its usual form is as good as nothing.
+fn global_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let uuid = id.strip_prefix("req-").filter(|u| u.len() == 36)?;
+    uuid::Uuid::try_parse(uuid).is_ok().then(|| id.to_owned())
 }
 
 async fn make_req(
@@ -361,5 +389,115 @@ async fn make_req(
         params,
         body: std::sync::Mutex::new(body),
         upgrade,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    struct Nobody;
+
+    impl Authority for Nobody {
+        fn verify<'a>(
+            &'a self,
+            _token: &'a str,
+        ) -> Pin<Box<dyn Future<Output = Result<Arc<Auth>>> + Send + 'a>> {
+            Box::pin(std::future::ready(Err(Fault::unauthorized())))
+        }
+    }
+
+    /// A route that fails, behind the router.
+    async fn ask(headers: &[(&str, &str)]) -> Response {
+        let mut s = Service::new("/compute", Style::Compute);
+        s.microversions(Microversions {
+            service: "compute",
+            legacy_header: Some("x-openstack-nova-api-version"),
+            min: Version(2, 1),
+            max: Version(2, 96),
+        });
+        s.get("/v2.1", Rule::Open, |_: Arc<()>, _| std::future::ready(Err(Fault::bad_request("No."))));
+        let gate = Gate { authority: Arc::new(Nobody), public_url: None };
+        let mut request = Request::builder().uri("/compute/v2.1");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        s.router(Arc::new(()), &gate).oneshot(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_version_is_told_where_one_was_agreed_upon() {
+        let told = ["openstack-api-version", "x-openstack-nova-api-version", "vary"];
+        for (asked, status) in [("compute 2.999", 406), ("compute two", 400)] {
+            let answer = ask(&[("openstack-api-version", asked)]).await;
+            assert_eq!(answer.status(), status);
+            assert!(told.iter().all(|name| !answer.headers().contains_key(*name)), "{answer:?}");
+        }
+        let answer = ask(&[("openstack-api-version", "compute 2.60")]).await;
+        assert_eq!(answer.status(), 400);
+        assert_eq!(told.map(|name| answer.headers()[name].to_str().unwrap())[..2], ["compute 2.60", "2.60"]);
+    }
+
+    /// What is logged, as text.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn the_log_names_the_request_that_this_one_is_a_part_of() {
+        let theirs = "req-4ac8f5f4-6d0e-4a44-9d36-0d2e6a44b1a1";
+        for (sent, known) in [
+            (theirs, true),
+            ("4ac8f5f4-6d0e-4a44-9d36-0d2e6a44b1a1", false),
+            ("req-4ac8f5f46d0e4a449d360d2e6a44b1a1", false),
+            ("req-{4ac8f5f4-6d0e-4a44-9d36-0d2e6a44b1a1}", false),
+            ("req-nonsense global_request_id=forged", false),
+        ] {
+            let log = Log::default();
+            let to = log.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_max_level(tracing::Level::DEBUG)
+                .with_ansi(false)
+                .with_writer(move || to.clone())
+                .finish();
+            let listening = tracing::subscriber::set_default(subscriber);
+            let answer = ask(&[("x-openstack-request-id", sent)]).await;
+            drop(listening);
+            let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+            let ours = answer.headers()["x-openstack-request-id"].to_str().unwrap();
+            assert_ne!(ours, sent);
+            assert!(text.contains(&format!("request_id=\"{ours}\"")), "{text}");
+            assert_eq!(text.contains(&format!("global_request_id=\"{theirs}\"")), known, "{text}");
+            assert_eq!(text.contains("global_request_id"), known, "{text}");
+        }
+    }
+
+    #[test]
+    fn links_are_made_from_a_host_that_may_be_one() {
+        let gate = Gate { authority: Arc::new(Nobody), public_url: None };
+        let front = Front { gate, style: Style::Hanok, micro: None };
+        let long = |n: usize| "a".repeat(n);
+        for (host, base) in [
+            ("cloud.example:5240", "http://cloud.example:5240".to_owned()),
+            ("[2001:db8::1]:5240", "http://[2001:db8::1]:5240".to_owned()),
+            (&long(261), format!("http://{}", long(261))),
+            (&long(262), "http://localhost".to_owned()),
+            (&long(60_000), "http://localhost".to_owned()),
+            ("a/b", "http://localhost".to_owned()),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
+            assert_eq!(front.base(&headers, &Extensions::new()), base, "{} characters", host.len());
+        }
     }
 }

@@ -255,12 +255,13 @@ pub struct Observed {
 
 impl Observed {
     /// What tells a report from another: without its time, and with the free disk space and the progress of
-    /// moves in coarse steps.
+    /// moves in coarse steps. The less of the disk is free, the finer they are: that a disk is full is news.
     #[must_use]
     pub fn gist(&self) -> Observed {
-        let step = (self.facts.disk_bytes / 64).max(1);
-        let facts =
-            HostFacts { disk_free_bytes: self.facts.disk_free_bytes / step * step, ..self.facts.clone() };
+        let free = self.facts.disk_free_bytes;
+        let fine = 1_u64 << free.max(1).ilog2().saturating_sub(2).max(26);
+        let step = (self.facts.disk_bytes / 64).clamp(1, fine);
+        let facts = HostFacts { disk_free_bytes: free / step * step, ..self.facts.clone() };
         let mut gist = Observed { at: Micros(0), facts, ..self.clone() };
         for moving in gist.guests.iter_mut().filter_map(|g| g.moving.as_mut()) {
             moving.sent_bytes -= moving.sent_bytes % (moving.total_bytes / 16).max(1);

@@ -24,5 +24,6 @@ mod val;
 pub mod work;
 
 pub use db::{Db, Hearing, Topic, Tx};
+pub use migrate::schema;
 pub use sql::Sql;
 pub use val::{FromCol, Row, Val};

@@ -49,7 +49,17 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0039_audit_named", include_str!("../../../migrations/0039_audit_named.sql")),
     ("0042_aggregate_number", include_str!("../../../migrations/0042_aggregate_number.sql")),
     ("0042_rebuilt_images", include_str!("../../../migrations/0042_rebuilt_images.sql")),
+    ("0046_wrong_codes", include_str!("../../../migrations/0046_wrong_codes.sql")),
+    ("0047_lent_sessions", include_str!("../../../migrations/0047_lent_sessions.sql")),
 ];
+
+/// Names the schema that they make.
+pub fn schema() -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut all = DefaultHasher::new();
+    MIGRATIONS.hash(&mut all);
+    all.finish()
+}
 
 /// Names of migrations that take something away, which older releases cannot live with, end so.
 const CONTRACT: &str = "_contract";

@@ -108,9 +108,10 @@ impl Row<'_> {
             Raw::Pg(r) => r.try_get(i).map_err(Fault::internal),
         }
     }
-    fn text(&self, i: usize) -> Result<Option<String>> {
+    /// The text in column `i`, where it stands.
+    pub fn text(&self, i: usize) -> Result<Option<&str>> {
         match self.0 {
-            Raw::Sqlite(r) => r.get(i).map_err(Fault::internal),
+            Raw::Sqlite(r) => r.get_ref(i).and_then(|v| Ok(v.as_str_or_null()?)).map_err(Fault::internal),
             Raw::Pg(r) => r.try_get(i).map_err(Fault::internal),
         }
     }
@@ -152,7 +153,7 @@ impl FromCol for Micros {
 }
 impl FromCol for String {
     fn from_col(row: &Row<'_>, i: usize) -> Result<Self> {
-        row.text(i)?.ok_or_else(|| null(i))
+        row.text(i)?.map(str::to_owned).ok_or_else(|| null(i))
     }
 }
 impl FromCol for Option<i64> {
@@ -167,14 +168,14 @@ impl FromCol for Option<Micros> {
 }
 impl FromCol for Option<String> {
     fn from_col(row: &Row<'_>, i: usize) -> Result<Self> {
-        row.text(i)
+        Ok(row.text(i)?.map(str::to_owned))
     }
 }
 macro_rules! parsed {
     ($($t:ty),*) => {$(
         impl FromCol for $t {
             fn from_col(row: &Row<'_>, i: usize) -> Result<Self> {
-                row.get::<String>(i)?.parse().map_err(Fault::internal)
+                row.text(i)?.ok_or_else(|| null(i))?.parse().map_err(Fault::internal)
             }
         }
         impl FromCol for Option<$t> {
@@ -201,7 +202,7 @@ macro_rules! text_ids {
             fn from_col(row: &Row<'_>, i: usize) -> Result<Self> { Ok(Self(row.get(i)?)) }
         }
         impl FromCol for Option<base::$t> {
-            fn from_col(row: &Row<'_>, i: usize) -> Result<Self> { Ok(row.text(i)?.map(base::$t)) }
+            fn from_col(row: &Row<'_>, i: usize) -> Result<Self> { Ok(row.text(i)?.map(|t| base::$t(t.to_owned()))) }
         }
         impl<'a> From<&'a base::$t> for Val<'a> {
             fn from(id: &'a base::$t) -> Self { Val::Text(Cow::Borrowed(&id.0)) }

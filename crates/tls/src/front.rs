@@ -172,10 +172,11 @@ fn server(shown: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>> {
     Ok(Arc::new(config.map_err(Fault::internal)?.with_no_client_auth().with_cert_resolver(shown)))
 }
 
-/// A certificate of our own, and when the next is due.
+/// A certificate of our own, and when it was made.
 type Made = (Micros, Arc<CertifiedKey>);
 
-/// Our own certificates, made anew at two thirds of their life.
+/// Our own certificates, made anew at two thirds of their life, and when the clock was set back: what was made in
+/// what is now the future may not be good yet.
 struct Own {
     authority: Arc<Authority>,
     names: Vec<String>,
@@ -183,19 +184,19 @@ struct Own {
 }
 
 impl Own {
-    fn get(&self, address: Option<IpAddr>) -> Option<Arc<CertifiedKey>> {
-        let now = Micros::wall();
+    fn get(&self, address: Option<IpAddr>, now: Micros) -> Option<Arc<CertifiedKey>> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((until, key)) = made.get(&address)
-            && now < *until
+        if let Some((at, key)) = made.get(&address)
+            && *at <= now
+            && now.since(*at) < self.authority.life() * 2 / 3
         {
             return Some(key.clone());
         }
         match self.authority.own_certificate(address, &self.names) {
             Ok(key) => {
                 let key = Arc::new(key);
-                if made.len() < KEPT {
-                    made.insert(address, (now.plus(self.authority.life() * 2 / 3), key.clone()));
+                if made.len() < KEPT || made.contains_key(&address) {
+                    made.insert(address, (now, key.clone()));
                 }
                 Some(key)
             }
@@ -218,15 +219,36 @@ impl std::fmt::Debug for OwnFor {
 
 impl ResolvesServerCert for OwnFor {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.get(self.1)
+        self.0.get(self.1, Micros::wall())
     }
 }
 
 impl ResolvesClientCert for OwnFor {
     fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.get(self.1)
+        self.0.get(self.1, Micros::wall())
     }
     fn has_certs(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_another_certificate() {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        let (certificate, key) = Authority::make().unwrap();
+        let authority = Arc::new(Authority::open(&certificate, &key, DAY * 90).unwrap());
+        let own = Own { authority, names: vec![], made: Mutex::default() };
+        let now = Micros::wall();
+        let get = |now| own.get(None, now).unwrap();
+        let ahead = get(now.plus(DAY * 30));
+        assert!(Arc::ptr_eq(&ahead, &get(now.plus(DAY * 31))));
+        let right = get(now);
+        assert!(!Arc::ptr_eq(&ahead, &right), "made in the future");
+        assert!(Arc::ptr_eq(&right, &get(now.plus(DAY * 59))));
+        assert!(!Arc::ptr_eq(&right, &get(now.plus(DAY * 60))), "at two thirds of its life");
     }
 }

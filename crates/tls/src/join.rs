@@ -197,12 +197,37 @@ pub fn write_private(file: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// What an error came from: hyper's own words are only where it happened.
-fn deepest(error: &dyn std::error::Error) -> String {
+pub fn deepest(error: &dyn std::error::Error) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;
     }
     deepest.to_string()
+}
+
+/// Whether it comes of a certificate that one side does not take from the other.
+pub fn is_distrust(error: &(dyn std::error::Error + 'static)) -> bool {
+    use rustls::{AlertDescription as Alert, Error};
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(|e| e.get_ref());
+        match inner.and_then(|e| e.downcast_ref::<Error>()) {
+            Some(Error::InvalidCertificate(_)) => return true,
+            Some(Error::AlertReceived(alert)) => {
+                return matches!(
+                    alert,
+                    Alert::BadCertificate
+                        | Alert::UnsupportedCertificate
+                        | Alert::CertificateRevoked
+                        | Alert::CertificateExpired
+                        | Alert::CertificateUnknown
+                        | Alert::UnknownCA
+                );
+            }
+            _ => next = error.source(),
+        }
+    }
+    false
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod keys;
 mod pinned;
 mod plain;
 mod renew;
+mod serve;
 mod stream;
 
 pub use authority::{Authority, fingerprint};
@@ -30,10 +31,11 @@ pub use clients::client_config;
 pub use first::first_contact;
 pub use front::{Files, Front, Peer};
 pub use invitation::Invitation;
-pub use join::{Role, new_token, write_private};
+pub use join::{Role, deepest, is_distrust, new_token, write_private};
 pub use keys::{HostKeys, new_key, proof_of, public_key};
 pub use pinned::pinned;
 pub use renew::renew;
+pub use serve::{Limits, or_cut, serve};
 pub use stream::{Dialer, Stream, accept};
 
 pub use rustls::{ClientConfig, ClientConnection, ServerConfig, StreamOwned};

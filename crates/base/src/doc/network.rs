@@ -86,7 +86,8 @@ pub struct Port {
     /// The host that holds it; `None` while nobody does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostId>,
-    /// Underlay address of that host, when it is not this one.
+    /// Underlay address of that host, when it is not this one. A port of this host has it as long as its guest is
+    /// still on its way here: the address of the host that it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<IpAddr>,
     pub admin_up: bool,

@@ -19,6 +19,14 @@ pub struct Said {
     pub args: BTreeMap<&'static str, Arg>,
 }
 
+/// How something is: what it is called, its status as its API shows it, and a sentence of why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub name: Option<String>,
+    pub status: Option<&'static str>,
+    pub reason: String,
+}
+
 /// What stands in a hole: a text, or sentences.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]

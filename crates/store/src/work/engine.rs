@@ -3,13 +3,13 @@
 use super::{Life, Next, Step, back_off, budget_micros, lost};
 use crate::change::{self, Change, What};
 use crate::log::{Level, event};
-use crate::{Db, Topic, params, process};
+use crate::{Db, Topic, Tx, params, process};
 use base::{Fault, Kind, Micros, Result};
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast};
 use tracing::{debug, error, warn};
@@ -20,8 +20,6 @@ const STEPS: usize = 32;
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
 /// The clock is the truth: due rows are looked for this often, hints or not.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How long a state that this release cannot read is left alone.
-const UNREADABLE: Duration = Duration::from_secs(600);
 
 /// A claimed row.
 #[derive(Debug, Clone)]
@@ -44,7 +42,7 @@ pub enum Ran {
     Dropped,
 }
 
-type Write = Box<dyn FnOnce(&crate::Tx<'_>, &Claim, &str) -> Result<()> + Send>;
+type Write = Box<dyn FnOnce(&Tx<'_>, &Claim, &str) -> Result<()> + Send>;
 
 /// What to write, and what is held until it is written.
 struct Commit {
@@ -132,6 +130,9 @@ pub struct Engine {
     lives: Arc<HashMap<&'static str, Box<dyn AnyLife>>>,
     /// The id of this process (`crate::process`).
     me: String,
+    /// Rows of which it was told that this release cannot read them. A newer one beside it may, so they are tried like
+    /// any that fails, and told of once.
+    strange: Arc<Mutex<HashSet<String>>>,
 }
 
 /// Puts an engine together.
@@ -155,7 +156,7 @@ impl Builder {
         self
     }
     pub fn build(self) -> Engine {
-        Engine { db: self.db, lives: Arc::new(self.lives), me: self.me }
+        Engine { db: self.db, lives: Arc::new(self.lives), me: self.me, strange: Arc::default() }
     }
 }
 
@@ -307,18 +308,8 @@ impl Engine {
 
     async fn let_go(&self, claim: &Claim) {
         let (me, id) = (self.me.clone(), claim.id.clone());
-        let done = self
-            .db
-            .write(move |tx| {
-                tx.exec(
-                    "UPDATE work SET lease_until = 0 WHERE id = $1 AND lease_by = $2",
-                    params![&id, &me],
-                )?;
-                tx.hint(Topic::Work);
-                Ok(())
-            })
-            .await;
-        if let Err(fault) = done {
+        let done = self.db.write(move |tx| let_go(tx, &id, &me));
+        if let Err(fault) = done.await {
             warn!(id = claim.id, %fault, "the lease could not be let go; it runs out by itself");
         }
     }
@@ -329,30 +320,31 @@ impl Engine {
         while tokio::time::Instant::now() < until {
             tokio::time::sleep(SWEEP).await;
             let (me, id) = (self.me.clone(), claim.id.clone());
-            let done = self.db.write(move |tx| {
-                let sql = "UPDATE work SET lease_until = 0 WHERE id = $1 AND lease_by = $2";
-                tx.exec(sql, params![&id, &me])
-            });
-            if done.await.is_ok() {
+            if self.db.write(move |tx| let_go(tx, &id, &me)).await.is_ok() {
                 return;
             }
         }
     }
 
     async fn keep_error(&self, claim: &Claim, fault: Fault) {
-        let unreadable = fault.kind == Kind::UnsupportedMedia;
-        let pause = if unreadable { UNREADABLE } else { back_off(claim.attempt) };
+        let strange = fault.kind == Kind::UnsupportedMedia
+            && self.strange.lock().unwrap_or_else(PoisonError::into_inner).insert(claim.id.clone());
+        let pause = back_off(claim.attempt);
         warn!(id = claim.id, kind = claim.kind, attempt = claim.attempt, %fault, "step failed; trying again");
         let (me, c) = (self.me.clone(), claim.clone());
         let kept = self
             .db
             .write(move |tx| {
-                tx.exec(
-                    "UPDATE work SET attempt = attempt + 1, last_error = $3, wake_at = $4, lease_until = 0
-                     WHERE id = $1 AND lease_by = $2",
-                    params![&c.id, &me, fault.to_string(), Micros::now().plus(pause)],
+                // One that was woken meanwhile is not put off.
+                let held = tx.exec(
+                    "UPDATE work SET attempt = attempt + 1, last_error = $4, wake_at = $5, lease_until = 0
+                     WHERE id = $1 AND revision = $2 AND lease_by = $3",
+                    params![&c.id, c.revision, &me, fault.to_string(), Micros::now().plus(pause)],
                 )?;
-                if unreadable {
+                if held == 0 {
+                    let_go(tx, &c.id, &me)?;
+                }
+                if strange {
                     event(tx, Level::Error, "work.unreadable", &c.id, &fault.to_string())?;
                 }
                 Ok(())
@@ -400,6 +392,13 @@ impl Engine {
             })
             .await
     }
+}
+
+/// Others may claim it.
+fn let_go(tx: &Tx<'_>, id: &str, me: &str) -> Result<()> {
+    tx.exec("UPDATE work SET lease_until = 0 WHERE id = $1 AND lease_by = $2", params![id, me])?;
+    tx.hint(Topic::Work);
+    Ok(())
 }
 
 /// Answers when a hint says that there is work. Having missed hints counts as one.

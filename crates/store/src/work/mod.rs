@@ -96,19 +96,26 @@ impl<S> Step<S> {
 }
 
 /// Starts the life-cycle of a new resource, in the transaction that makes it.
+///
+/// # Errors
+/// `Conflict` when something else has the id.
 pub fn start<L: Life>(tx: &Tx<'_>, id: &str, state: &L::State) -> Result<()> {
     let now = Micros::now();
-    tx.exec(
+    tx.exec_unique(
         "INSERT INTO work (id, kind, state, wake_at, since, budget) VALUES ($1, $2, $3, $4, $5, $6)",
         params![id, L::KIND, serde_json::to_string(state)?, now, now, budget_micros(L::budget(state))],
+        || Fault::conflict(format!("The id {id} is taken.")),
     )?;
     tx.hint(Topic::Work);
     Ok(())
 }
 
 /// Starts the life-cycle of a resource that may still have one, which then is woken as it is.
+///
+/// # Errors
+/// `Conflict` when a resource of another kind has the id.
 pub fn start_or_wake<L: Life>(tx: &Tx<'_>, id: &str, state: &L::State) -> Result<()> {
-    if woken(tx, id)? { Ok(()) } else { start::<L>(tx, id, state) }
+    if woken(tx, id, L::KIND)? { Ok(()) } else { start::<L>(tx, id, state) }
 }
 
 /// Keeps everybody else from changing a resource until the transaction ends: of two who look at it first and
@@ -123,14 +130,20 @@ pub fn hold(tx: &Tx<'_>, id: &str) -> Result<()> {
 /// Makes the engine look at a resource at once. The revision moves, so a step that is under way and
 /// could not know of the change has to run again.
 pub fn wake(tx: &Tx<'_>, id: &str) -> Result<()> {
-    woken(tx, id).map(drop)
+    woken(tx, id, "").map(drop)
 }
 
-/// True when there was one to wake.
-fn woken(tx: &Tx<'_>, id: &str) -> Result<bool> {
+/// As [`wake`], where the id may be that of something else: one that a client chose.
+pub fn wake_of<L: Life>(tx: &Tx<'_>, id: &str) -> Result<()> {
+    woken(tx, id, L::KIND).map(drop)
+}
+
+/// True when there was one to wake, of the kind if one is named.
+fn woken(tx: &Tx<'_>, id: &str, kind: &str) -> Result<bool> {
     let n = tx.exec(
-        "UPDATE work SET wake_at = $2, revision = revision + 1, attempt = 0 WHERE id = $1",
-        params![id, Micros::now()],
+        "UPDATE work SET wake_at = $2, revision = revision + 1, attempt = 0
+         WHERE id = $1 AND ($3 = '' OR kind = $3)",
+        params![id, Micros::now(), kind],
     )?;
     if n > 0 {
         tx.hint(Topic::Work);

@@ -128,6 +128,43 @@ async fn the_next_process_of_the_same_owner_takes_up_at_once_what_was_under_way(
     }
 }
 
+/// Fails, and is woken while it does.
+struct Failing(Db);
+
+impl Life for Failing {
+    const KIND: &'static str = "door";
+    type State = Door;
+    async fn step(&self, id: &str, _: &Door) -> Result<Step<Door>> {
+        let id = id.to_owned();
+        self.0.write(move |tx| wake(tx, &id)).await?;
+        Err(base::Fault::unavailable("not now"))
+    }
+    fn budget(_: &Door) -> Option<Duration> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_wake_during_a_step_that_fails_is_not_put_off() {
+    for (db, _dir) in databases().await {
+        let engine = Engine::builder(db.clone()).with(Failing(db.clone())).build();
+        db.write(|tx| {
+            start::<DoorLife>(tx, "d1", &Door::Opening)?;
+            tx.exec("UPDATE work SET attempt = 8 WHERE id = 'd1'", &[])
+        })
+        .await
+        .unwrap();
+        for _ in 0..2 {
+            assert_eq!(engine.run_one("d1", true).await.unwrap(), Ran::Committed);
+            let row = "SELECT wake_at, attempt, lease_until FROM work WHERE id = 'd1'";
+            let row = db.read(|tx| tx.one(row, &[], |r| Ok((r.get::<Micros>(0)?, r.get(1)?, r.get(2)?))));
+            let (due, attempt, lease): (_, i64, i64) = row.await.unwrap();
+            assert!(due <= Micros::now());
+            assert_eq!((attempt, lease), (0, 0));
+        }
+    }
+}
+
 struct Count(Arc<AtomicU32>);
 
 impl Life for Count {
@@ -143,7 +180,7 @@ impl Life for Count {
 }
 
 #[tokio::test]
-async fn an_overrun_is_told_once_and_an_unreadable_state_is_left_alone() {
+async fn an_overrun_and_an_unreadable_state_are_told_once() {
     for (db, _dir) in databases().await {
         let engine = Engine::builder(db.clone()).with(DoorLife(Arc::default())).build();
         db.write(|tx| {
@@ -154,7 +191,14 @@ async fn an_overrun_is_told_once_and_an_unreadable_state_is_left_alone() {
         })
         .await
         .unwrap();
-        engine.run_one("strange", true).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(engine.run_one("strange", true).await.unwrap(), Ran::Committed);
+            // Soon it is another's turn, who may be of the release that wrote it.
+            let due = "SELECT wake_at FROM work WHERE id = 'strange'";
+            let due = db.read(|tx| tx.one(due, &[], |r| r.get::<Micros>(0))).await.unwrap();
+            assert!(due < Micros::now().plus(Duration::from_secs(30)));
+            db.write(|tx| tx.exec("UPDATE work SET wake_at = 0 WHERE id = 'strange'", &[])).await.unwrap();
+        }
         let worker = tokio::spawn(engine.run());
         let events =
             || db.read(|tx| tx.rows("SELECT kind FROM event ORDER BY kind", &[], |r| r.get::<String>(0)));
@@ -165,5 +209,36 @@ async fn an_overrun_is_told_once_and_an_unreadable_state_is_left_alone() {
         assert_eq!(events().await.unwrap(), ["work.overrun", "work.unreadable"]);
         let kept = db.read(|tx| why(tx, "strange")).await.unwrap().unwrap();
         assert_eq!(kept.state, serde_json::json!("Ajar"));
+    }
+}
+
+/// Another kind.
+struct WindowLife;
+
+impl Life for WindowLife {
+    const KIND: &'static str = "window";
+    type State = Door;
+    async fn step(&self, _id: &str, _state: &Door) -> Result<Step<Door>> {
+        Ok(Step::gone())
+    }
+    fn budget(_: &Door) -> Option<Duration> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn what_another_kind_has_is_neither_started_nor_woken() {
+    for (db, _dir) in databases().await {
+        db.write(|tx| start::<DoorLife>(tx, "d1", &Door::Open)).await.unwrap();
+        let revision =
+            || db.read(|tx| tx.one("SELECT revision FROM work WHERE id = 'd1'", &[], |r| r.get::<i64>(0)));
+        let before = revision().await.unwrap();
+        let taken = db.write(|tx| start_or_wake::<WindowLife>(tx, "d1", &Door::Open)).await.unwrap_err();
+        assert_eq!(taken.kind, base::Kind::Conflict);
+        db.write(|tx| wake_of::<WindowLife>(tx, "d1")).await.unwrap();
+        assert_eq!(revision().await.unwrap(), before);
+        db.write(|tx| start_or_wake::<DoorLife>(tx, "d1", &Door::Open)).await.unwrap();
+        db.write(|tx| wake_of::<DoorLife>(tx, "d1")).await.unwrap();
+        assert_eq!(revision().await.unwrap(), before + 2);
     }
 }
