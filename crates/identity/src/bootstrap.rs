@@ -183,7 +183,10 @@ fn user(tx: &Tx<'_>, domain: &DomainId, name: &str, project: &ProjectId, hash: S
         password_own: false,
         failed_logins: 0,
         failed_at: None,
+        failed_codes: 0,
+        failed_code_at: None,
         active_at: None,
+        created_at: Micros::now(),
         extra: Extra::new(),
     };
     table::user::insert(tx, &account)?;

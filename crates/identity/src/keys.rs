@@ -39,6 +39,8 @@ pub struct Ring {
     master: Fernet,
     keys: RwLock<Vec<Key>>,
     read_at: Mutex<Option<Instant>>,
+    /// Held while keys are fetched for a token that none opens: others that come with one wait for them.
+    fetching: tokio::sync::Mutex<()>,
 }
 
 impl Ring {
@@ -48,7 +50,8 @@ impl Ring {
         let master = tokio::task::spawn_blocking(move || master_key(&file, first))
             .await
             .map_err(Fault::internal)??;
-        let ring = Ring { master, keys: RwLock::default(), read_at: Mutex::new(None) };
+        let (keys, read_at) = (RwLock::default(), Mutex::new(None));
+        let ring = Ring { master, keys, read_at, fetching: tokio::sync::Mutex::default() };
         ring.reload(db).await?;
         settle_check(db, &ring.master, known).await?;
         if ring.newest().is_none() {
@@ -73,13 +76,11 @@ impl Ring {
         if let Some(content) = self.try_unseal(token) {
             return Ok(content);
         }
-        if self.may_reload() {
+        let _turn = self.fetching.lock().await;
+        if self.try_unseal(token).is_none() && self.may_reload() {
             self.reload(db).await?;
-            if let Some(content) = self.try_unseal(token) {
-                return Ok(content);
-            }
         }
-        Err(Fault::unauthorized().because("no key opens the token"))
+        self.try_unseal(token).ok_or_else(|| Fault::unauthorized().because("no key opens the token"))
     }
 
     /// Seals a secret for the database, with the master key.

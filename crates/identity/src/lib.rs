@@ -123,7 +123,7 @@ impl Identity {
         loop {
             tokio::time::sleep(HOUR).await;
             if let Err(fault) = self.tend().await {
-                tracing::error!(%fault, "the upkeep of tokens failed; it is tried again in an hour");
+                tracing::warn!(%fault, "the upkeep of tokens failed; it is tried again in an hour");
             }
         }
     }

@@ -12,11 +12,17 @@ use crate::{Identity, TOKEN_LIFE, password, table};
 use api::Obj;
 use base::{DomainId, Fault, Kind, Micros, ProjectId, Result, UserId};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::sync::Arc;
 use store::Tx;
 
 /// Longest name, id or secret in a login, in characters.
 const LONGEST: usize = 4096;
+
+/// The method of one-time codes.
+const TOTP: &str = "totp";
+/// What a token says that was made for a request which an ec2 key has signed.
+pub const SIGNED: &str = "ec2credential";
 
 /// How a request names something that lives in a domain.
 #[derive(Debug, Clone)]
@@ -49,8 +55,9 @@ pub struct Proof {
     pub expires_at: Micros,
     /// The audit id at the start of the chain, for a token made from a token.
     pub chain: Option<String>,
-    /// An application credential holds its token to its project.
-    pub credential: Option<(String, ProjectId)>,
+    pub credential: Option<String>,
+    /// An application credential holds its token to its project, and so does an ec2 key.
+    pub held_to: Option<ProjectId>,
     /// When the password was set that was proved.
     pub password_at: Option<Micros>,
 }
@@ -88,10 +95,11 @@ pub async fn by_signature(identity: &Identity, user: UserId, project: ProjectId)
     let issued_at = Micros::now();
     let proof = Proof {
         user,
-        methods: vec!["ec2credential".into()],
+        methods: vec![SIGNED.into()],
         expires_at: expiry(issued_at),
         chain: None,
         credential: None,
+        held_to: Some(project.clone()),
         password_at: None,
     };
     issue(identity, Asked::Project(Naming::Id(project.0)), proof, issued_at).await
@@ -147,9 +155,13 @@ fn domain_ref(obj: &Obj) -> Result<DomainRef> {
 }
 
 async fn prove(identity: &Identity, how: &Obj, issued_at: Micros) -> Result<Proof> {
-    let methods = how.opt_strs("methods", 64)?.ok_or_else(|| {
+    let mut methods = how.opt_strs("methods", 64)?.ok_or_else(|| {
         Fault::bad_request("Invalid input for field/attribute identity. 'methods' is a required property")
     })?;
+    let mut seen = HashSet::new();
+    methods.retain(|m| seen.insert(m.clone()));
+    // Codes come last: only who has proved the rest tries any.
+    methods.sort_by_key(|m| m == TOTP);
     let mut proof: Option<Proof> = None;
     if let Some(missing) = methods.iter().find(|m| !how.has(m)) {
         return Err(Fault::bad_request(format!("Expecting to find {missing} in identity.")));
@@ -161,7 +173,10 @@ async fn prove(identity: &Identity, how: &Obj, issued_at: Micros) -> Result<Proo
             "application_credential" => {
                 by_credential(identity, &how.inner("application_credential")?, issued_at).await?
             }
-            "totp" => crate::totp::prove(identity, &how.inner("totp")?, issued_at).await?,
+            TOTP => {
+                let proved = proof.as_ref().map(|p| &p.user);
+                crate::totp::prove(identity, &how.inner(TOTP)?, proved, issued_at).await?
+            }
             other => return Err(Fault::unauthorized().because(format!("no such method: {other}"))),
         };
         proof = Some(match proof {
@@ -170,7 +185,16 @@ async fn prove(identity: &Identity, how: &Obj, issued_at: Micros) -> Result<Proo
         });
     }
     let proof = proof.ok_or_else(|| Fault::unauthorized().because("no methods"))?;
-    factors(identity, &proof).await?;
+    let user = proof.user.clone();
+    let account = identity.db.read(move |tx| table::user::find(tx, &user)).await?;
+    let account = account.ok_or_else(|| Fault::unauthorized().because("the user has been deleted"))?;
+    factors(&account, &proof)?;
+    if methods.iter().any(|m| m == "password" || m == TOTP) {
+        password::forgive_before(identity, &account).await?;
+    }
+    if methods.iter().any(|m| m != "token") {
+        password::used(identity, &account).await?;
+    }
     Ok(proof)
 }
 
@@ -181,20 +205,12 @@ pub const MORE: &str = "passcode-needed";
 
 /// Whoever has rules about methods (`multi_factor_auth_rules`) has to satisfy one of them. A token that
 /// was made so is proof enough.
-async fn factors(identity: &Identity, proof: &Proof) -> Result<()> {
+fn factors(account: &Account, proof: &Proof) -> Result<()> {
     let has = |method: &str| proof.methods.iter().any(|m| m == method);
     if has("token") {
         return Ok(());
     }
-    let user = proof.user.clone();
-    let account = identity.db.read(move |tx| table::user::find(tx, &user)).await?;
-    let options = account.as_ref().and_then(|a| a.extra.get("options"));
-    let option = |name: &str| options.and_then(|o| o.get(name));
-    if option("multi_factor_auth_enabled") == Some(&Value::Bool(false)) {
-        return Ok(());
-    }
-    let rules = option("multi_factor_auth_rules").and_then(Value::as_array);
-    let Some(rules) = rules.filter(|r| !r.is_empty()) else { return Ok(()) };
+    let Some(rules) = account.factor_rules() else { return Ok(()) };
     let met = |rule: &Value| {
         rule.as_array().is_some_and(|methods| methods.iter().all(|m| m.as_str().is_some_and(&has)))
     };
@@ -203,7 +219,7 @@ async fn factors(identity: &Identity, proof: &Proof) -> Result<()> {
     }
     // Whoever has proved the one may know that the other is asked for too.
     let refused = Fault::unauthorized().because("the user has to prove more than that");
-    Err(if has("totp") { refused } else { refused.header(REASON, MORE) })
+    Err(if has(TOTP) { refused } else { refused.header(REASON, MORE) })
 }
 
 /// Two methods prove one user, and what holds for either holds for both.
@@ -224,6 +240,7 @@ fn both(a: Proof, b: Proof) -> Result<Proof> {
         expires_at: a.expires_at.min(b.expires_at),
         chain: a.chain.or(b.chain),
         credential: a.credential.or(b.credential),
+        held_to: a.held_to.or(b.held_to),
         password_at: a.password_at.or(b.password_at),
     })
 }
@@ -247,13 +264,13 @@ async fn by_password(identity: &Identity, how: &Obj, issued_at: Micros) -> Resul
             format!("The password is expired and needs to be changed for user: {}.", account.id),
         ));
     }
-    password::used(identity, &account).await?;
     Ok(Proof {
         user: account.id,
         methods: vec!["password".into()],
         expires_at: expiry(issued_at),
         chain: None,
         credential: None,
+        held_to: None,
         password_at: account.password_at,
     })
 }
@@ -271,8 +288,8 @@ async fn by_token(identity: &Identity, how: &Obj) -> Result<Proof> {
     }
     let mut methods = vec!["token".to_owned()];
     methods.extend(old.methods.iter().filter(|m| *m != "token").cloned());
-    let credential = match (&old.credential, &old.target) {
-        (Some(id), Target::Project(project)) => Some((id.clone(), project.clone())),
+    let held_to = match &old.target {
+        Target::Project(project) if old.credential.is_some() || session.is_signed() => Some(project.clone()),
         _ => None,
     };
     Ok(Proof {
@@ -280,7 +297,8 @@ async fn by_token(identity: &Identity, how: &Obj) -> Result<Proof> {
         methods,
         expires_at: old.expires_at,
         chain: old.audit_ids.last().cloned(),
-        credential,
+        credential: old.credential.clone(),
+        held_to,
         password_at: old.password_at,
     })
 }
@@ -309,17 +327,14 @@ async fn by_credential(identity: &Identity, how: &Obj, issued_at: Micros) -> Res
     let Some(found) = found.filter(|_| good) else {
         return Err(Fault::unauthorized().because("wrong application credential or secret"));
     };
-    let user = found.user_id.clone();
-    if let Some(account) = identity.db.read(move |tx| table::user::find(tx, &user)).await? {
-        password::used(identity, &account).await?;
-    }
     let end = expiry(issued_at);
     Ok(Proof {
         user: found.user_id,
         methods: vec!["application_credential".into()],
         expires_at: found.expires_at.map_or(end, |at| at.min(end)),
         chain: None,
-        credential: Some((found.id, found.project_id)),
+        credential: Some(found.id),
+        held_to: Some(found.project_id),
         password_at: None,
     })
 }
@@ -350,7 +365,7 @@ fn scoped(
     proof: &Proof,
     issued_at: Micros,
 ) -> Result<Arc<Session>> {
-    let make = |target: Target, trust: Option<String>| -> Result<Arc<Session>> {
+    let make = |target: Target, trust: Option<Trust>| -> Result<Arc<Session>> {
         let mut audit_ids = vec![audit_id()];
         audit_ids.extend(proof.chain.clone());
         let token = Token {
@@ -358,27 +373,30 @@ fn scoped(
             target,
             methods: proof.methods.clone(),
             issued_at,
-            expires_at: proof.expires_at,
+            expires_at: trust
+                .as_ref()
+                .and_then(|t| t.expires_at)
+                .map_or(proof.expires_at, |at| at.min(proof.expires_at)),
             audit_ids,
-            credential: proof.credential.as_ref().map(|(id, _)| id.clone()),
+            credential: proof.credential.clone(),
             password_at: proof.password_at,
-            trust,
+            trust: trust.map(|t| t.id),
         };
         let resolved = resolve(tx, rules, &token)?;
         Ok(Arc::new(Session::new(token, resolved)))
     };
     let session = |target: Target| make(target, None);
-    if let Some((_, project)) = &proof.credential {
+    if let Some(project) = &proof.held_to {
         let own = Target::Project(project.clone());
         return match asked {
             Asked::Default => session(own),
             asked if target(tx, asked)? == own => session(own),
-            _ => Err(Fault::unauthorized().because("application credentials cannot request a scope")),
+            _ => Err(Fault::unauthorized().because("this credential is good in its own project only")),
         };
     }
     if let Asked::Trust(id) = asked {
         let trust = trusted(tx, &proof.user, id)?;
-        return make(Target::Project(trust.project_id), Some(trust.id));
+        return make(Target::Project(trust.project_id.clone()), Some(trust));
     }
     let Asked::Default = asked else { return session(target(tx, asked)?) };
     let default = table::user::find(tx, &proof.user)?.and_then(|a| a.default_project_id);
@@ -396,9 +414,10 @@ fn trusted(tx: &Tx<'_>, user: &UserId, id: &str) -> Result<Trust> {
     if trust.trustee_id != *user {
         return Err(Fault::forbidden("User is not a trustee."));
     }
-    let trustor = table::user::find(tx, &trust.trustor_id)?;
-    if !trustor.is_some_and(|a| a.enabled) {
-        return Err(Fault::forbidden("Trustor is disabled."));
+    for trustor in [&trust.trustor_id, &table::trust::origin(tx, &trust)?.trustor_id] {
+        if !table::user::find(tx, trustor)?.is_some_and(|a| a.enabled) {
+            return Err(Fault::forbidden("Trustor is disabled."));
+        }
     }
     if delegated(tx, &trust)?.is_none() {
         return Err(Fault::forbidden("Trustee has no delegated roles."));

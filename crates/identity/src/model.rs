@@ -46,8 +46,12 @@ pub struct Account {
     /// Wrong passwords in a row, and when the last one was given.
     pub failed_logins: i64,
     pub failed_at: Option<Micros>,
+    /// The same of one-time codes.
+    pub failed_codes: i64,
+    pub failed_code_at: Option<Micros>,
     /// When it was last used, to the day.
     pub active_at: Option<Micros>,
+    pub created_at: Micros,
     pub extra: Extra,
 }
 
@@ -55,6 +59,18 @@ impl Account {
     /// Whether an option of the user is on.
     pub fn option(&self, name: &str) -> bool {
         self.extra.get("options").and_then(|o| o.get(name)) == Some(&Value::Bool(true))
+    }
+
+    /// The rules about methods of logging in, each a list of methods, where they count.
+    pub fn factor_rules(&self) -> Option<&Vec<Value>> {
+        let rules = self.extra.get("options")?.get("multi_factor_auth_rules")?.as_array();
+        rules.filter(|rules| !self.factors_off() && !rules.is_empty())
+    }
+
+    /// Whether those rules do not count, because an administrator says so.
+    pub fn factors_off(&self) -> bool {
+        let option = self.extra.get("options").and_then(|o| o.get("multi_factor_auth_enabled"));
+        option == Some(&Value::Bool(false))
     }
 
     /// When the password stops being good for a login, unless the user is exempt.

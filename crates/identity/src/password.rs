@@ -3,7 +3,7 @@
 //! Whoever is locked out, or does not exist, waits as long as anybody and is told the same.
 
 use crate::model::Account;
-use crate::rules::another_day;
+use crate::rules::{Rulebook, another_day};
 use crate::{Identity, table};
 use base::{Fault, Micros, Result, UserId};
 use store::log::{Level, event};
@@ -32,9 +32,20 @@ pub async fn prove(identity: &Identity, found: Option<Account>, secret: String) 
         return refused("wrong password");
     }
     if identity.rules.counts_failures(&account) {
-        return succeeded(identity, account).await;
+        // Others may have guessed while this password was being verified.
+        check_unlocked(identity, &account.id).await?;
     }
     Ok(account)
+}
+
+async fn check_unlocked(identity: &Identity, id: &UserId) -> Result<()> {
+    let id = id.clone();
+    let now = identity.db.read(move |tx| table::user::find(tx, &id)).await?;
+    let now = now.ok_or_else(|| Fault::unauthorized().because("the user has been deleted"))?;
+    if identity.rules.locked(&now, Micros::now()) {
+        return Err(Fault::unauthorized().because("the account is locked after too many wrong passwords"));
+    }
+    Ok(())
 }
 
 /// Counts a failure against an account.
@@ -44,40 +55,56 @@ pub async fn failed(identity: &Identity, account: Account) -> Result<()> {
         return Ok(());
     }
     // Not a change of Identity that anybody has to forget tokens for.
-    identity
-        .db
-        .write(move |tx| {
-            let now = Micros::now();
-            let Some(before) = table::user::find(tx, &account.id)? else { return Ok(()) };
-            // After a lockout has passed, counting begins anew.
-            let over = before.failed_logins >= rules.attempts() && !rules.locked(&before, now);
-            let n = if over { 1 } else { before.failed_logins + 1 };
-            tx.exec(
-                "UPDATE account SET failed_logins = $2, failed_at = $3 WHERE id = $1",
-                params![&account.id, n, now],
-            )?;
-            if n == rules.attempts() {
-                let said = format!("The account {} is locked after {n} wrong passwords.", before.name);
-                event(tx, Level::Warning, "identity.lockout", account.id.as_str(), &said)?;
-                tracing::warn!(user = %account.id, failures = n, "account locked");
-            }
-            Ok(())
-        })
-        .await
+    identity.db.write(move |tx| count(tx, &rules, &held(tx, &account.id)?, Micros::now())).await
 }
 
-/// Looks again, because others may have guessed while this password was being verified.
-async fn succeeded(identity: &Identity, account: Account) -> Result<Account> {
+/// An account as it is now, held by this transaction: of two who count, one comes after the other.
+///
+/// # Errors
+/// `Kind::Unauthorized` when it has been deleted meanwhile.
+pub fn held(tx: &Tx<'_>, id: &UserId) -> Result<Account> {
+    let found = table::lock(tx, "account", "user", id.as_str()).and_then(|()| table::user::get(tx, id));
+    found.map_err(|fault| match fault.is_not_found() {
+        true => Fault::unauthorized().because("the user has been deleted"),
+        false => fault,
+    })
+}
+
+/// Counts a failure against an account that this transaction holds.
+pub fn count(tx: &Tx<'_>, rules: &Rulebook, before: &Account, now: Micros) -> Result<()> {
+    if !rules.counts_failures(before) {
+        return Ok(());
+    }
+    // After a lockout has passed, counting begins anew.
+    let over = before.failed_logins >= rules.attempts() && !rules.locked(before, now);
+    let n = if over { 1 } else { before.failed_logins + 1 };
+    tx.exec(
+        "UPDATE account SET failed_logins = $2, failed_at = $3 WHERE id = $1",
+        params![&before.id, n, now],
+    )?;
+    if n == rules.attempts() {
+        let said = format!("The account {} is locked after {n} wrong passwords.", before.name);
+        event(tx, Level::Warning, "identity.lockout", before.id.as_str(), &said)?;
+        tracing::warn!(user = %before.id, failures = n, "account locked");
+    }
+    Ok(())
+}
+
+/// Forgives the failures before a login that has proved all that it has to, unless they have locked the account
+/// meanwhile. One right factor forgives nothing, or who knows it could try the other for ever.
+pub async fn forgive_before(identity: &Identity, account: &Account) -> Result<()> {
+    let rules = identity.rules.clone();
+    if !rules.counts_failures(account) || account.failed_logins == 0 {
+        return Ok(());
+    }
     let id = account.id.clone();
-    let now = identity.db.read(move |tx| table::user::find(tx, &id)).await?;
-    let now = now.ok_or_else(|| Fault::unauthorized().because("the user has been deleted"))?;
-    if identity.rules.locked(&now, Micros::now()) {
-        return Err(Fault::unauthorized().because("the account is locked after too many wrong passwords"));
-    }
-    if now.failed_logins > 0 {
-        identity.db.write(move |tx| forgive(tx, &now.id)).await?;
-    }
-    Ok(account)
+    let forgive = move |tx: &Tx<'_>| {
+        if rules.locked(&held(tx, &id)?, Micros::now()) {
+            return Err(Fault::unauthorized().because("the account is locked after too many wrong passwords"));
+        }
+        forgive(tx, &id)
+    };
+    identity.db.write(forgive).await
 }
 
 /// Forgets the failures of an account, and with them its lockout.
@@ -86,9 +113,15 @@ pub fn forgive(tx: &Tx<'_>, id: &UserId) -> Result<()> {
     Ok(())
 }
 
-/// Keeps that an account was used today.
+/// Keeps that an account was used today. Once it counts as disabled a login is too late for that.
+///
+/// # Errors
+/// `Kind::Unauthorized` until an administrator enables it again.
 pub async fn used(identity: &Identity, account: &Account) -> Result<()> {
     let now = Micros::now();
+    if identity.rules.inactive(account, now) {
+        return Err(Fault::unauthorized().because("nobody has used the account for too long"));
+    }
     if account.active_at.is_some_and(|at| !another_day(at, now)) {
         return Ok(());
     }

@@ -6,7 +6,8 @@ use crate::rules::Rulebook;
 use crate::table;
 use crate::token::{Target, Token};
 use api::{Auth, Level, Named, Scope};
-use base::{DomainId, Fault, Micros, Result, RoleId};
+use base::{DomainId, Fault, Micros, Result, RoleId, UserId};
+use std::collections::BTreeSet;
 use store::Tx;
 
 /// An application credential as a token shows it.
@@ -43,16 +44,19 @@ pub fn resolve(tx: &Tx<'_>, rules: &Rulebook, token: &Token) -> Result<Resolved>
         return Err(no("the password has been changed"));
     }
     let trust = trust(tx, token)?;
+    let mut owners = vec![token.user.clone()];
     if let Some(trust) = &trust {
-        let trustor = table::user::find(tx, &trust.trustor_id)?.ok_or_else(|| no("the trustor has gone"))?;
-        let named = named_user(tx, rules, &trustor)?;
+        let (trustor, named) = trustor(tx, rules, &trust.trustor_id)?;
         if trust.impersonation {
             (account, user) = (trustor, named);
         }
+        // Who passed it on may have done so in his own name; the roles are those of whoever gave it first.
+        let first = table::trust::origin(tx, trust)?.trustor_id;
+        self::trustor(tx, rules, &first)?;
+        owners.extend([trust.trustor_id.clone(), first]);
     }
     let scope = scope(tx, &token.target)?;
-    let owners = [Some(&token.user), trust.as_ref().map(|t| &t.trustor_id)];
-    for owner in owners.into_iter().flatten() {
+    for owner in &owners {
         if table::revocation::hits(tx, token.audit_id(), owner, project_of(token), token.issued_at)? {
             return Err(no("the token is revoked"));
         }
@@ -100,18 +104,25 @@ fn trust(tx: &Tx<'_>, token: &Token) -> Result<Option<Trust>> {
     Ok(Some(found))
 }
 
-/// The roles that a trust stands for, with what they imply; none when the trustor does not have all of
+/// Somebody who has given a trust, or passed it on, and must still be there.
+fn trustor(tx: &Tx<'_>, rules: &Rulebook, id: &UserId) -> Result<(Account, Named<UserId>)> {
+    let found = table::user::find(tx, id)?.ok_or_else(|| no("the trustor has gone"))?;
+    let named = named_user(tx, rules, &found)?;
+    Ok((found, named))
+}
+
+/// The roles that a trust stands for, with what they imply; none when who gave it first does not have all of
 /// them any more.
 pub fn delegated(tx: &Tx<'_>, trust: &Trust) -> Result<Option<Vec<(RoleId, String)>>> {
     let target = Target::Project(trust.project_id.clone());
-    let own = table::grant::effective(tx, &trust.trustor_id, &target)?;
+    let own = table::grant::effective(tx, &table::trust::origin(tx, trust)?.trustor_id, &target)?;
     if !trust.roles.iter().all(|role| own.iter().any(|(id, _)| id == role)) {
         return Ok(None);
     }
     closure(tx, trust.roles.clone()).map(Some)
 }
 
-fn named_user(tx: &Tx<'_>, rules: &Rulebook, account: &Account) -> Result<Named<base::UserId>> {
+fn named_user(tx: &Tx<'_>, rules: &Rulebook, account: &Account) -> Result<Named<UserId>> {
     if !account.enabled || rules.inactive(account, Micros::now()) {
         return Err(no("the user is disabled"));
     }
@@ -177,7 +188,8 @@ pub fn closure(tx: &Tx<'_>, roles: Vec<RoleId>) -> Result<Vec<(RoleId, String)>>
         return Ok(Vec::new());
     }
     let implied = table::role::implications(tx)?;
-    let mut all = roles;
+    // What was kept long ago may name a role many times.
+    let mut all: Vec<RoleId> = roles.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     let mut i = 0;
     while i < all.len() {
         for (prior, next) in &implied {

@@ -144,12 +144,13 @@ impl Rulebook {
         self.rules.unique_last_password_count
     }
 
-    /// Whether an account has not been used for so long that it counts as disabled.
+    /// Whether an account has not been used for so long that it counts as disabled. The days of one that never
+    /// was count from when it was made.
     pub fn inactive(&self, account: &Account, now: Micros) -> bool {
         let limit = self.rules.disable_user_account_days_inactive;
         limit > 0
             && !account.option("ignore_user_inactivity")
-            && account.active_at.is_some_and(|at| now.since(at) >= days(limit))
+            && now.since(account.active_at.unwrap_or(account.created_at)) >= days(limit)
     }
 }
 

@@ -15,7 +15,7 @@ use base::{Fault, Result};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
@@ -27,8 +27,8 @@ const REMEMBERED: usize = 1000;
 type Record = [u8; 32];
 
 pub struct Secrets {
-    slots: Semaphore,
-    waiting: AtomicUsize,
+    slots: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
     key: [u8; 32],
     seen: Mutex<HashMap<Record, Instant>>,
 }
@@ -36,8 +36,8 @@ pub struct Secrets {
 impl Secrets {
     pub fn new() -> Self {
         Secrets {
-            slots: Semaphore::new(AT_ONCE),
-            waiting: AtomicUsize::new(0),
+            slots: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: Arc::default(),
             key: rand::random(),
             seen: Mutex::default(),
         }
@@ -72,10 +72,13 @@ impl Secrets {
 
     async fn slowly<T: Send + 'static>(&self, f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
         let place = Place::take(&self.waiting)?;
-        let slot = self.slots.acquire().await.map_err(Fault::internal)?;
-        let out = tokio::task::spawn_blocking(f).await.map_err(Fault::internal)?;
-        drop((slot, place));
-        out
+        let slot = self.slots.clone().acquire_owned().await.map_err(Fault::internal)?;
+        // The work has them, not whoever waits for it: it runs on when the client has gone away.
+        let work = move || {
+            let _held = (place, slot);
+            f()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(Fault::internal)?
     }
 
     fn record(&self, owner: &str, secret: &str, stored: &str) -> Record {
@@ -104,12 +107,12 @@ impl Secrets {
     }
 }
 
-/// A place in the queue, given back when dropped (also when the client goes away).
-struct Place<'a>(&'a AtomicUsize);
+/// A place in the queue, given back when dropped (also when the client goes away before its turn).
+struct Place(Arc<AtomicUsize>);
 
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize) -> Result<Self> {
-        let place = Place(waiting);
+impl Place {
+    fn take(waiting: &Arc<AtomicUsize>) -> Result<Self> {
+        let place = Place(waiting.clone());
         if waiting.fetch_add(1, Ordering::Relaxed) >= AT_ONCE + WAITING {
             return Err(Fault::unavailable(
                 "Too many people are logging in at this moment. Try again in a few seconds.",
@@ -119,7 +122,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -187,5 +190,49 @@ mod tests {
             s.remember(s.record("u", &i.to_string(), "h"));
         }
         assert!(s.seen.lock().unwrap().len() <= REMEMBERED);
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_frees_nothing_before_the_hash_is_done() {
+        let s = Arc::new(Secrets::new());
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+        let (gate, open) = std::sync::mpsc::channel::<()>();
+        let open = Arc::new(Mutex::new(open));
+        let slow = || {
+            let (s, running, most) = (s.clone(), running.clone(), most.clone());
+            let (begun, open) = (begun.clone(), open.clone());
+            tokio::spawn(async move {
+                s.slowly(move || {
+                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    begun.send(()).unwrap();
+                    open.lock().unwrap().recv().unwrap();
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    Ok(())
+                })
+                .await
+            })
+        };
+        let first: Vec<_> = (0..AT_ONCE).map(|_| slow()).collect();
+        for _ in 0..AT_ONCE {
+            begins.recv().await.unwrap();
+        }
+        for gone in first {
+            gone.abort();
+            assert!(gone.await.unwrap_err().is_cancelled());
+        }
+        assert_eq!(s.slots.available_permits(), 0, "their hashes run on");
+        assert_eq!(s.waiting.load(Ordering::SeqCst), AT_ONCE);
+        let others: Vec<_> = (AT_ONCE..10).map(|_| slow()).collect();
+        for _ in 0..10 {
+            gate.send(()).unwrap();
+        }
+        for other in others {
+            other.await.unwrap().unwrap();
+        }
+        // Also those that nobody waits for have ended then.
+        let _all = s.slots.acquire_many(AT_ONCE.try_into().unwrap()).await.unwrap();
+        assert_eq!(most.load(Ordering::SeqCst), AT_ONCE);
+        assert_eq!(s.waiting.load(Ordering::SeqCst), 0);
     }
 }

@@ -1,5 +1,6 @@
 //! A verified token with everything that answers about it need, and how one comes to be.
 
+use crate::login::SIGNED;
 use crate::model::Trust;
 use crate::resolve::{Credential, Resolved, resolve};
 use crate::token::Token;
@@ -33,6 +34,12 @@ impl Session {
             password_expires_at: resolved.password_expires_at,
             head: OnceLock::new(),
         }
+    }
+
+    /// Whether it was made for a request that an ec2 key has signed. Such a key is good in its project and no more,
+    /// so its tokens make no other way in.
+    pub fn is_signed(&self) -> bool {
+        self.token.methods.iter().any(|m| m == SIGNED)
     }
 
     /// `{"token": {…}}`, with the catalogue's text if there is one.

@@ -30,11 +30,19 @@ pub fn names(tx: &Tx<'_>, ids: &[String]) -> Result<HashMap<String, String>> {
     Ok(rows.into_iter().collect())
 }
 
-/// Ids of the work of a project, whose id goes behind it.
-pub const OWN_WORK: &str = "SELECT id FROM image_task WHERE owner =";
+/// Ids of the work of a project, whose id goes behind each.
+pub const OWN_WORK: [&str; 2] =
+    ["SELECT id FROM image_task WHERE owner =", "SELECT id FROM image WHERE owner ="];
 
-/// Names of images and projects, by the ids of the imports that are for them; ids of other things are left out.
+/// Names of images and projects, by the ids of the images or of the imports that are for them; ids of other things are
+/// left out.
 pub fn labels(tx: &Tx<'_>, ids: &[String]) -> Result<HashMap<String, (String, Option<String>)>> {
+    let mut q = Sql::new("SELECT id, name, owner FROM image WHERE 1 = 1");
+    q.and_in("id", ids);
+    let images = q.rows(tx, |r| {
+        let (id, name) = (r.get::<String>(0)?, r.get::<Option<String>>(1)?.filter(|n| !n.is_empty()));
+        Ok((id.clone(), (name.unwrap_or(id), Some(r.get(2)?))))
+    })?;
     let mut q = Sql::new(
         "SELECT t.id, i.name, t.image_id, t.owner FROM image_task t LEFT JOIN image i ON i.id = t.image_id WHERE 1 = 1",
     );
@@ -43,5 +51,5 @@ pub fn labels(tx: &Tx<'_>, ids: &[String]) -> Result<HashMap<String, (String, Op
         let name = r.get::<Option<String>>(1)?.filter(|n| !n.is_empty());
         Ok((r.get(0)?, (name.map_or_else(|| r.get(2), Ok)?, Some(r.get(3)?))))
     })?;
-    Ok(rows.into_iter().collect())
+    Ok(images.into_iter().chain(rows).collect())
 }

@@ -7,7 +7,7 @@
 //! the transaction that goes with it is done. Processes that share a database share the directory too (a file
 //! in it says so, [`Contents::same_for_all`]); each has a place of its own for what is on its way to it.
 
-use crate::incoming::Incoming;
+use crate::incoming::{Arrived, Digests, Incoming};
 use crate::table::stage::Staged;
 use base::Kind;
 use base::{Fault, Result};
@@ -117,12 +117,22 @@ impl Contents {
         File::open(self.dir.join("staged"))?.sync_all()?;
         Ok(staged)
     }
+    /// Keeps what arrived as the staged file `name`, durably; what goes on is its digests.
+    pub fn stage_unchecked(&self, arrived: Arrived, name: &str) -> Result<Digests> {
+        let digests = arrived.settle(&self.staged(name))?;
+        File::open(self.dir.join("staged"))?.sync_all()?;
+        Ok(digests)
+    }
     /// Puts a staged file at its place, durably, and leaves it staged too.
     pub fn link(&self, name: &str, sha512: &str) -> Result<()> {
+        // Others may have taken this process for dead and tidied up.
+        fs::create_dir_all(self.incoming())?;
         let link = self.incoming().join(format!("{name}.link"));
         remove_if_there(&link)?;
         fs::hard_link(self.staged(name), &link)?;
         fs::rename(&link, self.path(sha512))?;
+        // To rename one of two links of a file into the other does nothing, and it stays.
+        remove_if_there(&link)?;
         self.sync()
     }
     /// Removes a staged file. One that is gone already is fine.

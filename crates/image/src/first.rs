@@ -1,7 +1,7 @@
 //! Images that an installation brings along.
 
 use crate::model::{Container, DiskFormat, Record, Shown, Status, Visibility};
-use crate::upload::{Arrival, By, upload};
+use crate::upload::{Answer, Arrival, By, upload};
 use crate::{Image, content::blocking, table};
 use api::{Auth, Level};
 use base::{Fault, ImageId, Kind, ProjectId, Result};
@@ -115,7 +115,7 @@ impl Image {
         };
         let auth = Arc::new(Auth { level: Level::Admin, ..Auth::nobody() });
         let who = Who { request_id: "start".into(), user_id: String::new(), project_id: String::new() };
-        upload(self.clone(), By::User(auth), who, id, arrival).await
+        upload(self.clone(), By::User(auth), who, id, arrival, Answer::Active).await
     }
 }
 

@@ -28,6 +28,11 @@ pub fn for_boot(tx: &Tx<'_>, auth: &Auth, id: ImageId) -> Result<BootImage> {
         Kind::NotFound => Fault::bad_reference(format!("Can not find requested image {id}.")),
         _ => f,
     })?;
+    if row.arrived.is_some() {
+        return Err(Fault::bad_request(format!(
+            "Image {id} is unacceptable: its checksums are still being computed. Try again when it is active."
+        )));
+    }
     let (Status::Active, Some(content)) = (row.status, row.content.clone()) else {
         return Err(Fault::bad_request(format!(
             "Image {id} is unacceptable: it is {}, and a server starts only from an active image.",

@@ -1,6 +1,7 @@
 //! Images for the addresses under which Compute showed them until 2.35: in the caller's transaction, by the
 //! rules of the Image API.
 
+use crate::check::{CheckLife, tidy};
 use crate::model::{MemberStatus, Record, Shown};
 use crate::table::image::{COLUMNS, FROM, changeable, complete, complete_one, listed_for, record, visible};
 use crate::{Limits, attribute, table};
@@ -31,13 +32,14 @@ pub struct ProxyImage {
 
 impl From<Shown> for ProxyImage {
     fn from(s: Shown) -> Self {
+        let bytes = s.row.bytes();
         ProxyImage {
             id: s.row.id,
             name: s.row.name,
             status: s.row.status.as_str(),
             min_disk: s.row.min_disk,
             min_ram: s.row.min_ram,
-            bytes: s.row.content.map(|c| c.bytes),
+            bytes,
             created_at: s.row.created_at,
             updated_at: s.row.updated_at,
             properties: s.properties,
@@ -79,7 +81,8 @@ pub fn set_properties(
         image.properties.clear();
     }
     for (name, value) in pairs {
-        attribute::set(&mut image, auth, name, &value.as_str().into())?;
+        attribute::property(name, value)?;
+        image.properties.insert(name.clone(), value.clone());
     }
     attribute::check(&image, Some(image.row.visibility), auth, &Limits::default())?;
     table::image::update(tx, &image)?;
@@ -104,6 +107,7 @@ pub fn delete(tx: &Tx<'_>, auth: &Auth, who: &log::Who, limits: &Limits, id: Ima
     for task in table::task::under_way(tx, id)? {
         work::wake(tx, &task)?;
     }
+    work::wake_of::<CheckLife>(tx, &id.to_string())?;
     if let Some(server) = table::image::server_of(tx, id)? {
         work::wake(tx, &server.to_string())?;
     }
@@ -113,10 +117,13 @@ pub fn delete(tx: &Tx<'_>, auth: &Auth, who: &log::Who, limits: &Limits, id: Ima
             "Image {id} is protected and cannot be deleted. Set protected to false first."
         )));
     }
+    // What waits for its digests is removed by their life-cycle.
+    if let (Some(staged), None) = (table::stage::find(tx, id)?, row.arrived) {
+        tidy(tx, staged.file)?;
+    }
     table::image::delete(tx, id)?;
-    let content = row.content.as_ref();
-    limits.give(tx, &row.owner, content)?;
-    if let Some(content) = content {
+    limits.give(tx, &row.owner, row.bytes())?;
+    if let Some(content) = &row.content {
         work::wake(tx, &content.sha512)?;
     }
     log::audit_named(tx, who, "image.delete", &id.to_string(), row.name.as_deref())

@@ -10,7 +10,7 @@
 
 use crate::limits::{Limits, at_most};
 use crate::model::{Container, DiskFormat, Record, Shown, Status, Visibility};
-use crate::upload::{Arrival, By, upload};
+use crate::upload::{Answer, Arrival, By, upload};
 use crate::{Image, attribute, table};
 use base::{Fault, ImageId, ProjectId, Result, ServerId};
 use bytes::Bytes;
@@ -140,7 +140,7 @@ pub fn discard(tx: &Tx<'_>, id: ImageId) -> Result<()> {
         return Ok(());
     }
     table::image::delete(tx, id)?;
-    Limits::default().give(tx, &row.owner, row.content.as_ref())?;
+    Limits::default().give(tx, &row.owner, row.bytes())?;
     match &row.content {
         Some(content) => store::work::wake(tx, &content.sha512),
         None => Ok(()),
@@ -190,6 +190,7 @@ impl Image {
         let who =
             Who { request_id: request_id.to_owned(), user_id: String::new(), project_id: String::new() };
         let arrival = Arrival { body, length, gone };
-        tokio::spawn(upload(self.clone(), By::Host, who, id, arrival)).await.map_err(Fault::internal)?
+        let upload = upload(self.clone(), By::Host, who, id, arrival, Answer::Active);
+        tokio::spawn(upload).await.map_err(Fault::internal)?
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! - `api/`: one file per noun of the API; `table/`: SQL; `model`: rows and views; `attribute`: what
 //!   clients may set.
-//! - `upload` → `incoming` → `probe` → `content`: the way of content into the directory; `life`: its end;
-//!   `stage` and `import`: the longer way, by staging or from elsewhere.
+//! - `upload` → `incoming` → `probe` → `content`: the way of content into the directory; `check`: its last part where
+//!   digests are behind; `life`: its end; `stage` and `import`: the longer way, by staging or from elsewhere.
 //! - [`for_boot`], [`from_server`], [`hold`], [`release`], [`release_but`]: what Compute asks, in its transaction.
 //!
 //! Invariants: an active image has its whole content on disk; content is named by its SHA-512 and never
@@ -13,6 +13,7 @@
 mod api;
 mod attribute;
 mod audience;
+mod check;
 mod content;
 mod first;
 mod for_compute;
@@ -27,14 +28,17 @@ mod lock;
 mod model;
 mod pieces;
 mod probe;
+mod room;
 mod stage;
 mod table;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod why;
 
 pub use api::{own_service, service};
 pub use audience::{OWN_WORK, audience, labels, names};
+pub use check::{CheckLife, settled, settled_of};
 pub use for_compute::{BootImage, for_boot};
 pub use from_server::{Delivery, Snapshot, abandon, backups, delivery, discard, from_server, source_server};
 pub use hold::{hold, release, release_but};
@@ -43,6 +47,7 @@ pub use import::source::Imports;
 pub use life::BlobLife;
 pub use limits::Limits;
 pub use pieces::keep_tidy;
+pub use why::{import_why, why};
 
 use base::Result;
 use content::{Contents, blocking, is_digest};
@@ -62,6 +67,7 @@ pub struct Image {
     imports: Imports,
     jobs: import::jobs::Jobs,
     uploads: Semaphore,
+    checks: Arc<Semaphore>,
     conversions: Semaphore,
 }
 
@@ -86,8 +92,9 @@ impl Image {
         imports.check()?;
         let contents = Contents::open(dir, process)?;
         let (uploads, conversions) = (Semaphore::new(limits.uploads), Semaphore::new(limits.conversions));
+        let checks = Arc::new(Semaphore::new(limits.checks));
         let (me, jobs) = (process.to_owned(), Default::default());
-        let image = Arc::new(Image { db, me, contents, limits, imports, jobs, uploads, conversions });
+        let image = Arc::new(Image { db, me, contents, limits, imports, jobs, uploads, checks, conversions });
         if !image.db.is_alone() {
             let mark = image.contents.mark()?;
             let own = mark.clone();
@@ -132,8 +139,10 @@ impl Image {
         let mut orphans = 0;
         for (sha512, fresh) in files {
             if !rows.remove(&sha512) && !fresh {
-                let image = self.clone();
-                blocking(move || image.contents.remove(&sha512)).await?;
+                // Somebody may be about to enter it, or has done so by now.
+                let Ok(lock) = self.lock(&sha512).await else { continue };
+                upload::discard(self, &sha512).await;
+                drop(lock);
                 orphans += 1;
             }
         }
@@ -188,6 +197,11 @@ impl Image {
 /// The life-cycle of image contents, for the work engine.
 pub fn life(image: Arc<Image>) -> BlobLife {
     BlobLife(image)
+}
+
+/// The life-cycle of uploads that are answered before their digests are known, for the work engine.
+pub fn checks(image: Arc<Image>) -> CheckLife {
+    CheckLife(image)
 }
 
 /// The life-cycle of imports, for the work engine.

@@ -1,6 +1,5 @@
 //! Limits on everything that a client can make long or many.
 
-use crate::model::Content;
 use base::{Fault, Kind, ProjectId, Result};
 use std::time::Duration;
 use store::{Tx, params, quota};
@@ -24,8 +23,16 @@ pub struct Limits {
     pub image_bytes: u64,
     /// Uploads at the same time.
     pub uploads: usize,
+    /// Uploads whose digests are computed after the answer, at the same time; the clients of more wait for them.
+    pub checks: usize,
     /// Conversions at the same time; more wait.
     pub conversions: usize,
+    /// Bytes that digests may be behind an upload whose client waits for them in any case; about 0.1 s.
+    pub behind: u64,
+    /// Where they are more behind: how long it waits, in percent of what the upload took.
+    pub patience: u32,
+    /// How long a download waits for the digests of what has arrived.
+    pub settle: Duration,
     /// How long an upload may stand still.
     pub idle: Duration,
     /// Images of a project that has no limit of its own.
@@ -42,7 +49,11 @@ impl Default for Limits {
         Limits {
             image_bytes: 1 << 40,
             uploads: 64,
+            checks: 8,
             conversions: 2,
+            behind: 64 << 20,
+            patience: 25,
+            settle: crate::check::WAIT,
             idle: Duration::from_secs(300),
             count: 100,
             size_mib: -1,
@@ -57,14 +68,14 @@ impl Limits {
     pub fn take_count(&self, tx: &Tx<'_>, owner: &ProjectId) -> Result<()> {
         quota::take(tx, owner, COUNT, 1, self.count)?.map_err(over)
     }
-    pub fn take_size(&self, tx: &Tx<'_>, owner: &ProjectId, content: &Content) -> Result<()> {
-        quota::take(tx, owner, SIZE, mib(content.bytes), self.size_mib)?.map_err(over)
+    pub fn take_size(&self, tx: &Tx<'_>, owner: &ProjectId, bytes: u64) -> Result<()> {
+        quota::take(tx, owner, SIZE, mib(bytes), self.size_mib)?.map_err(over)
     }
     /// What a project has staged, and may; in MiB.
     pub fn staged(tx: &Tx<'_>, owner: &ProjectId) -> Result<quota::Usage> {
         // PostgreSQL sums BIGINT into NUMERIC.
         let sql = "SELECT CAST(COALESCE(SUM((s.bytes + 1048575) / 1048576), 0) AS BIGINT)
-                   FROM image_stage s JOIN image i ON i.id = s.image_id WHERE i.owner = $1";
+                   FROM image_stage s JOIN image i ON i.id = s.image_id WHERE i.owner = $1 AND i.status <> 'saving'";
         let used = tx.one(sql, params![owner], |r| r.get(0))?;
         Ok(quota::Usage { used, max: quota::usage(tx, owner, STAGED, -1)?.max })
     }
@@ -85,29 +96,23 @@ impl Limits {
     pub fn one_more_stage(tx: &Tx<'_>, owner: &ProjectId) -> Result<()> {
         room(STAGED, Self::staged(tx, owner)?)
     }
-    /// Gives back what an image took.
-    pub fn give(&self, tx: &Tx<'_>, owner: &ProjectId, content: Option<&Content>) -> Result<()> {
+    /// Gives back what an image took ([`Record::bytes`](crate::model::Record::bytes)).
+    pub fn give(&self, tx: &Tx<'_>, owner: &ProjectId, bytes: Option<u64>) -> Result<()> {
         quota::give(tx, owner, COUNT, 1)?;
-        content.map_or(Ok(()), |c| quota::give(tx, owner, SIZE, mib(c.bytes)))
+        bytes.map_or(Ok(()), |b| quota::give(tx, owner, SIZE, mib(b)))
     }
     /// Moves what an image takes to another project. The rows are locked in the order of the projects,
     /// so that two moves in opposite directions do not wait for each other.
-    pub fn hand_over(
-        &self,
-        tx: &Tx<'_>,
-        from: &ProjectId,
-        to: &ProjectId,
-        content: Option<&Content>,
-    ) -> Result<()> {
+    pub fn hand_over(&self, tx: &Tx<'_>, from: &ProjectId, to: &ProjectId, bytes: Option<u64>) -> Result<()> {
         if from < to {
-            self.give(tx, from, content)?;
+            self.give(tx, from, bytes)?;
         }
         self.take_count(tx, to)?;
-        if let Some(content) = content {
-            self.take_size(tx, to, content)?;
+        if let Some(bytes) = bytes {
+            self.take_size(tx, to, bytes)?;
         }
         if from > to {
-            self.give(tx, from, content)?;
+            self.give(tx, from, bytes)?;
         }
         Ok(())
     }

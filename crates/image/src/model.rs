@@ -100,6 +100,8 @@ pub struct Record {
     pub protected: bool,
     pub hidden: bool,
     pub content: Option<Content>,
+    /// Bytes that have arrived and whose digests are not known yet.
+    pub arrived: Option<u64>,
     /// Bytes.
     pub virtual_size: Option<u64>,
     pub created_at: Micros,
@@ -122,10 +124,15 @@ impl Record {
             protected: false,
             hidden: false,
             content: None,
+            arrived: None,
             virtual_size: None,
             created_at: now,
             updated_at: now,
         }
+    }
+    /// Bytes that the image takes of its project's quota.
+    pub fn bytes(&self) -> Option<u64> {
+        self.content.as_ref().map(|c| c.bytes).or(self.arrived)
     }
     /// Whether the caller is the owner's or an admin.
     pub fn is_of(&self, auth: &Auth) -> bool {
@@ -169,7 +176,7 @@ impl Shown {
             "min_ram": row.min_ram,
             "protected": row.protected,
             "os_hidden": row.hidden,
-            "size": content.map(|c| c.bytes),
+            "size": row.bytes(),
             "virtual_size": row.virtual_size,
             "checksum": content.map(|c| c.md5.as_str()),
             "os_hash_algo": content.map(|_| "sha512"),

@@ -12,8 +12,8 @@
 
 use crate::model::Status;
 use crate::table::piece::{self, Upload};
-use crate::upload::{Arrival, By, Limit, open_to, upload};
-use crate::{Image, content::blocking};
+use crate::upload::{Answer, Arrival, By, Limit, open_to, upload};
+use crate::{Image, content::blocking, room, stage};
 use api::Auth;
 use base::{Fault, ImageId, Kind, Micros, Result};
 use bytes::Bytes;
@@ -65,6 +65,7 @@ impl Image {
 /// 409 when the image is not queued or the one under way is of another file; 413 beyond the quota.
 pub async fn begin(image: &Image, auth: Arc<Auth>, id: ImageId, wish: Wish) -> Result<(Upload, bool)> {
     let limits = image.limits.clone();
+    let dir = image.contents.pieces();
     let begun = image.db.write(move |tx| {
         let row = open_to(tx, &By::User(auth), id)?;
         if row.status != Status::Queued {
@@ -84,11 +85,13 @@ pub async fn begin(image: &Image, auth: Arc<Auth>, id: ImageId, wish: Wish) -> R
             return Ok((under_way, false));
         }
         Limit::of(tx, &limits, &row.owner)?.check(wish.size)?;
+        room::need(&dir, wish.size)?;
         if piece::of(tx, &row.owner)?.len() >= OPEN {
             return Err(Fault::quota(format!(
                 "{OPEN} uploads of this project are not finished. Finish some, or give them up."
             )));
         }
+        let now = Micros::now();
         let new = Upload {
             image: id,
             project: row.owner,
@@ -96,7 +99,8 @@ pub async fn begin(image: &Image, auth: Arc<Auth>, id: ImageId, wish: Wish) -> R
             mark: wish.mark,
             size: wish.size,
             received: 0,
-            touched_at: Micros::now(),
+            created_at: now,
+            touched_at: now,
         };
         piece::insert(tx, &new)?;
         Ok((new, true))
@@ -145,7 +149,9 @@ pub async fn add(
             u.size
         )));
     }
+    let dir = image.contents.pieces();
     let file = blocking(move || {
+        room::need(&dir, bytes.len() as u64)?;
         // What a process that died had begun to write.
         file.set_len(from)?;
         file.write_all_at(&bytes, from)?;
@@ -153,7 +159,9 @@ pub async fn add(
         Ok(file)
     })
     .await?;
-    if !image.db.write(move |tx| piece::add(tx, id, from, to)).await? {
+    // Not if it was given up meanwhile, and another has begun with a file of its own.
+    let of = u.clone();
+    if !image.db.write(move |tx| piece::add(tx, &of, to)).await? {
         return Err(none(id));
     }
     drop(file);
@@ -170,13 +178,18 @@ pub async fn finish(image: Arc<Image>, auth: Arc<Auth>, who: log::Who, id: Image
     let owner = auth.clone();
     let found = image.db.write(move |tx| {
         let row = open_to(tx, &By::User(owner), id)?;
-        let whole = row.status == Status::Active;
-        piece::find(tx, id)?.map(Some).or(whole.then_some(None)).ok_or_else(|| none(id))
+        let done = (row.status == Status::Active).then(|| row.bytes());
+        let upload = piece::find(tx, id)?;
+        if upload.is_none() && done.is_none() { Err(none(id)) } else { Ok((upload, done)) }
     });
     // Whoever did not hear that it is done asks once more.
-    let Some(u) = found.await? else { return Ok(()) };
+    let (Some(u), done) = found.await? else { return Ok(()) };
     if u.received < u.size {
         return Err(Fault::conflict(format!("{} of {} bytes of image {id} are here.", u.received, u.size)));
+    }
+    if done == Some(Some(u.size)) {
+        // The process that did it died before it forgot the pieces.
+        return forget(&image, id).await;
     }
     let path = image.piece_file(id);
     // Held to the end: nothing is written any more while it is read.
@@ -189,9 +202,11 @@ pub async fn finish(image: Arc<Image>, auth: Arc<Auth>, who: log::Who, id: Image
         length: Some(u.size),
         gone: CancellationToken::new(),
     };
-    let outcome = upload(image.clone(), By::User(auth), who, id, arrival).await;
-    let again =
-        |f: &Fault| matches!(f.kind, Kind::Unavailable | Kind::Quota | Kind::Conflict | Kind::Internal);
+    let outcome = upload(image.clone(), By::User(auth), who, id, arrival, Answer::Active).await;
+    // It was not too large at the beginning, so it is the disk that had no room for it.
+    let again = |f: &Fault| {
+        matches!(f.kind, Kind::Unavailable | Kind::Quota | Kind::TooLarge | Kind::Conflict | Kind::Internal)
+    };
     if outcome.as_ref().err().is_none_or(|f| !again(f)) {
         forget(&image, id).await?;
     }
@@ -271,6 +286,9 @@ pub async fn keep_tidy(image: Arc<Image>) {
         tokio::time::sleep(60 * MINUTE).await;
         if let Err(fault) = sweep(&image).await {
             tracing::warn!(%fault, "uploads that nobody goes on with are not forgotten; it is tried again in an hour");
+        }
+        if let Err(fault) = stage::sweep(&image).await {
+            tracing::warn!(%fault, "staged files of no image are not removed; it is tried again in an hour");
         }
     }
 }

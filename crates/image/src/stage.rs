@@ -8,9 +8,9 @@
 
 use crate::content::blocking;
 use crate::limits::Limits;
-use crate::model::{Record, Status};
-use crate::upload::{Arrival, By, Limit, client_gone, open_to, receive};
-use crate::{Image, table};
+use crate::model::{Container, Record, Status};
+use crate::upload::{Arrival, By, Limit, client_gone, open_to, receive, still_by};
+use crate::{Image, probe, table};
 use api::Auth;
 use base::{Fault, ImageId, Result};
 use bytes::Bytes;
@@ -40,8 +40,8 @@ where
     let (row, max) = image.db.write(move |tx| begin(tx, &limits, &By::User(auth), id, &me)).await?;
     let outcome = take(&image, &row, max, arrival, who).await;
     if outcome.is_err() {
-        let give_back =
-            move |tx: &Tx<'_>| table::blob::give_back(tx, row.id, row.created_at, Status::Uploading);
+        let (made, by) = (row.created_at, image.me.clone());
+        let give_back = move |tx: &Tx<'_>| table::blob::give_back(tx, id, made, Status::Uploading, Some(&by));
         if let Err(fault) = image.db.write(give_back).await {
             tracing::error!(image = %id, %fault, "an image stays in uploading until the next start");
         }
@@ -78,13 +78,13 @@ where
     E: Display,
 {
     let gone = arrival.gone.clone();
-    let incoming = receive(image, max, arrival).await?;
+    let incoming = receive(image, max, arrival).await?.digested().await?;
     if gone.is_cancelled() {
         return Err(client_gone());
     }
     let (files, name) = (image.clone(), ImageId::new().to_string());
     let staged = blocking(move || files.contents.stage(incoming, &name)).await?;
-    let (id, made, entry) = (row.id, row.created_at, staged.clone());
+    let (id, made, entry, me) = (row.id, row.created_at, staged.clone(), image.me.clone());
     let entered = image.db.write(move |tx| {
         table::image::lock(tx, id)?;
         let here = table::image::find(tx, id)?;
@@ -93,6 +93,7 @@ where
                 "Image {id} was deleted during the upload; nothing was kept."
             )));
         }
+        still_by(tx, id, &me)?;
         table::stage::put(tx, id, &entry)?;
         log::audit(tx, &who, "image.stage", &id.to_string())
     });
@@ -104,4 +105,25 @@ where
         }
     }
     entered
+}
+
+/// The size of the disk in the staged file, if it is a disk.
+pub async fn disk(image: &Arc<Image>, row: &Record, file: &str, size: u64) -> Result<Option<u64>> {
+    let (Some(format), Some(Container::Bare)) = (row.disk_format, row.container) else { return Ok(None) };
+    let path = image.contents.staged(file);
+    blocking(move || {
+        let file = std::fs::File::open(&path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Fault::not_found("The staged content is gone. Import it again."),
+            _ => e.into(),
+        })?;
+        probe::inspect(&probe::OnDisk { file: &file, size }, format).map(Some)
+    })
+    .await
+}
+
+/// Removes staged files that no row stands for, but those that somebody may be at work on; answers how many those were.
+pub async fn sweep(image: &Arc<Image>) -> Result<usize> {
+    let known = image.db.read(table::stage::files).await?.into_iter().collect();
+    let image = image.clone();
+    blocking(move || image.contents.unstage_all_but(&known, std::slice::from_ref(&image.me))).await
 }

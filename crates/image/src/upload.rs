@@ -1,25 +1,28 @@
 //! How content comes to an image.
 //!
 //! ```text
-//!   queued ─▶ saving ─▶ temporary file, digests beside it ─▶ looked at ─▶ at its place ─▶ one transaction:
-//!     ▲                                                                                   content row,
-//!     └───────────── refused, cut short, disk full, client gone ◀──────────────────┘      quota, active
+//!   queued ─▶ saving ─▶ temporary file, digests behind it ─▶ looked at ─▶ at its place ─▶ one transaction:
+//!     ▲                                                          │                        content row,
+//!     │                                                          │                        quota, active
+//!     └────────── refused, cut short, disk full, client gone ◀───┤
+//!                                                                └─ digests are far behind ─▶ staged, see `check`
 //! ```
 //!
 //! An upload is a task of its own, because the server drops a handler whose client goes away, and then
 //! somebody has to tidy up. Whatever ends it, the image is active with its content, or queued again and
 //! nothing is left.
 
-use crate::incoming::{self, Incoming, Piece};
+use crate::incoming::{self, Arrived, Incoming, Piece};
 use crate::life::{Blob, BlobLife};
 use crate::model::{Container, Content, DiskFormat, Record, Status};
-use crate::{Image, content::blocking, limits::Limits, probe, table};
+use crate::{Image, check, content::blocking, limits::Limits, probe, table};
 use api::Auth;
 use base::{Fault, ImageId, Kind, Micros, ProjectId, Result};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Instant;
 use store::{Tx, log, work};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -30,14 +33,46 @@ const BATCH: usize = 1 << 20;
 /// An image in `saving`, held by one upload.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    id: ImageId,
+    pub id: ImageId,
     /// Tells the image from a later one with the same id.
     created_at: Micros,
-    owner: ProjectId,
+    /// The process that took it: one that is taken for dead loses it, and another may have it then.
+    by: String,
     /// What the content has to be; `None` when it is wrapped in a container.
     format: Option<DiskFormat>,
     /// Bytes that it may have.
     max: Limit,
+}
+
+impl Claim {
+    /// The image, locked. Its project may be another by now.
+    ///
+    /// # Errors
+    /// 404 when it is gone, 409 when it is another's upload by now.
+    pub fn still_there(&self, tx: &Tx<'_>) -> Result<Record> {
+        let row = awaiting(tx, self.id, self.created_at, Status::Saving)?;
+        still_by(tx, self.id, &self.by)?;
+        Ok(row)
+    }
+}
+
+/// The image that waits for content, locked.
+///
+/// # Errors
+/// 404 when it is gone.
+pub fn awaiting(tx: &Tx<'_>, id: ImageId, created_at: Micros, status: Status) -> Result<Record> {
+    table::image::lock(tx, id)?;
+    let row = table::image::find(tx, id)?.filter(|r| r.created_at == created_at && r.status == status);
+    row.ok_or_else(|| Fault::not_found(format!("Image {id} was deleted meanwhile; nothing was kept.")))
+}
+
+/// # Errors
+/// 409 when the process `by` has lost the upload to another.
+pub fn still_by(tx: &Tx<'_>, id: ImageId, by: &str) -> Result<()> {
+    if table::blob::taken_by(tx, id)? == by {
+        return Ok(());
+    }
+    Err(Fault::conflict(format!("Another upload to image {id} has begun; nothing of this one was kept.")))
 }
 
 /// How many bytes may come, and who says so.
@@ -54,6 +89,12 @@ impl Limit {
             Some(left) if left < limits.image_bytes => Limit::Quota(left),
             _ => Limit::Service(limits.image_bytes),
         })
+    }
+    /// In bytes.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Limit::Service(max) | Limit::Quota(max) => max,
+        }
     }
     /// # Errors
     /// 413 when `bytes` are too many.
@@ -92,6 +133,16 @@ pub enum By {
     Host,
 }
 
+/// When an upload is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Once the image is active.
+    Active,
+    /// Once the content is on the disk, if its digests are far behind; they are computed on while the image is
+    /// `saving`.
+    Stored,
+}
+
 /// Takes the whole content of a queued image.
 ///
 /// # Errors
@@ -103,6 +154,7 @@ pub async fn upload<S, E>(
     who: log::Who,
     id: ImageId,
     arrival: Arrival<S>,
+    answer: Answer,
 ) -> Result<()>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
@@ -112,12 +164,12 @@ where
     let limits = image.limits.clone();
     let me = image.me.clone();
     let claim = image.db.write(move |tx| begin(tx, &limits, &by, id, &me)).await?;
-    let outcome = take(&image, &claim, arrival, who).await;
+    let outcome = take(&image, &claim, arrival, who, answer).await;
     if outcome.is_err() {
-        let (id, created_at) = (claim.id, claim.created_at);
-        if let Err(fault) =
-            image.db.write(move |tx| table::blob::give_back(tx, id, created_at, Status::Saving)).await
-        {
+        let Claim { id, created_at, by, .. } = claim;
+        let give_back =
+            move |tx: &Tx<'_>| table::blob::give_back(tx, id, created_at, Status::Saving, Some(&by));
+        if let Err(fault) = image.db.write(give_back).await {
             tracing::error!(image = %id, %fault, "an image stays in saving until the next start");
         }
     }
@@ -159,25 +211,44 @@ fn begin(tx: &Tx<'_>, limits: &Limits, by: &By, id: ImageId, me: &str) -> Result
         return Err(Fault::conflict(format!("Another upload to image {id} has begun.")));
     }
     let format = (container == Container::Bare).then_some(format);
-    Ok(Claim { id, created_at: row.created_at, owner: row.owner, format, max })
+    Ok(Claim { id, created_at: row.created_at, by: me.to_owned(), format, max })
 }
 
-async fn take<S, E>(image: &Arc<Image>, claim: &Claim, arrival: Arrival<S>, who: log::Who) -> Result<()>
+async fn take<S, E>(
+    image: &Arc<Image>,
+    claim: &Claim,
+    arrival: Arrival<S>,
+    who: log::Who,
+    answer: Answer,
+) -> Result<()>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
     E: Display,
 {
     let gone = arrival.gone.clone();
-    let incoming = receive(image, claim.max, arrival).await?;
-    let (incoming, virtual_size) = look(incoming, claim.format).await?;
+    let begun = Instant::now();
+    let arrived = receive(image, claim.max, arrival).await?;
+    let (arrived, virtual_size) = look(arrived, claim.format).await?;
     if gone.is_cancelled() {
         return Err(client_gone());
     }
+    let incoming = if answer == Answer::Active || arrived.behind() < image.limits.behind {
+        arrived.digested().await?
+    } else {
+        let patience = begun.elapsed() * image.limits.patience / 100;
+        match arrived.digested_within(patience).await? {
+            Ok(incoming) => incoming,
+            Err(arrived) => match image.checks.clone().try_acquire_owned() {
+                Ok(turn) => return check::later(image, claim, arrived, who, turn).await,
+                Err(_) => arrived.digested().await?,
+            },
+        }
+    };
     keep(image, claim, incoming, virtual_size, who).await
 }
 
 /// Takes bytes into a temporary file.
-pub async fn receive<S, E>(image: &Image, max: Limit, arrival: Arrival<S>) -> Result<Incoming>
+pub async fn receive<S, E>(image: &Image, max: Limit, arrival: Arrival<S>) -> Result<Arrived>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
     E: Display,
@@ -185,7 +256,7 @@ where
     if let Some(length) = arrival.length {
         max.check(length)?;
     }
-    let (feed, outcome) = incoming::start(&image.contents.incoming())?;
+    let (feed, outcome) = incoming::start(&image.contents.incoming(), arrival.length.unwrap_or(0))?;
     let gone = arrival.gone.clone();
     let pumped = tokio::select! {
         out = pump(arrival, max, image.limits.idle, feed) => out,
@@ -196,7 +267,7 @@ where
     pumped.and(written)
 }
 
-async fn ended(outcome: oneshot::Receiver<Result<Incoming>>) -> Result<Incoming> {
+async fn ended(outcome: oneshot::Receiver<Result<Arrived>>) -> Result<Arrived> {
     outcome.await.map_err(|_| Fault::internal("the writer of an upload panicked"))?
 }
 
@@ -254,12 +325,12 @@ pub fn client_gone() -> Fault {
 }
 
 /// Looks at the content; answers the size of the disk in it.
-async fn look(incoming: Incoming, format: Option<DiskFormat>) -> Result<(Incoming, Option<u64>)> {
-    let Some(format) = format else { return Ok((incoming, None)) };
+async fn look(arrived: Arrived, format: Option<DiskFormat>) -> Result<(Arrived, Option<u64>)> {
+    let Some(format) = format else { return Ok((arrived, None)) };
     blocking(move || {
-        let source = probe::OnDisk { file: &incoming.file, size: incoming.bytes };
+        let source = probe::OnDisk { file: &arrived.file, size: arrived.bytes };
         let size = probe::inspect(&source, format)?;
-        Ok((incoming, Some(size)))
+        Ok((arrived, Some(size)))
     })
     .await
 }
@@ -298,10 +369,10 @@ fn finish(
         // Its life-cycle waits for this.
         work::wake(tx, &server.to_string())?;
     }
-    table::image::lock(tx, claim.id)?;
-    let kept =
-        Kept { id: claim.id, created_at: claim.created_at, owner: &claim.owner, content, virtual_size };
-    activate(tx, limits, Status::Saving, &kept)?;
+    let row = claim.still_there(tx)?;
+    limits.take_size(tx, &row.owner, content.bytes)?;
+    let kept = Kept { id: claim.id, created_at: claim.created_at, content, virtual_size };
+    activate(tx, Status::Saving, &kept)?;
     log::audit(tx, who, "image.upload", &claim.id.to_string())
 }
 
@@ -309,23 +380,18 @@ fn finish(
 pub struct Kept<'a> {
     pub id: ImageId,
     pub created_at: Micros,
-    pub owner: &'a ProjectId,
     pub content: &'a Content,
     pub virtual_size: Option<u64>,
 }
 
 /// Makes an image active that is in `from`, with a content that is at its place (the caller holds the
-/// digest's lock) or that another image shows. The image's row is locked already.
-///
-/// # Errors
-/// 404 when the image was deleted, 413 when the quota does not allow it.
-pub fn activate(tx: &Tx<'_>, limits: &Limits, from: Status, k: &Kept<'_>) -> Result<()> {
-    limits.take_size(tx, k.owner, k.content)?;
+/// digest's lock) or that another image shows. The image's row is locked already, and its project's quota taken.
+pub fn activate(tx: &Tx<'_>, from: Status, k: &Kept<'_>) -> Result<()> {
     // Whoever is about to remove the content has to look again. In its order: work, then content.
     work::start_or_wake::<BlobLife>(tx, &k.content.sha512, &Blob::Kept)?;
     table::blob::insert(tx, k.content)?;
     if !table::blob::finish(tx, from, k)? {
-        return Err(Fault::not_found(format!("Image {} was deleted meanwhile; nothing was kept.", k.id)));
+        return Err(Fault::internal(format!("image {} is not {} any more", k.id, from.as_str())));
     }
     Ok(())
 }

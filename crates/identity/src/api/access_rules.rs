@@ -13,6 +13,8 @@ use store::{Sql, Tx, log::audit};
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 /// Most rules of one credential.
 const MOST: usize = 100;
+/// Most rules of one user.
+const MOST_OF_USER: i64 = 1_000;
 /// Longest path, in characters.
 const PATH: usize = 128;
 
@@ -69,15 +71,22 @@ fn one(mut rule: Obj, user: &UserId) -> Result<Asked> {
     }))
 }
 
-/// The ids of the rules asked for; new ones are made.
+/// The ids of the rules asked for; new ones are made. The user's row is held.
 pub fn settle(tx: &Tx<'_>, user: &UserId, asked: &[Asked]) -> Result<Vec<String>> {
     let settle = |asked: &Asked| match asked {
         Asked::Known(id) => table::access_rule::get(tx, user, id).map(|r| r.id),
         Asked::New(rule) => table::access_rule::ensure(tx, rule),
     };
+    let before = table::access_rule::count(tx, user)?;
     let mut ids = asked.iter().map(settle).collect::<Result<Vec<_>>>()?;
     ids.sort();
     ids.dedup();
+    let now = table::access_rule::count(tx, user)?;
+    if now > before && now > MOST_OF_USER {
+        return Err(Fault::quota(format!(
+            "A user has at most {MOST_OF_USER} access rules. Delete one that no application credential has any more."
+        )));
+    }
     Ok(ids)
 }
 

@@ -1,13 +1,15 @@
 //! Application credentials: a name and a secret with which a program logs in as its user, into one
 //! project, with some of the user's roles. The secret is shown once.
 
-use super::{NAME, TEXT, access_rules, flag, forbidden, link, roles};
+use super::{NAME, TEXT, access_rules, flag, forbidden, link, named_roles, roles};
+use crate::login::SIGNED;
 use crate::model::{AccessRule, AppCredential, Role};
 use crate::{Identity, table};
 use api::{Obj, Reply, Req, Scope};
 use base::{Fault, Micros, ProjectId, Result, RoleId, UserId};
 use base64::Engine;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use store::{Sql, Tx, log::audit};
 
@@ -56,14 +58,19 @@ fn owner(req: &Req) -> Result<UserId> {
     if id == req.auth.user.id || req.auth.is_admin() { Ok(id) } else { Err(forbidden()) }
 }
 
-/// A program must not make itself another way in, unless its credential was made for that, and a trustee
-/// must not make one at all.
+/// A program must not make itself another way in, unless its credential was made for that; a trustee must not make
+/// one at all, and neither must who has an ec2 key.
 pub async fn unrestricted(identity: &Identity, req: &Req) -> Result<()> {
     let session = identity.session_of(req).await?;
     if session.trust.is_some() {
         return Err(Fault::forbidden(
             "Using a trust-scoped token is not allowed for managing application credentials and trusts.",
         ));
+    }
+    if session.is_signed() {
+        return Err(Fault::forbidden(format!(
+            "Using method '{SIGNED}' is not allowed for managing application credentials."
+        )));
     }
     if session.credential.as_ref().is_none_or(|c| c.unrestricted) {
         return Ok(());
@@ -176,12 +183,13 @@ fn parse(obj: &Obj, user_id: UserId, project_id: ProjectId, roles: Vec<RoleId>) 
     })
 }
 
-/// The roles asked for, by id or name, which the token must have; all of the token's when none are.
+/// The roles asked for, by id or name and each once, which the token must have; all of the token's when none are.
 fn chosen(req: &Req, obj: &Obj) -> Result<Vec<RoleId>> {
     let own = &req.auth.roles;
-    let Some(asked) = obj.opt_list("roles")?.filter(|l| !l.is_empty()) else {
+    let asked = named_roles(obj)?;
+    if asked.is_empty() {
         return Ok(own.iter().map(|(id, _)| id.clone()).collect());
-    };
+    }
     let find = |role: &Value| {
         let role = Obj::root(role.clone())?;
         let (id, name) = (role.opt_str("id", NAME)?, role.opt_str("name", NAME)?);
@@ -197,7 +205,8 @@ fn chosen(req: &Req, obj: &Obj) -> Result<Vec<RoleId>> {
             ))
         })
     };
-    asked.iter().map(find).collect()
+    let ids = asked.iter().map(find).collect::<Result<BTreeSet<_>>>()?;
+    Ok(ids.into_iter().collect())
 }
 
 pub async fn delete(identity: Arc<Identity>, req: Req) -> Result<Reply> {

@@ -166,6 +166,7 @@ pub async fn take(identity: Arc<Identity>, req: Req, kind: Kind) -> Result<Reply
 
 async fn given(identity: &Identity, req: &Req, kind: Kind) -> Result<()> {
     let (id, project) = ends(req);
+    projects::visible(identity, req, &project).await?;
     identity
         .db
         .read(move |tx| {
@@ -192,13 +193,14 @@ pub async fn show_given(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     Ok(Reply::json(200, &json!({"project_endpoint_group": shown})))
 }
 
-/// The projects that have been given an endpoint or a group.
+/// The projects within reach that have been given an endpoint or a group.
 pub async fn projects(identity: Arc<Identity>, req: Req, kind: Kind) -> Result<Reply> {
-    let id = req.text_param("id").to_owned();
+    let (id, reach) = (req.text_param("id").to_owned(), req.auth.reach());
     let (found, tags) = identity
         .db
         .read(move |tx| {
-            let found = filters::projects_of(tx, kind, &id)?;
+            let mut found = filters::projects_of(tx, kind, &id)?;
+            found.retain(|p| reach.covers(&p.domain_id));
             let tags = table::project::tags_of(tx, &found)?;
             Ok((found, tags))
         })
@@ -210,13 +212,8 @@ pub async fn projects(identity: Arc<Identity>, req: Req, kind: Kind) -> Result<R
 /// GET …/projects/{project}/endpoints: all that the project has in its catalogue because it was given.
 pub async fn endpoints(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let (_, project) = ends(&req);
-    let found = identity
-        .db
-        .read(move |tx| {
-            table::project::get(tx, &project)?;
-            filters::endpoints_of(tx, project.as_str())
-        })
-        .await?;
+    projects::visible(&identity, &req, &project).await?;
+    let found = identity.db.read(move |tx| filters::endpoints_of(tx, project.as_str())).await?;
     let shown = found.unwrap_or_default().iter().map(|e| catalog::endpoint_view(&req, e)).collect();
     Ok(super::list(&req, "endpoints", shown, false))
 }
@@ -224,12 +221,7 @@ pub async fn endpoints(identity: Arc<Identity>, req: Req) -> Result<Reply> {
 /// GET …/projects/{project}/endpoint_groups.
 pub async fn groups(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let (_, project) = ends(&req);
-    let found = identity
-        .db
-        .read(move |tx| {
-            table::project::get(tx, &project)?;
-            filters::groups_of(tx, project.as_str())
-        })
-        .await?;
+    projects::visible(&identity, &req, &project).await?;
+    let found = identity.db.read(move |tx| filters::groups_of(tx, project.as_str())).await?;
     Ok(super::list(&req, "endpoint_groups", found.iter().map(|g| view(&req, g)).collect(), false))
 }

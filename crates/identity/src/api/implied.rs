@@ -1,6 +1,7 @@
 //! Roles that imply others: whoever has the prior role has the implied one.
 
-use super::link;
+use super::roles::seen;
+use super::{forbidden, link};
 use crate::model::Role;
 use crate::{Identity, table};
 use api::{Reply, Req};
@@ -37,8 +38,10 @@ fn no_rule(prior: &RoleId, implied: &RoleId) -> Fault {
 
 /// GET /v3/role_inferences.
 pub async fn inferences(identity: Arc<Identity>, req: Req) -> Result<Reply> {
-    let (roles, pairs) =
+    let (mut roles, pairs) =
         identity.db.read(|tx| Ok((table::role::all(tx)?, table::role::implications(tx)?))).await?;
+    let reach = req.auth.reach();
+    roles.retain(|r| seen(&reach, r));
     let implied = |prior: &RoleId| -> Vec<Value> {
         let ids = pairs.iter().filter(|(p, _)| p == prior).map(|(_, i)| i);
         ids.filter_map(|id| roles.iter().find(|r| r.id == *id)).map(|r| short(&req, r)).collect()
@@ -64,7 +67,11 @@ pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
             Ok((prior, implied))
         })
         .await?;
-    let shown: Vec<Value> = implied.iter().map(|r| short(&req, r)).collect();
+    let reach = req.auth.reach();
+    if !seen(&reach, &prior) {
+        return Err(forbidden());
+    }
+    let shown: Vec<Value> = implied.iter().filter(|r| seen(&reach, r)).map(|r| short(&req, r)).collect();
     Ok(Reply::json(
         200,
         &json!({
@@ -98,11 +105,14 @@ pub async fn put(identity: Arc<Identity>, req: Req) -> Result<Reply> {
 
 /// The two roles of a rule that is there.
 async fn find(identity: &Identity, req: &Req) -> Result<(Role, Role)> {
-    let (prior, implied) = pair(req);
+    let ((prior, implied), reach) = (pair(req), req.auth.reach());
     identity
         .db
         .read(move |tx| {
             let roles = both(tx, &prior, &implied)?;
+            if !seen(&reach, &roles.0) || !seen(&reach, &roles.1) {
+                return Err(forbidden());
+            }
             let known = table::role::implications(tx)?.iter().any(|(p, i)| *p == prior && *i == implied);
             if known { Ok(roles) } else { Err(no_rule(&prior, &implied)) }
         })

@@ -41,6 +41,8 @@ const PAGE: usize = 10_000;
 const NAME: usize = 255;
 const SHORT_NAME: usize = 64;
 const TEXT: usize = 65_535;
+/// Most roles that one request names.
+const ROLES: usize = 100;
 /// Most unknown fields that one thing keeps, as characters of JSON.
 const EXTRA: usize = 65_535;
 
@@ -344,6 +346,20 @@ fn flag(obj: &Obj, field: &str) -> Result<Option<bool>> {
             )))
         }
     }
+}
+
+/// The roles that a body names.
+///
+/// # Errors
+/// 400 for more than anybody has.
+fn named_roles(obj: &Obj) -> Result<&[Value]> {
+    let list = obj.opt_list("roles")?.map(Vec::as_slice).unwrap_or_default();
+    if list.len() > ROLES {
+        return Err(Fault::bad_request(format!(
+            "Invalid input for field/attribute roles. At most {ROLES} are named at once"
+        )));
+    }
+    Ok(list)
 }
 
 /// The domain that something new goes into: the one named, else that of the token.

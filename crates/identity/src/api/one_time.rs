@@ -7,7 +7,7 @@
 
 use super::stored::check_direct;
 use crate::model::{Account, Credential, Extra};
-use crate::{Identity, password, sign, table, totp};
+use crate::{Identity, sign, table, totp};
 use api::{Reply, Req};
 use base::{Fault, Micros, Result};
 use serde_json::{Value, json};
@@ -21,17 +21,18 @@ const SECRET: usize = 128;
 const LEAST: usize = 16;
 
 /// The password with a code, or a program with a credential of its own.
-fn rules() -> Value {
-    json!([["password", "totp"], ["application_credential"]])
+fn rules() -> Vec<Value> {
+    vec![json!(["password", "totp"]), json!(["application_credential"])]
 }
 
-fn rules_of(a: &Account) -> Option<&Value> {
-    let options = a.extra.get("options")?;
-    let off = options.get("multi_factor_auth_enabled") == Some(&Value::Bool(false));
-    options.get("multi_factor_auth_rules").filter(|r| !off && r.as_array().is_some_and(|r| !r.is_empty()))
+fn switched_off() -> Fault {
+    Fault::forbidden(
+        "An administrator has switched one-time codes off for this account (multi_factor_auth_enabled), and only an \
+         administrator can change that.",
+    )
 }
 
-fn answer(on: bool, by: Option<&Value>) -> Reply {
+fn answer(on: bool, by: Option<&Vec<Value>>) -> Reply {
     let own = by.is_none_or(|r| *r == rules());
     Reply::json(200, &json!({"one_time_codes": {"on": on, "required": !own}}))
         .header("cache-control", "no-store")
@@ -51,14 +52,15 @@ async fn held(identity: &Identity, req: &Req) -> Result<(Account, Vec<Credential
 /// GET: `on`, and whether an administrator asks for it (`required`).
 pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let (account, seeds) = held(&identity, &req).await?;
-    let rules = rules_of(&account);
+    let rules = account.factor_rules();
     Ok(answer(rules.is_some() && !seeds.is_empty(), rules))
 }
 
 /// PUT `{"one_time_codes": {"secret": base32, "passcode": …}}`: from now on codes of this secret are asked for.
 ///
 /// # Errors
-/// 400 for a code that is not the secret's, 409 when another secret is used already.
+/// 400 for a code that is not the secret's, 403 when an administrator has switched codes off for the account, 409 when
+/// another secret is used already.
 pub async fn begin(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let body = req.json().await?.inner("one_time_codes")?;
     body.only(&["secret", "passcode"])?;
@@ -85,8 +87,11 @@ pub async fn begin(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let rules_now = identity
         .write(move |tx| {
             let mut account = locked(tx, &made)?;
+            if account.factors_off() {
+                return Err(switched_off());
+            }
             let old = totp::seeds(tx, &account)?;
-            if !old.is_empty() && rules_of(&account).is_some() {
+            if !old.is_empty() && account.factor_rules().is_some() {
                 return Err(Fault::conflict(
                     "One-time codes are on already. Switch them off first, with a code of the app that has them now.",
                 ));
@@ -95,12 +100,12 @@ pub async fn begin(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
             old.iter().try_for_each(|c| table::stored::delete(tx, &c.id))?;
             table::stored::insert(tx, &made, None)?;
             totp::take(tx, &made.id, step)?;
-            if rules_of(&account).is_none() {
-                set_rules(&mut account, Some(rules()));
+            if account.factor_rules().is_none() {
+                set_rules(&mut account, Some(rules().into()));
                 table::user::update(tx, &account)?;
             }
             audit(tx, &who, "user.one_time_codes_on", made.user_id.as_str())?;
-            Ok(rules_of(&account).cloned())
+            Ok(account.factor_rules().cloned())
         })
         .await?;
     Ok(answer(true, rules_now.as_ref()))
@@ -116,13 +121,15 @@ pub async fn end(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     check_direct(&identity, &req).await?;
     let (code, now) = (body.str("passcode", 64)?, Micros::now());
     let (account, seeds) = held(&identity, &req).await?;
-    if rules_of(&account).is_some_and(|r| *r != rules()) {
+    if account.factors_off() {
+        return Err(switched_off());
+    }
+    if account.factor_rules().is_some_and(|r| *r != rules()) {
         return Err(Fault::forbidden(
             "An administrator asks for one-time codes of this account, and only an administrator can change that.",
         ));
     }
-    if identity.rules.locked(&account, now) || !totp::spend(&identity, seeds, code.trim(), now).await? {
-        password::failed(&identity, account).await?;
+    if !totp::spend(&identity, &account, seeds, code.trim(), now).await? {
         return Err(Fault::bad_request(
             "This code does not fit. A code works once and for half a minute: type the next one.",
         ));

@@ -165,21 +165,36 @@ pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let id = ProjectId::from(req.text_param("id"));
     let project = visible(&identity, &req, &id).await?;
     let family = ["parents_as_list", "subtree_as_list", "parents_as_ids", "subtree_as_ids"];
-    let asked: Vec<&str> = family.into_iter().filter(|f| req.query.has(f)).collect();
-    let (project, tags, parents, subtree) = identity
+    let mut asked = Vec::new();
+    for field in family {
+        if req.query.bool(field)? == Some(true) {
+            asked.push(field);
+        }
+    }
+    let (reach, user) = (req.auth.reach(), req.auth.user.id.clone());
+    let (project, tags, parents, subtree, seen) = identity
         .db
         .read(move |tx| {
             let parents = table::project::parents(tx, &project)?;
             let subtree = table::project::subtree(tx, &id)?;
             let all: Vec<Project> = parents.iter().chain(&subtree).chain([&project]).cloned().collect();
             let tags = table::project::tags_of(tx, &all)?;
-            Ok((project, tags, parents, subtree))
+            let mut seen: Vec<ProjectId> =
+                all.iter().filter(|p| reach.covers(&p.domain_id)).map(|p| p.id.clone()).collect();
+            if seen.len() < all.len() {
+                seen.extend(table::grant::projects_of(tx, &user)?.into_iter().map(|p| p.id));
+            }
+            Ok((project, tags, parents, subtree, seen))
         })
         .await?;
     let mut shown = view(&req, &project, &tags);
     for field in asked {
+        // Ids are told of the whole family, all else of those that the caller may look at.
         let wrap = |all: &[Project]| -> Value {
-            all.iter().map(|p| json!({"project": view(&req, p, &tags)})).collect()
+            all.iter()
+                .filter(|p| seen.contains(&p.id))
+                .map(|p| json!({"project": view(&req, p, &tags)}))
+                .collect()
         };
         let (name, value) = match field {
             "parents_as_list" => ("parents", wrap(&parents)),

@@ -1,9 +1,9 @@
 //! Roles.
 
-use super::{NAME, SHORT_NAME, TEXT, filter, merge, options, page, shown, unknown};
+use super::{NAME, SHORT_NAME, TEXT, covered, filter, forbidden, merge, options, page, shown, unknown};
 use crate::model::Role;
 use crate::{Identity, table};
-use api::{Reply, Req};
+use api::{Reach, Reply, Req};
 use base::{DomainId, Fault, Result, RoleId};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -29,11 +29,20 @@ pub fn view(req: &Req, r: &Role) -> Value {
     shown(req, "roles", r.id.as_str(), &r.extra, own)
 }
 
+/// Whether somebody sees a role: those of the installation, and those of a domain within reach.
+pub fn seen(reach: &Reach, role: &Role) -> bool {
+    role.domain_id.as_ref().is_none_or(|domain| reach.covers(domain))
+}
+
 /// GET /v3/roles: those of the installation, or with `domain_id` those of a domain.
 pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let page = page(&req)?;
+    let domain = req.query.get("domain_id").unwrap_or_default();
+    if !domain.is_empty() {
+        covered(&req.auth.reach(), &domain.into())?;
+    }
     let mut q = Sql::new(table::role::SELECT);
-    q.and("domain_id =", req.query.get("domain_id").unwrap_or_default());
+    q.and("domain_id =", domain);
     filter::text(&mut q, &req.query, "name", "name");
     let (found, more) =
         identity.db.read(move |tx| table::page(tx, &mut q, "role", &page, table::role::row)).await?;
@@ -66,6 +75,9 @@ pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
 pub async fn show(identity: Arc<Identity>, req: Req) -> Result<Reply> {
     let id = RoleId::from(req.text_param("id"));
     let role = identity.db.read(move |tx| table::role::get(tx, &id)).await?;
+    if !seen(&req.auth.reach(), &role) {
+        return Err(forbidden());
+    }
     Ok(Reply::json(200, &json!({"role": view(&req, &role)})))
 }
 

@@ -1,12 +1,12 @@
 //! `/v3/credentials`: secrets that users keep here, sealed at rest: ec2 keys, TOTP seeds, certificates.
 //!
-//! Who acts for somebody else, with a trust or an application credential, neither sees nor makes any: a
+//! Who acts for somebody else, with a trust, an application credential or an ec2 key, neither sees nor makes any: a
 //! key is good for all that its owner may do.
 
 use super::{NAME, SHORT_NAME, TEXT, forbidden, merge, page, shown, unknown};
 use crate::model::Credential;
 use crate::{Identity, table};
-use api::{Reach, Reply, Req};
+use api::{Obj, Reach, Reply, Req};
 use base::{Fault, ProjectId, Result, UserId};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -30,10 +30,10 @@ pub fn fields(blob: &str) -> Map<String, Value> {
 }
 
 /// # Errors
-/// 403 for a token that was made with a trust or an application credential.
+/// 403 for a token that was made with a trust, an application credential or an ec2 key.
 pub async fn check_direct(identity: &Identity, req: &Req) -> Result<()> {
     let session = identity.session_of(req).await?;
-    if session.trust.is_none() && session.credential.is_none() {
+    if session.trust.is_none() && session.credential.is_none() && !session.is_signed() {
         return Ok(());
     }
     Err(Fault::forbidden(
@@ -167,7 +167,32 @@ fn check_count(tx: &Tx<'_>, user: &UserId) -> Result<()> {
 /// Only the blob changes.
 pub async fn update(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let obj = req.json().await?.inner("credential")?;
-    let (mut found, old) = visible(&identity, &req, &req.auth.stewardship()).await?;
+    let (found, _) = visible(&identity, &req, &req.auth.stewardship()).await?;
+    check_fixed(&found, &obj)?;
+    let (id, who, keeper) = (found.id, req.who(), identity.clone());
+    let (found, blob) = identity
+        .write(move |tx| {
+            table::lock(tx, "credential", "credential", &id)?;
+            // As it is now, so that of two changes at once neither undoes the other.
+            let mut found = table::stored::get(tx, &id)?;
+            let blob = match obj.opt_str("blob", TEXT)? {
+                Some(new) => new,
+                None => keeper.keys.open_kept(&found.blob)?,
+            };
+            let access = access(&found.kind, &blob)?;
+            found.blob = keeper.keys.keep(&blob);
+            merge(&mut found.extra, unknown(&obj, KNOWN)?)?;
+            table::stored::update(tx, &found, access.as_deref())?;
+            audit(tx, &who, "credential.update", &id)?;
+            Ok((found, blob))
+        })
+        .await?;
+    Ok(Reply::json(200, &json!({"credential": view(&req, &found, &blob)})))
+}
+
+/// # Errors
+/// 400 for a change of what says whose credential it is and of which kind. That never changes.
+fn check_fixed(found: &Credential, obj: &Obj) -> Result<()> {
     let project = found.project_id.as_ref().map_or("", |p| p.as_str());
     let fixed = [("type", found.kind.as_str()), ("user_id", found.user_id.as_str()), ("project_id", project)];
     for (field, now) in fixed {
@@ -177,20 +202,7 @@ pub async fn update(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
             )));
         }
     }
-    let blob = obj.opt_str("blob", TEXT)?.unwrap_or(old);
-    let access = access(&found.kind, &blob)?;
-    found.blob = identity.keys.keep(&blob);
-    merge(&mut found.extra, unknown(&obj, KNOWN)?)?;
-    let who = req.who();
-    let found = identity
-        .write(move |tx| {
-            table::lock(tx, "credential", "credential", &found.id)?;
-            table::stored::update(tx, &found, access.as_deref())?;
-            audit(tx, &who, "credential.update", &found.id)?;
-            Ok(found)
-        })
-        .await?;
-    Ok(Reply::json(200, &json!({"credential": view(&req, &found, &blob)})))
+    Ok(())
 }
 
 pub async fn delete(identity: Arc<Identity>, req: Req) -> Result<Reply> {

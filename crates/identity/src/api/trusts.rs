@@ -1,8 +1,12 @@
 //! Trusts (`/v3/OS-TRUST/trusts`): a trustor lets a trustee act in a project with some of the trustor's
 //! roles, as the trustor (`impersonation`) or in the trustee's own name. A trust may be passed on as
 //! often as it says; deleting it ends everything that came from it.
+//!
+//! Invariant: an application credential has nothing to do with trusts, restricted or not, nor has an ec2 key. They
+//! are good in one project, and a trust gives what their user has anywhere.
 
-use super::{NAME, SHORT_NAME, flag, forbidden, link, page, roles, shown, unknown};
+use super::{NAME, SHORT_NAME, flag, forbidden, link, named_roles, page, roles, shown, unknown};
+use crate::login::SIGNED;
 use crate::model::{Role, Trust};
 use crate::session::Session;
 use crate::token::Target;
@@ -10,6 +14,7 @@ use crate::{Identity, table};
 use api::{Obj, Reach, Reply, Req};
 use base::{Fault, Micros, ProjectId, Result, RoleId, UserId};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use store::{Sql, Tx, log::audit};
 
@@ -53,9 +58,24 @@ fn view(req: &Req, t: &Trust, roles: Option<&[Role]>) -> Value {
     shown(req, "OS-TRUST/trusts", &t.id, &t.extra, own)
 }
 
+/// The session of a caller who may deal with trusts.
+///
+/// # Errors
+/// 403 for a token that was made with an application credential or an ec2 key.
+async fn direct(identity: &Identity, req: &Req) -> Result<Arc<Session>> {
+    let session = identity.session_of(req).await?;
+    let method = match (&session.credential, session.is_signed()) {
+        (None, false) => return Ok(session),
+        (Some(_), _) => "application_credential",
+        (None, true) => SIGNED,
+    };
+    Err(Fault::forbidden(format!("Using method '{method}' is not allowed for managing trusts.")))
+}
+
 /// GET /v3/OS-TRUST/trusts (`trustor_user_id`, `trustee_user_id`): one's own, or anybody's for who sees
 /// everything.
 pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
+    direct(&identity, &req).await?;
     let own = req.auth.user.id.as_str();
     let (trustor, trustee) = (req.query.get("trustor_user_id"), req.query.get("trustee_user_id"));
     let mine = trustor == Some(own) || trustee == Some(own);
@@ -76,6 +96,7 @@ pub async fn list(identity: Arc<Identity>, req: Req) -> Result<Reply> {
 
 /// The trust in the path with its roles, if the caller is one of its ends or sees everything.
 async fn visible(identity: &Identity, req: &Req) -> Result<(Trust, Vec<Role>)> {
+    direct(identity, req).await?;
     let id = req.text_param("id").to_owned();
     let (trust, roles) = identity
         .db
@@ -110,12 +131,7 @@ pub async fn show_role(identity: Arc<Identity>, req: Req) -> Result<Reply> {
 
 pub async fn create(identity: Arc<Identity>, mut req: Req) -> Result<Reply> {
     let obj = req.json().await?.inner("trust")?;
-    let session = identity.session_of(&req).await?;
-    if session.credential.as_ref().is_some_and(|c| !c.unrestricted) {
-        return Err(Fault::forbidden(
-            "Using method 'application_credential' is not allowed for managing trusts.",
-        ));
-    }
+    let session = direct(&identity, &req).await?;
     let wanted = parse(&obj)?;
     if wanted.trustor_id != req.auth.user.id {
         return Err(Fault::forbidden(
@@ -190,7 +206,7 @@ enum AskedRole {
 }
 
 fn asked_roles(obj: &Obj) -> Result<Vec<AskedRole>> {
-    let list = obj.opt_list("roles")?.map(Vec::as_slice).unwrap_or_default();
+    let list = named_roles(obj)?;
     if list.is_empty() {
         return Err(Fault::forbidden("At least one role should be specified."));
     }
@@ -229,18 +245,9 @@ fn delegate(
     Ok(())
 }
 
-/// The trust at the start of the chain, which says whose roles are given.
-fn origin(tx: &Tx<'_>, trust: &Trust) -> Result<Trust> {
-    let mut first = trust.clone();
-    while let Some(from) = &first.redelegated_from {
-        first = table::trust::get(tx, from)?;
-    }
-    Ok(first)
-}
-
-/// The roles asked for, which the trustor must have in the project.
+/// The roles asked for, each once, which the trustor must have in the project.
 fn chosen(tx: &Tx<'_>, trust: &Trust, asked: &[AskedRole]) -> Result<Vec<Role>> {
-    let first = origin(tx, trust)?;
+    let first = table::trust::origin(tx, trust)?;
     let own = table::grant::effective(tx, &first.trustor_id, &Target::Project(trust.project_id.clone()))?;
     let find = |role: &AskedRole| {
         let found = own.iter().find(|(id, name)| match role {
@@ -251,10 +258,10 @@ fn chosen(tx: &Tx<'_>, trust: &Trust, asked: &[AskedRole]) -> Result<Vec<Role>> 
             AskedRole::Id(id) => id.as_str(),
             AskedRole::Name(name) => name.as_str(),
         };
-        let (id, _) = found.ok_or_else(|| table::missing("role", said))?;
-        table::role::get(tx, id)
+        found.map(|(id, _)| id).ok_or_else(|| table::missing("role", said))
     };
-    asked.iter().map(find).collect()
+    let ids = asked.iter().map(find).collect::<Result<BTreeSet<_>>>()?;
+    ids.into_iter().map(|id| table::role::get(tx, id)).collect()
 }
 
 /// A trust that is passed on gives no more than any of those that it comes from.
@@ -306,6 +313,7 @@ fn check_count(tx: &Tx<'_>, trustor: &UserId) -> Result<()> {
 
 /// DELETE: the trustor, or an administrator.
 pub async fn delete(identity: Arc<Identity>, req: Req) -> Result<Reply> {
+    direct(&identity, &req).await?;
     let (id, who) = (req.text_param("id").to_owned(), req.who());
     let (own, admin) = (req.auth.user.id.clone(), req.auth.is_admin());
     identity

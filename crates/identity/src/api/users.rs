@@ -5,7 +5,7 @@ use super::{
     page, projects, shown, unknown, within,
 };
 use crate::model::Account;
-use crate::{Identity, password, table};
+use crate::{Identity, password, table, totp};
 use api::{Obj, Page, Reach, Reply, Req};
 use base::{Fault, Micros, ProjectId, Result, UserId};
 use serde_json::{Value, json};
@@ -118,7 +118,10 @@ fn parse(req: &Req, obj: &Obj) -> Result<Account> {
         password_own: false,
         failed_logins: 0,
         failed_at: None,
+        failed_codes: 0,
+        failed_code_at: None,
         active_at: None,
+        created_at: Micros::now(),
         extra: unknown(obj, KNOWN)?,
     })
 }
@@ -213,9 +216,8 @@ pub fn check_powers(tx: &Tx<'_>, reach: &Reach, actor: &str) -> Result<()> {
 /// Enabling an account ends its lockout, and its days of inactivity count from now.
 fn revive(tx: &Tx<'_>, account: &Account) -> Result<()> {
     password::forgive(tx, &account.id)?;
-    if account.active_at.is_some() {
-        tx.exec("UPDATE account SET active_at = $2 WHERE id = $1", params![&account.id, Micros::now()])?;
-    }
+    totp::forgive(tx, account)?;
+    tx.exec("UPDATE account SET active_at = $2 WHERE id = $1", params![&account.id, Micros::now()])?;
     Ok(())
 }
 

@@ -43,6 +43,10 @@ pub fn ensure(tx: &Tx<'_>, rule: &AccessRule) -> Result<String> {
     )
 }
 
+pub fn count(tx: &Tx<'_>, user: &UserId) -> Result<i64> {
+    tx.one("SELECT COUNT(*) FROM access_rule WHERE user_id = $1", params![user], |r| r.get(0))
+}
+
 /// # Errors
 /// 403 while an application credential has it.
 pub fn delete(tx: &Tx<'_>, user: &UserId, id: &str) -> Result<()> {

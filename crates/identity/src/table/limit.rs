@@ -1,8 +1,10 @@
 //! Registered limits, and what projects and domains have instead of them.
 
 use super::missing;
+use crate::bootstrap::REGION;
 use base::{DomainId, Fault, Micros, ProjectId, Result, ServiceId};
-use store::{Row, Tx, params, quota};
+use std::collections::BTreeSet;
+use store::{Row, Sql, Tx, params, quota};
 
 /// The default of a resource of a service, in one region or in all.
 #[derive(Debug, Clone)]
@@ -88,16 +90,68 @@ pub fn of(tx: &Tx<'_>, service: &str, region: &str, name: &str) -> Result<Option
 /// The services whose quotas are what is set here; the others have quota APIs of their own.
 const ENFORCED: &str = "image";
 
-/// Makes a limit count where the service takes from it: a project's own, or everybody's.
-fn enforce(tx: &Tx<'_>, r: &Registered, project: Option<&ProjectId>, max: Option<i64>) -> Result<()> {
+/// A resource of those services, and the project whose own limit it is; none for everybody's.
+type Share = (String, Option<ProjectId>);
+
+/// Makes what the rows say now count where the service takes from it: those of this region come before those of
+/// every region, and those of other regions count there.
+fn enforce(tx: &Tx<'_>, (name, project): &Share) -> Result<()> {
+    let mut q = match project {
+        Some(project) => {
+            let mut q = Sql::new(
+                "SELECT l.resource_limit FROM resource_limit l
+                 JOIN registered_limit r ON r.id = l.registered_id JOIN service s ON s.id = r.service_id
+                 WHERE 1 = 1",
+            );
+            q.and("l.project_id =", project);
+            q
+        }
+        None => Sql::new(
+            "SELECT r.default_limit FROM registered_limit r JOIN service s ON s.id = r.service_id WHERE 1 = 1",
+        ),
+    };
+    q.and("r.resource_name =", name).and("s.type =", ENFORCED).and_in("r.region_id", ["", REGION]);
+    q.push(" ORDER BY r.region_id DESC, r.created_at, r.id").limit(1);
+    let max = q.opt(tx, |r| r.get(0))?;
+    match project {
+        Some(project) => quota::set(tx, project, name, max),
+        None => quota::set_default(tx, name, max),
+    }
+}
+
+/// Whether a service's limits are quotas.
+fn is_enforced(tx: &Tx<'_>, service: &ServiceId) -> Result<bool> {
     let sql = "SELECT 1 FROM service WHERE id = $1 AND type = $2";
-    if tx.opt(sql, params![&r.service_id, ENFORCED], |_| Ok(()))?.is_none() {
+    Ok(tx.opt(sql, params![service, ENFORCED], |_| Ok(()))?.is_some())
+}
+
+/// What a service's limits are about, always in the same order.
+fn shares(tx: &Tx<'_>, service: &ServiceId) -> Result<BTreeSet<Share>> {
+    let sql = "SELECT resource_name FROM registered_limit WHERE service_id = $1";
+    let registered = tx.rows(sql, params![service], |r| Ok((r.get(0)?, None)))?;
+    let sql = "SELECT r.resource_name, l.project_id FROM resource_limit l
+               JOIN registered_limit r ON r.id = l.registered_id
+               WHERE r.service_id = $1 AND l.project_id IS NOT NULL";
+    let own = tx.rows(sql, params![service], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    Ok(registered.into_iter().chain(own).collect())
+}
+
+/// Changes a service, or deletes it, and makes what then remains of limits count.
+pub fn around(tx: &Tx<'_>, service: &ServiceId, change: impl FnOnce() -> Result<()>) -> Result<()> {
+    let (shares, was) = (shares(tx, service)?, is_enforced(tx, service)?);
+    change()?;
+    if was || is_enforced(tx, service)? {
+        shares.iter().try_for_each(|share| enforce(tx, share))?;
+    }
+    Ok(())
+}
+
+/// After a change of a registered limit.
+fn registered_changed(tx: &Tx<'_>, r: &Registered) -> Result<()> {
+    if !is_enforced(tx, &r.service_id)? {
         return Ok(());
     }
-    match project {
-        Some(project) => quota::set(tx, project, &r.resource_name, max),
-        None => quota::set_default(tx, &r.resource_name, max),
-    }
+    enforce(tx, &(r.resource_name.clone(), None))
 }
 
 fn taken(what: &str) -> Fault {
@@ -118,11 +172,11 @@ pub fn register(tx: &Tx<'_>, r: &Registered) -> Result<()> {
         ],
         || taken("registered_limit"),
     )?;
-    enforce(tx, r, None, Some(r.default_limit))
+    registered_changed(tx, r)
 }
 
 pub fn update_registered(tx: &Tx<'_>, r: &Registered) -> Result<()> {
-    enforce(tx, &registered(tx, &r.id)?, None, None)?;
+    let before = registered(tx, &r.id)?;
     tx.exec_unique(
         "UPDATE registered_limit SET service_id = $2, region_id = $3, resource_name = $4, default_limit = $5,
                 description = $6
@@ -137,7 +191,8 @@ pub fn update_registered(tx: &Tx<'_>, r: &Registered) -> Result<()> {
         ],
         || taken("registered_limit"),
     )?;
-    enforce(tx, r, None, Some(r.default_limit))
+    registered_changed(tx, &before)?;
+    registered_changed(tx, r)
 }
 
 /// Whether somebody has another limit than the registered one.
@@ -147,9 +202,9 @@ pub fn used(tx: &Tx<'_>, registered: &str) -> Result<bool> {
 }
 
 pub fn unregister(tx: &Tx<'_>, id: &str) -> Result<()> {
-    enforce(tx, &registered(tx, id)?, None, None)?;
+    let before = registered(tx, id)?;
     tx.exec("DELETE FROM registered_limit WHERE id = $1", params![id])?;
-    Ok(())
+    registered_changed(tx, &before)
 }
 
 pub fn insert(tx: &Tx<'_>, l: &Limit) -> Result<()> {
@@ -168,12 +223,15 @@ pub fn insert(tx: &Tx<'_>, l: &Limit) -> Result<()> {
         ],
         || taken("limit"),
     )?;
-    of_project(tx, l, Some(l.resource_limit))
+    changed(tx, l)
 }
 
-/// Limits of domains are kept and count for nobody: the model is flat.
-fn of_project(tx: &Tx<'_>, l: &Limit, max: Option<i64>) -> Result<()> {
-    l.project_id.as_ref().map_or(Ok(()), |p| enforce(tx, &l.registered, Some(p), max))
+/// After a change of a limit. Those of domains are kept and count for nobody: the model is flat.
+fn changed(tx: &Tx<'_>, l: &Limit) -> Result<()> {
+    if l.project_id.is_none() || !is_enforced(tx, &l.registered.service_id)? {
+        return Ok(());
+    }
+    enforce(tx, &(l.registered.resource_name.clone(), l.project_id.clone()))
 }
 
 pub fn update(tx: &Tx<'_>, l: &Limit) -> Result<()> {
@@ -181,11 +239,11 @@ pub fn update(tx: &Tx<'_>, l: &Limit) -> Result<()> {
         "UPDATE resource_limit SET resource_limit = $2, description = $3 WHERE id = $1",
         params![&l.id, l.resource_limit, &l.description],
     )?;
-    of_project(tx, l, Some(l.resource_limit))
+    changed(tx, l)
 }
 
 pub fn delete(tx: &Tx<'_>, id: &str) -> Result<()> {
-    of_project(tx, &get(tx, id)?, None)?;
+    let before = get(tx, id)?;
     tx.exec("DELETE FROM resource_limit WHERE id = $1", params![id])?;
-    Ok(())
+    changed(tx, &before)
 }

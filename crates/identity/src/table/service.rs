@@ -1,6 +1,6 @@
 //! Rows of the catalogue's services.
 
-use super::{extra, extra_text, missing};
+use super::{extra, extra_text, limit, missing};
 use crate::model::Service;
 use base::{Micros, Result, ServiceId};
 use store::{Row, Tx, params};
@@ -40,21 +40,25 @@ pub fn insert(tx: &Tx<'_>, s: &Service) -> Result<()> {
 }
 
 pub fn update(tx: &Tx<'_>, s: &Service) -> Result<()> {
-    tx.exec(
-        "UPDATE service SET type = $2, name = $3, description = $4, enabled = $5, extra = $6 WHERE id = $1",
-        params![&s.id, &s.kind, &s.name, &s.description, s.enabled, extra_text(&s.extra)?],
-    )?;
-    Ok(())
+    limit::around(tx, &s.id, || {
+        tx.exec(
+            "UPDATE service SET type = $2, name = $3, description = $4, enabled = $5, extra = $6 WHERE id = $1",
+            params![&s.id, &s.kind, &s.name, &s.description, s.enabled, extra_text(&s.extra)?],
+        )?;
+        Ok(())
+    })
 }
 
 /// Deletes a service with its endpoints and its limits.
 pub fn delete(tx: &Tx<'_>, id: &ServiceId) -> Result<()> {
-    tx.exec(
-        "DELETE FROM resource_limit WHERE registered_id IN
-           (SELECT id FROM registered_limit WHERE service_id = $1)",
-        params![id],
-    )?;
-    tx.exec("DELETE FROM registered_limit WHERE service_id = $1", params![id])?;
-    tx.exec("DELETE FROM service WHERE id = $1", params![id])?;
-    Ok(())
+    limit::around(tx, id, || {
+        tx.exec(
+            "DELETE FROM resource_limit WHERE registered_id IN
+               (SELECT id FROM registered_limit WHERE service_id = $1)",
+            params![id],
+        )?;
+        tx.exec("DELETE FROM registered_limit WHERE service_id = $1", params![id])?;
+        tx.exec("DELETE FROM service WHERE id = $1", params![id])?;
+        Ok(())
+    })
 }

@@ -43,6 +43,15 @@ pub fn get(tx: &Tx<'_>, id: &str) -> Result<Trust> {
     usable(tx, id)?.ok_or_else(|| missing("trust", id))
 }
 
+/// The trust at the start of the chain, whose trustor's roles are given.
+pub fn origin(tx: &Tx<'_>, trust: &Trust) -> Result<Trust> {
+    let mut first = trust.clone();
+    while let Some(from) = &first.redelegated_from {
+        first = find(tx, from)?.ok_or_else(|| missing("trust", from))?;
+    }
+    Ok(first)
+}
+
 pub fn insert(tx: &Tx<'_>, t: &Trust) -> Result<()> {
     tx.exec(
         "INSERT INTO trust (id, trustor_id, trustee_id, project_id, impersonation, roles, redelegated_from,

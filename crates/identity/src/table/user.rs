@@ -7,7 +7,8 @@ use store::{Row, Tx, params};
 
 pub const SELECT: &str =
     "SELECT id, domain_id, name, description, enabled, default_project_id, password_hash,
-            password_at, extra, password_expires_at, password_own, failed_logins, failed_at, active_at
+            password_at, extra, password_expires_at, password_own, failed_logins, failed_at, active_at,
+            failed_codes, failed_code_at, created_at
      FROM account WHERE 1 = 1";
 
 pub fn row(r: &Row<'_>) -> Result<Account> {
@@ -26,6 +27,9 @@ pub fn row(r: &Row<'_>) -> Result<Account> {
         failed_logins: r.get(11)?,
         failed_at: r.get(12)?,
         active_at: r.get(13)?,
+        failed_codes: r.get(14)?,
+        failed_code_at: r.get(15)?,
+        created_at: r.get(16)?,
     })
 }
 
@@ -56,7 +60,7 @@ pub fn insert(tx: &Tx<'_>, a: &Account) -> Result<()> {
             &a.password_hash,
             a.password_at,
             extra_text(&a.extra)?,
-            Micros::now(),
+            a.created_at,
             a.password_expires_at,
         ],
         || taken("user", &a.name, Some(a.domain_id.as_str())),

@@ -148,3 +148,18 @@ async fn it_expires_and_is_nobody_elses() {
         w.call("DELETE", &format!("{path}/{}", soon["id"].as_str().unwrap()), &stranger, ()).await.of(403);
     }
 }
+
+#[tokio::test]
+async fn a_role_is_kept_once_however_often_it_is_named() {
+    for w in worlds().await {
+        let (demo, path) = own(&w).await;
+        let many = |n: usize| vec![json!({"name": "reader"}); n];
+        let made = make(&w, &demo, &path, json!({"name": "ci", "roles": many(100)})).await;
+        assert_eq!(made["roles"].as_array().unwrap().len(), 1);
+        let kept =
+            w.db.read(|tx| tx.one("SELECT roles FROM application_credential", &[], |r| r.get::<String>(0)));
+        assert_eq!(serde_json::from_str::<Vec<String>>(&kept.await.unwrap()).unwrap().len(), 1);
+        let body = json!({"application_credential": {"name": "more", "roles": many(101)}});
+        w.call("POST", &path, &demo, body).await.of(400);
+    }
+}

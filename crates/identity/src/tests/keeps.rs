@@ -1,6 +1,6 @@
 //! Credentials that users keep, ec2 keys and what they sign, access rules.
 
-use super::{World, password, project, router, worlds};
+use super::{World, by_token, password, project, router, worlds};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -234,4 +234,69 @@ async fn another_process_opens_what_was_sealed_here() {
     let sibling = router(&w.sibling().await);
     let listed = super::call(&sibling, "GET", ALL, &demo, ()).await.of(200);
     assert_eq!(listed["credentials"][0]["blob"], "a certificate");
+}
+
+#[tokio::test]
+async fn what_a_signature_is_worth_stays_in_the_keys_project() {
+    for w in worlds().await {
+        let (admin, demo) = (w.admin().await, w.demo().await);
+        let user = w.id_of(&admin, "users", "demo").await;
+        let other = w.project(&admin, json!({"name": "other"})).await;
+        let member = w.id_of(&admin, "roles", "member").await;
+        w.call("PUT", &format!("/v3/projects/{other}/users/{user}/roles/{member}"), &admin, ()).await.of(204);
+        let key = key(&w, &demo, &user).await;
+        let answer = w.call("POST", "/v3/s3tokens", &admin, s3(&key)).await;
+        let first = answer.header("x-subject-token").to_owned();
+        let same = json!({"project": {"id": w.seed.demo}});
+        let again = w.token(json!({"identity": by_token(&first), "scope": same})).await;
+        for token in [&first, &again] {
+            assert!(w.good(token).await);
+            for scope in
+                [json!({"project": {"id": other}}), json!("unscoped"), json!({"system": {"all": true}})]
+            {
+                w.login(json!({"identity": by_token(token), "scope": scope})).await.of(401);
+            }
+            let unsaid = w.login(json!({"identity": by_token(token)})).await.of(201);
+            assert_eq!(unsaid["token"]["project"]["id"], json!(w.seed.demo));
+            let keys = format!("/v3/users/{user}/credentials/OS-EC2");
+            let programs = format!("/v3/users/{user}/application_credentials");
+            let trust = json!({"trustor_user_id": user, "trustee_user_id": w.id_of(&admin, "users", "admin").await,
+                "project_id": w.seed.demo, "impersonation": false, "roles": [{"name": "member"}]});
+            for (method, path, body) in [
+                ("GET", ALL, json!({})),
+                ("POST", ALL, json!({"credential": {"user_id": user, "type": "x", "blob": "x"}})),
+                ("GET", &keys, json!({})),
+                ("POST", &keys, json!({"tenant_id": w.seed.demo})),
+                ("POST", &programs, json!({"application_credential": {"name": "more"}})),
+                ("POST", "/v3/OS-TRUST/trusts", json!({"trust": trust})),
+            ] {
+                let answer = w.call(method, path, token, body).await;
+                assert_eq!(answer.status, 403, "{method} {path}: {}", answer.text);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn access_rules_are_counted() {
+    for w in worlds().await {
+        let (admin, demo) = (w.admin().await, w.demo().await);
+        let user = w.id_of(&admin, "users", "demo").await;
+        let of = user.clone();
+        let many = move |tx: &store::Tx<'_>| {
+            for i in 0..999 {
+                let sql = "INSERT INTO access_rule (id, user_id, service, method, path, created_at)
+                           VALUES ($1, $2, 'identity', 'GET', $1, 1)";
+                tx.exec(sql, store::params![format!("/{i}"), &of])?;
+            }
+            Ok(())
+        };
+        w.db.write(many).await.unwrap();
+        let path = format!("/v3/users/{user}/application_credentials");
+        for (i, status) in [(1_000, 201), (1_000, 201), (1_001, 403), (1, 201)] {
+            let rule = json!({"path": format!("/{i}"), "method": "GET", "service": "identity"});
+            let new = json!({"name": rand::random::<u64>().to_string(), "access_rules": [rule]});
+            w.call("POST", &path, &demo, json!({"application_credential": new})).await.of(status);
+        }
+    }
 }

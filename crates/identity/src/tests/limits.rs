@@ -261,3 +261,97 @@ async fn limits_of_the_image_service_are_its_quotas() {
         quota(100).await;
     }
 }
+
+#[tokio::test]
+async fn of_several_limits_those_that_remain_count() {
+    for w in worlds().await {
+        let admin = w.admin().await;
+        let found = w.call("GET", "/v3/services?type=image", &admin, ()).await.of(200);
+        let service = found["services"][0]["id"].as_str().unwrap().to_owned();
+        w.call("POST", "/v3/regions", &admin, json!({"region": {"id": "elsewhere"}})).await.of(201);
+        let quota = async |n: i64| {
+            let demo = w.seed.demo.clone();
+            let read = w.db.read(move |tx| store::quota::usage(tx, &demo, "image_count_total", 100));
+            assert_eq!(read.await.unwrap().max, n);
+        };
+        let make = async |plural: &str, body: Value| {
+            let mut new = json!({"service_id": service, "resource_name": "image_count_total"});
+            new.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+            let path = format!("/v3/{plural}");
+            let made = w.call("POST", &path, &admin, json!({plural: [new]})).await.of(201);
+            format!("{path}/{}", made[plural][0]["id"].as_str().unwrap())
+        };
+        let gone = async |path: &str| drop(w.call("DELETE", path, &admin, ()).await.of(204));
+        let every = make("registered_limits", json!({"default_limit": 7})).await;
+        let far = make("registered_limits", json!({"default_limit": 8, "region_id": "elsewhere"})).await;
+        quota(7).await;
+        let here = make("registered_limits", json!({"default_limit": 9, "region_id": "RegionOne"})).await;
+        quota(9).await;
+        let own = |n: i64, region: Value| json!({"resource_limit": n, "region_id": region, "project_id": w.seed.demo});
+        let mine = make("limits", own(1, Value::Null)).await;
+        let mine_far = make("limits", own(2, json!("elsewhere"))).await;
+        quota(1).await;
+        let mine_here = make("limits", own(3, json!("RegionOne"))).await;
+        quota(3).await;
+        w.call("PATCH", &mine, &admin, json!({"limit": {"resource_limit": 4}})).await.of(200);
+        quota(3).await;
+        gone(&mine_far).await;
+        gone(&far).await;
+        quota(3).await;
+        gone(&mine_here).await;
+        quota(4).await;
+        gone(&here).await;
+        gone(&mine).await;
+        quota(7).await;
+        let moved = json!({"registered_limit": {"resource_name": "image_size_total"}});
+        w.call("PATCH", &every, &admin, moved).await.of(200);
+        quota(100).await;
+    }
+}
+
+#[tokio::test]
+async fn quotas_end_with_the_image_service_that_they_are_of() {
+    for w in worlds().await {
+        let admin = w.admin().await;
+        let found = w.call("GET", "/v3/services?type=image", &admin, ()).await.of(200);
+        let service = found["services"][0]["id"].as_str().unwrap().to_owned();
+        let path = format!("/v3/services/{service}");
+        let of = json!({"service_id": service, "resource_name": "image_count_total"});
+        let with = |more: Value| {
+            let mut all = of.clone();
+            all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            all
+        };
+        let new = json!({"registered_limits": [with(json!({"default_limit": 7}))]});
+        w.call("POST", "/v3/registered_limits", &admin, new).await.of(201);
+        let new = json!({"limits": [with(json!({"resource_limit": 2, "project_id": w.seed.demo}))]});
+        w.call("POST", "/v3/limits", &admin, new).await.of(201);
+        let quotas = async |demo: i64, admins: i64| {
+            for (project, n) in [(w.seed.demo.clone(), demo), (w.seed.admin.clone(), admins)] {
+                let read = w.db.read(move |tx| store::quota::usage(tx, &project, "image_count_total", 100));
+                assert_eq!(read.await.unwrap().max, n);
+            }
+        };
+        quotas(2, 7).await;
+        w.call("PATCH", &path, &admin, json!({"service": {"type": "picture"}})).await.of(200);
+        quotas(100, 100).await;
+        w.call("PATCH", &path, &admin, json!({"service": {"type": "image"}})).await.of(200);
+        quotas(2, 7).await;
+        w.call("DELETE", &path, &admin, ()).await.of(204);
+        quotas(100, 100).await;
+
+        // Compute has a quota API of its own, which no limit touches.
+        let compute = first_service(&w, &admin).await;
+        let demo = w.seed.demo.clone();
+        w.db.write(move |tx| store::quota::set(tx, &demo, "instances", Some(3))).await.unwrap();
+        let new = json!({"service_id": compute, "resource_name": "instances", "default_limit": 7});
+        w.call("POST", "/v3/registered_limits", &admin, json!({"registered_limits": [new]})).await.of(201);
+        let own = json!({"service_id": compute, "resource_name": "instances", "resource_limit": 1,
+            "project_id": w.seed.demo});
+        w.call("POST", "/v3/limits", &admin, json!({"limits": [own]})).await.of(201);
+        w.call("DELETE", &format!("/v3/services/{compute}"), &admin, ()).await.of(204);
+        let demo = w.seed.demo.clone();
+        let left = w.db.read(move |tx| store::quota::usage(tx, &demo, "instances", 100));
+        assert_eq!(left.await.unwrap().max, 3);
+    }
+}

@@ -1,6 +1,7 @@
 //! The service behind its real router, on SQLite always and on PostgreSQL when `HANOK_TEST_POSTGRES`
 //! holds a URL.
 
+mod bodies;
 mod catalog;
 mod credentials;
 mod grants;

@@ -1,6 +1,6 @@
 //! Projects, users, groups, domains and roles: made, listed, changed, deleted, and misused.
 
-use super::{World, worlds};
+use super::{DEMO, World, password, worlds};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -359,4 +359,42 @@ async fn every_change_is_on_record() {
         .await
         .unwrap();
     assert_eq!(actions, ["project.create", "project.update", "project.delete"]);
+}
+
+#[tokio::test]
+async fn a_projects_family_is_shown_as_far_as_one_may_look() {
+    for w in worlds().await {
+        let admin = w.admin().await;
+        let below = async |name: &str, parent: &str| {
+            w.project(&admin, json!({"name": name, "parent_id": parent, "description": "what it is for"}))
+                .await
+        };
+        let top = w.project(&admin, json!({"name": "top"})).await;
+        let (mine, sibling) = (below("mine", &top).await, below("sibling", &top).await);
+        let (child, secret) = (below("child", &mine).await, below("secret", &mine).await);
+        let user = w.id_of(&admin, "users", "demo").await;
+        let reader = w.id_of(&admin, "roles", "reader").await;
+        for project in [&mine, &child] {
+            let path = format!("/v3/projects/{project}/users/{user}/roles/{reader}");
+            w.call("PUT", &path, &admin, ()).await.of(204);
+        }
+        let scope = json!({"project": {"id": mine}});
+        let demo = w.token(json!({"identity": password("demo", DEMO), "scope": scope})).await;
+        let family = async |token: &str, query: &str| {
+            let path = format!("/v3/projects/{mine}?{query}");
+            w.call("GET", &path, token, ()).await.of(200)["project"].clone()
+        };
+        let ids = |list: &Value| {
+            list.as_array().unwrap().iter().map(|p| p["project"]["id"].clone()).collect::<Vec<_>>()
+        };
+        let shown = family(&demo, "parents_as_list&subtree_as_list").await;
+        assert_eq!(ids(&shown["parents"]), [] as [Value; 0]);
+        assert_eq!(ids(&shown["subtree"]), [json!(child)]);
+        let shown = family(&admin, "parents_as_list=1&subtree_as_list=True").await;
+        assert_eq!(ids(&shown["parents"]), [json!(top)]);
+        assert_eq!(ids(&shown["subtree"]), [json!(child), json!(secret)]);
+        let shown = family(&admin, "parents_as_list=false&subtree_as_ids=0").await;
+        assert!(shown.get("parents").is_none() && shown.get("subtree").is_none(), "{shown}");
+        assert!(!sibling.is_empty());
+    }
 }

@@ -112,3 +112,22 @@ async fn what_an_administrator_asks_for_stays() {
     assert_eq!(status, 403);
     assert_eq!(login(&w, &id, Some(&code(0).await)).await, 201);
 }
+
+#[tokio::test]
+async fn what_an_administrator_has_switched_off_stays_off() {
+    let w = World::on_sqlite().await;
+    let (admin, demo) = (w.admin().await, w.demo().await);
+    let path = format!("/v3/users/{}", w.id_of(&admin, "users", "demo").await);
+    let me = own(&w, &demo);
+    let rules = json!([["password", "totp"]]);
+    let off = json!({"multi_factor_auth_enabled": false, "multi_factor_auth_rules": rules});
+    w.call("PATCH", &path, &admin, json!({"user": {"options": off}})).await.of(200);
+    let (status, body) = me.ask("PUT", PATH, json!({"secret": SECRET, "passcode": code(0).await})).await;
+    assert_eq!(status, 403, "{body}");
+    let (status, body) = me.ask("POST", &format!("{PATH}/end"), json!({"passcode": "000000x"})).await;
+    assert_eq!(status, 403, "{body}");
+    let shown = me.ask("GET", PATH, json!({})).await;
+    assert_eq!(shown, (200, json!({"one_time_codes": {"on": false, "required": false}})));
+    let kept = w.call("GET", &path, &admin, ()).await.of(200);
+    assert_eq!(kept["user"]["options"], off);
+}

@@ -2,7 +2,7 @@
 
 use super::{DEMO, World, call, password, project, router, worlds};
 use api::Authority;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use store::Db;
 
@@ -112,5 +112,29 @@ async fn a_crowd_logs_in() {
     }
     for task in tasks {
         task.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn changes_of_a_kept_secret_are_both_kept() {
+    for w in worlds().await {
+        let (admin, demo) = (w.admin().await, w.demo().await);
+        let user = w.id_of(&admin, "users", "demo").await;
+        let made = json!({"credential": {"type": "cert", "blob": "old", "user_id": user}});
+        let made = w.call("POST", "/v3/credentials", &demo, made).await.of(201);
+        let path = format!("/v3/credentials/{}", made["credential"]["id"].as_str().unwrap());
+        let set = |change: Value| {
+            let (w, demo, path) = (&w, &demo, &path);
+            async move { w.call("PATCH", path, demo, json!({"credential": change})).await.of(200) }
+        };
+        for i in 0..10 {
+            let (field, blob) = (format!("a{i}"), format!("new {i}"));
+            tokio::join!(set(json!({field.clone(): 1})), set(json!({"blob": blob})));
+            let shown = w.call("GET", &path, &demo, ()).await.of(200);
+            assert_eq!(
+                (&shown["credential"][&field], &shown["credential"]["blob"]),
+                (&json!(1), &json!(blob))
+            );
+        }
     }
 }

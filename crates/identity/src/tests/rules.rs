@@ -174,18 +174,35 @@ async fn accounts_that_nobody_uses_count_as_disabled() {
     for mut w in worlds().await {
         let (admin, demo) = (w.admin().await, w.demo().await);
         let id = w.id_of(&admin, "users", "demo").await;
-        ruled(&mut w, Rules { disable_user_account_days_inactive: 90, ..Rules::default() }).await;
+        let program = json!({"application_credential": {"name": "program", "secret": "its secret"}});
+        let programs = format!("/v3/users/{id}/application_credentials");
+        let program = w.call("POST", &programs, &demo, program).await.of(201);
+        let program = json!({"identity": {"methods": ["application_credential"], "application_credential": {
+            "id": program["application_credential"]["id"], "secret": "its secret"}}});
+        let days = Rules { disable_user_account_days_inactive: 90, ..Rules::default() };
+        ruled(&mut w, days.clone()).await;
         assert!(w.good(&demo).await);
-        set(&w, "UPDATE account SET active_at = $2 WHERE id = $1", &id, ago(91)).await;
-        assert_eq!(login(&w, DEMO).await, 201, "a login is a use");
-        set(&w, "UPDATE account SET active_at = $2 WHERE id = $1", &id, ago(91)).await;
-        ruled(&mut w, Rules { disable_user_account_days_inactive: 90, ..Rules::default() }).await;
-        assert!(!w.good(&demo).await);
         let path = format!("/v3/users/{id}");
-        assert_eq!(w.call("GET", &path, &admin, ()).await.of(200)["user"]["enabled"], false);
-        let enable = json!({"user": {"enabled": true}});
-        assert_eq!(w.call("PATCH", &path, &admin, enable).await.of(200)["user"]["enabled"], true);
-        assert_eq!(login(&w, DEMO).await, 201);
+        for sql in [
+            "UPDATE account SET active_at = $2 WHERE id = $1",
+            // Never used: the days count from when it was made.
+            "UPDATE account SET active_at = NULL, created_at = $2 WHERE id = $1",
+        ] {
+            set(&w, sql, &id, ago(89)).await;
+            assert_eq!(login(&w, DEMO).await, 201);
+            set(&w, sql, &id, ago(91)).await;
+            ruled(&mut w, days.clone()).await;
+            assert!(!w.good(&demo).await);
+            assert_eq!(login(&w, DEMO).await, 401, "a login is too late");
+            w.login(program.clone()).await.of(401);
+            assert_eq!(change(&w, &id, DEMO, "another").await.0, 401);
+            assert_eq!(login(&w, DEMO).await, 401, "and has changed nothing");
+            assert_eq!(w.call("GET", &path, &admin, ()).await.of(200)["user"]["enabled"], false);
+            let enable = json!({"user": {"enabled": true}});
+            assert_eq!(w.call("PATCH", &path, &admin, enable).await.of(200)["user"]["enabled"], true);
+            assert_eq!(login(&w, DEMO).await, 201);
+            w.login(program.clone()).await.of(201);
+        }
     }
 }
 
@@ -249,5 +266,153 @@ async fn a_code_is_a_second_factor_and_works_once() {
         let off = json!({"user": {"options": {"multi_factor_auth_enabled": false}}});
         w.call("PATCH", &format!("/v3/users/{id}"), &admin, off).await.of(200);
         assert_eq!(login(&w, DEMO).await, 201);
+    }
+}
+
+const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+
+/// Gives demo a seed of codes, and rules about methods.
+async fn coded(w: &World, admin: &str, rules: Value) -> String {
+    let id = w.id_of(admin, "users", "demo").await;
+    let seed = json!({"credential": {"type": "totp", "blob": SEED, "user_id": id}});
+    w.call("POST", "/v3/credentials", admin, seed).await.of(201);
+    let options = json!({"user": {"options": {"multi_factor_auth_rules": rules}}});
+    w.call("PATCH", &format!("/v3/users/{id}"), admin, options).await.of(200);
+    id
+}
+
+fn code() -> String {
+    let step = base::Micros::now().since(base::Micros(0)).as_secs() / 30;
+    crate::sign::totp(b"12345678901234567890", step).unwrap()
+}
+
+/// A login of demo with a code, by these methods.
+async fn by_code(w: &World, id: &str, methods: &[&str], secret: &str, code: &str) -> u16 {
+    let mut identity = password("demo", secret);
+    identity["methods"] = json!(methods);
+    identity["totp"] = json!({"user": {"id": id, "passcode": code}});
+    w.login(json!({"identity": identity})).await.status
+}
+
+/// Codes may be used again.
+async fn unused(w: &World) {
+    w.db.write(|tx| tx.exec("UPDATE credential SET used_step = 0", &[])).await.unwrap();
+}
+
+const BOTH: &[&str] = &["password", "totp"];
+
+#[tokio::test]
+async fn a_code_alone_is_a_login_only_where_a_rule_says_so() {
+    for w in worlds().await {
+        let admin = w.admin().await;
+        let id = coded(&w, &admin, Value::Null).await;
+        assert_eq!(by_code(&w, &id, &["totp"], "", &code()).await, 401);
+        assert_eq!(by_code(&w, &id, &["totp", "totp"], "", &code()).await, 401);
+        let twice = ["password", "totp", "password", "totp"];
+        assert_eq!(by_code(&w, &id, &twice, DEMO, &code()).await, 201, "the code was not used up");
+        let set = |options: Value| {
+            let (w, admin, path) = (&w, &admin, format!("/v3/users/{id}"));
+            async move {
+                unused(w).await;
+                w.call("PATCH", &path, admin, json!({"user": {"options": options}})).await.of(200);
+            }
+        };
+        set(json!({"multi_factor_auth_rules": [["password", "totp"]]})).await;
+        assert_eq!(by_code(&w, &id, &["totp"], "", &code()).await, 401);
+        set(json!({"multi_factor_auth_rules": [["password", "totp"], ["totp"]]})).await;
+        assert_eq!(by_code(&w, &id, &["totp"], "", &code()).await, 201);
+        set(json!({"multi_factor_auth_enabled": false})).await;
+        assert_eq!(by_code(&w, &id, &["totp"], "", &code()).await, 401, "the rules do not count");
+    }
+}
+
+#[tokio::test]
+async fn wrong_codes_lock_codes_whatever_the_rules_are() {
+    for w in worlds().await {
+        let admin = w.admin().await;
+        let id = coded(&w, &admin, json!([["password", "totp"], ["totp"]])).await;
+        // Whoever has not proved the rest tries no codes.
+        for _ in 0..10 {
+            assert_eq!(by_code(&w, &id, &["totp", "password"], "wrong", "000000x").await, 401);
+        }
+        w.user(&admin, "stranger", "pw").await;
+        for _ in 0..10 {
+            let mut identity = password("stranger", "pw");
+            identity["methods"] = json!(BOTH);
+            identity["totp"] = json!({"user": {"id": id, "passcode": "000000x"}});
+            w.login(json!({"identity": identity})).await.of(401);
+        }
+        for _ in 0..5 {
+            assert_eq!(by_code(&w, &id, BOTH, DEMO, "000000x").await, 401);
+        }
+        assert_eq!(by_code(&w, &id, BOTH, DEMO, &code()).await, 201, "then the right one");
+        for _ in 0..6 {
+            assert_eq!(by_code(&w, &id, BOTH, DEMO, "000000x").await, 401);
+        }
+        unused(&w).await;
+        assert_eq!(by_code(&w, &id, BOTH, DEMO, &code()).await, 401, "locked");
+        let told = w.db.read(|tx| {
+            let sql = "SELECT COUNT(*) FROM event WHERE kind = 'identity.lockout'";
+            tx.one(sql, &[], |r| r.get::<i64>(0))
+        });
+        assert_eq!(told.await.unwrap(), 1);
+        // Time passes; then counting begins anew.
+        set(&w, "UPDATE account SET failed_code_at = $2 WHERE id = $1", &id, ago(1)).await;
+        assert_eq!(by_code(&w, &id, BOTH, DEMO, "000000x").await, 401);
+        assert_eq!(by_code(&w, &id, BOTH, DEMO, &code()).await, 201);
+        for _ in 0..6 {
+            assert_eq!(by_code(&w, &id, BOTH, DEMO, "000000x").await, 401);
+        }
+        let enable = json!({"user": {"enabled": true}});
+        w.call("PATCH", &format!("/v3/users/{id}"), &admin, enable).await.of(200);
+        unused(&w).await;
+        assert_eq!(by_code(&w, &id, BOTH, DEMO, &code()).await, 201, "an administrator lets them in");
+    }
+}
+
+#[tokio::test]
+async fn a_right_password_forgives_no_wrong_codes() {
+    for mut w in worlds().await {
+        let admin = w.admin().await;
+        let id = coded(&w, &admin, json!([["password", "totp"]])).await;
+        ruled(&mut w, Rules { lockout_failure_attempts: 3, ..Rules::default() }).await;
+        for _ in 0..2 {
+            assert_eq!(by_code(&w, &id, BOTH, DEMO, "000000x").await, 401);
+        }
+        assert_eq!(login(&w, DEMO).await, 401, "half of it");
+        assert_eq!(by_code(&w, &id, BOTH, DEMO, "000000x").await, 401);
+        assert_eq!(by_code(&w, &id, BOTH, DEMO, &code()).await, 401, "locked");
+        let enable = json!({"user": {"enabled": true}});
+        w.call("PATCH", &format!("/v3/users/{id}"), &admin, enable).await.of(200);
+        for _ in 0..2 {
+            assert_eq!(by_code(&w, &id, BOTH, "wrong", "").await, 401);
+            assert_eq!(by_code(&w, &id, BOTH, DEMO, "000000x").await, 401);
+            unused(&w).await;
+            assert_eq!(by_code(&w, &id, BOTH, DEMO, &code()).await, 201, "all of it forgives");
+        }
+    }
+}
+
+/// Wrong at the same time is wrong as often.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn failures_at_once_are_all_counted() {
+    for mut w in worlds().await {
+        let admin = w.admin().await;
+        let id = w.id_of(&admin, "users", "demo").await;
+        ruled(&mut w, Rules { lockout_failure_attempts: 100, ..Rules::default() }).await;
+        let all = (0..20).map(|_| {
+            let (identity, id) = (w.identity.clone(), id.clone());
+            tokio::spawn(async move {
+                let found =
+                    identity.db.read(move |tx| crate::table::user::get(tx, &id.into())).await.unwrap();
+                crate::password::failed(&identity, found).await.unwrap();
+            })
+        });
+        for one in all.collect::<Vec<_>>() {
+            one.await.unwrap();
+        }
+        let sql = "SELECT failed_logins FROM account WHERE id = $1";
+        let counted = w.db.read(move |tx| tx.one(sql, params![id], |r| r.get::<i64>(0)));
+        assert_eq!(counted.await.unwrap(), 20);
     }
 }

@@ -168,3 +168,70 @@ async fn names_are_compared_in_many_ways() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_outside_is_not_shown_either() {
+    for w in worlds().await {
+        let c = cast(&w).await;
+        let project = make(&w, &c.warden, "projects", json!({"name": "p"})).await;
+        let role = make(&w, &c.admin, "roles", json!({"name": "theirs", "domain_id": "default"})).await;
+        let own = make(&w, &c.admin, "roles", json!({"name": "ours", "domain_id": c.west})).await;
+        let reader = w.id_of(&c.admin, "roles", "reader").await;
+        for prior in [&role, &own] {
+            w.call("PUT", &format!("/v3/roles/{prior}/implies/{reader}"), &c.admin, ()).await.of(201);
+        }
+        let implied = |id: &str| format!("/v3/roles/{id}/implies");
+        for (path, status) in [
+            ("/v3/roles?domain_id=default".to_owned(), 403),
+            (format!("/v3/roles/{role}"), 403),
+            (implied(&role), 403),
+            (format!("{}/{reader}", implied(&role)), 403),
+            (format!("/v3/roles?domain_id={}", c.west), 200),
+            (format!("/v3/roles/{own}"), 200),
+            (implied(&own), 200),
+            (format!("{}/{reader}", implied(&own)), 200),
+            (format!("/v3/roles/{reader}"), 200),
+        ] {
+            assert_eq!(w.call("GET", &path, &c.warden, ()).await.status, status, "{path}");
+            assert_eq!(w.call("GET", &path, &c.admin, ()).await.status, 200, "{path}");
+        }
+        let rules = w.call("GET", "/v3/role_inferences", &c.warden, ()).await.of(200).to_string();
+        assert!(rules.contains("ours") && !rules.contains("theirs"), "{rules}");
+
+        let found = w.call("GET", "/v3/endpoints?interface=public", &c.admin, ()).await.of(200);
+        let endpoint = found["endpoints"][0]["id"].as_str().unwrap().to_owned();
+        let root = "/v3/OS-EP-FILTER";
+        let group = json!({"endpoint_group": {"name": "g", "filters": {"interface": "public"}}});
+        let group = w.call("POST", &format!("{root}/endpoint_groups"), &c.admin, group).await.of(201);
+        let group = group["endpoint_group"]["id"].as_str().unwrap().to_owned();
+        let below = |project: &str| {
+            let (all, given) = (format!("{root}/projects/{project}"), format!("endpoint_groups/{group}"));
+            [
+                format!("{all}/endpoints/{endpoint}"),
+                format!("{root}/{given}/projects/{project}"),
+                format!("{all}/endpoints"),
+                format!("{all}/endpoint_groups"),
+            ]
+        };
+        for (id, good) in [(&project, [204, 200, 200, 200]), (&w.seed.demo.0, [403; 4])] {
+            let paths = below(id);
+            for path in &paths[..2] {
+                w.call("PUT", path, &c.admin, ()).await.of(204);
+            }
+            for (path, status) in paths.iter().zip(good) {
+                assert_eq!(w.call("GET", path, &c.warden, ()).await.status, status, "{path}");
+            }
+        }
+        for path in [
+            format!("{root}/endpoints/{endpoint}/projects"),
+            format!("{root}/endpoint_groups/{group}/projects"),
+        ] {
+            let ids = async |token: &str| {
+                let listed = w.call("GET", &path, token, ()).await.of(200);
+                listed["projects"].as_array().unwrap().iter().map(|p| p["id"].clone()).collect::<Vec<_>>()
+            };
+            assert_eq!(ids(&c.warden).await, [json!(project)], "{path}");
+            assert_eq!(ids(&c.admin).await.len(), 2);
+        }
+    }
+}

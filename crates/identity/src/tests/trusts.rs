@@ -218,3 +218,92 @@ async fn a_trust_is_passed_on_as_often_as_it_says() {
         w.call("GET", &format!("{ALL}/{second}"), &c.admin, ()).await.of(404);
     }
 }
+
+#[tokio::test]
+async fn a_program_has_nothing_to_do_with_trusts() {
+    for w in worlds().await {
+        let c = cast(&w).await;
+        let given = give(&w, &c, json!({})).await;
+        let one = format!("{ALL}/{given}");
+        let role = w.id_of(&c.admin, "roles", "member").await;
+        let path = format!("/v3/users/{}/application_credentials", c.demo_id);
+        for unrestricted in [false, true] {
+            let name = format!("unrestricted {unrestricted}");
+            let new = json!({"name": name, "unrestricted": unrestricted, "roles": [{"name": "reader"}]});
+            let made = w.call("POST", &path, &c.demo, json!({"application_credential": new})).await.of(201);
+            let made = &made["application_credential"];
+            let identity = json!({"methods": ["application_credential"],
+                "application_credential": {"id": made["id"], "secret": made["secret"]}});
+            let token = w.token(json!({"identity": identity})).await;
+            for (method, path) in [
+                ("POST", ALL),
+                ("GET", &format!("{ALL}?trustor_user_id={}", c.demo_id)),
+                ("GET", &one),
+                ("GET", &format!("{one}/roles")),
+                ("GET", &format!("{one}/roles/{role}")),
+                ("DELETE", &one),
+            ] {
+                let answer = w.call(method, path, &token, body(&w, &c, json!({}))).await;
+                assert_eq!(answer.status, 403, "{name}: {method} {path}: {}", answer.text);
+            }
+        }
+        w.call("GET", &one, &c.demo, ()).await.of(200);
+    }
+}
+
+#[tokio::test]
+async fn a_role_is_given_once_however_often_it_is_named() {
+    for w in worlds().await {
+        let c = cast(&w).await;
+        let role = w.id_of(&c.admin, "roles", "member").await;
+        let twice = json!([{"name": "member"}, {"id": role}, {"name": "member"}]);
+        let made = w.call("POST", ALL, &c.demo, body(&w, &c, json!({"roles": twice}))).await.of(201);
+        assert_eq!(made["trust"]["roles"].as_array().unwrap().len(), 1);
+        let many = |n: usize| json!({"roles": vec![json!({"name": "member"}); n]});
+        w.call("POST", ALL, &c.demo, body(&w, &c, many(100))).await.of(201);
+        w.call("POST", ALL, &c.demo, body(&w, &c, many(101))).await.of(400);
+    }
+}
+
+#[tokio::test]
+async fn a_trust_passed_on_in_ones_own_name_is_good_while_its_giver_is() {
+    for w in worlds().await {
+        let c = cast(&w).await;
+        let more = json!({"allow_redelegation": true, "redelegation_count": 1});
+        let first = give(&w, &c, more).await;
+        let token = w.token(scope("helper", "pw", &first)).await;
+        let third = w.user(&c.admin, "third", "pw").await;
+        let on = json!({"trustor_user_id": c.helper_id, "trustee_user_id": third});
+        let made = w.call("POST", ALL, &token, body(&w, &c, on)).await.of(201);
+        let second = made["trust"]["id"].as_str().unwrap().to_owned();
+        let further = w.token(scope("third", "pw", &second)).await;
+        assert!(w.good(&further).await);
+        let said = w.call("GET", "/v3/auth/tokens", &format!("{further}|{further}"), ()).await.of(200);
+        assert_eq!(said["token"]["user"]["id"], json!(third));
+        assert_eq!(said["token"]["roles"][0]["name"], "member");
+        // The roles are demo's, who gave them.
+        let path = format!("/v3/users/{}", c.demo_id);
+        w.call("PATCH", &path, &c.admin, json!({"user": {"enabled": false}})).await.of(200);
+        assert!(!w.good(&further).await);
+        w.login(scope("third", "pw", &second)).await.of(403);
+        w.call("PATCH", &path, &c.admin, json!({"user": {"enabled": true}})).await.of(200);
+        assert!(!w.good(&further).await, "a token from before");
+        let further = w.token(scope("third", "pw", &second)).await;
+        let member = w.id_of(&c.admin, "roles", "member").await;
+        let grant = format!("/v3/projects/{}/users/{}/roles/{member}", w.seed.demo, c.demo_id);
+        w.call("DELETE", &grant, &c.admin, ()).await.of(204);
+        assert!(!w.good(&further).await);
+        w.login(scope("third", "pw", &second)).await.of(403);
+    }
+}
+
+#[tokio::test]
+async fn a_trusts_token_ends_with_the_trust() {
+    for w in worlds().await {
+        let c = cast(&w).await;
+        let soon = base::Micros::now().plus(std::time::Duration::from_secs(3600)).micros_z();
+        let id = give(&w, &c, json!({"expires_at": soon})).await;
+        let said = w.login(scope("helper", "pw", &id)).await.of(201);
+        assert_eq!(said["token"]["expires_at"], json!(soon));
+    }
+}

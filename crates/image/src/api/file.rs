@@ -1,14 +1,16 @@
 //! The content of an image, up and down.
 
-use crate::model::{Content, Status};
-use crate::upload::{Arrival, By, upload};
+use crate::check::settled_within;
+use crate::model::{Content, Record, Status};
+use crate::upload::{Answer, Arrival, By, upload};
 use crate::{Image, table};
-use api::{Reply, Req};
+use api::{Auth, Reply, Req};
 use axum::body::{Body, BodyDataStream};
 use base::{Fault, ImageId, Kind, Result};
 use std::io::SeekFrom;
 use std::ops::Range;
 use std::sync::Arc;
+use store::Tx;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -20,7 +22,8 @@ const READ: usize = 512 << 10;
 pub async fn put(image: Arc<Image>, mut req: Req) -> Result<Reply> {
     let (arrival, _tells_when_dropped) = octets(&mut req)?;
     let (id, auth, who) = (req.param::<ImageId>("id")?, req.auth.clone(), req.who());
-    tokio::spawn(upload(image, By::User(auth), who, id, arrival)).await.map_err(Fault::internal)??;
+    let upload = upload(image, By::User(auth), who, id, arrival, Answer::Stored);
+    tokio::spawn(upload).await.map_err(Fault::internal)??;
     Ok(Reply::empty(204))
 }
 
@@ -44,16 +47,21 @@ pub fn octets(req: &mut Req) -> Result<(Arrival<BodyDataStream>, DropGuard)> {
 
 pub async fn get(image: Arc<Image>, req: Req) -> Result<Reply> {
     let (id, auth) = (req.param::<ImageId>("id")?, req.auth.clone());
-    let found = image.db.read(move |tx| {
-        let row = table::image::visible(tx, &auth, id)?;
-        if row.status == Status::Deactivated && !auth.is_admin() {
-            return Err(Fault::forbidden(
-                "The requested image has been deactivated. Image data download is forbidden.",
-            ));
-        }
-        Ok(row.content)
-    });
-    let Some(content) = found.await? else { return Ok(Reply::empty(204)) };
+    let look = || {
+        let auth = auth.clone();
+        image.db.read(move |tx| given(tx, &auth, id))
+    };
+    let mut row = look().await?;
+    if row.arrived.is_some() {
+        settled_within(&image.db, id, image.limits.settle).await?;
+        row = look().await?;
+    }
+    if row.arrived.is_some() {
+        return Err(Fault::unavailable(format!(
+            "Image {id} is not ready: its checksums are still being computed. Try again when it is active."
+        )));
+    }
+    let Some(content) = row.content else { return Ok(Reply::empty(204)) };
     let asked = match req.header("range") {
         Some(text) => range(text, content.bytes)?,
         None => None,
@@ -63,6 +71,17 @@ pub async fn get(image: Arc<Image>, req: Req) -> Result<Reply> {
     }
     let (file, _) = image.open_blob(&content.sha512).await?;
     send(file, &content, asked).await
+}
+
+/// The image, for who may have its content.
+fn given(tx: &Tx<'_>, auth: &Auth, id: ImageId) -> Result<Record> {
+    let row = table::image::visible(tx, auth, id)?;
+    if row.status == Status::Deactivated && !auth.is_admin() {
+        return Err(Fault::forbidden(
+            "The requested image has been deactivated. Image data download is forbidden.",
+        ));
+    }
+    Ok(row)
 }
 
 async fn send(mut file: tokio::fs::File, content: &Content, asked: Option<Range<u64>>) -> Result<Reply> {

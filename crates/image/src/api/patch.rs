@@ -145,7 +145,7 @@ fn apply(tx: &Tx<'_>, auth: &Auth, limits: &Limits, id: ImageId, changes: &[Chan
     }
     attribute::check(&image, Some(was), auth, limits)?;
     if image.row.owner != owner {
-        limits.hand_over(tx, &owner, &image.row.owner, image.row.content.as_ref())?;
+        limits.hand_over(tx, &owner, &image.row.owner, image.row.bytes())?;
     }
     table::image::update(tx, &image)?;
     let row = table::image::find(tx, id)?.ok_or_else(|| crate::model::unknown(id))?;

@@ -1,20 +1,24 @@
 //! Conversion of disks with `qemu-img`, under limits on memory, CPU time and the size of what it writes.
 //!
-//! The source has been looked at: it is what it says and names no other file. The format is told, never
-//! guessed.
+//! The source has been looked at, by us and by `qemu-img` without its content: it is what it says and names no other
+//! file. The format is told, never guessed.
 
 use crate::content::blocking;
-use crate::incoming::Incoming;
+use crate::incoming::Adopted;
 use crate::model::DiskFormat;
 use crate::table::stage::Staged;
-use crate::{Image, probe};
+use crate::upload::Limit;
+use crate::{Image, probe, room};
 use base::{Fault, ImageId, Result};
+use std::ffi::OsStr;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A conversion reads and writes a disk; one that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(3600);
+/// How often it is seen to meanwhile that the disk does not fill up.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// qemu-img's name of a format that can be converted.
 pub fn name(format: DiskFormat) -> Option<&'static str> {
@@ -29,17 +33,18 @@ pub fn name(format: DiskFormat) -> Option<&'static str> {
     })
 }
 
-/// Writes the staged file `source` as the staged file `target`. What it writes may have `max` bytes.
+/// Writes the staged file `source` as the staged file `target`, which may be as large as `max`.
 ///
 /// # Errors
-/// With qemu-img's words when it fails.
+/// `TooLarge` or `Quota` when it is larger, `TooLarge` when the disk gets full, `BadRequest` when it refers to other
+/// files; otherwise with qemu-img's words when it fails.
 pub async fn convert(
     image: &Arc<Image>,
     source: &str,
     from: DiskFormat,
     target: &str,
     to: DiskFormat,
-    max: u64,
+    max: Limit,
 ) -> Result<Staged> {
     let _turn = image.conversions.acquire().await.map_err(Fault::internal)?;
     let (Some(from_name), Some(to_name)) = (name(from), name(to)) else {
@@ -48,39 +53,63 @@ pub async fn convert(
     // A name of its own: the program of a process that was killed may still be writing.
     let output = image.contents.incoming().join(ImageId::new().to_string());
     let input = image.contents.staged(source);
-    let (look, bytes) = (input.clone(), max);
+    // A raw disk is as large as it says; others are known to be too large once they are.
+    let most = if to == DiskFormat::Raw { max } else { Limit::Service(image.limits.image_bytes) };
+    let (look, place) = (input.clone(), image.contents.incoming());
     blocking(move || {
+        // Others may have taken this process for dead and tidied up.
+        std::fs::create_dir_all(place)?;
         let file = std::fs::File::open(&look)?;
         let size = file.metadata()?.len();
-        let disk = probe::inspect(&probe::OnDisk { file: &file, size }, from)?;
-        if disk > bytes {
-            return Err(Fault::bad_request(format!(
-                "The disk in the image has {disk} bytes; at most {bytes} are converted."
-            )));
-        }
-        Ok(())
+        most.check(probe::inspect(&probe::OnDisk { file: &file, size }, from)?)
     })
     .await?;
+    // Whoever opens it decides what it refers to, and may find more in it than our own look did.
+    let info =
+        ["info".as_ref(), "--output=json".as_ref(), "-f".as_ref(), from_name.as_ref(), input.as_os_str()];
+    let told = qemu_img(image, &info, max).await?;
+    base::disk::of_one_file(&serde_json::from_slice(&told)?, &input.to_string_lossy())?;
+    let output = Adopted::new(output);
+    let convert = ["convert", "-f", from_name, "-O", to_name].map(OsStr::new);
+    let convert = [&convert[..], &[input.as_os_str(), output.path().as_os_str()]].concat();
+    qemu_img(image, &convert, max).await?;
+    let (files, target) = (image.clone(), target.to_owned());
+    let incoming = output.digested().await?;
+    blocking(move || files.contents.stage(incoming, &target)).await
+}
+
+/// What it says. Files that it writes may be as large as `max`, and leave the disk its room.
+async fn qemu_img(image: &Image, arguments: &[&OsStr], max: Limit) -> Result<Vec<u8>> {
+    let bytes = max.bytes().saturating_add(1 << 20);
     let child = tokio::process::Command::new("prlimit")
-        .args(["--as=2147483648", "--core=0", &format!("--fsize={}", max.saturating_add(1 << 20))])
-        .args(["qemu-img", "convert", "-f", from_name, "-O", to_name])
-        .arg(&input)
-        .arg(&output)
+        .args(["--as=2147483648", "--core=0", &format!("--fsize={bytes}"), "qemu-img"])
+        .args(arguments)
         .env("LC_ALL", "C.UTF-8")
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let done = tokio::time::timeout(LIMIT, child).await.map_err(|_| {
+    let full = async {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let place = image.contents.incoming();
+            if let Err(full) = blocking(move || room::need(&place, 0)).await {
+                return full;
+            }
+        }
+    };
+    let done = tokio::select! {
+        done = tokio::time::timeout(LIMIT, child) => done,
+        full = full => return Err(full),
+    };
+    let done = done.map_err(|_| {
         Fault::unavailable(format!("The conversion took longer than {} s.", LIMIT.as_secs()))
     })??;
-    let incoming = Incoming::adopt(output);
-    if !done.status.success() {
-        let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-        return Err(Fault::unavailable(format!(
-            "The image could not be converted: {said} ({}).",
-            done.status
-        )));
+    if done.status.success() {
+        return Ok(done.stdout);
     }
-    let (files, target) = (image.clone(), target.to_owned());
-    blocking(move || files.contents.stage(incoming.digest()?, &target)).await
+    let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+    if said.contains("File too large") {
+        max.check(u64::MAX)?;
+    }
+    Err(Fault::unavailable(format!("The image could not be converted: {said} ({}).", done.status)))
 }

@@ -50,7 +50,7 @@ pub async fn into_stage(
             progress.done.fetch_add(n, Ordering::Relaxed);
         });
         let arrival = Arrival { body: Box::pin(counted), length, gone: CancellationToken::new() };
-        receive(image, max, arrival).await
+        receive(image, max, arrival).await?.digested().await
     };
     let limit = Duration::from_secs(image.imports.download_s);
     let incoming = tokio::time::timeout(limit, fetch).await.map_err(|_| {

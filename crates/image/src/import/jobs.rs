@@ -3,11 +3,26 @@
 use crate::table::stage::Staged;
 use base::{Fault, Result};
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
 use std::future::Future;
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use store::{Db, work};
+use std::time::Duration;
+use store::Db;
+use store::work::{self, Life};
 use tokio::task::AbortHandle;
+
+/// A job tells when it is done; this is how often one looks besides.
+pub const LOOK: Duration = Duration::from_secs(2);
+
+/// How long a job is left to another process before one looks again: by chance, as processes whose engines look in
+/// step would hand it to the wrong one again and again.
+pub fn leave() -> Duration {
+    // Each is seeded by chance; that is all that is needed of it.
+    let chance = RandomState::new().hash_one(());
+    Duration::from_millis(200 + chance % 1200)
+}
 
 /// Bytes done, and to do if that is known.
 #[derive(Debug, Default)]
@@ -56,8 +71,9 @@ impl Jobs {
     }
 
     /// How the job `name` is; starts it if there is none. When it ends, the life-cycle `id` is woken.
-    pub fn poll<F>(&self, db: &Db, id: &str, name: &str, make: impl FnOnce(Arc<Progress>) -> F) -> State
+    pub fn poll<L, F>(&self, db: &Db, id: &str, name: &str, make: impl FnOnce(Arc<Progress>) -> F) -> State
     where
+        L: Life,
         F: Future<Output = Result<Staged>> + Send + 'static,
     {
         let mut all = self.all();
@@ -71,7 +87,7 @@ impl Jobs {
                 let ended = work.await.unwrap_or_else(|e| Err(Fault::internal(e)));
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
                 // Only a hint: the step looks by itself now and then.
-                if let Err(fault) = db.write(move |tx| work::wake(tx, &id)).await {
+                if let Err(fault) = db.write(move |tx| work::wake_of::<L>(tx, &id)).await {
                     tracing::warn!(%fault, "an import could not be woken");
                 }
             });
@@ -83,11 +99,32 @@ impl Jobs {
         }
     }
 
+    /// What a job made, if it ended well.
+    pub fn made(&self, name: &str) -> Option<Staged> {
+        let outcome = self.all().get(name)?.outcome.clone();
+        let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        outcome?.ok()
+    }
+
     /// Ends jobs and forgets their outcomes.
     pub fn drop_of(&self, names: &[String]) {
         let mut all = self.all();
         for name in names {
             all.remove(name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_left_to_another_for_a_while_that_differs() {
+        let all: Vec<Duration> = (0..100).map(|_| leave()).collect();
+        let millis = |n| Duration::from_millis(n);
+        assert!(all.iter().all(|d| (millis(200)..millis(1400)).contains(d)), "{all:?}");
+        // Longer and shorter than the second after which an engine looks by itself.
+        assert!(all.iter().any(|d| *d > millis(1000)) && all.iter().any(|d| *d < millis(1000)), "{all:?}");
     }
 }

@@ -78,6 +78,18 @@ pub enum Turn {
     Another,
 }
 
+impl Turn {
+    /// For the process `me`, where `by` began.
+    pub fn of(tx: &Tx<'_>, by: &str, me: &str) -> Result<Turn> {
+        Ok(match by {
+            "" => Turn::Free,
+            by if by == me => Turn::Ours,
+            by if process::alive(tx)?.iter().any(|p| p == by) => Turn::Another,
+            _ => Turn::Free,
+        })
+    }
+}
+
 impl Life for ImportLife {
     const KIND: &'static str = "image_import";
     type State = Import;
@@ -124,12 +136,6 @@ fn look(tx: &Tx<'_>, id: &str, me: &str) -> Result<Option<Seen>> {
     let target = table::image::find(tx, task.image)?
         .filter(|row| row.created_at == task.image_made && row.status == Status::Importing);
     let staged = if target.is_some() { table::stage::find(tx, task.image)? } else { None };
-    let by = table::task::job_by(tx, id)?;
-    let turn = match by.as_str() {
-        "" => Turn::Free,
-        by if by == me => Turn::Ours,
-        by if process::alive(tx)?.iter().any(|p| p == by) => Turn::Another,
-        _ => Turn::Free,
-    };
+    let turn = Turn::of(tx, &table::task::job_by(tx, id)?, me)?;
     Ok(Some(Seen { task, target, staged, turn }))
 }

@@ -1,25 +1,20 @@
 //! The steps of an import.
 
-use super::jobs::State;
-use super::{Import, SHOWN, Seen, Turn, convert as qemu, fetch};
+use super::jobs::{LOOK, State, leave};
+use super::{Import, ImportLife, SHOWN, Seen, Turn, convert as qemu, fetch};
 use crate::content::blocking;
 use crate::limits::COPIED;
-use crate::model::{Container, Content, DiskFormat, Record, Status};
-use crate::table::stage::Staged;
+use crate::model::{Content, DiskFormat, Record, Status};
+use crate::stage::disk;
 use crate::table::task::Task;
-use crate::upload::{Kept, Limit, activate, discard};
-use crate::{Image, probe, table};
+use crate::upload::{Kept, Limit, activate, awaiting, discard};
+use crate::{Image, table};
 use api::{Auth, Level, Named, Scope};
 use base::{DomainId, Fault, ImageId, Kind, Micros, ProjectId, Result};
 use std::sync::Arc;
 use std::time::Duration;
 use store::work::Step;
 use store::{Tx, log};
-
-/// A job tells when it is done; this is how often one looks besides.
-const LOOK: Duration = Duration::from_secs(2);
-/// How long a job is left to another process before one looks again.
-const LEAVE: Duration = Duration::from_millis(500);
 
 /// Names of the staged files that an import makes.
 fn names(task: &Task) -> [String; 2] {
@@ -29,7 +24,7 @@ fn names(task: &Task) -> [String; 2] {
 /// Takes the job, or leaves it to the process that has it.
 pub fn turn(image: &Arc<Image>, seen: &Seen, state: &Import) -> Step<Import> {
     if seen.turn == Turn::Another {
-        return Step::wait(LEAVE, "another region process is at it");
+        return Step::wait(leave(), "another region process is at it");
     }
     let (task, me) = (seen.task.id.clone(), image.me.clone());
     Step::go(state.clone()).also(move |tx| table::task::take_job(tx, &task, &me))
@@ -40,7 +35,7 @@ pub async fn download(image: &Arc<Image>, task: &Task, row: &Record, uri: &str) 
     let (limits, owner) = (image.limits.clone(), row.owner.clone());
     let max = image.db.read(move |tx| Limit::of(tx, &limits, &owner)).await?;
     let (files, to, uri) = (image.clone(), name.clone(), uri.to_owned());
-    let job = image.jobs.poll(&image.db, &task.id, &name, |progress| async move {
+    let job = image.jobs.poll::<ImportLife, _>(&image.db, &task.id, &name, |progress| async move {
         fetch::into_stage(&files, &uri, max, &to, progress).await
     });
     Ok(follow(task, row.id, job, "downloading", Import::Settle { source: None }))
@@ -67,8 +62,9 @@ pub async fn convert(image: &Arc<Image>, seen: &Seen, row: &Record, to: &str) ->
     };
     let [_, name] = names(&seen.task);
     let (files, source, target) = (image.clone(), staged.file.clone(), name.clone());
-    let max = image.limits.image_bytes;
-    let job = image.jobs.poll(&image.db, &seen.task.id, &name, |_| async move {
+    let (limits, owner) = (image.limits.clone(), row.owner.clone());
+    let max = image.db.read(move |tx| Limit::of(tx, &limits, &owner)).await?;
+    let job = image.jobs.poll::<ImportLife, _>(&image.db, &seen.task.id, &name, |_| async move {
         qemu::convert(&files, &source, from, &target, format, max).await
     });
     let id = row.id;
@@ -87,7 +83,7 @@ pub async fn settle(
     let Some(staged) = seen.staged.clone() else {
         return Ok(Import::failing("The staged content is gone. Import it again."));
     };
-    let virtual_size = match look(image, row, &staged).await {
+    let virtual_size = match disk(image, row, &staged.file, staged.bytes).await {
         Ok(size) => size,
         Err(fault) if fault.kind == Kind::Internal => return Err(fault),
         Err(fault) => return Ok(Step::go(Import::Failing { why: fault.message, source })),
@@ -111,33 +107,14 @@ pub async fn settle(
     let step = Step::go(Import::Ended { files });
     Ok(step
         .also(move |tx| {
-            table::image::lock(tx, row.id)?;
-            let kept = Kept {
-                id: row.id,
-                created_at: row.created_at,
-                owner: &row.owner,
-                content: &content,
-                virtual_size,
-            };
-            activate(tx, &limits, Status::Importing, &kept)?;
+            let row = awaiting(tx, row.id, row.created_at, Status::Importing)?;
+            limits.take_size(tx, &row.owner, content.bytes)?;
+            let kept = Kept { id: row.id, created_at: row.created_at, content: &content, virtual_size };
+            activate(tx, Status::Importing, &kept)?;
             table::stage::remove(tx, row.id)?;
             succeed(tx, &task)
         })
         .holding(lock))
-}
-
-/// The size of the disk in the staged file, if it is a disk.
-async fn look(image: &Arc<Image>, row: &Record, staged: &Staged) -> Result<Option<u64>> {
-    let (Some(format), Some(Container::Bare)) = (row.disk_format, row.container) else { return Ok(None) };
-    let (path, size) = (image.contents.staged(&staged.file), staged.bytes);
-    blocking(move || {
-        let file = std::fs::File::open(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Fault::not_found("The staged content is gone. Import it again."),
-            _ => e.into(),
-        })?;
-        probe::inspect(&probe::OnDisk { file: &file, size }, format).map(Some)
-    })
-    .await
 }
 
 fn succeed(tx: &Tx<'_>, task: &Task) -> Result<()> {
@@ -168,7 +145,7 @@ pub async fn copy(image: &Arc<Image>, task: &Task, row: &Record, source: Source<
     }
     let (limits, row, task) = (image.limits.clone(), row.clone(), task.clone());
     Ok(Step::go(Import::Ended { files: Vec::new() }).also(move |tx| {
-        table::image::lock(tx, row.id)?;
+        let row = awaiting(tx, row.id, row.created_at, Status::Importing)?;
         // Held until the end, so that the content cannot go meanwhile.
         table::image::lock(tx, from)?;
         let (given, content) = given(tx, &auth, from)?;
@@ -178,14 +155,9 @@ pub async fn copy(image: &Arc<Image>, task: &Task, row: &Record, source: Source<
         for (name, value) in properties.iter().filter(|(n, _)| COPIED.iter().any(|p| n.starts_with(p))) {
             table::image::set_property(tx, row.id, name, value)?;
         }
-        let kept = Kept {
-            id: row.id,
-            created_at: row.created_at,
-            owner: &row.owner,
-            content: &content,
-            virtual_size,
-        };
-        activate(tx, &limits, Status::Importing, &kept)?;
+        limits.take_size(tx, &row.owner, content.bytes)?;
+        let kept = Kept { id: row.id, created_at: row.created_at, content: &content, virtual_size };
+        activate(tx, Status::Importing, &kept)?;
         succeed(tx, &task)
     }))
 }
@@ -232,7 +204,7 @@ pub async fn fail(
             table::image::delete(tx, row.id)?;
             return limits.give(tx, &row.owner, None);
         }
-        table::blob::give_back(tx, row.id, row.created_at, Status::Importing)
+        table::blob::give_back(tx, row.id, row.created_at, Status::Importing, None)
     }))
 }
 

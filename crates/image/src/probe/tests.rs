@@ -236,6 +236,7 @@ fn a_vmdk_descriptor_names_only_its_own_file() {
         ("RW 2048", "RW 1 SPARSE \"a\"\nRW 2048", "one extent"),
         ("parentCID=ffffffff", "parentCID=12345678", "parent image"),
         ("CID=1\n", "CID=1\nparentFileNameHint=\"x\"\n", "parent image"),
+        ("CID=1\n", "CID=1\n# parentFileNameHint=\"x\"\n", "parent image"),
         ("monolithicSparse", "vmfs", "createType"),
         ("createType=\"monolithicSparse\"", "", "one createType"),
         ("CID=1\n", "CID=1\ncreateType=\"streamOptimized\"\n", "one createType"),
@@ -251,7 +252,17 @@ fn a_vmdk_descriptor_names_only_its_own_file() {
     refused_for(&with(12, &[0; 8]), DiskFormat::Vmdk, "no data of its own");
     refused_for(&with(12, &[255; 8]), DiskFormat::Vmdk, "absurd");
     refused_for(&with(36, &[255; 8]), DiskFormat::Vmdk, "longer than 64 KiB");
-    refused_for(&with(28, &[255; 8]), DiskFormat::Vmdk, "cut off");
+    refused_for(&with(28, &[255; 8]), DiskFormat::Vmdk, "second sector");
+    // A good one elsewhere, and another where readers look.
+    let mut two = with(28, &100_u64.to_le_bytes());
+    two[512..][..DESCRIPTOR.len()].fill(b' ');
+    two[100 * 512..][..DESCRIPTOR.len()].copy_from_slice(DESCRIPTOR.as_bytes());
+    refused_for(&two, DiskFormat::Vmdk, "second sector");
+    let short = with(36, &1_u64.to_le_bytes());
+    assert_eq!(look(&short, DiskFormat::Vmdk).unwrap(), 1 << 20);
+    // Past the descriptor, and not past what readers take for it.
+    refused_for(&with(1024, b"parentFileNameHint=\"x\""), DiskFormat::Vmdk, "parent image");
+    refused_for(&vmdk(DESCRIPTOR)[..5 << 10], DiskFormat::Vmdk, "cut off");
     refused_for(&with(56, &[255; 8]), DiskFormat::Vmdk, "footer is missing");
     refused_for(&with(4, &[9]), DiskFormat::Vmdk, "version");
     for text in ["# Disk DescriptorFile\n", "# x\n\n  \n#y\nversion=1\n"] {

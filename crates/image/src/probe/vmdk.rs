@@ -11,6 +11,9 @@ use base::Result;
 const AT_END: u64 = u64::MAX;
 /// Longest embedded descriptor, in bytes; writers use 10 KiB.
 const MAX_DESCRIPTOR: usize = 64 << 10;
+/// Where readers look for a parent whatever the header says, and how far, in bytes.
+const PARENT_AT: u64 = 512;
+const PARENT_WITHIN: usize = 10 << 10;
 
 /// A sparse extent, an old one, or a descriptor in plain text.
 pub fn looks(head: &[u8]) -> bool {
@@ -70,19 +73,28 @@ fn header(head: &Window<512>) -> Result<u64> {
 }
 
 /// The embedded descriptor, in sectors from the start of the file.
+///
+/// Readers differ: some take a parent from the second sector on, wherever the header puts the descriptor, and find
+/// its name anywhere in a line, in a comment too. So there is one place for it, and nowhere may that word stand.
 fn descriptor(source: &dyn Source, at: u64, sectors: u64) -> Result<()> {
     let bytes = usize::try_from(sectors.saturating_mul(512)).unwrap_or(usize::MAX);
     if at == 0 || bytes == 0 || bytes > MAX_DESCRIPTOR {
         return Err(refused("its descriptor is missing or longer than 64 KiB"));
     }
-    let mut text = vec![0; MAX_DESCRIPTOR];
-    let n = source.read(at.saturating_mul(512), &mut text[..bytes])?;
+    if at.saturating_mul(512) != PARENT_AT {
+        return Err(refused("its descriptor is not in the second sector, where readers look for it"));
+    }
+    let mut all = vec![0; MAX_DESCRIPTOR];
+    let n = source.read(PARENT_AT, &mut all[..bytes.max(PARENT_WITHIN)])?;
     if n < bytes {
         return Err(cut_off());
     }
-    let text = String::from_utf8_lossy(&text[..bytes]);
-    let text = text.split('\0').next().unwrap_or_default();
-    judge(text)
+    let hint = b"parentfilenamehint";
+    if all[..n].windows(hint.len()).any(|w| w.eq_ignore_ascii_case(hint)) {
+        return Err(refused("it refers to a parent image"));
+    }
+    let text = String::from_utf8_lossy(&all[..bytes]);
+    judge(text.split('\0').next().unwrap_or_default())
 }
 
 fn judge(text: &str) -> Result<()> {
@@ -95,7 +107,6 @@ fn judge(text: &str) -> Result<()> {
             "parentcid" if !value.eq_ignore_ascii_case("ffffffff") => {
                 return Err(refused("it refers to a parent image"));
             }
-            "parentfilenamehint" => return Err(refused("it refers to a parent image")),
             _ => {}
         }
         if ["RW ", "RDONLY ", "NOACCESS "].iter().any(|a| line.starts_with(a)) {

@@ -97,11 +97,13 @@ pub fn shift(tx: &Tx<'_>, id: ImageId, from: Status, to: Status) -> Result<bool>
     told(tx, id, n == 1)
 }
 
-/// Back to `queued`. `created_at` tells the image from another that took its id meanwhile.
-pub fn give_back(tx: &Tx<'_>, id: ImageId, created_at: Micros, from: Status) -> Result<()> {
+/// Back to `queued`, unless content was entered after all (by a transaction whose end nobody heard). `created_at` tells
+/// the image from another that took its id meanwhile, `by` the upload from another's.
+pub fn give_back(tx: &Tx<'_>, id: ImageId, created_at: Micros, from: Status, by: Option<&str>) -> Result<()> {
     tx.exec(
-        "UPDATE image SET status = 'queued', updated_at = $3 WHERE id = $1 AND status = $4 AND created_at = $2",
-        params![id, created_at, Micros::now(), from.as_str()],
+        "UPDATE image SET status = 'queued', updated_at = $3 WHERE id = $1 AND status = $4 AND created_at = $2
+         AND ($5 = '' OR upload_by = $5) AND NOT EXISTS (SELECT 1 FROM image_stage s WHERE s.image_id = image.id)",
+        params![id, created_at, Micros::now(), from.as_str(), by.unwrap_or("")],
     )?;
     told(tx, id, true).map(drop)
 }
@@ -115,11 +117,24 @@ pub fn take(tx: &Tx<'_>, id: ImageId, to: Status, by: &str) -> Result<bool> {
     told(tx, id, n == 1)
 }
 
+/// The process that took the upload.
+pub fn taken_by(tx: &Tx<'_>, id: ImageId) -> Result<String> {
+    let by =
+        tx.opt("SELECT upload_by FROM image WHERE id = $1", params![id], |r| r.get::<Option<String>>(0))?;
+    Ok(by.flatten().unwrap_or_default())
+}
+
+/// What an upload left to do is another process's now.
+pub fn take_over(tx: &Tx<'_>, id: ImageId, by: &str) -> Result<()> {
+    tx.exec("UPDATE image SET upload_by = $2 WHERE id = $1 AND status = 'saving'", params![id, by])?;
+    Ok(())
+}
+
 /// Uploads that ended with the process that took them: of all processes but these.
 pub fn give_back_but(tx: &Tx<'_>, processes: &[String]) -> Result<u64> {
     let mut q = Sql::new(
-        "UPDATE image SET status = 'queued' WHERE (status = 'saving'
-         OR (status = 'uploading' AND NOT EXISTS (SELECT 1 FROM image_stage s WHERE s.image_id = image.id)))",
+        "UPDATE image SET status = 'queued' WHERE status IN ('saving', 'uploading')
+         AND NOT EXISTS (SELECT 1 FROM image_stage s WHERE s.image_id = image.id)",
     );
     if !processes.is_empty() {
         q.push(" AND upload_by NOT IN (").list(processes.iter().map(String::as_str)).push(")");

@@ -10,7 +10,8 @@ use store::{Row, Sql, Tx, params};
 /// What [`record`] reads, from `image i` joined with its content `b`.
 pub const COLUMNS: &str = "i.id, i.owner, i.name, i.status, i.visibility, i.disk_format, i.container_format,
     i.min_disk, i.min_ram, i.protected, i.os_hidden, i.virtual_size, i.created_at, i.updated_at,
-    b.sha512, b.md5, b.bytes";
+    b.sha512, b.md5, b.bytes,
+    (SELECT s.bytes FROM image_stage s WHERE s.image_id = i.id AND i.status = 'saving')";
 pub const FROM: &str = "image i LEFT JOIN image_blob b ON b.sha512 = i.sha512";
 
 pub fn record(r: &Row<'_>) -> Result<Record> {
@@ -34,6 +35,7 @@ pub fn record(r: &Row<'_>) -> Result<Record> {
         created_at: r.get(12)?,
         updated_at: r.get(13)?,
         content,
+        arrived: r.get::<Option<i64>>(17)?.map(i64::unsigned_abs),
     })
 }
 

@@ -13,10 +13,12 @@ pub struct Upload {
     pub mark: String,
     pub size: u64,
     pub received: u64,
+    /// Tells it from a later one of the same image.
+    pub created_at: Micros,
     pub touched_at: Micros,
 }
 
-const COLUMNS: &str = "image_id, project_id, file_name, mark, size, received, touched_at";
+const COLUMNS: &str = "image_id, project_id, file_name, mark, size, received, created_at, touched_at";
 
 fn read(r: &Row<'_>) -> Result<Upload> {
     Ok(Upload {
@@ -26,7 +28,8 @@ fn read(r: &Row<'_>) -> Result<Upload> {
         mark: r.get(3)?,
         size: r.get(4)?,
         received: r.get(5)?,
-        touched_at: r.get(6)?,
+        created_at: r.get(6)?,
+        touched_at: r.get(7)?,
     })
 }
 
@@ -45,16 +48,17 @@ pub fn of(tx: &Tx<'_>, project: &ProjectId) -> Result<Vec<Upload>> {
 pub fn insert(tx: &Tx<'_>, u: &Upload) -> Result<()> {
     tx.exec(
         "INSERT INTO image_upload (image_id, project_id, file_name, mark, size, received, created_at, touched_at)
-         VALUES ($1, $2, $3, $4, $5, 0, $6, $6)",
-        params![u.image, &u.project, &u.file_name, &u.mark, u.size, u.touched_at],
+         VALUES ($1, $2, $3, $4, $5, 0, $6, $7)",
+        params![u.image, &u.project, &u.file_name, &u.mark, u.size, u.created_at, u.touched_at],
     )
     .map(drop)
 }
 
-/// False when another piece came first.
-pub fn add(tx: &Tx<'_>, image: ImageId, from: u64, to: u64) -> Result<bool> {
-    let sql = "UPDATE image_upload SET received = $3, touched_at = $4 WHERE image_id = $1 AND received = $2";
-    Ok(tx.exec(sql, params![image, from, to, Micros::now()])? == 1)
+/// `u` has been received up to `to`. False when another piece came first, or it was given up.
+pub fn add(tx: &Tx<'_>, u: &Upload, to: u64) -> Result<bool> {
+    let sql = "UPDATE image_upload SET received = $4, touched_at = $5
+               WHERE image_id = $1 AND created_at = $2 AND received = $3";
+    Ok(tx.exec(sql, params![u.image, u.created_at, u.received, to, Micros::now()])? == 1)
 }
 
 pub fn delete(tx: &Tx<'_>, image: ImageId) -> Result<()> {

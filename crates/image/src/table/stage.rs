@@ -1,6 +1,6 @@
 //! Content that is staged for an image.
 
-use base::{ImageId, Result};
+use base::{ImageId, ProjectId, Result};
 use store::{Tx, params};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,21 @@ pub fn put(tx: &Tx<'_>, image: ImageId, s: &Staged) -> Result<()> {
         params![image, &s.file, &s.sha512, &s.md5, s.bytes],
     )?;
     Ok(())
+}
+
+/// Content that arrived and whose digests are not known yet: its file and bytes.
+pub fn unchecked(tx: &Tx<'_>, image: ImageId) -> Result<Option<(String, u64)>> {
+    let sql = "SELECT s.file, s.bytes FROM image_stage s JOIN image i ON i.id = s.image_id
+               WHERE s.image_id = $1 AND i.status = 'saving'";
+    tx.opt(sql, params![image], |r| Ok((r.get(0)?, r.get(1)?)))
+}
+
+/// Every image with such content, whose it is and how it is called.
+pub fn all_unchecked(tx: &Tx<'_>) -> Result<Vec<(ImageId, ProjectId, String)>> {
+    let sql =
+        "SELECT i.id, i.owner, COALESCE(i.name, '') FROM image_stage s JOIN image i ON i.id = s.image_id
+               WHERE i.status = 'saving'";
+    tx.rows(sql, &[], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
 }
 
 pub fn remove(tx: &Tx<'_>, image: ImageId) -> Result<()> {

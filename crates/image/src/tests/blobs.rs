@@ -1,7 +1,8 @@
 //! Contents are kept once, go when nobody shows them, and survive crashes.
 
 use super::{World, worlds};
-use crate::{Image, Imports, Limits, life};
+use crate::model::Content;
+use crate::{Image, Imports, Limits, life, table};
 use base::Micros;
 use serde_json::json;
 use sha2::{Digest, Sha512};
@@ -173,5 +174,37 @@ async fn quota_is_given_back_with_the_image() {
         assert_eq!(usage["usage"]["image_size_total"]["usage"], json!(0));
         w.delete(&format!("/v2/images/{id}"), "member:b").await.is(204);
         assert_eq!(w.count("SELECT CAST(SUM(used) AS BIGINT) FROM quota").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_start_looks_again_before_it_takes_a_content_away() {
+    for w in worlds().await {
+        let sha512 = digest("just now");
+        std::fs::write(w.dir.path().join("images").join(&sha512), "just now").unwrap();
+        // Somebody has put it at its place, and is about to enter it.
+        let lock = w.image.lock(&sha512).await.unwrap();
+        let image = w.image.clone();
+        let sweep = tokio::spawn(async move { image.sweep().await });
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let content = Content { sha512: sha512.clone(), md5: String::new(), bytes: 8 };
+        w.db.write(move |tx| table::blob::insert(tx, &content)).await.unwrap();
+        drop(lock);
+        sweep.await.unwrap().unwrap();
+        assert_eq!(w.files(), [sha512]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_staged_may_be_put_at_its_place_twice() {
+    for w in worlds().await {
+        let (dir, sha512) = (w.dir.path().join("images"), digest("twice"));
+        std::fs::write(dir.join("staged/file"), "twice").unwrap();
+        // Another process has tidied up.
+        std::fs::remove_dir_all(w.image.contents.incoming()).unwrap();
+        for _ in 0..2 {
+            w.image.contents.link("file", &sha512).unwrap();
+            assert_eq!((w.files(), w.incoming()), (vec![sha512.clone()], 0));
+        }
     }
 }

@@ -2,7 +2,9 @@
 //! PostgreSQL.
 
 mod blobs;
+mod bodies;
 mod boot;
+mod checks;
 mod crud;
 mod holds;
 mod imports;
@@ -17,7 +19,7 @@ mod tasks;
 mod uploads;
 mod walk;
 
-use crate::{Image, Imports, Limits, imports, life, own_service, service};
+use crate::{Image, Imports, Limits, checks, imports, life, own_service, service};
 use api::Gate;
 use axum::body::Body;
 use bytes::Bytes;
@@ -63,7 +65,11 @@ async fn worlds_importing(limits: Limits, imports: Imports) -> Vec<World> {
 }
 
 fn engine(image: &Arc<Image>) -> Engine {
-    Engine::builder(image.db.clone()).with(life(image.clone())).with(imports(image.clone())).build()
+    Engine::builder(image.db.clone())
+        .with(life(image.clone()))
+        .with(checks(image.clone()))
+        .with(imports(image.clone()))
+        .build()
 }
 
 struct Answer {

@@ -146,3 +146,41 @@ async fn pieces_at_one_time_are_taken_one_by_one() {
         finish(&w, &id).await.is(204);
     }
 }
+
+#[tokio::test]
+async fn a_finish_that_dies_when_the_image_is_active_ends_when_asked_again() {
+    for w in worlds().await {
+        let id = w.raw("member:a").await;
+        begin(&w, &id, 4, "m").await.is(201);
+        put(&w, &id, 0, b"abcd").await.is(200);
+        let image = id.parse().unwrap();
+        let row = w.db.read(move |tx| crate::table::piece::find(tx, image)).await.unwrap().unwrap();
+        finish(&w, &id).await.is(204);
+        // As if the process had died before it forgot them.
+        let restored = w.db.write(move |tx| {
+            crate::table::piece::insert(tx, &row)?;
+            tx.exec("UPDATE image_upload SET received = size", &[])
+        });
+        restored.await.unwrap();
+        std::fs::write(w.dir.path().join("images/pieces").join(&id), "abcd").unwrap();
+        finish(&w, &id).await.is(204);
+        assert_eq!((grown(&w), w.count("SELECT COUNT(*) FROM image_upload").await), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_late_piece_of_what_was_given_up_is_not_taken_for_one_of_the_next() {
+    for w in worlds().await {
+        let id = w.raw("member:a").await;
+        let image = id.parse().unwrap();
+        let row = || w.db.read(move |tx| crate::table::piece::find(tx, image));
+        begin(&w, &id, 4, "m").await.is(201);
+        let late = row().await.unwrap().unwrap();
+        ask(&w, "DELETE", &format!("/images/{id}/upload"), "member:a", "").await.is(204);
+        begin(&w, &id, 4, "m").await.is(201);
+        assert!(!w.db.write(move |tx| crate::table::piece::add(tx, &late, 4)).await.unwrap());
+        let now = row().await.unwrap().unwrap();
+        assert_eq!(now.received, 0);
+        assert!(w.db.write(move |tx| crate::table::piece::add(tx, &now, 4)).await.unwrap());
+    }
+}

@@ -190,12 +190,21 @@ async fn deleting_wins_at_every_step() {
 
 #[tokio::test]
 async fn an_image_deleted_while_it_is_staged_leaves_nothing_behind() {
-    for mut w in worlds().await {
-        let id = w.raw("member:a").await;
-        stage(&w, &id, "content").await.is(204);
-        w.delete(&format!("/v2/images/{id}"), "member:a").await.is(204);
-        w.restart().await;
-        assert_eq!(staged(&w), 0);
+    for w in worlds().await {
+        for importing in [false, true] {
+            let id = w.raw("member:a").await;
+            stage(&w, &id, "content").await.is(204);
+            if importing {
+                import(&w, &id, json!({"name": "glance-direct"})).await.is(202);
+            }
+            w.delete(&format!("/v2/images/{id}"), "member:a").await.is(204);
+            let works = w.db.read(|tx| tx.rows("SELECT id FROM work", &[], |r| r.get::<String>(0)));
+            for work in works.await.unwrap() {
+                while w.engine.run_one(&work, true).await.unwrap() != Ran::Nothing {}
+            }
+            assert_eq!((staged(&w), w.incoming(), w.files().len()), (0, 0, 0));
+            assert_eq!(w.count("SELECT COUNT(*) FROM work WHERE kind = 'image_check'").await, 0);
+        }
     }
 }
 
@@ -221,5 +230,24 @@ async fn quotas_on_what_arrives_hold() {
         let ended = done(&w, &one).await;
         assert!(ended["message"].as_str().unwrap().contains("image_size_total"), "{ended}");
         assert_eq!(w.show(&one, "member:a").await["status"], "queued");
+    }
+}
+
+#[tokio::test]
+async fn staged_files_that_no_row_stands_for_go_without_a_restart() {
+    for w in worlds().await {
+        let id = w.raw("member:a").await;
+        stage(&w, &id, "content").await.is(204);
+        let dir = w.dir.path().join("images/staged");
+        std::fs::write(dir.join("left"), "left").unwrap();
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let file = std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        }
+        std::fs::write(dir.join("just staged"), "it has no row yet").unwrap();
+        assert_eq!(crate::stage::sweep(&w.image).await.unwrap(), 1);
+        assert_eq!((staged(&w), dir.join("left").exists()), (2, false));
+        import(&w, &id, json!({"name": "glance-direct"})).await.is(202);
+        assert_eq!(done(&w, &id).await["status"], "success");
     }
 }

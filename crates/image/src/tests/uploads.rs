@@ -1,7 +1,8 @@
 //! Content up and down.
 
 use super::{World, worlds, worlds_with};
-use crate::{Imports, Limits};
+use crate::model::Status;
+use crate::{Imports, Limits, table};
 use axum::body::Body;
 use bytes::Bytes;
 use md5::Md5;
@@ -316,4 +317,44 @@ async fn a_full_disk_is_told_and_leaves_a_queued_image() {
     refused.refused(413, "no space left");
     assert_eq!((status, left), (json!("queued"), 0));
     fits.is(204);
+}
+
+#[tokio::test]
+async fn content_counts_for_the_project_that_the_image_has_by_then() {
+    for w in worlds().await {
+        let id = w.raw("member:a").await;
+        let mut socket = begin(&w, &id, Some(10), b"12345").await;
+        w.until(&id, "member:a", "saving").await;
+        let give = json!([{"op": "replace", "path": "/owner", "value": "b"}]);
+        w.patch(&id, "admin:x", give).await.is(200);
+        socket.write_all(b"67890").await.unwrap();
+        w.until(&id, "member:b", "active").await;
+        for (project, mib) in [("a", 0), ("b", 1)] {
+            let usage = w.get("/v2/info/usage", &format!("member:{project}")).await.json();
+            assert_eq!(usage["usage"]["image_size_total"]["usage"], mib, "{project}");
+        }
+        w.delete(&format!("/v2/images/{id}"), "member:b").await.is(204);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_was_given_up_leaves_the_next_one_alone() {
+    for w in worlds().await {
+        let id = w.raw("member:a").await;
+        let mut socket = begin(&w, &id, Some(10), b"12345").await;
+        w.until(&id, "member:a", "saving").await;
+        // This process was taken for dead, and another has the client's next try.
+        let image = id.parse().unwrap();
+        let taken = w.db.write(move |tx| {
+            table::blob::give_back_but(tx, &[])?;
+            table::blob::take(tx, image, Status::Saving, "another")
+        });
+        assert!(taken.await.unwrap());
+        socket.write_all(b"67890").await.unwrap();
+        let mut answer = [0; 12];
+        socket.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 409");
+        assert_eq!(w.show(&id, "member:a").await["status"], "saving");
+        assert_eq!((w.files(), w.incoming()), (Vec::new(), 0));
+    }
 }
