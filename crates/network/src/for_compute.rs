@@ -5,7 +5,7 @@ pub use crate::act::fixed::{add_fixed, remove_fixed};
 use crate::act::{self, Caller, address::Want};
 pub use crate::links::Need;
 use crate::model::{Network, Port};
-use crate::{err, links, table, touch};
+use crate::{connected, err, links, table, touch};
 use base::{Fault, HostId, Kind, NetworkId, PortId, ProjectId, Result, SecurityGroupId, ServerId, doc};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -263,6 +263,13 @@ pub fn hold_hosts(
         p.host = p.host.or(to);
     }
     let mut hosts = touch::hosts_of_ports(tx, &ports)?;
+    if hosts.is_empty() {
+        // The first here, as somebody beside us may be: no host is there at which one would wait for the other.
+        for network in connected::around(tx, ports.iter().map(|p| p.network))? {
+            table::hold(tx, "network", &network.to_string())?;
+        }
+        hosts = touch::hosts_of_ports(tx, &ports)?;
+    }
     hosts.extend(to.into_iter().chain(others));
     store::host::hold(tx, hosts)
 }

@@ -1,11 +1,13 @@
 //! What each host should know of networks, made from the tables.
 //!
 //! ```text
-//! a bound port here ──▶ its network ──▶ routers with a leg on it ──▶ their other networks
+//! a bound port here ──▶ its network ──▶ routers with a leg on it, and those that a route joins with them ──▶ their
+//!                           other networks
 //! a router at home here ──▶ its networks, its external network, its gateway and floating IPs; else the
 //!                           way to its home ([`crate::transit`])
 //! ```
-//! A port whose server is on its way here counts as bound here, for this host alone.
+//! A port whose server is on its way here is plugged here as well, for this host alone, which is told where it still
+//! is.
 //!
 //! Unbound ports are left out: nothing can be sent to them, and their coming and going is no host's
 //! business. [`crate::touch`] is the other half of this file: whoever changes what is read here bumps
@@ -74,9 +76,9 @@ pub fn document(tx: &Tx<'_>, host: HostId) -> Result<HostNetworks> {
         params![host],
         |r| r.get(0),
     )?;
-    let routers = routers_here(tx, host, &own)?;
+    let (routers, ways) = routers_here(tx, host, &own)?;
     let legs = legs(tx, &routers)?;
-    let transits = transit::of_host(tx, host, &routers)?;
+    let transits = transit::of_host(tx, host, &routers, &ways)?;
     let mut gateways = gateways(tx, &routers)?;
     let beyond: Vec<Port> = gateways.clone();
     let at_home = |p: &Port| routers.iter().any(|r| r.gateway_port == Some(p.id) && r.home == Some(host));
@@ -88,8 +90,8 @@ pub fn document(tx: &Tx<'_>, host: HostId) -> Result<HostNetworks> {
     ids.extend(beyond.iter().map(|p| p.network));
     let subnets = table::subnet::of_networks(tx, &ids.into_iter().collect::<Vec<_>>())?;
     let mut ports = bound_ports(tx, &networks)?;
-    expected_here(tx, host, &mut ports)?;
-    let groups = groups(tx, host, &ports)?;
+    let expected = expected_here(tx, host)?;
+    let groups = groups(tx, &ports, |p| is_here(p, host, &expected))?;
     ports.retain(|p| !p.device_owner.starts_with("network:router"));
     ports.extend(legs.iter().cloned());
     ports.extend(gateways.iter().cloned());
@@ -103,14 +105,22 @@ pub fn document(tx: &Tx<'_>, host: HostId) -> Result<HostNetworks> {
     others.remove(&host);
     let tunnels = links::tunnels(tx, &others)?;
     let devices = links::devices(tx, host)?;
-    let around = Around { host, subnets: &subnets, ports: &ports, tunnels: &tunnels, devices: &devices };
+    let around = Around {
+        host,
+        expected: &expected,
+        subnets: &subnets,
+        ports: &ports,
+        tunnels: &tunnels,
+        devices: &devices,
+    };
     let mut networks: Vec<_> = networks.iter().map(|n| network_doc(n, &around)).collect();
     act::acl::fill(tx, host, &mut networks)?;
     let over = |n: &&mut doc::Network| {
         own.contains(&n.id) && n.vlan.is_none() && !matches!(n.uplink, Some(doc::Uplink::Nic { .. }))
     };
     for n in networks.iter_mut().filter(over) {
-        n.peers = senders(n.id, &ports, &routers).iter().filter_map(|h| tunnels.get(h).copied()).collect();
+        let senders = senders(n.id, &ports, &routers, &ways);
+        n.peers = senders.iter().filter_map(|h| tunnels.get(h).copied()).collect();
         n.peers.sort_unstable();
     }
     for t in &transits {
@@ -127,7 +137,8 @@ pub fn document(tx: &Tx<'_>, host: HostId) -> Result<HostNetworks> {
     Ok(HostNetworks { networks, groups, routers })
 }
 
-fn routers_here(tx: &Tx<'_>, host: HostId, networks: &[NetworkId]) -> Result<Vec<model::Router>> {
+/// Routers at home here or with a leg on one of these networks, and all that are joined with them.
+fn routers_here(tx: &Tx<'_>, host: HostId, networks: &[NetworkId]) -> Result<(Vec<model::Router>, Ways)> {
     let mut q = Sql::new("SELECT id FROM router WHERE home_host_id = ");
     q.bind(host);
     if !networks.is_empty() {
@@ -136,7 +147,63 @@ fn routers_here(tx: &Tx<'_>, host: HostId, networks: &[NetworkId]) -> Result<Vec
         q.push(")");
     }
     let ids: Vec<RouterId> = q.rows(tx, |r| r.get(0))?;
-    table::router::by_ids(tx, &ids)
+    let ways = Ways::of(tx, &ids)?;
+    let ids: Vec<RouterId> = ways.joined(ids).into_iter().collect();
+    Ok((table::router::by_ids(tx, &ids)?, ways))
+}
+
+/// Routers of which one leads through the other: a route of the first has its next hop at a leg of the second. What
+/// passes one of them passes the other on the same host, and so does what comes back.
+#[derive(Debug)]
+pub(crate) struct Ways(Vec<(RouterId, RouterId)>);
+
+impl Ways {
+    /// Those of these routers, of those that they are joined with, and so on.
+    pub(crate) fn of(tx: &Tx<'_>, routers: &[RouterId]) -> Result<Ways> {
+        let mut found: BTreeSet<RouterId> = routers.iter().copied().collect();
+        let (mut new, mut ways) = (routers.to_vec(), Vec::new());
+        while !new.is_empty() {
+            let more = leading(tx, &new)?;
+            new = more.iter().flat_map(|(a, b)| [*a, *b]).filter(|r| found.insert(*r)).collect();
+            ways.extend(more);
+        }
+        Ok(Ways(ways))
+    }
+
+    /// These routers, and all that they are joined with.
+    pub(crate) fn joined(&self, routers: impl IntoIterator<Item = RouterId>) -> BTreeSet<RouterId> {
+        let mut found: BTreeSet<RouterId> = routers.into_iter().collect();
+        let mut before = 0;
+        while before < found.len() {
+            before = found.len();
+            for (a, b) in &self.0 {
+                if found.contains(a) || found.contains(b) {
+                    found.extend([*a, *b]);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The ways from and to these routers.
+fn leading(tx: &Tx<'_>, routers: &[RouterId]) -> Result<Vec<(RouterId, RouterId)>> {
+    const PAIRS: &str = "SELECT a.router_id, b.router_id, x.address, r.routes FROM router_interface a
+         JOIN router_interface b ON b.network_id = a.network_id AND b.router_id <> a.router_id
+         JOIN port_address x ON x.port_id = b.port_id
+         JOIN router r ON r.id = a.router_id WHERE r.routes <> '[]' AND ";
+    let mut q = Sql::new(PAIRS);
+    q.push("a.router_id IN (");
+    table::fill(&mut q, routers);
+    q.push(") UNION ALL ").push(PAIRS).push("b.router_id IN (");
+    table::fill(&mut q, routers);
+    q.push(")");
+    let pairs = q.rows(tx, |r| {
+        let at: IpAddr = r.get(2)?;
+        let leads = model::json::<Vec<doc::Route>>(r, 3)?.iter().any(|route| route.nexthop == at);
+        Ok(leads.then_some((r.get::<RouterId>(0)?, r.get::<RouterId>(1)?)))
+    })?;
+    Ok(pairs.into_iter().flatten().collect())
 }
 
 pub(crate) fn legs(tx: &Tx<'_>, routers: &[model::Router]) -> Result<Vec<Port>> {
@@ -150,15 +217,16 @@ pub(crate) fn legs(tx: &Tx<'_>, routers: &[model::Router]) -> Result<Vec<Port>> 
     if ids.is_empty() { Ok(Vec::new()) } else { table::port::find_in(tx, "t.id", ids, "") }
 }
 
-/// Hosts that may send into a network: those with ports on it or on one that a router joins to it, and the
-/// homes of these routers.
-fn senders(network: NetworkId, ports: &[Port], routers: &[model::Router]) -> BTreeSet<HostId> {
-    let leg_of = |p: &&Port| p.device_owner == "network:router_interface";
-    let through: BTreeSet<&str> =
-        ports.iter().filter(leg_of).filter(|p| p.network == network).map(|p| p.device_id.as_str()).collect();
-    let joined = ports.iter().filter(leg_of).filter(|p| through.contains(p.device_id.as_str()));
-    let networks: BTreeSet<NetworkId> = joined.map(|p| p.network).chain([network]).collect();
-    let homes = routers.iter().filter(|r| through.contains(r.id.to_string().as_str())).filter_map(|r| r.home);
+/// Hosts that may send into a network: those with ports on it or on one that routers join to it, and the homes of
+/// these routers.
+fn senders(network: NetworkId, ports: &[Port], routers: &[model::Router], ways: &Ways) -> BTreeSet<HostId> {
+    let leg = |p: &Port| Some((p.device_id.parse::<RouterId>().ok()?, p.network));
+    let legs = ports.iter().filter(|p| p.device_owner == "network:router_interface").filter_map(leg);
+    let legs: Vec<(RouterId, NetworkId)> = legs.collect();
+    let through = ways.joined(legs.iter().filter(|(_, n)| *n == network).map(|(router, _)| *router));
+    let joined = legs.iter().filter(|(router, _)| through.contains(router)).map(|(_, n)| *n);
+    let networks: BTreeSet<NetworkId> = joined.chain([network]).collect();
+    let homes = routers.iter().filter(|r| through.contains(&r.id)).filter_map(|r| r.home);
     ports.iter().filter(|p| networks.contains(&p.network)).filter_map(|p| p.host).chain(homes).collect()
 }
 
@@ -190,17 +258,20 @@ fn bound_ports(tx: &Tx<'_>, networks: &[model::Network]) -> Result<Vec<Port>> {
     if ids.is_empty() { Ok(Vec::new()) } else { table::port::bound(tx, &ids) }
 }
 
-/// Ports on their way to this host are its own already.
-fn expected_here(tx: &Tx<'_>, host: HostId, ports: &mut [Port]) -> Result<()> {
+/// Ports on their way to this host: it has them beside the host that they are bound to.
+fn expected_here(tx: &Tx<'_>, host: HostId) -> Result<BTreeSet<PortId>> {
     let sql = "SELECT id FROM port WHERE next_host_id = $1";
-    let expected: BTreeSet<PortId> = tx.rows(sql, params![host], |r| r.get(0))?.into_iter().collect();
-    ports.iter_mut().filter(|p| expected.contains(&p.id)).for_each(|p| p.host = Some(host));
-    Ok(())
+    Ok(tx.rows(sql, params![host], |r| r.get(0))?.into_iter().collect())
+}
+
+fn is_here(p: &Port, host: HostId, expected: &BTreeSet<PortId>) -> bool {
+    p.host == Some(host) || expected.contains(&p.id)
 }
 
 /// What networks are made from beside their own rows.
 struct Around<'a> {
     host: HostId,
+    expected: &'a BTreeSet<PortId>,
     subnets: &'a [model::Subnet],
     ports: &'a [Port],
     tunnels: &'a HashMap<HostId, IpAddr>,
@@ -226,7 +297,7 @@ fn network_doc(n: &model::Network, around: &Around<'_>) -> doc::Network {
             .ports
             .iter()
             .filter(|p| p.network == n.id)
-            .map(|p| if is_far(p, around.host) { far_port(n, p, around.tunnels) } else { port_doc(n, p) })
+            .map(|p| if is_far(p, around) { far_port(n, p, around.tunnels) } else { port_doc(n, p, around) })
             .collect(),
         uplink,
         vlan,
@@ -265,8 +336,15 @@ fn subnet_doc(s: &model::Subnet) -> doc::Subnet {
 }
 
 /// Of a port that another host has, most is that host's business.
-fn is_far(p: &Port, here: HostId) -> bool {
-    p.host.is_some_and(|h| h != here) && !p.device_owner.starts_with("network:router")
+fn is_far(p: &Port, around: &Around<'_>) -> bool {
+    p.host.is_some()
+        && !is_here(p, around.host, around.expected)
+        && !p.device_owner.starts_with("network:router")
+}
+
+/// Where another host has a port. A provider network has a wire of its own between hosts.
+fn tunnel(n: &model::Network, p: &Port, tunnels: &HashMap<HostId, IpAddr>) -> Option<IpAddr> {
+    p.host.filter(|_| n.physical().is_none()).and_then(|h| tunnels.get(&h).copied())
 }
 
 /// What other hosts know of a port ([`crate::touch::far_side`]): a network of thousands is in the documents of
@@ -278,8 +356,7 @@ fn far_port(n: &model::Network, p: &Port, tunnels: &HashMap<HostId, IpAddr>) -> 
         addresses: p.addresses.clone(),
         owner: owner(p),
         host: p.host,
-        // A provider network has a wire of its own between hosts.
-        tunnel: p.host.filter(|_| n.physical().is_none()).and_then(|h| tunnels.get(&h).copied()),
+        tunnel: tunnel(n, p, tunnels),
         admin_up: p.admin_up && n.admin_up,
         security: p.port_security,
         groups: Vec::new(),
@@ -300,11 +377,12 @@ fn owner(p: &Port) -> PortOwner {
     }
 }
 
-fn port_doc(n: &model::Network, p: &Port) -> doc::Port {
+fn port_doc(n: &model::Network, p: &Port, around: &Around<'_>) -> doc::Port {
     let pair = |x: &model::Pair| {
         let mac = Some(x.mac_address.clone()).filter(|m| !m.is_empty() && *m != p.mac);
         Some(doc::AddressPair { address: model::parse_net(&x.ip_address)?, mac })
     };
+    let comes = around.expected.contains(&p.id);
     let hostname = match p.addresses.first() {
         _ if !p.dns_name.is_empty() => p.dns_name.clone(),
         Some(a) => plan::host_name(a.address),
@@ -315,8 +393,8 @@ fn port_doc(n: &model::Network, p: &Port) -> doc::Port {
         mac: p.mac.clone(),
         addresses: p.addresses.clone(),
         owner: owner(p),
-        host: p.host,
-        tunnel: None,
+        host: if comes { Some(around.host) } else { p.host },
+        tunnel: if comes { tunnel(n, p, around.tunnels) } else { None },
         admin_up: p.admin_up && n.admin_up,
         security: p.port_security,
         groups: p.groups.clone(),
@@ -386,14 +464,15 @@ fn floating(tx: &Tx<'_>, router: RouterId) -> Result<Vec<doc::Floating>> {
 
 // ------------------------------------------------------------------------------------ groups
 
-/// Groups of the ports that `host` holds, with their rules; and the groups that those rules name as
-/// peers, with the addresses of their members.
-fn groups(tx: &Tx<'_>, host: HostId, ports: &[Port]) -> Result<Vec<doc::SecurityGroup>> {
-    let local = ports.iter().filter(|p| p.host == Some(host) && p.port_security);
+/// Groups of the ports that are here, with their rules; and the groups that those rules name as peers, with the
+/// addresses of their members.
+fn groups(tx: &Tx<'_>, ports: &[Port], here: impl Fn(&Port) -> bool) -> Result<Vec<doc::SecurityGroup>> {
+    let ports: Vec<&Port> = ports.iter().filter(|p| here(p)).collect();
+    let local = ports.iter().filter(|p| p.port_security);
     let local: BTreeSet<SecurityGroupId> = local.flat_map(|p| p.groups.iter().copied()).collect();
     let rules = table::group::rules_of(tx, &local.iter().copied().collect::<Vec<_>>())?;
     let peers: BTreeSet<SecurityGroupId> = rules.iter().filter_map(|r| r.remote_group).collect();
-    let networks = connected::around(tx, ports.iter().filter(|p| p.host == Some(host)).map(|p| p.network))?;
+    let networks = connected::around(tx, ports.iter().map(|p| p.network))?;
     let members = members(tx, &peers, &networks)?;
     let named: Vec<AddressGroupId> = rules.iter().filter_map(|r| r.remote_addresses).collect();
     let addresses = table::addresses::of(tx, &named)?;

@@ -1,8 +1,9 @@
 //! Which hosts have to hear of a change: exactly those whose document it alters.
 //!
 //! ```text
-//! network ──▶ hosts with a bound port on it, or on a network that one of its routers joins to it;
-//!             the homes of its routers, also of those that have their gateway on it
+//! network ──▶ hosts with a bound port on it, or on a network that one of its routers, or one that is joined with
+//!             those by a route ([`Ways`]), joins to it; the homes of its routers, also of those that have their
+//!             gateway on it
 //! router  ──▶ hosts with a bound port on any of its networks; its home
 //! gateway ──▶ the same, as all of them send there; floating IP ──▶ the home of the router
 //! port    ──▶ its network's, if it changes what others know of it ([`far_side`]); else its own host's
@@ -12,7 +13,12 @@
 //! ```
 //! Unbound ports are in no document, so what happens to them bothers nobody. Before something goes,
 //! its hosts are asked for; after something came, they are asked for again.
+//!
+//! Who binds a port beside us is not seen, and does not see what we change. So whoever changes what binds many first holds
+//! the ports of servers ([`hold_members`], [`hold_ports`]), before quotas, as those who bind do: one waits for the other,
+//! and who comes second sees all.
 
+use crate::for_hosts::Ways;
 use crate::model::Port;
 use crate::table::fill;
 use crate::{connected, links};
@@ -22,6 +28,30 @@ use store::{Sql, Tx, Val, params};
 
 /// Members of groups that are gone through one by one.
 pub const FEW: usize = 1000;
+
+/// Holds the servers' ports in a security group.
+pub fn hold_members(tx: &Tx<'_>, group: SecurityGroupId) -> Result<()> {
+    let mut q = Sql::new(
+        "SELECT id FROM port WHERE id IN (SELECT port_id FROM port_security_group WHERE group_id = ",
+    );
+    hold_those(tx, q.bind(group))
+}
+
+/// Holds the servers' ports on these networks.
+pub fn hold_ports(tx: &Tx<'_>, networks: impl IntoIterator<Item = NetworkId>) -> Result<()> {
+    let mut q = Sql::new("SELECT id FROM port WHERE network_id IN (");
+    fill(&mut q, networks);
+    hold_those(tx, &mut q)
+}
+
+fn hold_those(tx: &Tx<'_>, which: &mut Sql) -> Result<()> {
+    if tx.writes_alone() {
+        return Ok(());
+    }
+    // As held as by an UPDATE, and nothing is written.
+    which.push(") AND device_owner LIKE 'compute:%' ORDER BY id FOR NO KEY UPDATE");
+    which.rows(tx, |_| Ok(())).map(drop)
+}
 
 /// Hosts that hold something of these networks.
 pub fn hosts_of_networks(tx: &Tx<'_>, networks: &[NetworkId]) -> Result<Vec<HostId>> {
@@ -51,7 +81,16 @@ pub fn hosts_of_networks(tx: &Tx<'_>, networks: &[NetworkId]) -> Result<Vec<Host
     );
     fill(&mut q, networks);
     q.push(")");
-    q.rows(tx, |r| r.get(0))
+    let mut hosts: Vec<HostId> = q.rows(tx, |r| r.get(0))?;
+    let mut q = Sql::new("SELECT DISTINCT router_id FROM router_interface WHERE network_id IN (");
+    fill(&mut q, networks);
+    q.push(")");
+    let routers: Vec<RouterId> = q.rows(tx, |r| r.get(0))?;
+    let ways = Ways::of(tx, &routers)?;
+    for router in ways.joined(routers.iter().copied()).into_iter().filter(|r| !routers.contains(r)) {
+        hosts.extend(hosts_of_one(tx, router)?);
+    }
+    Ok(hosts)
 }
 
 /// Hosts that send by a router whose gateway is on this network: what they send depends on its subnets.
@@ -85,8 +124,17 @@ pub fn hosts_through(tx: &Tx<'_>, router: RouterId) -> Result<Vec<HostId>> {
     Ok(hosts)
 }
 
-/// Hosts that hold this router.
+/// Hosts that hold this router: those of all that are joined with it.
 pub fn hosts_of_router(tx: &Tx<'_>, router: RouterId) -> Result<Vec<HostId>> {
+    let joined = Ways::of(tx, &[router])?.joined([router]);
+    let mut hosts = Vec::new();
+    for router in joined {
+        hosts.extend(hosts_of_one(tx, router)?);
+    }
+    Ok(hosts)
+}
+
+fn hosts_of_one(tx: &Tx<'_>, router: RouterId) -> Result<Vec<HostId>> {
     tx.rows(
         "SELECT p.host_id FROM router_interface i JOIN port p ON p.network_id = i.network_id
          WHERE i.router_id = $1 AND p.host_id IS NOT NULL

@@ -14,6 +14,7 @@
 //! changes. Only the home is ever spoken to, so all others have one address in common, and MACs of their
 //! own. The network is in no table but for its VNI, and in no API.
 
+use crate::for_hosts::Ways;
 use crate::model::{Port, Router, Subnet};
 use crate::{links, table};
 use base::doc::{self, PortOwner};
@@ -65,7 +66,7 @@ pub fn is_free(tx: &Tx<'_>, vni: u32) -> Result<bool> {
 }
 
 /// The transits that `host` takes part in, for those of its `routers` that have a way out.
-pub fn of_host(tx: &Tx<'_>, host: HostId, routers: &[Router]) -> Result<Vec<Transit>> {
+pub fn of_host(tx: &Tx<'_>, host: HostId, routers: &[Router], ways: &Ways) -> Result<Vec<Transit>> {
     let out: Vec<&Router> = routers.iter().filter(|r| r.gateway_port.is_some() && r.home.is_some()).collect();
     if out.is_empty() {
         return Ok(Vec::new());
@@ -74,7 +75,7 @@ pub fn of_host(tx: &Tx<'_>, host: HostId, routers: &[Router]) -> Result<Vec<Tran
     table::fill(&mut q, out.iter().map(|r| r.id));
     q.push(")");
     let vnis: HashMap<RouterId, u32> = q.rows(tx, |r| Ok((r.get(0)?, r.get(1)?)))?.into_iter().collect();
-    let mut away = senders(tx, host, &out)?;
+    let mut away = senders(tx, host, &out, ways)?;
     let mtu = links::overlay_mtu(tx)?;
     let make = |r: &&Router| {
         let (home, router) = (r.home?, r.id);
@@ -85,25 +86,37 @@ pub fn of_host(tx: &Tx<'_>, host: HostId, routers: &[Router]) -> Result<Vec<Tran
     Ok(out.iter().filter_map(make).collect())
 }
 
-/// Who sends to `host`, by the routers that are at home there.
-fn senders(tx: &Tx<'_>, host: HostId, routers: &[&Router]) -> Result<HashMap<RouterId, BTreeSet<HostId>>> {
-    let mut found: HashMap<RouterId, BTreeSet<HostId>> = HashMap::new();
+/// Who sends to `host`, by the routers that are at home there: all that have them, and so all that have a router
+/// which is joined with them.
+fn senders(
+    tx: &Tx<'_>,
+    host: HostId,
+    routers: &[&Router],
+    ways: &Ways,
+) -> Result<HashMap<RouterId, BTreeSet<HostId>>> {
     let here: Vec<RouterId> = routers.iter().filter(|r| r.home == Some(host)).map(|r| r.id).collect();
     if here.is_empty() {
-        return Ok(found);
+        return Ok(HashMap::new());
     }
+    let all = ways.joined(here.iter().copied());
     let mut q = Sql::new(
-        "SELECT DISTINCT i.router_id, p.host_id FROM router_interface i
+        "SELECT i.router_id, p.host_id FROM router_interface i
          JOIN port p ON p.network_id = i.network_id WHERE p.host_id IS NOT NULL AND i.router_id IN (",
     );
-    table::fill(&mut q, here);
+    table::fill(&mut q, &all);
+    q.push(") UNION SELECT id, home_host_id FROM router WHERE home_host_id IS NOT NULL AND id IN (");
+    table::fill(&mut q, &all);
     q.push(")");
-    for (router, sender) in q.rows(tx, |r| Ok((r.get(0)?, r.get::<HostId>(1)?)))? {
-        if sender != host {
-            found.entry(router).or_default().insert(sender);
-        }
+    let mut by_router: HashMap<RouterId, BTreeSet<HostId>> = HashMap::new();
+    for (router, sender) in q.rows(tx, |r| Ok((r.get::<RouterId>(0)?, r.get::<HostId>(1)?)))? {
+        by_router.entry(router).or_default().insert(sender);
     }
-    Ok(found)
+    let of = |router: RouterId| {
+        let joined = ways.joined([router]);
+        let senders = joined.iter().filter_map(|r| by_router.get(r)).flatten().copied();
+        (router, senders.filter(|h| *h != host).collect())
+    };
+    Ok(here.into_iter().map(of).collect())
 }
 
 /// The last 40 bits of an id, which are random in every version of it, below a first byte of ours.

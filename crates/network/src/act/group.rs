@@ -172,6 +172,7 @@ pub fn create_rule(tx: &Tx<'_>, caller: &Caller, new: &NewRule) -> Result<Rule> 
         return Err(err::policy("create_security_group_rule"));
     }
     let r = rule(new, &g.std.project);
+    touch::hold_members(tx, g.id)?;
     table::bump(tx, "security_group", &g.id.to_string())?;
     check_remotes(tx, caller, new)?;
     take(tx, &g.std.project, "security_group_rule")?;
@@ -186,6 +187,7 @@ pub fn create_rule(tx: &Tx<'_>, caller: &Caller, new: &NewRule) -> Result<Rule> 
 }
 
 pub fn delete_rule(tx: &Tx<'_>, r: &Rule) -> Result<()> {
+    touch::hold_members(tx, r.group)?;
     table::bump(tx, "security_group", &r.group.to_string())?;
     if table::delete(tx, "security_group_rule", &r.id.to_string())? {
         give(tx, &r.std.project, "security_group_rule", 1)?;

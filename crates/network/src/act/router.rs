@@ -4,7 +4,7 @@ use super::address::Want;
 use super::subnet::overlap;
 use super::{Caller, give, home, take};
 use crate::model::{Network, Port, Router, Std, Subnet};
-use crate::{err, table, touch, transit};
+use crate::{connected, err, table, touch, transit};
 use base::doc::Route;
 use base::{Fault, NetworkId, PortId, ProjectId, QosPolicyId, Result, RouterId, SubnetId};
 use ipnet::IpNet;
@@ -109,6 +109,22 @@ fn not_physical(n: &Network) -> Result<()> {
     )))
 }
 
+/// A router's leg is on every host and says that it is a way out: one whom a network was shared with by name may put it
+/// there, and not everybody of a network that is shared with all.
+fn may_join(tx: &Tx<'_>, caller: &Caller, n: &Network) -> Result<()> {
+    if caller.owns(&n.std.project) || table::rbac::names(tx, &n.id.to_string(), &caller.project)? {
+        return Ok(());
+    }
+    Err(err::policy("add_router_interface"))
+}
+
+/// Holds what is bound around the router, and around a network that it is about to join.
+fn hold_around(tx: &Tx<'_>, r: RouterId, joins: Option<NetworkId>) -> Result<()> {
+    let sql = "SELECT network_id FROM router_interface WHERE router_id = $1";
+    let networks: Vec<NetworkId> = tx.rows(sql, params![r], |r| r.get(0))?;
+    touch::hold_ports(tx, connected::around(tx, networks.into_iter().chain(joins))?)
+}
+
 /// Joins a subnet by its gateway address; answers the port that does it.
 pub fn add_subnet(tx: &Tx<'_>, caller: &Caller, r: &Router, id: SubnetId) -> Result<Port> {
     let s = super::subnet::visible(tx, caller, id)?;
@@ -122,6 +138,8 @@ pub fn add_subnet(tx: &Tx<'_>, caller: &Caller, r: &Router, id: SubnetId) -> Res
     check_join(tx, r, &[&s])?;
     let network = table::network::by_id(tx, s.network)?.ok_or_else(|| err::no_network(s.network))?;
     not_physical(&network)?;
+    may_join(tx, caller, &network)?;
+    hold_around(tx, r.id, Some(network.id))?;
     let new = super::port::New {
         device_owner: "network:router_interface".into(),
         device_id: r.id.to_string(),
@@ -158,7 +176,10 @@ pub fn add_port(tx: &Tx<'_>, caller: &Caller, r: &Router, id: PortId) -> Result<
     let ids: Vec<SubnetId> = p.addresses.iter().map(|a| a.subnet).collect();
     let subnets = table::subnet::by_ids(tx, &ids)?;
     check_join(tx, r, &subnets.iter().collect::<Vec<_>>())?;
-    not_physical(&table::network::by_id(tx, p.network)?.ok_or_else(|| err::no_network(p.network))?)?;
+    let network = table::network::by_id(tx, p.network)?.ok_or_else(|| err::no_network(p.network))?;
+    not_physical(&network)?;
+    may_join(tx, caller, &network)?;
+    hold_around(tx, r.id, Some(network.id))?;
     p.device_id = r.id.to_string();
     p.device_owner = "network:router_interface".into();
     p.active = true;
@@ -210,6 +231,7 @@ pub fn remove_interface(tx: &Tx<'_>, r: &Router, p: &Port, by_subnet: Option<Sub
     let going: Vec<SubnetId> =
         p.addresses.iter().map(|a| a.subnet).filter(|s| part.is_none_or(|w| w == *s)).collect();
     check_leave(tx, r, &going)?;
+    hold_around(tx, r.id, None)?;
     let hosts = touch::hosts_through(tx, r.id)?;
     if let Some(s) = part {
         for a in p.addresses.iter().filter(|a| a.subnet == s) {
@@ -272,6 +294,7 @@ pub fn set_gateway(tx: &Tx<'_>, caller: &Caller, r: &mut Router, want: &Outside)
         }
         return Ok(());
     }
+    hold_around(tx, r.id, Some(network.id))?;
     clear_gateway(tx, r)?;
     let p = gateway_port(tx, caller, r, &network, want.fixed.clone())?;
     let outside: Vec<SubnetId> = p.addresses.iter().map(|a| a.subnet).collect();
@@ -313,6 +336,7 @@ pub fn clear_gateway(tx: &Tx<'_>, r: &mut Router) -> Result<()> {
             ),
         ));
     }
+    hold_around(tx, r.id, None)?;
     touch::router(tx, r.id)?;
     r.gateway_port = None;
     r.home = None;

@@ -8,7 +8,7 @@ use crate::err;
 use ::api::{Page, Query};
 use base::{Fault, Kind, Micros, Result};
 use serde_json::Value;
-use store::{Row, Sql, Tx, params};
+use store::{Row, Sql, Tx};
 
 /// How a query parameter picks rows. Columns by which lists are sorted are never null: a page could not begin after
 /// what compares with nothing.
@@ -118,14 +118,16 @@ impl Plan {
         visible: impl FnOnce(&mut Sql),
         read: impl FnMut(&Row<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
+        let mut seen = Sql::new("");
+        visible(&mut seen);
         let mut q = Sql::new(&format!("SELECT {cols} FROM {table} t WHERE 1 = 1"));
-        visible(&mut q);
+        q.add(&seen);
         for (how, values) in &self.filters {
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
             apply(&mut q, *how, &values, &self.caller)?;
         }
         if let Some(marker) = &self.page.marker {
-            self.after(tx, table, marker, &mut q)?;
+            self.after(tx, table, marker, &seen, &mut q)?;
         }
         for (i, sort) in self.sorts.iter().enumerate() {
             let way = if sort.descends != self.reverse { " DESC" } else { "" };
@@ -142,13 +144,13 @@ impl Plan {
     }
 
     /// Adds the condition for rows that come after the marker: greater in the first sort column, or equal
-    /// in it and greater in the next, and so on.
-    fn after(&self, tx: &Tx<'_>, table: &str, marker: &str, q: &mut Sql) -> Result<()> {
+    /// in it and greater in the next, and so on. What the caller does not see is no marker either.
+    fn after(&self, tx: &Tx<'_>, table: &str, marker: &str, seen: &Sql, q: &mut Sql) -> Result<()> {
         let cols: Vec<String> = self.sorts.iter().map(|s| format!("CAST({} AS TEXT)", s.column)).collect();
-        let sql = format!("SELECT {} FROM {table} t WHERE t.id = $1", cols.join(", "));
+        let mut of_marker = Sql::new(&format!("SELECT {} FROM {table} t WHERE t.id = ", cols.join(", ")));
+        of_marker.bind(marker).add(seen);
         let n = cols.len();
-        let row = tx
-            .opt(&sql, params![marker], |r| (0..n).map(|i| r.get::<String>(i)).collect::<Result<Vec<_>>>())?;
+        let row = of_marker.opt(tx, |r| (0..n).map(|i| r.get::<String>(i)).collect::<Result<Vec<_>>>())?;
         let row = row.ok_or_else(|| {
             Fault::new(Kind::NotFound, format!("Marker {marker} could not be found.")).tag("MarkerNotFound")
         })?;

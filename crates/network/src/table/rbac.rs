@@ -85,6 +85,13 @@ pub fn granted(tx: &Tx<'_>, object: &str, project: &ProjectId, action: Option<&s
     Ok(q.limit(1).opt(tx, |_| Ok(()))?.is_some())
 }
 
+/// Whether an object is shared with this project by its name, not with all.
+pub fn names(tx: &Tx<'_>, object: &str, project: &ProjectId) -> Result<bool> {
+    let sql =
+        "SELECT 1 FROM rbac_policy WHERE object_id = $1 AND target = $2 AND action = 'access_as_shared'";
+    Ok(tx.opt(sql, params![object, project], |_| Ok(()))?.is_some())
+}
+
 /// Which of these objects are shared with a project (`access_as_shared`).
 pub fn shared(tx: &Tx<'_>, objects: &[String], project: &ProjectId) -> Result<HashSet<String>> {
     let found = super::children(

@@ -4,7 +4,7 @@ use super::world::{DEMO, World, hosts_of, worlds};
 use base::doc::{HostFacts, PortOwner, TRANSIT_HOME_V4};
 use base::{HostId, Micros, NetworkId, ProjectId, ServerId};
 use serde_json::json;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::params;
 
 const SILENCE: Duration = Duration::from_secs(60);
@@ -37,6 +37,39 @@ async fn silence(w: &World, host: HostId, seconds: i64) {
 
 async fn report(w: &World, host: HostId, facts: HostFacts) {
     w.db.write(move |tx| crate::for_hosts::reported(tx, host, &HostFacts::default(), &facts)).await.unwrap();
+}
+
+#[test]
+fn no_home_moves_before_hosts_had_their_time() {
+    let begun = Instant::now();
+    let mut listening = crate::Listening::begun(begun);
+    let mut look = |answered, steady, at| {
+        let seconds = Duration::from_secs;
+        listening.is_enough(answered, seconds(15), seconds(steady), begun + seconds(at))
+    };
+    let forever = 1_000_000;
+    for (answered, steady, at, enough) in [
+        (true, forever, 5, false),
+        (true, forever, 10, false),
+        (true, forever, 15, true),
+        // The database's clock jumps: everybody looks silent.
+        (true, 0, 17, false),
+        (true, 7, 24, false),
+        (true, 14, 31, false),
+        (true, 15, 32, true),
+        // The database is away.
+        (false, forever, 34, false),
+        (true, forever, 41, false),
+        (true, forever, 48, false),
+        (true, forever, 49, true),
+        // This process stood still.
+        (true, forever, 57, false),
+        (true, forever, 64, false),
+        (true, forever, 71, false),
+        (true, forever, 72, true),
+    ] {
+        assert_eq!(look(answered, steady, at), enough, "after {at} s");
+    }
 }
 
 #[tokio::test]

@@ -112,6 +112,23 @@ async fn pages_forward_and_back() {
 }
 
 #[tokio::test]
+async fn what_one_does_not_see_is_no_marker() {
+    for w in worlds().await {
+        let theirs = w.make("other", "/networks", json!({"network": {"name": "theirs"}})).await;
+        five(&w).await;
+        let path = format!("/networks?sort_key=name&marker={}", theirs["id"].as_str().unwrap());
+        w.refused("demo", "GET", &path, Value::Null, 404, "MarkerNotFound").await;
+        assert_eq!(w.get("other", &path).await["networks"], json!([]));
+        assert_eq!(w.get("admin", &path).await["networks"], json!([]));
+        // What is shared with one is.
+        let rbac = json!({"object_type": "network", "object_id": theirs["id"], "action": "access_as_shared",
+            "target_tenant": DEMO});
+        w.make("other", "/rbac-policies", json!({"rbac_policy": rbac})).await;
+        assert_eq!(w.get("demo", &path).await["networks"], json!([]));
+    }
+}
+
+#[tokio::test]
 async fn if_match_guards_every_noun() {
     for w in worlds().await {
         let (n, s) = w.network("demo", "10.0.0.0/24").await;

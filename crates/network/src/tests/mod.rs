@@ -4,6 +4,7 @@
 mod acls;
 mod address_groups;
 mod addresses;
+mod bodies;
 mod bounds;
 mod connected;
 mod documents;

@@ -221,3 +221,19 @@ async fn pools_scopes_and_groups_for_others() {
         assert_eq!((w.used(DEMO, "rbac_policy").await, w.used(DEMO, "address_group").await), (0, 0));
     }
 }
+
+#[tokio::test]
+async fn a_router_joins_what_is_shared_by_name() {
+    for w in worlds().await {
+        let (n, s) = w.network("demo", "10.0.0.0/24").await;
+        w.make("admin", "/rbac-policies", policy("network", &n, "*")).await;
+        let r = w.make("other", "/routers", json!({"router": {"name": "r"}})).await;
+        let add = format!("/routers/{}/add_router_interface", r["id"].as_str().unwrap());
+        let p = w.make("other", "/ports", json!({"port": {"network_id": n}})).await;
+        for way in [json!({"subnet_id": s}), json!({"port_id": p["id"]})] {
+            w.refused("other", "PUT", &add, way, 403, "PolicyNotAuthorized").await;
+        }
+        w.make("demo", "/rbac-policies", policy("network", &n, OTHER)).await;
+        w.put("other", &add, json!({"port_id": p["id"]})).await;
+    }
+}

@@ -3,7 +3,7 @@
 use super::world::{DEMO, World, worlds};
 use crate::for_compute as net;
 use crate::table;
-use base::{Fault, PortId, ProjectId, Result, SecurityGroupId, ServerId};
+use base::{Fault, HostId, PortId, ProjectId, Result, SecurityGroupId, ServerId};
 use serde_json::{Value, json};
 use store::{Tx, params};
 
@@ -187,5 +187,65 @@ async fn of_what_there_is_one_there_is_one() {
             let (status, v) = beside(&w, new, send).await;
             assert_eq!(status, 409, "{v}");
         }
+    }
+}
+
+async fn generation(w: &World, host: HostId) -> i64 {
+    let sql = "SELECT generation FROM host WHERE id = $1";
+    w.db.read(move |tx| tx.one(sql, params![host], |r| r.get(0))).await.unwrap()
+}
+
+/// As Compute binds.
+fn bind(server: ServerId, host: HostId) -> impl FnOnce(&Tx<'_>) -> Result<()> + Send + 'static {
+    move |tx| {
+        net::hold(tx, server)?;
+        net::hold_hosts(tx, server, Some(host), [])?;
+        net::bind(tx, server, Some(host))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_gets_a_port_hears_of_a_rule_that_goes_meanwhile() {
+    for w in worlds().await {
+        let host = w.host("one", 1).await;
+        let (n, _) = w.network("demo", "10.0.0.0/24").await;
+        let server = ServerId::new();
+        let bound = port(&w, &n, Some(server)).await;
+        let p = w.get("demo", &format!("/ports/{bound}")).await["port"].clone();
+        let group = p["security_groups"][0].as_str().unwrap().to_owned();
+        let rules = w.get("demo", &format!("/security-group-rules?security_group_id={group}")).await;
+        let rule = rules["security_group_rules"][0]["id"].as_str().unwrap().to_owned();
+        let before = generation(&w, host).await;
+        beside(&w, bind(server, host), w.remove("demo", &format!("/security-group-rules/{rule}"))).await;
+        assert_eq!(generation(&w, host).await, before + 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_gets_a_port_hears_of_a_router_that_comes_meanwhile() {
+    for w in worlds().await {
+        let host = w.host("one", 1).await;
+        let (n, s) = w.network("demo", "10.0.0.0/24").await;
+        let server = ServerId::new();
+        port(&w, &n, Some(server)).await;
+        let r = w.make("demo", "/routers", json!({"router": {}})).await;
+        let path = format!("/routers/{}/add_router_interface", r["id"].as_str().unwrap());
+        let before = generation(&w, host).await;
+        beside(&w, bind(server, host), w.put("demo", &path, json!({"subnet_id": s}))).await;
+        assert_eq!(generation(&w, host).await, before + 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_two_hosts_of_a_network_hear_of_each_other() {
+    for w in worlds().await {
+        let (one, two) = (w.host("one", 1).await, w.host("two", 2).await);
+        let (n, _) = w.network("demo", "10.0.0.0/24").await;
+        let (first, second) = (ServerId::new(), ServerId::new());
+        port(&w, &n, Some(first)).await;
+        port(&w, &n, Some(second)).await;
+        let before = generation(&w, one).await;
+        beside(&w, bind(first, one), w.db.write(bind(second, two))).await.unwrap();
+        assert_eq!(generation(&w, one).await, before + 2);
     }
 }
