@@ -3,13 +3,17 @@
 //! The services say it of what is there. The audit trail does not: members choose what stands in it, as names of key
 //! pairs and ids of images. It says only what there was of one's own that is there no more.
 
+use crate::table::group;
 use api::Auth;
 use base::Result;
+use base::said::Told;
 use store::change::Audience;
 use store::{Sql, Tx};
 
 /// Imports of images: the only work of members, besides that of servers, that has an id of its own.
 const IMPORT: &str = "image_import";
+/// What computes the checksums of an image has its id.
+const CHECK: &str = "image_check";
 /// What members have under ids that nobody chooses, besides what is of Network.
 const OWNED: [&str; 6] = ["server", "server_group", "image", "application_credential", "credential", "trust"];
 
@@ -19,6 +23,29 @@ pub struct Claim {
     pub kind: &'static str,
     /// Whether it is there and his own: what is shared with him, or is gone, tells him less.
     pub own: bool,
+}
+
+impl Claim {
+    /// Whether work of this kind under the same id is about it.
+    pub fn is_about(&self, work: &str) -> bool {
+        work == self.kind || (self.kind == "image" && work == CHECK)
+    }
+    /// How it is, and why.
+    pub fn told(&self, tx: &Tx<'_>, auth: &Auth, id: &str) -> Result<Option<Told>> {
+        match self.kind {
+            "image" => image::why(tx, id, self.own),
+            IMPORT => image::import_why(tx, id),
+            "server_group" => of_group(tx, id),
+            kind => network::why(tx, kind, id, auth.is_admin()),
+        }
+    }
+}
+
+fn of_group(tx: &Tx<'_>, id: &str) -> Result<Option<Told>> {
+    let Some(g) = group::by_id(tx, id)? else { return Ok(None) };
+    let servers = group::members(tx, &[g.id])?.remove(id).map_or(0, |all| all.len());
+    let reason = format!("Servers in it: {servers}. Its policy is {}.", g.policy);
+    Ok(Some(Told { name: Some(g.name), status: None, reason }))
 }
 
 /// What has this id, other than a server, for somebody who is no administrator; `None` when it is nothing to him.
@@ -40,13 +67,25 @@ pub fn find(tx: &Tx<'_>, auth: &Auth, id: &str) -> Result<Option<Claim>> {
     if known.is_empty() { told(tx, auth, id) } else { Ok(None) }
 }
 
-/// What there is with this id, and who may know of it.
+/// What has this id, other than a server, for an administrator: what its work of this kind is about, if there is any.
+/// Whoever makes an image chooses its id, so of two it is the other that is meant.
+pub fn any(tx: &Tx<'_>, id: &str, work: Option<&str>) -> Result<Option<Claim>> {
+    let mut all = there(tx, id)?.into_iter().map(|(kind, _)| Claim { kind, own: true });
+    Ok(match work {
+        Some(work) => all.find(|c| c.is_about(work)),
+        None => all.next_back(),
+    })
+}
+
+/// What there is with this id, and who may know of it: images first.
 fn there(tx: &Tx<'_>, id: &str) -> Result<Vec<(&'static str, Audience)>> {
     let mut known = Vec::new();
     let image = image::audience(tx, id)?;
     known.extend(image.map(|a| ("image", a)));
-    let import = image::labels(tx, &[id.to_owned()])?.remove(id).and_then(|(_, project)| project);
-    known.extend(import.map(|p| (IMPORT, Audience::Projects(vec![p]))));
+    if known.is_empty() {
+        let import = image::labels(tx, &[id.to_owned()])?.remove(id).and_then(|(_, project)| project);
+        known.extend(import.map(|p| (IMPORT, Audience::Projects(vec![p]))));
+    }
     let group = crate::audience(tx, "server_group", id)?;
     known.extend(group.map(|a| ("server_group", a)));
     for kind in network::kinds() {

@@ -46,16 +46,20 @@ pub fn fenced_after(lag: Duration) -> Duration {
 }
 
 /// Looks at all hosts. `cut_off` is what the last look came to: it stays so until half of the hosts are heard.
-/// `lag` is how much too old what is known of them may be.
-pub fn decide(hosts: &[Watched], cut_off: bool, now: Micros, lag: Duration) -> Decision {
+/// `listening` is for how long they could have been heard: who was silent while we were away gets as much time as
+/// a silent host has, and only who is said to be down is believed to be so before. `lag` is how much too old what
+/// is known of them may be.
+pub fn decide(hosts: &[Watched], cut_off: bool, listening: Duration, now: Micros, lag: Duration) -> Decision {
+    // The hosts that end a cut are the first ones; the others are on their way.
+    let had_time = !cut_off && listening > fenced_after(lag);
     // Hosts that never reported say nothing about the network.
     let known: Vec<&Watched> = hosts.iter().filter(|h| h.seen_at.0 != 0).collect();
     let recent = |h: &Watched| h.down_since.0 == 0 || now.since(h.down_since) < AT_ONCE;
     let lately = known.iter().filter(|h| h.silent && !h.forced_down && (cut_off || recent(h))).count();
     let before = known.iter().filter(|h| !h.silent || recent(h) || cut_off).count();
     let cut_off = lately > 1 && lately * 2 > before;
-    let fenced =
-        |h: &&&Watched| h.forced_down || (h.silent && !cut_off && now.since(h.seen_at) > fenced_after(lag));
+    let gone = |h: &Watched| h.silent && now.since(h.seen_at) > fenced_after(lag);
+    let fenced = |h: &&&Watched| h.forced_down || (had_time && !cut_off && gone(h));
     Decision {
         went: known.iter().filter(|h| h.silent && h.down_since.0 == 0).map(|h| h.id).collect(),
         came: known.iter().filter(|h| !h.silent && h.down_since.0 != 0).map(|h| h.id).collect(),

@@ -103,7 +103,7 @@ impl Compute {
                 // There may be more: not all in one transaction.
                 Ok(_) => continue,
                 Err(fault) => {
-                    tracing::error!(%fault, "deleted servers are not forgotten; tried again in an hour")
+                    tracing::warn!(%fault, "deleted servers are not forgotten; tried again in an hour")
                 }
             }
             tokio::time::sleep(Duration::from_secs(3600)).await;

@@ -127,6 +127,9 @@ pub struct Hints {
     /// An admin asked for this host, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// Hosts that could not make it, until it has run once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<HostId>,
 }
 
 /// Why a server is in error, as the API shows it.

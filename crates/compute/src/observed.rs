@@ -2,18 +2,21 @@
 //!
 //! Reports come often and mostly say the same again, so a digest tells a repetition from news, and only
 //! news is taken over; that a host was heard is [`crate::pulse`]'s. A server's life-cycle is woken only when
-//! something about its guest changed.
+//! something about its guest changed. Hosts are not trusted, nor are the guests whose words they pass on:
+//! what they say is cut short before it is kept.
 
 use crate::table::guest::Seen;
 use crate::table::host::Host;
 use crate::table::{guest, server};
-use base::doc::{GuestState, GuestStatus, Observed};
-use base::{Fault, Micros, Result, ServerId};
+use base::doc::{GuestState, GuestStatus, Observed, Problem};
+use base::{Fault, Micros, Result, ServerId, first_chars};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use store::{Tx, params, work};
 
 const GIB: u64 = 1 << 30;
+/// Characters of a reason.
+const REASON_MAX: usize = 1000;
 
 /// What tells two reports apart.
 pub fn digest(o: &Observed) -> Result<String> {
@@ -41,7 +44,8 @@ fn refuse_old(host: &Host, o: &Observed) -> Result<()> {
 pub fn take_over(tx: &Tx<'_>, host: &Host, o: &Observed, digest: &str) -> Result<()> {
     refuse_old(host, o)?;
     let before = guest::of_host(tx, host.id)?;
-    let mut news = compare(&before, o);
+    let guests: Vec<GuestStatus> = o.guests.iter().cloned().map(in_short).collect();
+    let mut news = compare(&before, &guests);
     if o.applied > host.applied {
         // Those that the host still has are woken when it has them no more.
         let there: HashSet<ServerId> = o.guests.iter().map(|g| g.id).collect();
@@ -56,10 +60,12 @@ pub fn take_over(tx: &Tx<'_>, host: &Host, o: &Observed, digest: &str) -> Result
     news.gone.iter().try_for_each(|id| guest::forget(tx, host.id, *id))?;
     network::for_hosts::observed(tx, host.id, &o.ports_up)?;
     network::for_hosts::reported(tx, host.id, &host.facts, &o.facts)?;
+    let cut = |p: &Problem| Problem { reason: first_chars(&p.reason, REASON_MAX).to_owned(), ..p.clone() };
+    let problems: Vec<Problem> = o.problems.iter().map(cut).collect();
     tx.exec(
         "INSERT INTO host_report (host_id, digest, problems) VALUES ($1, $2, $3)
          ON CONFLICT (host_id) DO UPDATE SET digest = excluded.digest, problems = excluded.problems",
-        params![host.id, digest, serde_json::to_string(&o.problems)?],
+        params![host.id, digest, serde_json::to_string(&problems)?],
     )?;
     keep_host(tx, host, o)
 }
@@ -110,10 +116,20 @@ struct News {
     wake: BTreeSet<ServerId>,
 }
 
-fn compare(before: &[Seen], o: &Observed) -> News {
+/// With no more of each reason than a person reads.
+fn in_short(mut g: GuestStatus) -> GuestStatus {
+    let captures = g.captures.iter_mut().map(|c| &mut c.reason);
+    let moving = g.moving.iter_mut().map(|m| &mut m.reason);
+    for text in captures.chain(moving).chain([&mut g.reason, &mut g.password_error]) {
+        text.truncate(first_chars(text, REASON_MAX).len());
+    }
+    g
+}
+
+fn compare(before: &[Seen], guests: &[GuestStatus]) -> News {
     let mut old: HashMap<ServerId, &Seen> = before.iter().map(|s| (s.status.id, s)).collect();
     let mut news = News::default();
-    for now in &o.guests {
+    for now in guests {
         let was = old.remove(&now.id);
         if was.is_some_and(|w| w.status == *now) {
             continue;

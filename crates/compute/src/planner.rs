@@ -15,6 +15,9 @@ use std::collections::HashMap;
 pub const CPU_RATIO: u64 = 4;
 /// Memory that is left to the host itself, in MiB. Memory is not overcommitted.
 pub const MEMORY_RESERVE_MIB: u64 = 512;
+/// Bytes that a host's file system must have free for another server. Disks take room as they are written to, so one may
+/// be full of which little was promised; what is left then is for the guests that are there.
+pub const DISK_LEAST: u64 = 1 << 30;
 
 /// A host and what is taken of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub struct Room {
     pub vcpus_used: u64,
     pub memory_mib_used: u64,
     pub disk_gib_used: u64,
+    /// Bytes that are really free on its file system; `None`: it has not said.
+    pub disk_left: Option<u64>,
     pub guests: u64,
 }
 
@@ -93,7 +98,11 @@ impl Room {
         self.memory_mib.saturating_sub(MEMORY_RESERVE_MIB).saturating_sub(self.memory_mib_used)
     }
     fn free_disk(&self) -> u64 {
-        self.disk_gib.saturating_sub(self.disk_gib_used)
+        if self.is_full() { 0 } else { self.disk_gib.saturating_sub(self.disk_gib_used) }
+    }
+    /// Whether its disk is full, whatever was promised of it. A machine's is its server's.
+    pub fn is_full(&self) -> bool {
+        self.class.is_empty() && self.disk_left.is_some_and(|bytes| bytes < DISK_LEAST)
     }
     /// How many servers like this one would still find room here, one after the other.
     pub fn fits(&self, ask: &Ask) -> u64 {

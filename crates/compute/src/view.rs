@@ -3,16 +3,20 @@
 //!
 //! Source: OpenStack Compute API reference, “Servers”, and its microversion history.
 
+use crate::api::Link;
 use crate::model::{Server, VmState};
 use crate::status::status;
 use crate::table::host::{self, Brief};
 use crate::table::{group, server};
 use base::{Micros, Result, ServerId};
 use network::for_compute::Address;
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha224};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use store::Tx;
 
 /// Which answer a server stands in.
@@ -76,6 +80,43 @@ pub fn gather(tx: &Tx<'_>, servers: Vec<Server>, look: &Look) -> Result<Vec<Full
     Ok(full.collect())
 }
 
+/// What a field holds. A list has dozens of fields for each of a thousand servers, so that what is at hand is written
+/// as it stands and only what has to be made is.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Is<'a> {
+    Nothing,
+    Flag(bool),
+    Number(i64),
+    Text(&'a str),
+    Made(String),
+    Texts(&'a [String]),
+    Metadata(&'a BTreeMap<String, String>),
+    Groups(Vec<GroupName<'a>>),
+    Links([Link; 2]),
+    Reference(Reference<'a>),
+    Addresses(Addresses<'a>),
+    Value(Value),
+}
+
+impl<'a> From<Option<&'a str>> for Is<'a> {
+    fn from(text: Option<&'a str>) -> Self {
+        text.map_or(Is::Nothing, Is::Text)
+    }
+}
+
+#[derive(Serialize)]
+struct GroupName<'a> {
+    name: &'a str,
+}
+
+/// A resource that is kept elsewhere.
+#[derive(Serialize)]
+struct Reference<'a> {
+    id: Cow<'a, str>,
+    links: [Link; 1],
+}
+
 struct Field {
     name: &'static str,
     /// First microversion 2.x that has it.
@@ -83,7 +124,7 @@ struct Field {
     seen: Seen,
     /// Whether the answer to PUT has it before 2.75 too.
     put: bool,
-    value: fn(&Full, &Look) -> Option<Value>,
+    value: Get,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,85 +140,82 @@ enum Seen {
 const fn field(name: &'static str, from: u16, seen: Seen, put: bool, value: Get) -> Field {
     Field { name, from, seen, put, value }
 }
-type Get = fn(&Full, &Look) -> Option<Value>;
+type Get = for<'a> fn(&'a Full, &'a Look) -> Option<Is<'a>>;
 
 const ALWAYS: bool = true;
 const LATE: bool = false;
 
 const FIELDS: &[Field] = &[
-    field("id", 1, Seen::All, ALWAYS, |f, _| Some(json!(f.server.id))),
-    field("name", 1, Seen::All, ALWAYS, |f, _| Some(json!(f.server.name))),
-    field("status", 1, Seen::All, ALWAYS, |f, _| Some(json!(status_of(f)))),
-    field("tenant_id", 1, Seen::All, ALWAYS, |f, _| Some(json!(f.server.project_id))),
-    field("user_id", 1, Seen::All, ALWAYS, |f, _| Some(json!(f.server.user_id))),
-    field("metadata", 1, Seen::All, ALWAYS, |f, _| Some(json!(f.metadata))),
-    field("hostId", 1, Seen::All, ALWAYS, |f, _| Some(json!(host_id(f)))),
+    field("id", 1, Seen::All, ALWAYS, |f, _| Some(Is::Made(f.server.id.to_string()))),
+    field("name", 1, Seen::All, ALWAYS, |f, _| Some(Is::Text(&f.server.name))),
+    field("status", 1, Seen::All, ALWAYS, |f, _| Some(Is::Text(status_of(f)))),
+    field("tenant_id", 1, Seen::All, ALWAYS, |f, _| Some(Is::Text(f.server.project_id.as_str()))),
+    field("user_id", 1, Seen::All, ALWAYS, |f, _| Some(Is::Text(f.server.user_id.as_str()))),
+    field("metadata", 1, Seen::All, ALWAYS, |f, _| Some(Is::Metadata(&f.metadata))),
+    field("hostId", 1, Seen::All, ALWAYS, |f, _| Some(Is::Made(host_id(f)))),
     field("image", 1, Seen::All, ALWAYS, |f, l| Some(image(f, l))),
     field("flavor", 1, Seen::All, ALWAYS, |f, l| Some(flavor(f, l))),
-    field("created", 1, Seen::All, ALWAYS, |f, _| Some(json!(f.server.created_at.seconds_z()))),
-    field("updated", 1, Seen::All, ALWAYS, |f, _| Some(json!(f.server.updated_at.seconds_z()))),
+    field("created", 1, Seen::All, ALWAYS, |f, _| Some(Is::Made(f.server.created_at.seconds_z()))),
+    field("updated", 1, Seen::All, ALWAYS, |f, _| Some(Is::Made(f.server.updated_at.seconds_z()))),
     field("addresses", 1, Seen::All, ALWAYS, |f, l| {
-        let plain = l.place == Place::Put && l.minor < 75;
-        Some(if plain { plain_addresses(&f.addresses) } else { addresses(&f.addresses) })
+        let short = l.place == Place::Put && l.minor < 75;
+        Some(Is::Addresses(Addresses { all: &f.addresses, short }))
     }),
-    field("accessIPv4", 1, Seen::All, ALWAYS, |f, _| Some(json!(f.server.access_ipv4))),
-    field("accessIPv6", 1, Seen::All, ALWAYS, |f, _| Some(json!(f.server.access_ipv6))),
-    field("links", 1, Seen::All, ALWAYS, |f, l| {
-        Some(crate::api::links(&l.base, &format!("servers/{}", f.server.id)))
-    }),
-    field("OS-DCF:diskConfig", 1, Seen::All, ALWAYS, |f, _| Some(json!(f.server.disk_config))),
+    field("accessIPv4", 1, Seen::All, ALWAYS, |f, _| Some(Is::Text(&f.server.access_ipv4))),
+    field("accessIPv6", 1, Seen::All, ALWAYS, |f, _| Some(Is::Text(&f.server.access_ipv6))),
+    field("links", 1, Seen::All, ALWAYS, |f, l| Some(Is::Links(links(f.server.id, &l.base)))),
+    field("OS-DCF:diskConfig", 1, Seen::All, ALWAYS, |f, _| Some(Is::Text(&f.server.disk_config))),
     field("progress", 1, Seen::All, ALWAYS, |f, _| {
-        matches!(status_of(f), "ACTIVE" | "BUILD").then(|| json!(f.server.progress))
+        matches!(status_of(f), "ACTIVE" | "BUILD" | "REBUILD" | "RESIZE" | "VERIFY_RESIZE")
+            .then_some(Is::Number(f.server.progress))
     }),
     field("fault", 1, Seen::All, ALWAYS, fault),
-    field("key_name", 1, Seen::All, LATE, |f, _| Some(json!(f.server.key_name))),
+    field("key_name", 1, Seen::All, LATE, |f, _| Some(f.server.key_name.as_deref().into())),
     field("config_drive", 1, Seen::All, LATE, |f, _| {
-        Some(json!(if f.server.config_drive { "True" } else { "" }))
+        Some(Is::Text(if f.server.config_drive { "True" } else { "" }))
     }),
     field("security_groups", 1, Seen::All, LATE, |f, _| {
-        let groups: Vec<Value> = f.groups.iter().map(|name| json!({"name": name})).collect();
-        (!groups.is_empty()).then_some(Value::Array(groups))
+        let groups: Vec<_> = f.groups.iter().map(|name| GroupName { name }).collect();
+        (!groups.is_empty()).then_some(Is::Groups(groups))
     }),
-    field("OS-SRV-USG:launched_at", 1, Seen::All, LATE, |f, _| {
-        Some(json!(f.server.launched_at.map(Micros::micros_bare)))
-    }),
-    field("OS-SRV-USG:terminated_at", 1, Seen::All, LATE, |f, _| {
-        Some(json!(f.server.terminated_at.map(Micros::micros_bare)))
-    }),
+    field("OS-SRV-USG:launched_at", 1, Seen::All, LATE, |f, _| Some(moment(f.server.launched_at))),
+    field("OS-SRV-USG:terminated_at", 1, Seen::All, LATE, |f, _| Some(moment(f.server.terminated_at))),
     field("OS-EXT-AZ:availability_zone", 1, Seen::All, LATE, |f, _| {
-        Some(json!(f.host.as_ref().map_or("", |h| h.zone.as_str())))
+        Some(Is::Text(f.host.as_ref().map_or("", |h| h.zone.as_str())))
     }),
     field("OS-EXT-STS:task_state", 1, Seen::All, LATE, |f, _| {
-        Some(json!(f.server.task_state.map(crate::model::Task::as_str)))
+        Some(f.server.task_state.map(crate::model::Task::as_str).into())
     }),
-    field("OS-EXT-STS:vm_state", 1, Seen::All, LATE, |f, _| Some(json!(f.server.vm_state.as_str()))),
-    field("OS-EXT-STS:power_state", 1, Seen::All, LATE, |f, _| Some(json!(f.server.power_state))),
-    field("os-extended-volumes:volumes_attached", 1, Seen::All, LATE, |_, _| Some(json!([]))),
-    field("OS-EXT-SRV-ATTR:host", 1, Seen::Admin, LATE, |f, _| Some(json!(host_name(f)))),
-    field("OS-EXT-SRV-ATTR:hypervisor_hostname", 1, Seen::Admin, LATE, |f, _| Some(json!(host_name(f)))),
+    field("OS-EXT-STS:vm_state", 1, Seen::All, LATE, |f, _| Some(Is::Text(f.server.vm_state.as_str()))),
+    field("OS-EXT-STS:power_state", 1, Seen::All, LATE, |f, _| Some(Is::Number(f.server.power_state))),
+    field("os-extended-volumes:volumes_attached", 1, Seen::All, LATE, |_, _| Some(Is::Texts(&[]))),
+    field("OS-EXT-SRV-ATTR:host", 1, Seen::Admin, LATE, |f, _| Some(host_name(f).into())),
+    field("OS-EXT-SRV-ATTR:hypervisor_hostname", 1, Seen::Admin, LATE, |f, _| Some(host_name(f).into())),
     field("OS-EXT-SRV-ATTR:instance_name", 1, Seen::Admin, LATE, |f, _| {
-        Some(json!(format!("instance-{}", &f.server.id.to_string()[..8])))
+        Some(Is::Made(format!("instance-{}", &f.server.id.to_string()[..8])))
     }),
-    field("OS-EXT-SRV-ATTR:hostname", 3, Seen::Admin, LATE, |f, _| Some(json!(f.server.hostname))),
-    field("OS-EXT-SRV-ATTR:kernel_id", 3, Seen::Admin, LATE, |_, _| Some(json!(""))),
-    field("OS-EXT-SRV-ATTR:ramdisk_id", 3, Seen::Admin, LATE, |_, _| Some(json!(""))),
-    field("OS-EXT-SRV-ATTR:launch_index", 3, Seen::Admin, LATE, |f, _| Some(json!(f.server.launch_index))),
+    field("OS-EXT-SRV-ATTR:hostname", 3, Seen::Admin, LATE, |f, _| Some(Is::Text(&f.server.hostname))),
+    field("OS-EXT-SRV-ATTR:kernel_id", 3, Seen::Admin, LATE, |_, _| Some(Is::Text(""))),
+    field("OS-EXT-SRV-ATTR:ramdisk_id", 3, Seen::Admin, LATE, |_, _| Some(Is::Text(""))),
+    field("OS-EXT-SRV-ATTR:launch_index", 3, Seen::Admin, LATE, |f, _| {
+        Some(Is::Number(f.server.launch_index.into()))
+    }),
     field("OS-EXT-SRV-ATTR:reservation_id", 3, Seen::Admin, LATE, |f, _| {
-        Some(json!(f.server.reservation_id))
+        Some(Is::Text(&f.server.reservation_id))
     }),
-    field("OS-EXT-SRV-ATTR:root_device_name", 3, Seen::Admin, LATE, |_, _| Some(json!("/dev/vda"))),
-    field("OS-EXT-SRV-ATTR:user_data", 3, Seen::Admin, LATE, |f, _| Some(json!(f.user_data))),
-    field("locked", 9, Seen::All, ALWAYS, |f, _| Some(json!(f.server.locked))),
-    field("host_status", 16, Seen::Admin, LATE, |f, _| Some(json!(host_status(f)))),
-    field("description", 19, Seen::All, ALWAYS, |f, _| Some(json!(f.server.description))),
-    field("tags", 26, Seen::All, ALWAYS, |f, _| Some(json!(f.tags))),
-    field("trusted_image_certificates", 63, Seen::All, ALWAYS, |_, _| Some(Value::Null)),
-    field("server_groups", 71, Seen::NotInLists, ALWAYS, |f, _| Some(json!(f.server_group))),
-    field("locked_reason", 73, Seen::All, ALWAYS, |f, _| Some(json!(f.server.locked_reason))),
+    field("OS-EXT-SRV-ATTR:root_device_name", 3, Seen::Admin, LATE, |_, _| Some(Is::Text("/dev/vda"))),
+    field("OS-EXT-SRV-ATTR:user_data", 3, Seen::Admin, LATE, |f, _| Some(f.user_data.as_deref().into())),
+    field("locked", 9, Seen::All, ALWAYS, |f, _| Some(Is::Flag(f.server.locked))),
+    field("host_status", 16, Seen::Admin, LATE, |f, _| Some(Is::Text(host_status(f)))),
+    field("description", 19, Seen::All, ALWAYS, |f, _| Some(f.server.description.as_deref().into())),
+    field("tags", 26, Seen::All, ALWAYS, |f, _| Some(Is::Texts(&f.tags))),
+    field("trusted_image_certificates", 63, Seen::All, ALWAYS, |_, _| Some(Is::Nothing)),
+    field("server_groups", 71, Seen::NotInLists, ALWAYS, |f, _| Some(Is::Texts(&f.server_group))),
+    field("locked_reason", 73, Seen::All, ALWAYS, |f, _| Some(f.server.locked_reason.as_deref().into())),
     // Admins have seen it since 2.3.
-    field("OS-EXT-SRV-ATTR:hostname", 90, Seen::Users, ALWAYS, |f, _| Some(json!(f.server.hostname))),
+    field("OS-EXT-SRV-ATTR:hostname", 90, Seen::Users, ALWAYS, |f, _| Some(Is::Text(&f.server.hostname))),
     field("pinned_availability_zone", 96, Seen::All, ALWAYS, |f, _| {
-        Some(json!(Some(&f.server.availability_zone).filter(|z| !z.is_empty())))
+        Some(Some(f.server.availability_zone.as_str()).filter(|z| !z.is_empty()).into())
     }),
 ];
 
@@ -210,37 +248,53 @@ impl Serialize for View<'_> {
     }
 }
 
-/// `{id, name, links}` for the short list.
-pub fn brief(s: &Server, base: &str) -> Value {
-    json!({"id": s.id, "name": s.name, "links": crate::api::links(base, &format!("servers/{}", s.id))})
+/// A server in the short list.
+#[derive(Serialize)]
+pub struct Short<'a> {
+    id: ServerId,
+    name: &'a str,
+    links: [Link; 2],
 }
 
-/// `addresses`: by network, in the order in which they came.
-pub fn addresses(all: &[Address]) -> Value {
-    let mut map = Map::new();
-    for a in all {
-        let list = map.entry(a.network_name.clone()).or_insert_with(|| json!([]));
-        if let Value::Array(list) = list {
-            list.push(json!({
-                "addr": a.address,
-                "version": if a.address.is_ipv4() { 4 } else { 6 },
-                "OS-EXT-IPS:type": if a.floating { "floating" } else { "fixed" },
-                "OS-EXT-IPS-MAC:mac_addr": a.mac,
-            }));
-        }
+impl<'a> Short<'a> {
+    pub fn of(s: &'a Server, base: &str) -> Self {
+        Short { id: s.id, name: &s.name, links: links(s.id, base) }
     }
-    Value::Object(map)
 }
 
-/// The same with `addr` and `version` alone.
-pub fn plain_addresses(all: &[Address]) -> Value {
-    let mut v = addresses(all);
-    if let Value::Object(map) = &mut v {
-        for a in map.values_mut().filter_map(Value::as_array_mut).flatten().filter_map(Value::as_object_mut) {
-            a.retain(|k, _| k == "addr" || k == "version");
+fn links(id: ServerId, base: &str) -> [Link; 2] {
+    crate::api::links(base, &format!("servers/{id}"))
+}
+
+/// `addresses`: by network, in the order in which they came; `short` with `addr` and `version` alone.
+pub struct Addresses<'a> {
+    pub all: &'a [Address],
+    pub short: bool,
+}
+
+impl Serialize for Addresses<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut networks: BTreeMap<&str, Vec<One<'_>>> = BTreeMap::new();
+        for a in self.all {
+            networks.entry(&a.network_name).or_default().push(One {
+                addr: a.address,
+                version: if a.address.is_ipv4() { 4 } else { 6 },
+                kind: (!self.short).then_some(if a.floating { "floating" } else { "fixed" }),
+                mac: (!self.short).then_some(a.mac.as_str()),
+            });
         }
+        networks.serialize(serializer)
     }
-    v
+}
+
+#[derive(Serialize)]
+struct One<'a> {
+    addr: IpAddr,
+    version: u8,
+    #[serde(rename = "OS-EXT-IPS:type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(rename = "OS-EXT-IPS-MAC:mac_addr", skip_serializing_if = "Option::is_none")]
+    mac: Option<&'a str>,
 }
 
 fn status_of(f: &Full) -> &'static str {
@@ -270,31 +324,29 @@ fn host_status(f: &Full) -> &'static str {
     }
 }
 
-fn image(f: &Full, look: &Look) -> Value {
-    match f.server.image_id {
-        None => json!(""),
-        Some(id) => json!({
-            "id": id,
-            "links": [{"rel": "bookmark", "href": format!("{}/compute/images/{id}", look.base)}],
-        }),
-    }
+fn image<'a>(f: &'a Full, look: &Look) -> Is<'a> {
+    let Some(id) = f.server.image_id else { return Is::Text("") };
+    let links = [Link { rel: "bookmark", href: format!("{}/compute/images/{id}", look.base) }];
+    Is::Reference(Reference { id: Cow::Owned(id.to_string()), links })
 }
 
-fn flavor(f: &Full, look: &Look) -> Value {
+fn flavor<'a>(f: &'a Full, look: &Look) -> Is<'a> {
     let kept = &f.server.flavor;
     if look.minor < 47 {
-        return json!({
-            "id": kept.id,
-            "links": [{"rel": "bookmark", "href": format!("{}/compute/flavors/{}", look.base, kept.id)}],
-        });
+        let links = [Link { rel: "bookmark", href: format!("{}/compute/flavors/{}", look.base, kept.id) }];
+        return Is::Reference(Reference { id: Cow::Borrowed(kept.id.as_str()), links });
     }
-    json!({
+    Is::Value(json!({
         "vcpus": kept.vcpus, "ram": kept.ram, "disk": kept.disk, "ephemeral": kept.ephemeral,
         "swap": kept.swap, "original_name": kept.original_name, "extra_specs": kept.extra_specs,
-    })
+    }))
 }
 
-fn fault(f: &Full, look: &Look) -> Option<Value> {
+fn moment(at: Option<Micros>) -> Is<'static> {
+    at.map_or(Is::Nothing, |at| Is::Made(at.micros_bare()))
+}
+
+fn fault<'a>(f: &'a Full, look: &Look) -> Option<Is<'a>> {
     if !matches!(f.server.vm_state, VmState::Error | VmState::Deleted) {
         return None;
     }
@@ -303,5 +355,5 @@ fn fault(f: &Full, look: &Look) -> Option<Value> {
     if look.admin && !fault.details.is_empty() {
         v["details"] = json!(fault.details);
     }
-    Some(v)
+    Some(Is::Value(v))
 }

@@ -4,13 +4,14 @@ use crate::table::host::Host;
 use axum::body::BodyDataStream;
 use base::{Fault, ImageId, Kind, Result};
 use bytes::Bytes;
-use http::{HeaderValue, Request, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{WebSocketStream, client_async};
 use tokio_util::sync::CancellationToken;
@@ -90,7 +91,8 @@ impl Wire {
     /// Text from an agent, such as `/v1/guests/{id}/log?lines=50`.
     ///
     /// # Errors
-    /// `Unavailable`, with the host's name, when the agent does not answer in time.
+    /// `Conflict` when the guest is not there or not so far; `Unavailable`, with the host's name, when the agent
+    /// does not answer in time.
     pub async fn text(&self, host: &Host, path: &str) -> Result<String> {
         self.within(PATIENCE, host, path).await
     }
@@ -109,7 +111,7 @@ impl Wire {
             tokio::spawn(connection);
             let answer = sender.send_request(request).await.map_err(|e| away(host, e))?;
             if !answer.status().is_success() {
-                return Err(away(host, format!("it answered {}", answer.status())));
+                return Err(refused(host, path, answer.status()));
             }
             let body = Limited::new(answer.into_body(), OUTPUT_MAX).collect().await;
             let body = body.map_err(|e| away(host, e))?.to_bytes();
@@ -131,7 +133,10 @@ impl Wire {
         request.headers_mut().insert(header::AUTHORIZATION, bearer(host)?);
         let connect = async {
             let stream = self.dial(host).await?;
-            client_async(request, stream).await.map_err(|e| away(host, e))
+            client_async(request, stream).await.map_err(|e| match e {
+                Error::Http(answer) => refused(host, path, answer.status()),
+                other => away(host, other),
+            })
         };
         let (socket, _) =
             tokio::time::timeout(PATIENCE, connect).await.map_err(|_| away(host, "no answer in time"))??;
@@ -148,6 +153,19 @@ fn bearer(host: &Host) -> Result<HeaderValue> {
         HeaderValue::try_from(format!("Bearer {}", host.facts.bytes_token)).map_err(Fault::internal)?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// An agent that has no such guest, or one that does not run, is there and right; anything else is trouble.
+fn refused(host: &Host, path: &str, status: StatusCode) -> Fault {
+    let guest = path.strip_prefix("/v1/guests/").and_then(|rest| rest.split('/').next());
+    match (status, guest) {
+        (StatusCode::NOT_FOUND | StatusCode::CONFLICT, Some(id)) => not_ready(id),
+        _ => away(host, format!("it answered {status}")),
+    }
+}
+
+pub fn not_ready(id: impl std::fmt::Display) -> Fault {
+    Fault::conflict(format!("Instance {id} is not ready"))
 }
 
 fn away(host: &Host, cause: impl std::fmt::Display) -> Fault {

@@ -72,6 +72,7 @@ struct Shared {
     wire: Wire,
     rack: Rack,
     pcs: Vec<Arc<Pc>>,
+    document: Mutex<Option<Arc<RackDesired>>>,
     changed: Notify,
 }
 
@@ -100,6 +101,7 @@ pub async fn run(url: String, racks: Vec<Rack>) {
                 url: url.clone(),
             },
             rack,
+            document: Mutex::default(),
             changed: Notify::new(),
         });
         all.spawn(follow(shared.clone()));
@@ -110,34 +112,44 @@ pub async fn run(url: String, racks: Vec<Rack>) {
     while all.join_next().await.is_some() {}
 }
 
-/// The rack: gets its document, tells the machines, reports.
+/// The rack: gets its document and tells the machines, and reports, neither waiting for the other.
 async fn follow(s: Arc<Shared>) {
-    let mut document: Option<RackDesired> = None;
+    tokio::join!(hear(&s), report(&s));
+}
+
+async fn hear(s: &Shared) {
     let headers = s.rack_headers();
+    let mut since = 0;
     loop {
-        let since = document.as_ref().map_or(0, |d| d.generation);
         let path = format!("/rack/v1/desired?since={since}&wait={WAIT}");
-        let news = tokio::select! {
-            got = s.wire.ask::<(), RackDesired>(&headers, "GET", &path, None) => Some(got),
-            () = s.changed.notified() => None,
-        };
-        match news {
-            Some(Ok(Some(new))) => {
-                obey(&s, &new);
-                document = Some(new);
+        match s.wire.ask::<(), RackDesired>(&headers, "GET", &path, None).await {
+            Ok(Some(new)) => {
+                obey(s, &new);
+                since = new.generation;
+                *lock(&s.document) = Some(Arc::new(new));
             }
-            Some(Ok(None)) => {}
-            None => tokio::time::sleep(GATHER).await,
-            Some(Err(fault)) => {
+            Ok(None) => {}
+            Err(fault) => {
                 tracing::debug!(%fault, "the region is away");
                 tokio::time::sleep(AGAIN).await;
             }
         }
-        if let Some(d) = &document
-            && let Err(fault) = s.wire.tell(&headers, "PUT", "/rack/v1/observed", &observe(&s, d)).await
+        s.changed.notify_one();
+    }
+}
+
+async fn report(s: &Shared) {
+    let headers = s.rack_headers();
+    loop {
+        s.changed.notified().await;
+        tokio::time::sleep(GATHER).await;
+        let document = lock(&s.document).clone();
+        if let Some(d) = document
+            && let Err(fault) = s.wire.tell(&headers, "PUT", "/rack/v1/observed", &observe(s, &d)).await
         {
             tracing::debug!(%fault, "the report was not taken");
             tokio::time::sleep(AGAIN).await;
+            s.changed.notify_one();
         }
     }
 }

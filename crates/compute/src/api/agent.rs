@@ -43,8 +43,18 @@ pub fn known(tx: &Tx<'_>, proof: &str) -> Result<Host> {
     host::by_token_hash(tx, proof)?.ok_or_else(Fault::unauthorized)
 }
 
+/// What this process cannot answer just now another may, and a balancer gives a host another only with a new
+/// connection.
+fn elsewhere(fault: Fault) -> Fault {
+    if fault.kind == Kind::Unavailable { fault.header("connection", "close") } else { fault }
+}
+
 /// `GET /agent/v1/desired?since=G&wait=S`: the host's document when newer than G, else 204 after S seconds.
 pub async fn desired(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    newest(c, req).await.map_err(elsewhere)
+}
+
+async fn newest(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let proof = proof(&req)?;
     let number = |name: &str| -> Result<u64> {
         let Some(text) = req.query.get(name) else { return Ok(0) };
@@ -94,7 +104,11 @@ async fn who(c: &Compute, proof: &str) -> Result<HostId> {
 
 /// `PUT /agent/v1/observed`: a whole report, which is answered with its ETag; or, with that in If-Match and no
 /// body, that it is still so: 412 when it is not the last one that was taken.
-pub async fn observe(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
+pub async fn observe(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    take(c, req).await.map_err(elsewhere)
+}
+
+async fn take(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let proof = proof(&req)?;
     // Who asks is checked before the body is read.
     let who = who(&c, &proof).await?;
@@ -129,7 +143,7 @@ async fn again(c: &Compute, who: HostId, proof: &str, tag: &str) -> Result<Reply
     match c.pulse.again(who, tag) {
         Again::Yes => return Ok(Reply::empty(204)),
         Again::Whole => return Err(whole()),
-        // Another process took it, or this one before it was started anew.
+        // Another process took it, or this one before it was started anew, or it has not been written for a while.
         Again::Unknown => {}
     }
     let (proof, digest) = (proof.to_owned(), tag.to_owned());
@@ -137,7 +151,13 @@ async fn again(c: &Compute, who: HostId, proof: &str, tag: &str) -> Result<Reply
         let host = known(tx, &proof)?;
         Ok(observed::is_last(tx, &host, &digest)?.then_some(host.seen_at))
     });
-    c.pulse.took(who, last.await?.ok_or_else(whole)?, tag);
+    let mut seen = last.await?.ok_or_else(whole)?;
+    if !c.pulse.is_fresh(seen) {
+        // With the answer the host's lease begins anew: every process has to know of that.
+        seen = Micros::now();
+        c.db.write(move |tx| host::seen(tx, who, seen)).await?;
+    }
+    c.pulse.found(who, seen, tag);
     Ok(Reply::empty(204))
 }
 
@@ -201,4 +221,16 @@ pub async fn image(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let mut reply = Reply::text(200, "application/octet-stream", body);
     reply.headers.insert(header::CONTENT_LENGTH, length.into());
     Ok(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_put_off_may_ask_another_process() {
+        let header = |fault| elsewhere(fault).header.map(|h| *h);
+        assert_eq!(header(Fault::unavailable("later")), Some(("connection", "close".to_owned())));
+        assert_eq!(header(Fault::unauthorized()), None);
+    }
 }

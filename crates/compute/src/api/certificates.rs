@@ -3,7 +3,7 @@
 //! They are made by `openssl`, for the reason that SSH keys are made by `ssh-keygen`: writing private keys is no
 //! place for a format writer of ours.
 
-use super::keys::Pair;
+use super::keys::{Pair, make};
 use base::{Fault, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -43,17 +43,16 @@ pub async fn generate(user: &str) -> Result<Pair> {
     let (key, cert) = (dir.path().join("key"), dir.path().join("cert"));
     let name: String =
         user.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(64).collect();
-    let made = Command::new("openssl")
+    let mut maker = Command::new("openssl");
+    maker
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-batch"])
         .args(["-subj", &format!("/CN={name}"), "-addext", "extendedKeyUsage=clientAuth"])
         .args(["-addext", &format!("subjectAltName=otherName:1.3.6.1.4.1.311.20.2.3;UTF8:{name}@localhost")])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")
-        .arg(&cert)
-        .output()
-        .await;
-    let made = made.map_err(|e| {
+        .arg(&cert);
+    let made = make(maker).await.map_err(|e| {
         Fault::unavailable(
             "Certificates cannot be made here because openssl is not installed on the region (Debian: openssl). Make \
              one yourself and import it.",

@@ -10,11 +10,12 @@ use crate::metal;
 use crate::model::{Server, VmState};
 use crate::table::host::{self, Host};
 use crate::table::server;
-use crate::wire::Socket;
+use crate::wire::{Socket, not_ready};
 use api::{Auth, Obj, Reply, Req};
 use axum::extract::ws::{Message as Here, WebSocket};
 use base::{Fault, HostId, Kind, Micros, Result, ServerId};
 use futures_util::{SinkExt, StreamExt};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::json;
 use std::sync::Arc;
@@ -32,10 +33,6 @@ fn with_host(tx: &Tx<'_>, auth: &Auth, id: ServerId) -> Result<(Server, Option<H
     let s = visible(tx, auth, id)?;
     let host = s.host_id.map(|h| host::by_id(tx, h)).transpose()?.flatten();
     Ok((s, host))
-}
-
-fn not_ready(id: ServerId) -> Fault {
-    Fault::conflict(format!("Instance {id} is not ready"))
 }
 
 // ----------------------------------------------------------------------------------------- output
@@ -91,7 +88,7 @@ impl Screen {
     }
 }
 
-/// A ticket, and the address where it is used.
+/// A ticket, and the path of the WebSocket where it is used.
 async fn ticket(c: &Compute, req: &Req, id: ServerId, kind: Screen) -> Result<(String, String)> {
     let (auth, who) = (req.auth.clone(), req.who());
     let made = c.db.write(move |tx| {
@@ -116,8 +113,16 @@ async fn ticket(c: &Compute, req: &Req, id: ServerId, kind: Screen) -> Result<(S
         let path = format!("/hanok/v1/console/{}?token={token}", kind.as_str());
         Ok((token, path))
     });
-    let (token, path) = made.await?;
-    Ok((token, format!("{}{path}", req.base.replacen("http", "ws", 1))))
+    made.await
+}
+
+fn socket_url(req: &Req, path: &str) -> String {
+    format!("{}{path}", req.base.replacen("http", "ws", 1))
+}
+
+/// The page that shows a screen. As noVNC's own, it is told in `path` where to connect to.
+fn page_url(req: &Req, path: &str) -> String {
+    format!("{}/screen?path={}", req.base, utf8_percent_encode(path, NON_ALPHANUMERIC))
 }
 
 /// `os-getSerialConsole {type: serial}`, until 2.5.
@@ -127,7 +132,8 @@ pub async fn serial_before_2_6(c: &Compute, req: &Req, o: &Obj, id: ServerId) ->
     if kind != "serial" {
         return Err(Fault::bad_request(format!("Unavailable console type {kind}.")));
     }
-    let (_, url) = ticket(c, req, id, Screen::Serial).await?;
+    let (_, path) = ticket(c, req, id, Screen::Serial).await?;
+    let url = socket_url(req, &path);
     Ok(Reply::json(200, &json!({"console": {"type": kind, "url": url}})))
 }
 
@@ -167,7 +173,8 @@ pub async fn vnc_before_2_6(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Re
     if kind != "novnc" {
         return Err(Fault::bad_request(format!("Unavailable console type {kind}.")));
     }
-    let (_, url) = ticket(c, req, id, Screen::Vnc).await?;
+    let (_, path) = ticket(c, req, id, Screen::Vnc).await?;
+    let url = page_url(req, &path);
     Ok(Reply::json(200, &json!({"console": {"type": kind, "url": url}})))
 }
 
@@ -184,7 +191,11 @@ pub async fn remote(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         ("serial", "serial") => Screen::Serial,
         _ => return Err(Fault::bad_request(format!("Unavailable console type {kind}."))),
     };
-    let (_, url) = ticket(&c, &req, id, screen).await?;
+    let (_, path) = ticket(&c, &req, id, screen).await?;
+    let url = match screen {
+        Screen::Vnc => page_url(&req, &path),
+        Screen::Serial => socket_url(&req, &path),
+    };
     Ok(Reply::json(200, &json!({"remote_console": {"protocol": protocol, "type": kind, "url": url}})))
 }
 
@@ -196,7 +207,8 @@ pub async fn open(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let text = body.str("kind", 16)?;
     let kind = Screen::parse(&text)
         .ok_or_else(|| Fault::bad_request(format!("A console is serial or vnc, not {text:?}.")))?;
-    let (token, url) = ticket(&c, &req, id, kind).await?;
+    let (token, path) = ticket(&c, &req, id, kind).await?;
+    let url = socket_url(&req, &path);
     let answer =
         json!({"token": token, "kind": kind.as_str(), "url": url, "expires_in_s": TICKET_FOR.as_secs()});
     Ok(Reply::json(200, &answer))

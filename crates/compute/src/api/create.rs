@@ -25,6 +25,7 @@ pub const GIB: u64 = 1 << 30;
 pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let body = req.json().await?;
     let wish = parse(&req, &body)?;
+    image::settled(&c.db, wish.image).await?;
     let (limits, auth, who, asked) = (c.limits.clone(), req.auth.clone(), req.who(), wish.clone());
     let made = c.db.write(move |tx| make(tx, &limits, &auth, &who, &asked)).await?;
     let Some(first) = made.ids.first() else { return Err(Fault::internal("no server was made")) };
@@ -253,7 +254,7 @@ fn row(
         launch_index: 0,
         locked: false,
         locked_reason: None,
-        hints: Hints { hints: wish.hints.clone(), host: wish.host.clone() },
+        hints: Hints { hints: wish.hints.clone(), host: wish.host.clone(), tried: Vec::new() },
         security_groups: wish.groups.clone(),
         want_power: Power::On,
         boots: 1,

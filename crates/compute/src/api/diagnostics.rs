@@ -6,6 +6,7 @@ use super::{at, server_id, visible};
 use crate::Compute;
 use crate::model::{Server, VmState, power_state};
 use crate::table::host;
+use crate::wire::not_ready;
 use api::{Reply, Req};
 use base::{Fault, Result};
 use serde_json::{Map, Value, json};
@@ -22,7 +23,13 @@ pub async fn show(c: Arc<Compute>, req: Req) -> Result<Reply> {
         })
         .await?;
     let host = host.filter(|_| s.vm_state != VmState::Building);
-    let host = host.ok_or_else(|| Fault::conflict(format!("Instance {id} is not ready")))?;
+    let host = host.ok_or_else(|| not_ready(id))?;
+    if s.power_state != power_state::RUNNING {
+        return Err(Fault::conflict(format!(
+            "Cannot 'get_diagnostics' instance {id} while it is in power state {}",
+            state(&s)
+        )));
+    }
     // A simulated host has nothing to measure.
     let figures = if host.facts.bytes_url.is_empty() {
         Value::Null

@@ -1,11 +1,12 @@
 //! Flavors, extra specs, access.
 
-use super::{at, extra_specs, links, next_links, only_query};
+use super::{Link, at, extra_specs, links, next_links, only_query};
 use crate::Compute;
 use crate::model::Flavor;
 use crate::table::flavor::{self, Filter};
 use api::{Obj, Page, Reply, Req};
 use base::{Fault, Micros, ProjectId, Result};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,12 +50,21 @@ fn detail(req: &Req, f: &Flavor) -> Value {
     v
 }
 
-fn brief(req: &Req, f: &Flavor) -> Value {
-    let mut v = json!({"id": f.id, "name": f.name, "links": links(&req.base, &format!("flavors/{}", f.id))});
-    if at(req, 55) {
-        v["description"] = json!(f.description);
+/// A flavor in the list that every client asks for before it makes a server.
+#[derive(Serialize)]
+struct Brief<'a> {
+    id: &'a str,
+    name: &'a str,
+    links: [Link; 2],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a Option<String>>,
+}
+
+impl<'a> Brief<'a> {
+    fn of(req: &Req, f: &'a Flavor) -> Brief<'a> {
+        let links = links(&req.base, &format!("flavors/{}", f.id));
+        Brief { id: f.id.as_str(), name: &f.name, links, description: at(req, 55).then_some(&f.description) }
     }
-    v
 }
 
 fn missing(id: &str) -> Fault {
@@ -113,8 +123,8 @@ fn filter(req: &Req) -> Result<Filter> {
     Ok(filter)
 }
 
-async fn page(c: &Compute, req: &Req) -> Result<(Vec<Flavor>, Option<Value>)> {
-    let filter = filter(req)?;
+async fn page(c: &Compute, req: &Req, brief: bool) -> Result<(Vec<Flavor>, Option<Value>)> {
+    let filter = Filter { brief, ..filter(req)? };
     let names: Vec<&str> = SORTS.iter().map(|(n, _)| *n).collect();
     let mut sort = Vec::new();
     for s in api::page::sorts(&req.query, &names)? {
@@ -128,22 +138,23 @@ async fn page(c: &Compute, req: &Req) -> Result<(Vec<Flavor>, Option<Value>)> {
     Ok((all, next))
 }
 
-fn answer(flavors: Vec<Value>, next: Option<Value>) -> Reply {
-    let mut body = json!({"flavors": flavors});
-    if let Some(next) = next {
-        body["flavors_links"] = next;
-    }
-    Reply::json(200, &body)
+#[derive(Serialize)]
+struct List<T> {
+    flavors: Vec<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flavors_links: Option<Value>,
 }
 
 pub async fn list(c: Arc<Compute>, req: Req) -> Result<Reply> {
-    let (all, next) = page(&c, &req).await?;
-    Ok(answer(all.iter().map(|f| brief(&req, f)).collect(), next))
+    let (all, flavors_links) = page(&c, &req, true).await?;
+    let flavors = all.iter().map(|f| Brief::of(&req, f)).collect();
+    Reply::json_of(200, &List { flavors, flavors_links })
 }
 
 pub async fn list_detail(c: Arc<Compute>, req: Req) -> Result<Reply> {
-    let (all, next) = page(&c, &req).await?;
-    Ok(answer(all.iter().map(|f| detail(&req, f)).collect(), next))
+    let (all, flavors_links) = page(&c, &req, false).await?;
+    let flavors = all.iter().map(|f| detail(&req, f)).collect();
+    Reply::json_of(200, &List { flavors, flavors_links })
 }
 
 pub async fn show(c: Arc<Compute>, req: Req) -> Result<Reply> {

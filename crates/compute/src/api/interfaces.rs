@@ -8,7 +8,7 @@ use crate::Compute;
 use crate::metal;
 use crate::model::VmState;
 use crate::table::{action, nic_tag, server};
-use crate::view::addresses;
+use crate::view::Addresses;
 use api::{Obj, Reply, Req};
 use base::{Fault, Kind, PortId, Result, ServerId};
 use network::for_compute::{self, Address, Interface, Nic, Nics};
@@ -32,15 +32,8 @@ async fn all_addresses(c: &Compute, req: &Req) -> Result<Vec<Address>> {
     Ok(found.await?.remove(&id).unwrap_or_default())
 }
 
-/// `addr` and `version` alone, as this address has it.
-fn short(all: &[Address]) -> Value {
-    let mut v = addresses(all);
-    if let Value::Object(map) = &mut v {
-        for a in map.values_mut().filter_map(Value::as_array_mut).flatten().filter_map(Value::as_object_mut) {
-            a.retain(|k, _| k == "addr" || k == "version");
-        }
-    }
-    v
+fn short(all: &[Address]) -> Addresses<'_> {
+    Addresses { all, short: true }
 }
 
 /// `GET /servers/{id}/ips`.
@@ -57,7 +50,7 @@ pub async fn ips_of_network(c: Arc<Compute>, req: Req) -> Result<Reply> {
     if all.is_empty() {
         return Err(Fault::not_found("Network not found"));
     }
-    Ok(Reply::json(200, &short(&all)))
+    Reply::json_of(200, &short(&all))
 }
 
 type Tags = HashMap<PortId, String>;

@@ -1,15 +1,15 @@
 //! Key pairs.
 
 use super::{at, certificates, keys, next_links, only_query};
-use crate::Compute;
 use crate::model::Keypair;
 use crate::table::keypair;
+use crate::{Compute, Limits};
 use api::{Page, Reply, Req};
-use base::{Fault, Micros, Result, UserId};
+use base::{Fault, Micros, ProjectId, Result, UserId};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::change::{self, What};
-use store::log;
+use store::{Tx, log};
 
 /// Whose keys: the caller's own, or (from 2.10, for admins) another user's.
 fn owner(req: &Req, other: Option<String>) -> Result<UserId> {
@@ -71,6 +71,18 @@ pub async fn show(c: Arc<Compute>, req: Req) -> Result<Reply> {
     Ok(Reply::json(200, &json!({"keypair": v})))
 }
 
+/// Whether the user may have one more, and of this name.
+fn room(tx: &Tx<'_>, limits: &Limits, project: Option<&ProjectId>, user: &UserId, name: &str) -> Result<()> {
+    let mut most = limits.now(tx)?.key_pairs;
+    if let Some(p) = project {
+        most = store::quota::usage(tx, p, "key_pairs", most)?.max;
+    }
+    if most >= 0 && keypair::count(tx, user)? >= most {
+        return Err(Fault::quota("Quota exceeded, too many key pairs."));
+    }
+    keypair::by_name(tx, user, name)?.map_or(Ok(()), |_| Err(keypair::taken(name)))
+}
+
 pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let body = req.json().await?;
     body.only(&["keypair"])?;
@@ -99,6 +111,8 @@ pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         }
     };
     let user = owner(&req, o.opt_str("user_id", 255)?)?;
+    let (limits, project) = (c.limits.clone(), req.auth.project().ok().cloned());
+    let (whose, wanted) = (user.clone(), name.clone());
     let (public, private) = match o.opt_str("public_key", 16_384)? {
         Some(public) => (public, None),
         None if at(&req, 92) => {
@@ -107,6 +121,9 @@ pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
             ));
         }
         None => {
+            // Making one is work, which is not done in vain.
+            let (limits, project) = (limits.clone(), project.clone());
+            c.db.read(move |tx| room(tx, &limits, project.as_ref(), &whose, &wanted)).await?;
             let pair = if x509 {
                 certificates::generate(&req.auth.user.name).await?
             } else {
@@ -123,16 +140,9 @@ pub async fn create(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
         public_key: public,
         created_at: Micros::now(),
     };
-    let (kept, who, limits) = (pair.clone(), req.who(), c.limits.clone());
-    let project = req.auth.project().ok().cloned();
+    let (kept, who) = (pair.clone(), req.who());
     c.db.write(move |tx| {
-        let mut most = limits.now(tx)?.key_pairs;
-        if let Some(p) = &project {
-            most = store::quota::usage(tx, p, "key_pairs", most)?.max;
-        }
-        if most >= 0 && keypair::count(tx, &kept.user_id)? >= most {
-            return Err(Fault::quota("Quota exceeded, too many key pairs."));
-        }
+        room(tx, &limits, project.as_ref(), &kept.user_id, &kept.name)?;
         keypair::insert(tx, &kept)?;
         change::owned(tx, "keypair", &kept.name, What::Created, kept.user_id.as_str());
         log::audit(tx, &who, "keypair.create", &kept.name)

@@ -7,7 +7,12 @@ use base::{Fault, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
+use std::process::Output;
 use tokio::process::Command;
+use tokio::sync::Semaphore;
+
+/// Pairs that are made at the same time; making one keeps a processor busy.
+pub(crate) static MAKERS: Semaphore = Semaphore::const_new(2);
 
 /// A fresh pair.
 pub struct Pair {
@@ -42,12 +47,9 @@ pub fn fingerprint(public: &str) -> Result<String> {
 pub async fn generate() -> Result<Pair> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("key");
-    let made = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-C", "Generated-by-Hanok", "-f"])
-        .arg(&file)
-        .output()
-        .await;
-    let made = made.map_err(|e| {
+    let mut maker = Command::new("ssh-keygen");
+    maker.args(["-q", "-t", "ed25519", "-N", "", "-C", "Generated-by-Hanok", "-f"]).arg(&file);
+    let made = make(maker).await.map_err(|e| {
         Fault::unavailable(
             "Key pairs cannot be made here because ssh-keygen is not installed on the region (Debian: \
              openssh-client). Make one yourself and import its public key.",
@@ -61,6 +63,12 @@ pub async fn generate() -> Result<Pair> {
         private: tokio::fs::read_to_string(&file).await?,
         public: tokio::fs::read_to_string(file.with_extension("pub")).await?.trim().to_owned(),
     })
+}
+
+/// Runs what makes a pair when it is its turn; it ends with who asked for it.
+pub async fn make(mut maker: Command) -> std::io::Result<Output> {
+    let _turn = MAKERS.acquire().await.map_err(std::io::Error::other)?;
+    maker.kill_on_drop(true).output().await
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::Compute;
 use crate::table::host::{self, Host};
 use api::{Reply, Req};
 use base::doc::usage::History;
-use base::{Fault, Micros, Result};
+use base::{Fault, Kind, Micros, Result};
 use futures_util::{StreamExt, stream};
 use rates::{Rates, sum};
 use serde_json::{Value, json};
@@ -46,6 +46,8 @@ async fn history(c: &Compute, host: &Host, path: &str, since: Micros, points: us
     let path = format!("{path}?since={}&points={points}", since.0 / 1_000_000);
     match c.wire.text(host, &path).await {
         Ok(text) => Ok(serde_json::from_str(&text)?),
+        // The guest is not there: it has used nothing.
+        Err(fault) if fault.kind == Kind::Conflict => Ok(History::default()),
         Err(fault) => Err(Fault::unavailable(format!(
             "The host {} does not tell what was used at the moment. Try again in a moment.",
             host.name
@@ -103,13 +105,15 @@ pub async fn fleet(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let total = hosts.len();
     let asked = hosts.into_iter().filter(|h| !h.silent()).take(HOSTS);
     let c = &c;
-    let answers = stream::iter(asked).map(async |h| {
+    // Async closures here end rustc 1.95 when it builds incrementally ("unstable fingerprints").
+    let answers = stream::iter(asked).map(|h| async move {
         // Twice as many as are shown, so that every stretch of time has one of each host.
         let told = history(c, &h, "/v1/history", since, 2 * FLEET_POINTS).await.ok()?;
         let cores = u64::from(h.facts.vcpus);
         (!told.samples.is_empty()).then(|| (cores, h.facts.memory_mib, Rates::of(&told, cores)))
     });
-    let answers: Vec<_> = answers.buffer_unordered(AT_ONCE).filter_map(async |a| a).collect().await;
+    let answers: Vec<_> = answers.buffer_unordered(AT_ONCE).collect().await;
+    let answers: Vec<_> = answers.into_iter().flatten().collect();
     let (cores, memory) = answers.iter().fold((0, 0), |(c, m), a| (c + a.0, m + a.1));
     let (answered, step) = (answers.len(), hours * 3600 / FLEET_POINTS as u64);
     let added = sum(answers.into_iter().map(|(cores, _, rates)| (cores, rates)), step);

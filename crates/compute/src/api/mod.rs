@@ -54,11 +54,17 @@ pub fn root(req: &Req) -> String {
 }
 
 /// `links` of a resource with both its addresses.
-pub fn links(base: &str, path: &str) -> Value {
-    json!([
-        {"rel": "self", "href": format!("{base}/compute/v2.1/{path}")},
-        {"rel": "bookmark", "href": format!("{base}/compute/{path}")},
-    ])
+pub fn links(base: &str, path: &str) -> [Link; 2] {
+    [
+        Link { rel: "self", href: format!("{base}/compute/v2.1/{path}") },
+        Link { rel: "bookmark", href: format!("{base}/compute/{path}") },
+    ]
+}
+
+#[derive(serde::Serialize)]
+pub struct Link {
+    pub rel: &'static str,
+    pub href: String,
 }
 
 pub fn no_server(id: impl std::fmt::Display) -> Fault {

@@ -6,11 +6,11 @@ use crate::limits::Limits;
 use crate::model::{Server, Stage, Task, VmState};
 use crate::table::server_list::Key;
 use crate::table::{moving, server, server_list};
-use crate::view::{Full, Look, Place, View, brief, gather};
+use crate::view::{Full, Look, Place, Short, View, gather};
 use api::{Page, Reply, Req};
 use base::{Fault, Kind, Micros, ProjectId, Result};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 use store::{Tx, log, params, quota};
 
@@ -50,10 +50,16 @@ const SORTS: &[(&str, &str, bool)] = &[
     ("vm_state", "vm_state", false),
 ];
 
+/// Those that tell where servers are.
+const ADMIN_SORTS: [&str; 2] = ["host", "node"];
+
 fn keys(req: &Req) -> Result<Vec<Key>> {
     let names: Vec<&str> = SORTS.iter().map(|(n, _, _)| *n).collect();
     let mut keys = Vec::new();
     for s in api::page::sorts(&req.query, &names)? {
+        if ADMIN_SORTS.contains(&s.key.as_str()) && !req.auth.is_admin() {
+            return Err(Fault::forbidden(format!("Only administrators can sort servers by {}", s.key)));
+        }
         let found = SORTS.iter().find(|(n, _, _)| *n == s.key);
         keys.extend(found.map(|(_, column, number)| Key {
             column,
@@ -89,30 +95,25 @@ async fn page<T: Send + 'static>(
     Ok((found, last.map(|id| next_links(req, &id.to_string()))))
 }
 
-pub async fn list(c: Arc<Compute>, req: Req) -> Result<Reply> {
-    let base = req.base.clone();
-    let (servers, next) =
-        page(&c, &req, move |_, all| Ok(all.iter().map(|s| brief(s, &base)).collect::<Vec<_>>())).await?;
-    let mut body = json!({"servers": servers});
-    if let Some(next) = next {
-        body["servers_links"] = next;
-    }
-    Ok(Reply::json(200, &body))
-}
-
 #[derive(Serialize)]
-struct Servers<'a> {
-    servers: Vec<View<'a>>,
+struct List<T> {
+    servers: Vec<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
     servers_links: Option<Value>,
+}
+
+pub async fn list(c: Arc<Compute>, req: Req) -> Result<Reply> {
+    let (all, servers_links) = page(&c, &req, |_, all| Ok(all)).await?;
+    let servers = all.iter().map(|s| Short::of(s, &req.base)).collect();
+    Reply::json_of(200, &List { servers, servers_links })
 }
 
 pub async fn list_detail(c: Arc<Compute>, req: Req) -> Result<Reply> {
     let look = look(&req, Place::List);
     let how = look.clone();
-    let (full, next) = page(&c, &req, move |tx, all| gather(tx, all, &how)).await?;
+    let (full, servers_links) = page(&c, &req, move |tx, all| gather(tx, all, &how)).await?;
     let servers = full.iter().map(|f| View(f, &look)).collect();
-    Reply::json_of(200, &Servers { servers, servers_links: next })
+    Reply::json_of(200, &List { servers, servers_links })
 }
 
 // -------------------------------------------------------------------------------------------- one

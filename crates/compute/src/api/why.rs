@@ -117,10 +117,10 @@ fn host_view(tx: &Tx<'_>, auth: &Auth, h: &Host, s: &Server) -> Result<Value> {
     }))
 }
 
-/// What is no server: for admins a host, or whatever else has a life-cycle or a trail.
+/// What is no server: for admins a host, or whatever else is there, has a life-cycle or a trail.
 fn other(tx: &Tx<'_>, auth: &Auth, id: &str) -> Result<Value> {
     if !auth.is_admin() {
-        return claims::find(tx, auth, id)?.map_or_else(|| Err(missing(id)), |c| claimed(tx, &c, id));
+        return claims::find(tx, auth, id)?.map_or_else(|| Err(missing(id)), |c| claimed(tx, auth, &c, id));
     }
     if let Ok(host) = id.parse::<HostId>()
         && let Some(h) = host::by_id(tx, host)?
@@ -128,27 +128,41 @@ fn other(tx: &Tx<'_>, auth: &Auth, id: &str) -> Result<Value> {
         return of_host(tx, &h);
     }
     let work = work::why(tx, id)?;
+    let claim = claims::any(tx, id, work.as_ref().map(|w| w.kind.as_str()))?;
     let known =
         tx.opt("SELECT id FROM audit WHERE target = $1 LIMIT 1", params![id], |r| r.get::<String>(0))?;
-    if work.is_none() && known.is_none() {
+    if claim.is_none() && work.is_none() && known.is_none() {
         return Err(missing(id));
     }
-    Ok(json!({
-        "kind": work.as_ref().map(|w| w.kind.clone()), "life_cycle": work.as_ref().map(life_cycle),
-        "events": events(tx, id, "")?,
-    }))
+    let kind = claim.as_ref().map(|c| c.kind).or(work.as_ref().map(|w| w.kind.as_str()));
+    let v = json!({"kind": kind, "life_cycle": work.as_ref().map(life_cycle), "events": events(tx, id, "")?});
+    match claim {
+        Some(c) => with_row(tx, auth, &c, id, v),
+        None => Ok(v),
+    }
 }
 
 /// What somebody who is no admin may know of. Another thing may have the same id, so nothing is told but what the
 /// claim is about.
-fn claimed(tx: &Tx<'_>, c: &Claim, id: &str) -> Result<Value> {
-    let work = if c.own { work::why(tx, id)?.filter(|w| w.kind == c.kind) } else { None };
+fn claimed(tx: &Tx<'_>, auth: &Auth, c: &Claim, id: &str) -> Result<Value> {
+    let work = if c.own { work::why(tx, id)?.filter(|w| c.is_about(&w.kind)) } else { None };
     let events = match (c.own, &work) {
         (false, _) => json!([]),
         (true, Some(_)) => events(tx, id, "work.")?,
         (true, None) => events(tx, id, &format!("{}.", c.kind))?,
     };
-    Ok(json!({"kind": c.kind, "life_cycle": work.as_ref().map(life_cycle), "events": events}))
+    let v = json!({"kind": c.kind, "life_cycle": work.as_ref().map(life_cycle), "events": events});
+    with_row(tx, auth, c, id, v)
+}
+
+/// Adds what it is called, its status as its API shows it, and why it is so.
+fn with_row(tx: &Tx<'_>, auth: &Auth, c: &Claim, id: &str, mut v: Value) -> Result<Value> {
+    if let Some(told) = c.told(tx, auth, id)? {
+        v["name"] = json!(told.name);
+        v["status"] = json!(told.status);
+        v["reason"] = json!(told.reason);
+    }
+    Ok(v)
 }
 
 fn of_host(tx: &Tx<'_>, h: &Host) -> Result<Value> {

@@ -3,6 +3,7 @@
 use super::{LOOK, Seen, State, moving, resize};
 use crate::hosts::silent_after;
 use crate::model::Server;
+use crate::pulse;
 use crate::table::{self, action, guest, host, migration, server};
 use base::{Micros, Result};
 use std::time::Duration;
@@ -39,7 +40,7 @@ pub fn deleting(seen: &Seen, generation: u64) -> Step<State> {
     if host.applied >= generation && seen.guest.is_none() {
         return gone(seen);
     }
-    if !host.enabled && host.silent() {
+    if !host.enabled && pulse::is_lost(host) {
         let (id, name) = (seen.server.id, host.name.clone());
         return gone(seen).also(move |tx| {
             let text = format!(

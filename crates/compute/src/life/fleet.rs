@@ -1,12 +1,14 @@
 //! The watch over all hosts: one row of work for a region, however many processes it has.
 //!
 //! Each look notes who went silent and who came back, has servers that ask for it made anew elsewhere when
-//! their host is down and fenced, and sends servers away from hosts that are being emptied. What it decides
+//! their host is down and fenced, and sends servers away from hosts that are being emptied. Hosts that were silent
+//! while we were away (no process, no database, cut off, a clock that jumped) get their time anew. What it decides
 //! is [`crate::fleet`]'s; what it asks for is done by each server's own life-cycle ([`super::moving`]).
 
 use super::moving;
 use crate::fleet::{self, Decision, Emptying, RESTART_AT_ONCE, Watched};
 use crate::hosts::seen_lag;
+use crate::pulse;
 use crate::table::moving::Kind;
 use crate::table::{action, fleet as table, server};
 use base::{Fault, HostId, Micros, Result, ServerId, UserId};
@@ -58,12 +60,11 @@ impl Life for FleetLife {
         let (hosts, d, restarts, leaving) = self
             .db
             .read(move |tx| {
-                let hosts = table::watched(tx)?;
-                let mut d = fleet::decide(&hosts, was_cut_off, Micros::now(), seen_lag());
-                if base::clock::steady_for() < fleet::fenced_after(seen_lag()) {
-                    // How long somebody has been silent is not known right after a jump.
-                    d.fenced.retain(|id| hosts.iter().any(|h| h.id == *id && h.forced_down));
-                }
+                let (hosts, now) = (table::watched(tx)?, Micros::now());
+                // Whichever process ended a cut, for all of them hosts are heard since then.
+                let connected = work::why(tx, ID)?.map_or(now, |row| row.since);
+                let listening = pulse::listening().min(now.since(connected));
+                let d = fleet::decide(&hosts, was_cut_off, listening, now, seen_lag());
                 let restarts = restarts(tx, &d)?;
                 let mut leaving = Vec::new();
                 for h in hosts.iter().filter(|h| h.draining) {

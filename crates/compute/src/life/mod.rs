@@ -9,6 +9,7 @@
 //!      │                            │   resize asked: Choosing  └── Reverting
 //!      │                            │        └─ room claimed ─▶ Moving ─▶ Settled (until confirmed or reverted)
 //!      │                            │   to another host: Choosing ─▶ Travelling ─▶ Settled (or TurningBack first)
+//!      │                            │   its first host cannot make it, another may: Withdrawing ─▶ Scheduling
 //!      │                            │   deletion with a reclaim interval: Reclaiming ─ restored ─▶ Settled
 //!      └──────── delete asked, from any state: wins over everything
 //!                                   ▼
@@ -39,6 +40,7 @@ use crate::table::host::Host;
 use crate::table::moving::Move;
 use crate::table::shelf::Shelf;
 use crate::table::{self, action, guest, host, server};
+use base::doc::GuestState;
 use base::{Fault, HostId, Result, ServerId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -52,6 +54,8 @@ pub enum State {
     Scheduling,
     /// A host has it in its document and makes it.
     Building,
+    /// That host cannot, and is told to stop trying: another one is chosen then.
+    Withdrawing,
     /// As wanted, nothing under way.
     Settled,
     Stopping,
@@ -160,6 +164,7 @@ impl Life for ServerLife {
             _ if seen.server.delete_at.is_some() => depart::depart(&seen),
             State::Scheduling => place::schedule(seen),
             State::Building => place::building(&seen),
+            State::Withdrawing => place::withdrawing(&seen),
             State::Failed => Step::rest(State::Failed),
             State::Reclaiming if seen.server.intent.soft_deleted_at.is_some() => {
                 depart::reclaiming(&seen, self.reclaim)
@@ -179,7 +184,7 @@ impl Life for ServerLife {
             State::Travelling => 7200,
             State::TurningBack => 300,
             // The agent gives a guest a minute to power down by itself.
-            State::Stopping | State::Rebooting | State::Deleting { .. } => 180,
+            State::Stopping | State::Rebooting | State::Withdrawing | State::Deleting { .. } => 180,
             State::Starting | State::Pausing | State::Working => 120,
             // The guest's memory goes to the disk, or comes from there.
             State::Suspending | State::Resuming => 300,
@@ -218,6 +223,10 @@ fn look(tx: &Tx<'_>, id: ServerId, state: &State) -> Result<Option<Seen>> {
         }
         (State::Building, ..) if guest.is_some() => {
             ports_down = network::for_compute::interfaces(tx, id)?.iter().any(|i| !i.active);
+            if guest.as_ref().is_some_and(|g| g.status.state == GuestState::Failed) {
+                let (wish, rooms) = placing::choices(tx, &server)?;
+                (ask, hosts) = (Some(wish), rooms);
+            }
         }
         (_, Some(m), _) => {
             let (wish, rooms) = placing::choices_to_move(tx, &server, m)?;

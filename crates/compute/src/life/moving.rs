@@ -20,7 +20,7 @@ use crate::table::guest::Seen as Guest;
 use crate::table::migration::Migration;
 use crate::table::moving::{Kind, Move};
 use crate::table::{action, guest, host, intent, migration, moving, server};
-use crate::{cpu, placing};
+use crate::{cpu, placing, pulse};
 use base::doc::{MoveStage, MoveStatus, Power};
 use base::{Fault, HostId, Micros, Result, UserId};
 use std::time::Duration;
@@ -190,7 +190,7 @@ fn broken(seen: &Seen, m: &Move, here: Option<&MoveStatus>, there: Option<&MoveS
         Some(format!("The {side} could not go on: {}", s.reason))
     };
     let silent = |side: &str, h: Option<&host::Host>| match h {
-        Some(h) if h.silent() => Some(format!("The {side} {} has gone silent.", h.name)),
+        Some(h) if pulse::is_lost(h) => Some(format!("The {side} {} has gone silent.", h.name)),
         Some(_) => None,
         None => Some(format!("The {side} is not known any more.")),
     };

@@ -1,11 +1,12 @@
-//! Finding a host for a new server, and having it made there.
+//! Finding a host for a new server, and having it made there; and on another one where that cannot be done.
 
 use super::power::follow;
 use super::{FAILED_FOR, LOOK, Seen, State, shelf};
+use crate::model::{Hints, Task};
 use crate::planner::{Ask, Plan, Room, plan};
-use crate::table::{action, server};
+use crate::table::{action, guest, host, server};
 use crate::{cpu, placing};
-use base::doc::GuestState;
+use base::doc::{GuestState, Power};
 use base::{Fault, HostId, Micros, Result, ServerId};
 use std::time::Duration;
 use store::Tx;
@@ -16,6 +17,8 @@ use store::work::Step;
 const PORTS_FOR: Duration = Duration::from_secs(30);
 /// After a region's start its hosts need a moment to report; a new server waits that long for them.
 const HOSTS_FOR: Duration = Duration::from_secs(20);
+/// Hosts that a new server is tried on: what fails on three would fail on others, most likely.
+const HOSTS_TRIED: usize = 3;
 
 pub fn schedule(seen: Seen) -> Step<State> {
     let s = &seen.server;
@@ -77,6 +80,9 @@ pub fn building(seen: &Seen) -> Step<State> {
     match g.status.state {
         GuestState::Preparing => Step::wait(LOOK, seen.why("the host is making the guest")),
         GuestState::Failed if Micros::now().since(g.since) >= FAILED_FOR => {
+            if another_fits(seen) {
+                return withdraw(id, seen.server.host_id, g.status.reason.clone());
+            }
             let host = seen.server.host_id;
             // Off the document, or the agent would go on trying.
             failed(id, g.status.reason.clone())
@@ -90,4 +96,46 @@ pub fn building(seen: &Seen) -> Step<State> {
             follow(&State::Building, seen)
         }
     }
+}
+
+/// Whether another host could make a server that its own cannot. Nothing of it is lost then: it has never run.
+fn another_fits(seen: &Seen) -> bool {
+    let s = &seen.server;
+    let Some(ask) = seen.ask.as_ref().filter(|a| a.class.is_empty()) else { return false };
+    if s.launched_at.is_some() || s.hints.tried.len() + 1 >= HOSTS_TRIED {
+        return false;
+    }
+    let others: Vec<Room> = seen.hosts.iter().filter(|h| Some(h.id) != s.host_id).cloned().collect();
+    matches!(plan(&others, ask), Plan::Try(_))
+}
+
+/// Has its host stop trying: it might start the guest after all while another one makes it.
+fn withdraw(id: ServerId, from: Option<HostId>, why: String) -> Step<State> {
+    Step::go(State::Withdrawing).also(move |tx| {
+        tracing::warn!(server = %id, why, "its host cannot make a server; another one is tried");
+        server::want_power(tx, id, Power::Off, Task::Scheduling)?;
+        from.map_or(Ok(()), |h| store::host::touch(tx, h))
+    })
+}
+
+/// A host that says the guest is off never starts it again: what the server has there is given back, and another host is
+/// looked for.
+pub fn withdrawing(seen: &Seen) -> Step<State> {
+    let s = seen.server.clone();
+    let Some(from) = s.host_id else { return Step::go(State::Scheduling) };
+    if !seen.ours().is_some_and(|g| g.status.state == GuestState::Stopped) {
+        return Step::wait(LOOK, seen.why("waiting for the host to let go of the guest"));
+    }
+    Step::go(State::Scheduling).also(move |tx| {
+        network::for_compute::hold(tx, s.id)?;
+        network::for_compute::hold_hosts(tx, s.id, None, [from])?;
+        host::unclaim(tx, from, s.vcpus.into(), s.ram, s.disk)?;
+        guest::forget(tx, from, s.id)?;
+        network::for_compute::bind(tx, s.id, None)?;
+        let tried = s.hints.tried.iter().copied().chain([from]).collect();
+        server::set_place(tx, s.id, &s.availability_zone, &Hints { tried, ..s.hints.clone() })?;
+        server::want_power(tx, s.id, Power::On, Task::Scheduling)?;
+        server::leave_host(tx, s.id)?;
+        store::host::touch(tx, from)
+    })
 }

@@ -83,6 +83,15 @@ fn serve(held: &Held, m: &Machine, g: &Guest) -> Decision {
     let (mut act, mut held) = (Vec::new(), held.clone());
     let again = g.disk.epoch > held.epoch;
     let (state, why) = match m.status {
+        // Whatever brought it here: what a server has on its disk is overwritten only when that is asked for.
+        Status::Allocated if m.deployed_at.0 > 0 && !again => {
+            let why = format!(
+                "its machine {} was deployed before, and what is on its disk was kept: rebuild the server to have its \
+                 image written anew",
+                m.name
+            );
+            (GuestState::Failed, why)
+        }
         Status::Allocated => {
             act.push(Act::Write);
             (GuestState::Preparing, String::new())

@@ -84,6 +84,10 @@ pub fn of(tx: &Tx<'_>, s: &Server) -> Result<(Vec<Filter>, HashMap<HostId, i64>)
     for (hint, value) in &s.hints.hints {
         all.extend(of_hint(tx, s, hint, value)?);
     }
+    if s.launched_at.is_none() && !s.hints.tried.is_empty() {
+        let tried = s.hints.tried.iter().copied().collect();
+        all.push(Filter::Known(Rule::apart("an earlier try to make it there", tried)));
+    }
     for need in network::for_compute::needs(tx, s.id)? {
         all.push(Filter::among(need.what, need.hosts));
     }

@@ -31,14 +31,11 @@ fn status(i: &ProxyImage) -> (&'static str, u8) {
 }
 
 fn image_links(req: &Req, i: &ProxyImage) -> Value {
-    let mut all = links(&req.base, &format!("images/{}", i.id));
-    if let Value::Array(list) = &mut all {
-        list.push(json!({
-            "rel": "alternate", "type": "application/vnd.openstack.image",
-            "href": format!("{}/image/images/{}", req.base, i.id),
-        }));
-    }
-    all
+    let [own, bookmark] = links(&req.base, &format!("images/{}", i.id));
+    json!([own, bookmark, {
+        "rel": "alternate", "type": "application/vnd.openstack.image",
+        "href": format!("{}/image/images/{}", req.base, i.id),
+    }])
 }
 
 fn brief(req: &Req, i: &ProxyImage) -> Value {

@@ -35,6 +35,8 @@ pub struct Filter {
     pub access: Option<ProjectId>,
     pub min_ram: u64,
     pub min_disk: u64,
+    /// Without their extra specs.
+    pub brief: bool,
 }
 
 /// Flavors that match, ordered, after `marker`.
@@ -69,9 +71,12 @@ pub fn list(
         all.drain(..=at);
     }
     all.truncate(n);
+    if f.brief {
+        return Ok(all);
+    }
     let mut specs = specs_of_all(tx)?;
-    for f in &mut all {
-        f.extra_specs = specs.remove(f.id.as_str()).unwrap_or_default();
+    for flavor in &mut all {
+        flavor.extra_specs = specs.remove(flavor.id.as_str()).unwrap_or_default();
     }
     Ok(all)
 }

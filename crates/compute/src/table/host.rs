@@ -4,6 +4,7 @@ use crate::hosts::silent_after;
 use crate::planner::{Ask, CPU_RATIO, MEMORY_RESERVE_MIB, Room};
 use base::doc::HostFacts;
 use base::{HostId, Micros, Result};
+use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use store::{Row, Sql, Tx, params};
@@ -147,9 +148,9 @@ pub fn zone_exists(tx: &Tx<'_>, zone: &str) -> Result<bool> {
 }
 
 const ROOM: &str = "SELECT id, name, availability_zone, enabled, seen_at, vcpus, memory_mib, disk_gib,
-    vcpus_used, memory_mib_used, disk_gib_used, forced_down, resource_class, guests FROM host";
+    vcpus_used, memory_mib_used, disk_gib_used, forced_down, resource_class, guests, facts FROM host";
 
-/// What the planner looks at, of every host (or machine of this class), without the facts.
+/// What the planner looks at, of every host (or machine of this class).
 pub fn rooms(tx: &Tx<'_>, class: &str) -> Result<Vec<Room>> {
     let mut q = Sql::new(ROOM);
     q.push(" WHERE 1 = 1").and("resource_class =", class);
@@ -157,7 +158,8 @@ pub fn rooms(tx: &Tx<'_>, class: &str) -> Result<Vec<Room>> {
 }
 
 /// The same of the `n` hosts with the most free memory among those with room for what is asked, and that `more` lets
-/// pass, which adds conditions. The rules of the ask are not looked at.
+/// pass, which adds conditions. The rules of the ask are not looked at. Those of them are left out whose disk is full,
+/// which is no column.
 pub fn best_rooms(
     tx: &Tx<'_>,
     ask: &Ask,
@@ -183,7 +185,9 @@ pub fn best_rooms(
     }
     more(&mut q)?;
     q.push(" ORDER BY memory_mib - memory_mib_used DESC, id DESC").limit(n);
-    rooms_of(tx, &q)
+    let mut best = rooms_of(tx, &q)?;
+    best.retain(|r| !r.is_full());
+    Ok(best)
 }
 
 fn rooms_of(tx: &Tx<'_>, q: &Sql) -> Result<Vec<Room>> {
@@ -202,8 +206,21 @@ fn rooms_of(tx: &Tx<'_>, q: &Sql) -> Result<Vec<Room>> {
             disk_gib_used: r.get(10)?,
             class: r.get(12)?,
             guests: r.get(13)?,
+            disk_left: r.text(14)?.and_then(disk_left),
         })
     })
+}
+
+/// What is free on a host's disk by its facts, in bytes; `None` when it has never said.
+fn disk_left(facts: &str) -> Option<u64> {
+    /// The part of [`HostFacts`] that is looked at here, of many hosts.
+    #[derive(Deserialize)]
+    struct Disk {
+        disk_bytes: u64,
+        disk_free_bytes: u64,
+    }
+    let disk: Disk = serde_json::from_str(facts).ok()?;
+    (disk.disk_bytes > 0).then_some(disk.disk_free_bytes)
 }
 
 /// What a server's view says of its host.

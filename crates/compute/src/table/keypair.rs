@@ -43,6 +43,10 @@ pub fn count(tx: &Tx<'_>, user: &UserId) -> Result<i64> {
     tx.one("SELECT COUNT(*) FROM keypair WHERE user_id = $1", params![user], |r| r.get(0))
 }
 
+pub fn taken(name: &str) -> Fault {
+    Fault::conflict(format!("Key pair '{name}' already exists."))
+}
+
 pub fn insert(tx: &Tx<'_>, k: &Keypair) -> Result<()> {
     let sql = format!("INSERT INTO keypair ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)");
     let vals = params![
@@ -53,7 +57,7 @@ pub fn insert(tx: &Tx<'_>, k: &Keypair) -> Result<()> {
         k.created_at,
         if k.x509 { "x509" } else { "ssh" }
     ];
-    tx.exec_unique(&sql, vals, || Fault::conflict(format!("Key pair '{}' already exists.", k.name)))?;
+    tx.exec_unique(&sql, vals, || taken(&k.name))?;
     Ok(())
 }
 

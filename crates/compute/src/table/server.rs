@@ -16,18 +16,16 @@ pub const COLUMNS: &str = "id, project_id, user_id, name, hostname, description,
     resize, password, nmi, soft_deleted_at, cpu";
 
 fn json<T: DeserializeOwned>(r: &Row<'_>, i: usize) -> Result<T> {
-    Ok(serde_json::from_str(&r.get::<String>(i)?)?)
+    opt_json(r, i)?.ok_or_else(|| Fault::internal(format!("column {i} of a server is null")))
 }
 fn opt_json<T: DeserializeOwned>(r: &Row<'_>, i: usize) -> Result<Option<T>> {
-    let text: Option<String> = r.get(i)?;
-    Ok(text.as_deref().map(serde_json::from_str).transpose()?)
+    Ok(r.text(i)?.map(serde_json::from_str).transpose()?)
 }
 fn unknown(what: &str) -> Fault {
     Fault::internal(format!("a server row holds the unknown {what}"))
 }
 
 pub fn read(r: &Row<'_>) -> Result<Server> {
-    let task: Option<String> = r.get(34)?;
     Ok(Server {
         id: r.get(0)?,
         project_id: r.get(1)?,
@@ -56,9 +54,9 @@ pub fn read(r: &Row<'_>) -> Result<Server> {
         locked_reason: r.get(24)?,
         hints: json(r, 25)?,
         security_groups: json(r, 26)?,
-        want_power: if r.get::<String>(27)? == "off" { Power::Off } else { Power::On },
+        want_power: if r.text(27)? == Some("off") { Power::Off } else { Power::On },
         boots: r.get(28)?,
-        boot_kind: if r.get::<String>(29)? == "hard" { BootKind::Hard } else { BootKind::Soft },
+        boot_kind: if r.text(29)? == Some("hard") { BootKind::Hard } else { BootKind::Soft },
         delete_at: r.get(30)?,
         intent: Intent {
             paused: r.get(43)?,
@@ -72,8 +70,8 @@ pub fn read(r: &Row<'_>) -> Result<Server> {
         },
         host_id: r.get(31)?,
         ownership: r.get(32)?,
-        vm_state: VmState::parse(&r.get::<String>(33)?).ok_or_else(|| unknown("vm_state"))?,
-        task_state: task.map(|t| Task::parse(&t).ok_or_else(|| unknown("task_state"))).transpose()?,
+        vm_state: r.text(33)?.and_then(VmState::parse).ok_or_else(|| unknown("vm_state"))?,
+        task_state: r.text(34)?.map(|t| Task::parse(t).ok_or_else(|| unknown("task_state"))).transpose()?,
         power_state: r.get(35)?,
         progress: r.get(36)?,
         fault: opt_json(r, 37)?,

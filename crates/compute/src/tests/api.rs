@@ -148,6 +148,14 @@ async fn lists_filter_sort_and_page() {
         }
         assert_eq!(ids(&w.member("2.1", "GET", "/servers?status=nope&x=y", None).await.expect(200)), []);
         w.member("2.79", "GET", "/servers?all_tenants=1", None).await.expect(403);
+        for key in ["host", "node"] {
+            let path = format!("/servers?sort_key=display_name&sort_key={key}");
+            assert_eq!(
+                w.member("2.79", "GET", &path, None).await.refused(403),
+                format!("Only administrators can sort servers by {key}")
+            );
+            w.admin("2.79", "GET", &path, None).await.expect(200);
+        }
         assert_eq!(ids(&w.admin("2.79", "GET", "/servers?all_tenants=1", None).await.expect(200)).len(), 3);
         // Another project's.
         assert_eq!(

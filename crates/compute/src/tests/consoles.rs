@@ -6,10 +6,10 @@ use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::routing::get;
 use base::ServerId;
 use futures_util::{SinkExt, StreamExt};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::Message as There;
+use tokio_tungstenite::tungstenite::{Error, Message as There};
 
 const SECRET: &str = "this-start-only";
 
@@ -66,6 +66,42 @@ async fn output_comes_from_the_host() {
     assert!(message.starts_with("The host h1 does not hand out this console at the moment"), "{message}");
 }
 
+/// An agent that answers everything so.
+async fn agent_that_says(status: StatusCode) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(move || async move { status });
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test]
+async fn a_guest_that_is_not_there_is_no_trouble_of_its_host() {
+    let (w, mut host, id) = running().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = w.router.clone();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let console = format!("/hanok/v1/servers/{id}/console");
+    let usage = format!("/hanok/v1/servers/{id}/metrics");
+    for (says, status) in [(404, 409), (409, 409), (401, 503), (500, 503), (503, 503)] {
+        host.facts.bytes_url = agent_that_says(StatusCode::from_u16(says).unwrap()).await;
+        host.turn(&w).await;
+        let output = w.act(id, json!({"os-getConsoleOutput": {}})).await.refused(status);
+        assert_eq!(output == format!("Instance {id} is not ready"), status == 409, "{says}: {output}");
+        w.admin("2.48", "GET", &format!("/servers/{id}/diagnostics"), None).await.refused(status);
+        w.send("member:a", "", "GET", &usage, None).await.expect(if status == 409 { 200 } else { status });
+        let ticket =
+            w.send("member:a", "", "POST", &console, Some(json!({"kind": "serial"}))).await.expect(200);
+        let url =
+            format!("ws://{address}/hanok/v1/console/serial?token={}", ticket["token"].as_str().unwrap());
+        match connect_async(url).await {
+            Err(Error::Http(answer)) => assert_eq!(answer.status(), status, "{says}"),
+            other => panic!("{says}: {other:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_ticket_opens_a_console_once() {
     let (w, _host, id) = running().await;
@@ -93,7 +129,8 @@ async fn addresses_of_screens() {
     let body = json!({"remote_console": {"protocol": "vnc", "type": "novnc"}});
     let url =
         w.member("2.6", "POST", &path, Some(body.clone())).await.expect(200)["remote_console"]["url"].clone();
-    assert!(url.as_str().unwrap().starts_with("ws://hanok.test/hanok/v1/console/vnc?token="));
+    let page = "http://hanok.test/screen?path=%2Fhanok%2Fv1%2Fconsole%2Fvnc%3Ftoken%3D";
+    assert!(url.as_str().unwrap().starts_with(page), "{url}");
     w.member("2.5", "POST", &path, Some(body)).await.expect(404);
     let act = format!("/servers/{id}/action");
     let old = json!({"os-getVNCConsole": {"type": "novnc"}});

@@ -1,5 +1,5 @@
-//! Pause, suspend, rescue, rebuild, resize, soft deletion: the ordinary way, every crash, delete at every
-//! step, two workers at once.
+//! Pause, suspend, rescue, rebuild, resize, soft deletion: the ordinary way, every crash, delete at every step (of
+//! stop, start and reboot too), two workers at once.
 
 use super::lifecycle::{crashing, wait};
 use super::world::{FakeHost, World, worlds};
@@ -81,6 +81,10 @@ async fn delete_wins_over_everything_of_the_day() {
         let image = w.image;
         // What leads there, and what is under way as the deletion comes.
         for (first, last) in [
+            (None, json!({"os-stop": null})),
+            (Some((json!({"os-stop": null}), "SHUTOFF")), json!({"os-start": null})),
+            (None, json!({"reboot": {"type": "SOFT"}})),
+            (None, json!({"reboot": {"type": "HARD"}})),
             (None, json!({"pause": null})),
             (Some((json!({"pause": null}), "PAUSED")), json!({"unpause": null})),
             (None, json!({"suspend": null})),
@@ -198,7 +202,7 @@ async fn what_the_host_is_told() {
             (&told["name"], &told["adminPass"], &told["status"]),
             (&json!("again"), &json!("x"), &json!("REBUILD"))
         );
-        assert_eq!(told["user_data"], "aGVsbG8=");
+        assert_eq!((&told["user_data"], &told["progress"]), (&json!("aGVsbG8="), &json!(0)));
         assert!(told.get("OS-EXT-SRV-ATTR:user_data").is_none());
         w.until(&mut host, id, "ACTIVE").await;
         let after = w.get(&format!("/servers/{id}")).await["server"].clone();
@@ -440,6 +444,14 @@ async fn diagnostics_and_what_is_refused() {
     );
     assert!(told["nic_details"][0]["mac_address"].is_string() && told["nic_details"][0]["rx_rate"].is_null());
     assert_eq!(w.admin("2.47", "GET", &path, None).await.expect(200)["memory"], 64 * 1024);
+    w.act(id, json!({"os-stop": null})).await.expect(202);
+    w.until(&mut host, id, "SHUTOFF").await;
+    assert_eq!(
+        w.admin("2.48", "GET", &path, None).await.refused(409),
+        format!("Cannot 'get_diagnostics' instance {id} while it is in power state shutdown")
+    );
+    w.act(id, json!({"os-start": null})).await.expect(202);
+    w.until(&mut host, id, "ACTIVE").await;
 
     let admin = |body| w.admin("2.79", "POST", format!("/servers/{id}/action").leak(), Some(body));
     admin(json!({"os-migrateLive": {"host": "h1", "block_migration": "auto"}})).await.expect(400);

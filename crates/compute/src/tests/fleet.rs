@@ -32,6 +32,8 @@ fn watched(hosts: &[(i64, i64)]) -> Vec<Watched> {
     hosts.iter().map(one).collect()
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 #[test]
 fn who_is_down_and_who_is_cut_off() {
     for (hosts, was, went, came, cut_off, fenced) in [
@@ -43,21 +45,46 @@ fn who_is_down_and_who_is_cut_off() {
         // Two of three at once: that is us. It stays so however long it takes.
         (vec![(1, -1), (17, -1), (16, -1)], false, 2, 0, true, 0),
         (vec![(1, -1), (600, 580), (600, 580)], true, 0, 0, true, 0),
-        (vec![(1, -1), (2, 580), (600, 580)], true, 0, 1, false, 1),
+        // Those who are heard later than the first get their time.
+        (vec![(1, -1), (2, 580), (600, 580)], true, 0, 1, false, 0),
+        (vec![(1, -1), (2, -1), (600, 580)], false, 0, 0, false, 1),
         // One after the other is another matter.
         (vec![(1, -1), (50, 35), (600, 580)], false, 0, 0, false, 2),
         // The one host beside us.
         (vec![(1, -1), (50, 35)], false, 0, 0, false, 1),
     ] {
         let hosts = watched(&hosts);
-        let d = decide(&hosts, was, NOW, Duration::ZERO);
+        let d = decide(&hosts, was, HOUR, NOW, Duration::ZERO);
         let told = (d.went.len(), d.came.len(), d.cut_off, d.fenced.len());
         assert_eq!(told, (went, came, cut_off, fenced), "{hosts:?}");
     }
     let forced = vec![Watched { forced_down: true, silent: true, ..watched(&[(1, -1)]).remove(0) }];
     let id = forced[0].id;
-    let d = decide(&forced, false, NOW, Duration::ZERO);
-    assert_eq!(d, Decision { went: vec![id], fenced: vec![id], ..Decision::default() });
+    for (cut_off, listening) in [(false, HOUR), (false, Duration::ZERO), (true, Duration::ZERO)] {
+        let d = decide(&forced, cut_off, listening, NOW, Duration::ZERO);
+        assert_eq!(d, Decision { went: vec![id], fenced: vec![id], ..Decision::default() });
+    }
+}
+
+/// The region, or its database, was away for a while: all hosts look silent, and report one after the other.
+#[test]
+fn hosts_get_their_time_anew_after_an_outage() {
+    let lag = Duration::from_secs(4);
+    let decide = |hosts: &[(i64, i64)], was, listening| {
+        let d = decide(&watched(hosts), was, Duration::from_secs(listening), NOW, lag);
+        (d.cut_off, d.fenced.len())
+    };
+    assert_eq!(decide(&[(60, -1), (60, -1)], false, 0), (true, 0));
+    assert_eq!(decide(&[(1, 2), (62, 2)], true, 2), (false, 0), "the second is on its way");
+    assert_eq!(decide(&[(2, -1), (64, 4)], false, 2), (false, 0));
+    assert_eq!(decide(&[(1, -1), (108, 48)], false, 48), (false, 0));
+    assert_eq!(
+        decide(&[(1, -1), (110, 50)], false, 50),
+        (false, 1),
+        "it had as much time as a silent host has"
+    );
+    // The one host beside us, whom nobody can tell from a cut.
+    assert_eq!(decide(&[(1, -1), (62, -1)], false, 2), (false, 0));
 }
 
 fn tenant(vm: VmState, memory_mib: u64) -> Tenant {
@@ -89,6 +116,15 @@ async fn look(w: &World) {
             break;
         }
     }
+}
+
+/// As if hosts could have been heard for that long, by this process and by the region.
+async fn listens_for(w: &World, time: Duration) {
+    crate::pulse::listens_for(time);
+    let since = Micros::now().minus(time);
+    w.db.write(move |tx| tx.exec("UPDATE work SET since = $1 WHERE id = 'fleet'", params![since]))
+        .await
+        .unwrap();
 }
 
 async fn gone_for(w: &World, name: &str, seconds: i64) {
@@ -128,10 +164,16 @@ async fn a_protected_server_starts_elsewhere_when_its_host_dies() {
         assert_eq!(d.fence_s, Some(30));
         assert!(d.guests.iter().all(|g| g.ha == (g.id == id)));
         hosts.extend(fleet(&w, &["b", "c"]).await);
+        listens_for(&w, HOUR).await;
+        crate::pulse::listens_for(Duration::ZERO);
         look(&w).await;
         gone_for(&w, "a", 62).await;
         look(&w).await;
+        look(&w).await;
         assert!(events(&w).await.contains(&"host.down".to_owned()));
+        assert!(!events(&w).await.contains(&"server.sent_away".to_owned()), "it may not have found us yet");
+        crate::pulse::listens_for(HOUR);
+        look(&w).await;
         let (mut dead, mut alive) = part(hosts, "a");
         until(&w, &mut alive, id, "ACTIVE", true).await;
         assert_ne!(host_of(&w, id).await, "a");
@@ -151,6 +193,7 @@ async fn a_region_that_is_cut_off_restarts_nothing() {
         let mut hosts = fleet(&w, &["a", "b", "c"]).await;
         let id = protected(&w, "one", json!({"hanok:ha": "restart"})).await;
         until(&w, &mut hosts, id, "ACTIVE", false).await;
+        listens_for(&w, HOUR).await;
         look(&w).await;
         let home = host_of(&w, id).await;
         for h in &hosts {
@@ -165,6 +208,10 @@ async fn a_region_that_is_cut_off_restarts_nothing() {
         others.iter_mut().for_each(|h| h.facts.vcpus += 1);
         turn(&w, &mut others).await;
         look(&w).await;
+        look(&w).await;
+        assert!(events(&w).await.contains(&"region.connected".to_owned()));
+        assert!(!events(&w).await.contains(&"server.sent_away".to_owned()), "the last one is on its way");
+        listens_for(&w, HOUR).await;
         look(&w).await;
         until(&w, &mut others, id, "ACTIVE", true).await;
         assert_ne!(host_of(&w, id).await, home, "now it is one host that is down");

@@ -1,7 +1,8 @@
 //! The agent protocol, and what it says of hosts.
 
-use super::world::{World, worlds};
-use base::Micros;
+use super::world::{World, active, worlds};
+use base::doc::{CaptureStage, CaptureStatus, Problem};
+use base::{ImageId, Micros};
 use http::Request;
 use serde_json::json;
 use std::sync::Arc;
@@ -49,6 +50,37 @@ async fn an_agent_ahead_of_a_restored_database_is_overtaken() {
         host.fetch(&w, 0).await;
         assert!(host.generation() > 500);
     }
+}
+
+#[tokio::test]
+async fn what_hosts_and_guests_say_is_cut_short() {
+    let w = World::new().await;
+    let (host, id) = active(&w).await;
+    let long = "\u{e4}".repeat(100_000);
+    let mut report = host.report();
+    let guest = report.guests.iter_mut().find(|g| g.id == id).unwrap();
+    guest.reason.clone_from(&long);
+    guest.password_error.clone_from(&long);
+    guest.captures =
+        vec![CaptureStatus { image: ImageId::new(), stage: CaptureStage::Failed, reason: long.clone() }];
+    report.problems = vec![Problem { kind: "host".into(), id: host.id.to_string(), reason: long }];
+    host.send(&w, &report).await.expect(204);
+    // The same again is no news.
+    host.send(&w, &report).await.expect(204);
+    let me = host.id;
+    let (kept, problems) =
+        w.db.read(move |tx| {
+            let problems = "SELECT problems FROM host_report WHERE host_id = $1";
+            let problems = tx.one(problems, params![me], |r| r.get::<String>(0))?;
+            Ok((crate::table::guest::one(tx, me, id)?, problems))
+        })
+        .await
+        .unwrap();
+    let kept = kept.unwrap().status;
+    for text in [&kept.reason, &kept.password_error, &kept.captures[0].reason] {
+        assert_eq!(text.chars().count(), 1000);
+    }
+    assert!(problems.chars().count() < 1200, "{} characters", problems.chars().count());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use base::doc::GuestState;
 use base::{Micros, ServerId};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 use store::params;
 use store::work::{Engine, Ran};
 
@@ -70,6 +71,7 @@ async fn every_step_may_die_before_its_commit() {
             (None, "ACTIVE"),
             (Some(json!({"os-stop": null})), "SHUTOFF"),
             (Some(json!({"os-start": null})), "ACTIVE"),
+            (Some(json!({"reboot": {"type": "SOFT"}})), "ACTIVE"),
             (Some(json!({"reboot": {"type": "HARD"}})), "ACTIVE"),
         ] {
             if let Some(ask) = ask {
@@ -146,6 +148,21 @@ async fn two_engines_and_many_servers() {
         let body = json!({"server": w.wish("one too many")});
         let message = w.member("2.79", "POST", "/servers", Some(body)).await.refused(403);
         assert_eq!(message, "Quota exceeded for instances: Requested 1, but already used 10 of 10 instances");
+        let rounds = ids.iter().map(|id| {
+            let w = w.clone();
+            async move {
+                for (ask, comes_to) in [
+                    (json!({"os-stop": null}), "SHUTOFF"),
+                    (json!({"os-start": null}), "ACTIVE"),
+                    (json!({"reboot": {"type": "SOFT"}}), "ACTIVE"),
+                    (json!({"reboot": {"type": "HARD"}}), "ACTIVE"),
+                ] {
+                    w.act(*id, ask).await.expect(202);
+                    wait(&w, *id, comes_to).await;
+                }
+            }
+        });
+        futures_util::future::join_all(rounds).await;
         let deletes = ids.iter().flat_map(|id| [w.delete(*id), w.delete(*id)]);
         for answer in futures_util::future::join_all(deletes).await {
             assert!(answer.status == 204 || answer.status == 404);
@@ -267,6 +284,7 @@ async fn a_guest_that_cannot_be_made_ends_in_error() {
 #[tokio::test]
 async fn deleting_waits_for_the_host_unless_it_was_disabled() {
     for w in worlds().await {
+        crate::pulse::listens_for(Duration::ZERO);
         let mut host = w.host("h1").await;
         host.turn(&w).await;
         let id = w.create("one").await;
@@ -290,6 +308,10 @@ async fn deleting_waits_for_the_host_unless_it_was_disabled() {
         })
         .await
         .unwrap();
+        w.engine.run_one(&id.to_string(), true).await.unwrap();
+        assert_eq!(w.status(id).await, "ACTIVE", "it may be we who did not hear");
+        crate::pulse::listens_for(Duration::from_secs(3600));
+        w.db.write(move |tx| store::work::wake(tx, &id.to_string())).await.unwrap();
         w.engine.run_one(&id.to_string(), true).await.unwrap();
         assert_eq!(w.status(id).await, "GONE");
         w.nothing_left().await;

@@ -256,6 +256,24 @@ async fn power_and_rebuild_reach_the_machine_and_nothing_else_does() {
 }
 
 #[tokio::test]
+async fn a_disk_that_somebody_uses_is_not_written_unless_that_is_asked() {
+    for y in yards().await {
+        let id = y.active().await;
+        let machine = y.id;
+        let was = move |tx: &store::Tx<'_>| machine::set(tx, machine, "deployed_at", Micros::now());
+        y.w.db.write(was).await.unwrap();
+        y.becomes(Status::Allocated, true).await;
+        y.turn(Some(id)).await;
+        assert_eq!(y.machine().await.status, Status::Allocated, "nothing is written");
+        let why = y.w.why(id).await.to_string();
+        assert!(why.contains("what is on its disk was kept: rebuild the server"), "{why}");
+        y.w.act(id, json!({"rebuild": {"imageRef": y.w.image}})).await.expect(202);
+        y.turn(Some(id)).await;
+        assert_eq!(y.machine().await.status, Status::Deploying, "now it is");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_says_why() {
     for y in yards().await {
         let first = y.active().await;

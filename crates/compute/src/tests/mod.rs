@@ -1,7 +1,9 @@
 //! The service in process, with its engine and hosts that speak the real agent protocol, on SQLite and
 //! (when `HANOK_TEST_POSTGRES` holds a URL) on PostgreSQL.
 
+mod again;
 mod api;
+mod bodies;
 mod captures;
 mod consoles;
 mod day;

@@ -7,6 +7,7 @@ use base::doc::{GuestState, MoveStage, Power};
 use base::{Micros, ServerId};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use store::params;
 use store::work::{Engine, Ran};
 
@@ -340,6 +341,7 @@ async fn the_source_goes_on_only_when_the_destination_has_let_go() {
         until(&w, &mut hosts, id, "ACTIVE", false).await;
         assert_eq!(guests(&hosts[home]).next().unwrap().power, Power::On);
         // A destination that is cut off does not start a cold one, so it is not waited for.
+        crate::pulse::listens_for(Duration::from_secs(3600));
         admin(&w, id, json!({"migrate": null})).await.expect(202);
         steps(&w, id).await;
         let gone = hosts[1 - home].name.clone();
@@ -354,6 +356,33 @@ async fn the_source_goes_on_only_when_the_destination_has_let_go() {
         hosts[home].turn(&w).await;
         steps(&w, id).await;
         assert!(w.calm(id, "ACTIVE").await, "{:#}", w.why(id).await);
+    }
+}
+
+/// Every host looks silent when the region has been away: that is no reason to give up.
+#[tokio::test]
+async fn moves_outlive_an_outage_of_the_region() {
+    for w in worlds().await {
+        crate::pulse::listens_for(Duration::ZERO);
+        let mut hosts = fleet(&w, &["a", "b"]).await;
+        let id = w.create("one").await;
+        until(&w, &mut hosts, id, "ACTIVE", false).await;
+        let home = host_of(&w, id).await;
+        admin(&w, id, json!({"migrate": null})).await.expect(202);
+        steps(&w, id).await;
+        turn(&w, &mut hosts).await;
+        let past = Micros(Micros::now().0 - 100_000_000);
+        w.db.write(move |tx| {
+            tx.exec("UPDATE host SET seen_at = $1", params![past])?;
+            store::work::wake(tx, &id.to_string())
+        })
+        .await
+        .unwrap();
+        steps(&w, id).await;
+        until(&w, &mut hosts, id, "VERIFY_RESIZE", false).await;
+        assert_ne!(host_of(&w, id).await, home);
+        let ended = "SELECT COUNT(*) FROM event WHERE kind = 'server.move_failed'";
+        assert_eq!(w.db.read(move |tx| tx.one(ended, &[], |r| r.get::<i64>(0))).await.unwrap(), 0);
     }
 }
 

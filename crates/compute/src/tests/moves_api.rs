@@ -5,6 +5,7 @@ use super::world::worlds;
 use base::Micros;
 use base::doc::MoveStage;
 use serde_json::json;
+use std::time::Duration;
 use store::params;
 
 #[tokio::test]
@@ -111,6 +112,10 @@ async fn evacuation_of_a_host_that_is_down() {
         evacuate(json!({"host": "nosuch"})).await.expect(404);
         evacuate(json!({"host": home})).await.expect(400);
         evacuate(json!({"onSharedStorage": false})).await.expect(400);
+        crate::pulse::listens_for(Duration::ZERO);
+        let message = evacuate(json!({})).await.refused(400);
+        assert!(message.starts_with(&format!("Compute service of {home} may still be in use")), "{message}");
+        crate::pulse::listens_for(Duration::from_secs(3600));
         let addresses = w.get(&format!("/servers/{id}")).await["server"]["addresses"].clone();
         evacuate(json!({})).await.expect(200);
         assert_eq!(w.status(id).await, "REBUILD");

@@ -1,6 +1,6 @@
 //! The planner as text tables: hosts in, plan out.
 
-use crate::planner::{Ask, Plan, Room, plan};
+use crate::planner::{Ask, DISK_LEAST, Plan, Room, plan};
 use base::HostId;
 use uuid::Uuid;
 
@@ -24,6 +24,7 @@ fn hosts(table: &str) -> Vec<Room> {
                 vcpus_used: n(6),
                 memory_mib_used: n(7),
                 disk_gib_used: n(8),
+                disk_left: None,
                 class: String::new(),
                 guests: 0,
             }
@@ -67,6 +68,26 @@ fn limits_are_exact() {
         disk_full   nova up 4 8192 100   0    0  96
         disk_fit    nova up 4 8192 100   0    0  95";
     assert_eq!(answer(table, &small()), "cpus_fit disk_fit memory_fit");
+}
+
+#[test]
+fn a_disk_that_is_really_full_takes_no_server() {
+    let mut rooms = hosts(
+        "
+        full nova up 4 8192 100 0 0 0
+        fits nova up 4 4096 100 0 0 0",
+    );
+    rooms[0].disk_left = Some(DISK_LEAST - 1);
+    rooms[1].disk_left = Some(DISK_LEAST);
+    assert_eq!(plan(&rooms, &small()), Plan::Try(vec![rooms[1].id]));
+    assert!(rooms[0].fits(&small()) == 0 && rooms[1].fits(&small()) > 0);
+    let why = "No valid host was found. 1 host: 1 lacks disk (5 GiB asked, at most 0 free).";
+    assert_eq!(plan(&rooms[..1], &small()), Plan::Nowhere(why.into()));
+    // What is there already and wants no more of the disk is not turned away.
+    assert_eq!(plan(&rooms[..1], &Ask::room(1, 512, 0)), Plan::Try(vec![rooms[0].id]));
+    // A machine's disk is its server's.
+    rooms[0].class = "CUSTOM_BIG".into();
+    assert_eq!(rooms[0].fits(&Ask { class: "CUSTOM_BIG".into(), ..small() }), 1);
 }
 
 #[test]

@@ -125,3 +125,23 @@ async fn as_many_are_made_as_the_user_may_have() {
         assert_eq!(counted(&w).await[0], 3);
     }
 }
+
+#[tokio::test]
+async fn key_pairs_that_nobody_may_have_are_not_made() {
+    let w = World::new().await;
+    defaults(&w, json!({"key_pairs": 1})).await;
+    let make = |token: &'static str, name: &'static str| {
+        let body = json!({"keypair": {"name": name}});
+        w.send(token, "2.79", "POST", "/compute/v2.1/os-keypairs", Some(body))
+    };
+    make("member:a", "first").await.expect(201);
+    // Nobody is there who could make one.
+    let busy = crate::api::keys::MAKERS.acquire_many(2).await.unwrap();
+    let over = tokio::time::timeout(Duration::from_secs(60), make("member:a", "second")).await;
+    assert_eq!(over.expect("an answer").refused(403), "Quota exceeded, too many key pairs.");
+    defaults(&w, json!({"key_pairs": 2})).await;
+    let again = tokio::time::timeout(Duration::from_secs(60), make("member:a", "first")).await;
+    assert_eq!(again.expect("an answer").refused(409), "Key pair 'first' already exists.");
+    drop(busy);
+    make("member:a", "second").await.expect(201);
+}

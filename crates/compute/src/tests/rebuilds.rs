@@ -2,7 +2,7 @@
 
 use super::lifecycle::crashing;
 use super::world::{World, active, worlds};
-use base::ServerId;
+use base::{ImageId, ServerId};
 use serde_json::{Value, json};
 use store::params;
 
@@ -62,6 +62,47 @@ async fn a_rescued_server_holds_its_rescue_disk_too() {
 }
 
 #[tokio::test]
+async fn a_rescue_disk_is_as_large_as_the_servers_own_at_most() {
+    for mut w in worlds().await {
+        let (fits, more, huge) = (
+            w.another_image("c", 1 << 30).await,
+            w.another_image("d", (1 << 30) + 1).await,
+            w.another_image("e", 10 << 40).await,
+        );
+        let (mut host, id) = active(&w).await;
+        let rescue = |image: ImageId| json!({"rescue": {"rescue_image_ref": image}});
+        for image in [more, huge] {
+            let refused = w.act(id, rescue(image)).await.refused(400);
+            assert!(refused.starts_with("Flavor's disk is too small for requested image."), "{refused}");
+        }
+        assert_eq!(held(&w, id).await, ["ab"]);
+        w.act(id, rescue(fits)).await.expect(200);
+        w.until(&mut host, id, "RESCUE").await;
+        assert_eq!(host.document.as_ref().unwrap().guests[0].rescue.as_ref().unwrap().bytes, 1 << 30);
+        w.delete(id).await.expect(204);
+        w.until(&mut host, id, "GONE").await;
+        // Where the flavor says nothing of the disk, its size is the image's.
+        let free = json!({"flavor": {"name": "free", "vcpus": 1, "ram": 64, "disk": 0, "id": "free"}});
+        w.admin("2.79", "POST", "/flavors", Some(free)).await.expect(200);
+        w.flavor = "free";
+        let id = w.create("free").await;
+        w.until(&mut host, id, "ACTIVE").await;
+        for image in [more, huge] {
+            let refused = w.act(id, rescue(image)).await.refused(400);
+            assert!(refused.contains("too large to rescue this server"), "{refused}");
+        }
+        w.act(id, rescue(fits)).await.expect(200);
+        w.until(&mut host, id, "RESCUE").await;
+        // A server that is too small for the image is told so too.
+        w.act(id, json!({"unrescue": null})).await.expect(202);
+        w.until(&mut host, id, "ACTIVE").await;
+        w.db.write(|tx| tx.exec("UPDATE image SET min_ram = 65 WHERE sha512 LIKE 'c%'", &[])).await.unwrap();
+        let refused = w.act(id, rescue(fits)).await.refused(400);
+        assert_eq!(refused, "Flavor's memory is too small for requested image.");
+    }
+}
+
+#[tokio::test]
 async fn servers_of_earlier_releases_hold_it_from_now_on() {
     for w in worlds().await {
         let other = w.another_image("c", 1 << 20).await;
@@ -84,6 +125,38 @@ async fn what_a_region_of_the_release_before_did_not_hold_is_held_in_the_end() {
         w.db.write(|tx| tx.exec("DELETE FROM image_hold WHERE sha512 LIKE 'c%'", &[])).await.unwrap();
         w.until(&mut host, id, "ACTIVE").await;
         assert_eq!(held(&w, id).await, ["cc"]);
+    }
+}
+
+/// An ephemeral disk goes with a rebuild, and is never made smaller.
+#[tokio::test]
+async fn an_ephemeral_disk_is_not_kept_and_does_not_shrink() {
+    for mut w in worlds().await {
+        for (name, ephemeral) in [("less", 1), ("roomy", 2)] {
+            let flavor = json!({"flavor": {"name": name, "vcpus": 1, "ram": 64, "disk": 1,
+                "OS-FLV-EXT-DATA:ephemeral": ephemeral, "id": name}});
+            w.admin("2.79", "POST", "/flavors", Some(flavor)).await.expect(200);
+        }
+        let (mut host, plain) = active(&w).await;
+        let rebuild = |keep: bool| json!({"rebuild": {"imageRef": w.image, "preserve_ephemeral": keep}});
+        let (keep, anew) = (rebuild(true), rebuild(false));
+        // It has none that could be lost.
+        w.act(plain, keep.clone()).await.expect(202);
+        w.until(&mut host, plain, "ACTIVE").await;
+        w.flavor = "roomy";
+        let id = w.create("roomy").await;
+        w.until(&mut host, id, "ACTIVE").await;
+        let refused = w.act(id, keep).await.refused(400);
+        assert!(refused.contains("does not support preserving ephemeral partitions"), "{refused}");
+        w.act(id, anew).await.expect(202);
+        w.until(&mut host, id, "ACTIVE").await;
+        for (flavor, gib) in [("less", 1), ("1", 0)] {
+            let refused = w.act(id, json!({"resize": {"flavorRef": flavor}})).await.refused(400);
+            assert!(refused.starts_with("Unable to resize disk down: "), "{refused}");
+            assert!(refused.contains("has 2 GiB") && refused.contains(&format!("gives {gib}")), "{refused}");
+        }
+        w.act(plain, json!({"resize": {"flavorRef": "less"}})).await.expect(202);
+        w.until(&mut host, plain, "VERIFY_RESIZE").await;
     }
 }
 

@@ -56,6 +56,33 @@ async fn a_report_that_is_still_so_is_said_by_its_tag() {
     }
 }
 
+/// The host's lease begins anew with the answer, and other processes go by what is written: so it is written first
+/// where that has not been done for too long.
+#[tokio::test]
+async fn a_process_that_does_not_write_what_it_hears_asks_the_database() {
+    for w in worlds().await {
+        let mut host = w.host("a").await;
+        host.fetch(&w, 0).await;
+        let tag = tag(&host.send(&w, &host.report()).await.headers);
+        // It was heard all the while, and nothing of that could be written.
+        let (me, long_ago) = (host.id, Micros(Micros::now().0 - 60_000_000));
+        let stale = || w.compute.pulse.took(me, long_ago, tag.trim_matches('"'));
+        w.db.write(move |tx| tx.exec("UPDATE host SET seen_at = $2 WHERE id = $1", params![me, long_ago]))
+            .await
+            .unwrap();
+        stale();
+        assert_eq!(still_so(&w.router, &host, &tag).await, 204);
+        // Without other processes there is nobody to go by it.
+        if !w.db.is_alone() {
+            assert!(seen_at(&w, me).await > long_ago, "before the answer");
+        }
+        w.db.write(|tx| tx.exec("DELETE FROM host_report", &[])).await.unwrap();
+        stale();
+        let answer = if w.db.is_alone() { 204 } else { 412 };
+        assert_eq!(still_so(&w.router, &host, &tag).await, answer);
+    }
+}
+
 /// Many roomy hosts, beside the one that the server must go to.
 #[tokio::test]
 async fn hosts_behind_the_first_are_found_when_the_first_will_not_do() {

@@ -3,6 +3,7 @@
 use super::world::{Answer, World, worlds};
 use serde_json::{Value, json};
 use store::log::{Level, Who, audit, event};
+use store::params;
 
 async fn why(w: &World, token: &str, id: &str) -> Answer {
     w.send(token, "", "GET", &format!("/hanok/v1/why/{id}"), None).await
@@ -196,4 +197,122 @@ async fn imports_and_what_is_of_a_user() {
         assert_eq!(asked(&seen), ["application_credential.create"]);
         why(&w, "member:b", "c0ffee").await.refused(404);
     }
+}
+
+/// The one of Network that a list by this query has.
+async fn listed(w: &World, token: &str, noun: &str, query: &str) -> String {
+    let path = format!("/network/v2.0/{}s?{query}", noun.replace('_', "-"));
+    let all = w.send(token, "", "GET", &path, None).await.expect(200);
+    let all = all[format!("{noun}s")].as_array().unwrap();
+    assert_eq!(all.len(), 1, "{path}: {all:?}");
+    all[0]["id"].as_str().unwrap().to_owned()
+}
+
+/// What is said of it: its status, the code of the sentence, the sentence.
+async fn said(w: &World, token: &str, id: &str) -> (String, String, String) {
+    let seen = why(w, token, id).await.expect(200);
+    let text = |v: &Value| v.as_str().unwrap_or("none").to_owned();
+    (text(&seen["status"]), text(&seen["said"]["reason"][0]["code"]), text(&seen["reason"]))
+}
+
+#[tokio::test]
+async fn what_nobody_asked_for_by_name_is_explained_too() {
+    for w in worlds().await {
+        let mut host = w.host("h1").await;
+        host.turn(&w).await;
+        let is = async |token: &str, id: &str, status: &str, code: &str| {
+            let (is, of, sentence) = said(&w, token, id).await;
+            assert_eq!((is.as_str(), of.as_str()), (status, code), "{token}: {sentence}");
+            sentence
+        };
+        let private = listed(&w, "member:a", "network", "name=private").await;
+        let subnet = listed(&w, "member:a", "subnet", "name=private-subnet").await;
+        let router = listed(&w, "member:a", "router", "name=router1").await;
+        let leg = listed(&w, "member:a", "port", "device_owner=network:router_interface").await;
+        let group = listed(&w, "member:a", "security_group", "name=default").await;
+        let public = listed(&w, "member:a", "network", "name=public").await;
+        for token in ["admin:c", "member:a"] {
+            assert_eq!(why(&w, token, &private).await.expect(200)["name"], "private");
+            is(token, &private, "ACTIVE", "network.inside").await;
+            is(token, &subnet, "none", "subnet.gateway").await;
+            is(token, &leg, "ACTIVE", "port.leg").await;
+            is(token, &group, "none", "network.no_state").await;
+        }
+        let home = is("admin:c", &router, "ACTIVE", "router.home_on").await;
+        assert!(home.ends_with("on public, and the host h1 is its home."), "{home}");
+        let home = is("member:a", &router, "ACTIVE", "router.home_some").await;
+        assert!(!home.contains("h1"), "{home}");
+        // It is everybody's.
+        is("member:b", &public, "ACTIVE", "network.outside").await;
+        is("member:b", &w.image.to_string(), "active", "image.active").await;
+
+        let server = w.create("one").await.to_string();
+        let port = listed(&w, "member:a", "port", &format!("device_id={server}")).await;
+        is("admin:c", &port, "DOWN", "port.no_host").await;
+        w.engine.run_one(&server, true).await.unwrap();
+        let down = is("admin:c", &port, "DOWN", "port.down_on").await;
+        assert!(down.contains("the host h1 does not have it up"), "{down}");
+        assert!(!is("member:a", &port, "DOWN", "port.down").await.contains("h1"));
+
+        let body = json!({"floatingip": {"floating_network_id": public}});
+        let made = made(&w, "member:a", "/network/v2.0/floatingips", body).await;
+        let floating = made["floatingip"]["id"].as_str().unwrap().to_owned();
+        for token in ["admin:c", "member:a"] {
+            is(token, &floating, "DOWN", "floating.free").await;
+        }
+        let path = format!("/network/v2.0/floatingips/{floating}");
+        let to = json!({"floatingip": {"port_id": port}});
+        w.send("member:a", "", "PUT", &path, Some(to)).await.expect(200);
+        is("member:a", &floating, "DOWN", "floating.down").await;
+        w.until(&mut host, server.parse().unwrap(), "ACTIVE").await;
+        let up = is("admin:c", &port, "ACTIVE", "port.up_on").await;
+        assert_eq!(up, format!("It belongs to the server {server}, and the host h1 has it up."));
+        is("member:a", &port, "ACTIVE", "port.up").await;
+        for token in ["admin:c", "member:a"] {
+            let leads = is(token, &floating, "ACTIVE", "floating.up").await;
+            assert!(leads.contains(&format!("of the port {port}, by the router {router}")), "{leads}");
+        }
+        for id in [&private, &subnet, &router, &leg, &group, &port, &floating] {
+            why(&w, "member:b", id).await.refused(404);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_image_or_a_router_lacks_is_said() {
+    let w = World::new().await;
+    let image = made(&w, "member:a", "/image/v2/images", json!({"name": "i"})).await;
+    let queued = said(&w, "member:a", image["id"].as_str().unwrap()).await;
+    assert_eq!((queued.0.as_str(), queued.1.as_str()), ("queued", "image.queued"));
+    let id = image["id"].as_str().unwrap().to_owned();
+    let of = id.clone();
+    w.db.write(move |tx| {
+        tx.exec("UPDATE image SET status = 'saving' WHERE id = $1", params![&of])?;
+        let staged =
+            "INSERT INTO image_stage (image_id, file, sha512, md5, bytes) VALUES ($1, 'f', '', '', 9)";
+        tx.exec(staged, params![&of])?;
+        let work = "INSERT INTO work (id, kind, state, since, reason)
+                    VALUES ($1, 'image_check', '{}', 1, 'its checksums are being computed: 3 of 9 MiB')";
+        tx.exec(work, params![&of])
+    })
+    .await
+    .unwrap();
+    for token in ["member:a", "admin:c"] {
+        let seen = why(&w, token, &id).await.expect(200);
+        assert_eq!((&seen["kind"], &seen["status"]), (&json!("image"), &json!("saving")));
+        assert_eq!(seen["said"]["reason"][0]["code"], "image.arrived");
+        assert_eq!(seen["life_cycle"]["said"]["reason"][0]["code"], "image.digesting");
+    }
+    for (noun, code) in [("router", "router.no_gateway"), ("network", "network.no_subnet")] {
+        let id = network(&w, "member:a", noun).await;
+        assert_eq!(said(&w, "member:a", &id).await.1, code);
+        let off = Some(json!({noun: {"admin_state_up": false}}));
+        w.send("member:a", "", "PUT", &format!("/network/v2.0/{noun}s/{id}"), off).await.expect(200);
+        assert_eq!(said(&w, "admin:c", &id).await.1, format!("reach.{noun}_off"));
+    }
+    let group = json!({"server_group": {"name": "apart", "policies": ["anti-affinity"]}});
+    let group = made(&w, "member:a", "/compute/v2.1/os-server-groups", group).await;
+    let id = group["server_group"]["id"].as_str().unwrap();
+    assert_eq!(said(&w, "member:a", id).await.2, "Servers in it: 0. Its policy is anti-affinity.");
+    why(&w, "member:b", id).await.refused(404);
 }

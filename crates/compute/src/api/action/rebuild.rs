@@ -1,4 +1,5 @@
-//! Rebuild: a fresh disk from an image, everything around it (addresses, id, volumes) as before.
+//! Rebuild: a fresh disk from an image, and fresh ephemeral and swap disks; everything around them (addresses, id,
+//! volumes) as before.
 
 use super::intend;
 use crate::Compute;
@@ -31,15 +32,23 @@ struct Wish {
     key_name: Option<Option<String>>,
     user_data: Option<Option<String>>,
     hostname: Option<String>,
+    preserve_ephemeral: bool,
 }
 
 pub async fn rebuild(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Reply> {
     let wish = parse(req, o)?;
+    image::settled(&c.db, wish.image).await?;
     let (auth, look, pass) = (req.auth.clone(), look(req, Place::Put), wish.admin_pass.clone());
     let (how, limits) = (look.clone(), c.limits.clone());
     let full = intend(c, req, id, "rebuild", move |tx, s| {
         must_be(s, "rebuild", &[VmState::Active, VmState::Stopped, VmState::Error], &[None])?;
         must_stay(tx, s, "rebuild")?;
+        if wish.preserve_ephemeral && s.flavor.ephemeral > 0 {
+            return Err(Fault::bad_request(
+                "The current driver does not support preserving ephemeral partitions: they are made anew too. Copy what \
+                 you need, then ask without preserve_ephemeral.",
+            ));
+        }
         let image = image::for_boot(tx, &auth, wish.image)?;
         fits(s.ram, s.flavor.disk, &image)?;
         let items = wish.metadata.as_ref().map_or(0, Vec::len);
@@ -89,7 +98,6 @@ fn parse(req: &Req, o: &Obj) -> Result<Wish> {
         known.push("personality");
     }
     o.only(&known)?;
-    o.opt_bool("preserve_ephemeral")?;
     if o.opt_list("personality")?.is_some_and(|l| !l.is_empty()) {
         return Err(invalid(
             "personality",
@@ -114,6 +122,7 @@ fn parse(req: &Req, o: &Obj) -> Result<Wish> {
         key_name: if o.has("key_name") { Some(o.opt_str("key_name", 255)?) } else { None },
         user_data: if o.has("user_data") { Some(user_data(o)?) } else { None },
         hostname: hostname(req, o)?,
+        preserve_ephemeral: o.opt_bool("preserve_ephemeral")?.unwrap_or(false),
     })
 }
 

@@ -40,7 +40,7 @@ pub async fn resize(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Rep
 /// What the flavor gives this server.
 ///
 /// # Errors
-/// 400 when it is the one that the server has, is disabled, or has a smaller disk.
+/// 400 when it is the one that the server has, is disabled, or has a smaller disk or ephemeral disk.
 fn size_of(s: &Server, new: &Flavor) -> Result<Size> {
     if new.disabled {
         return Err(Fault::bad_reference(format!("Flavor {} could not be found.", new.id)));
@@ -56,6 +56,12 @@ fn size_of(s: &Server, new: &Flavor) -> Result<Size> {
         return Err(Fault::bad_request(format!(
             "Unable to resize disk down: the server's disk has {} bytes, the flavor {} gives {disk_bytes}.",
             s.disk_bytes, new.name
+        )));
+    }
+    if new.ephemeral < s.flavor.ephemeral {
+        return Err(Fault::bad_request(format!(
+            "Unable to resize disk down: the server's ephemeral disk has {} GiB, the flavor {} gives {}.",
+            s.flavor.ephemeral, new.name, new.ephemeral
         )));
     }
     Ok(Size {

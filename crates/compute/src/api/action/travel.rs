@@ -10,6 +10,7 @@ use crate::life::moving;
 use crate::model::{Server, VmState};
 use crate::placing;
 use crate::planner::{Plan, plan};
+use crate::pulse::is_lost;
 use crate::table::host::Host;
 use crate::table::moving::{Kind, Move};
 use crate::table::{host, intent, server};
@@ -169,6 +170,14 @@ fn leaves(tx: &Tx<'_>, s: &Server, here: &Host, wanted: Option<&str>) -> Result<
     }
     if !here.silent() {
         return Err(Fault::bad_request(format!("Compute service of {} is still in use.", here.name)));
+    }
+    if !is_lost(here) {
+        return Err(Fault::bad_request(format!(
+            "Compute service of {0} may still be in use: it was not heard since an outage of the region, after which \
+             hosts have a minute to report. Try again then, or say that it is down (`openstack compute service set \
+             --down {0} nova-compute`), if you are sure.",
+            here.name
+        )));
     }
     must_stay(tx, s, "evacuate")
 }
