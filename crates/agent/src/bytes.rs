@@ -21,6 +21,7 @@ use crate::guest::qga::Qga;
 use crate::guest::{Dir, look, moving};
 use crate::host::Host;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -28,13 +29,18 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base::{Fault, Kind, Micros, Result, ServerId};
+use hyper::body::Incoming;
 use sha2::{Digest, Sha512};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 /// A keystroke or a paste; the longest message that a viewer may send.
 const MESSAGE_MAX: usize = 1 << 20;
+const LIMITS: tls::Limits =
+    tls::Limits { connections: 4096, head: Duration::from_secs(30), silence: Duration::from_secs(300) };
 /// Lines of the log when the caller does not say.
 const LINES: usize = 1000;
 
@@ -68,12 +74,30 @@ pub async fn serve(
         .layer(middleware::from_fn_with_state(state.clone(), only_the_region))
         .with_state(state.clone())
         .merge(moving::routes::routes(state.host.clone()));
-    crate::accept::serve(listener, app, secure).await;
+    answer(listener, app, secure).await;
 }
 
 /// Only what other hosts need that bring a guest, on a network of their own.
 pub async fn serve_moves(host: Arc<Host>, listener: TcpListener, secure: Option<Arc<tls::ServerConfig>>) {
-    crate::accept::serve(listener, moving::routes::routes(host), secure).await;
+    answer(listener, moving::routes::routes(host), secure).await;
+}
+
+/// Over TLS where the host has keys.
+async fn answer(listener: TcpListener, app: Router, secure: Option<Arc<tls::ServerConfig>>) {
+    let greet = |stream, _| {
+        let (app, secure) = (app.clone(), secure.clone());
+        async move {
+            let stream = match secure {
+                Some(config) => tls::accept(config, stream).await?,
+                None => tls::Stream::Plain(stream),
+            };
+            let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+                app.clone().oneshot(request.map(Body::new))
+            });
+            Ok((stream, service))
+        }
+    };
+    tls::serve(listener, LIMITS, greet).await;
 }
 
 async fn only_the_region(State(bytes): State<Arc<Bytes>>, request: Request, next: Next) -> Response {

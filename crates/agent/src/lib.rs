@@ -8,7 +8,6 @@
 //!
 //! Debian packages that a host needs: `qemu-system-x86 qemu-utils seabios genisoimage`.
 
-mod accept;
 pub mod board;
 pub mod bytes;
 pub mod facts;

@@ -12,7 +12,7 @@ use crate::guest::{Dir, logs, process};
 use crate::host::Host;
 use crate::lease::{self, Moment};
 use base::doc::{Desired, HostFacts, Observed, Problem, VERSION};
-use base::{Backoff, Fault, HostId, Micros, Result, ServerId};
+use base::{Backoff, Fault, HostId, Kind, Micros, Result, ServerId};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -57,20 +57,28 @@ pub fn remembered(data: &Path) -> Result<Option<Desired>> {
 pub async fn follow(host: Arc<Host>) {
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(15));
     let mut fence = host.lease.watch();
+    let mut kept = true;
     loop {
         let since = host.desired.borrow().as_ref().map_or(0, |d| d.generation);
         let held = host.desired.borrow().clone();
+        if !kept && let Some(document) = &held {
+            kept = keep_document(&host.data, document).is_ok();
+        }
         // A host that is fenced wants to know at once whether its guests are still its own.
         // So does one that has just begun.
         let hasty = host.lease.fenced(held.as_ref()) || !*host.heard.borrow();
-        let wait = if hasty { Duration::ZERO } else { POLL };
+        let wait = match hasty {
+            true => Duration::ZERO,
+            false if kept => POLL,
+            false => AGAIN_PROBLEMS,
+        };
         let begun = Moment::now();
         let got = tokio::select! {
             got = host.link.desired(since, wait) => got,
             () = fence.changed() => continue,
         };
         let got = got.and_then(|new| match new {
-            Some(new) => accept(&host, since, new),
+            Some(new) => accept(&host, since, new).map(|written| kept = written),
             None => Ok(()),
         });
         if got.is_ok() {
@@ -95,12 +103,37 @@ pub async fn follow(host: Arc<Host>) {
     }
 }
 
-fn accept(host: &Host, since: u64, new: Desired) -> Result<()> {
+/// Hands a document on, also when it cannot be kept: it may be the one that makes room on a full disk.
+/// Answers whether it was kept.
+fn accept(host: &Host, since: u64, new: Desired) -> Result<bool> {
     acceptable(host.id, host.desired.borrow().is_some().then_some(since), &new)?;
-    tls::write_private(&host.data.join(DOCUMENT), &serde_json::to_vec(&new)?)?;
+    let kept = keep_document(&host.data, &new);
+    if let Err(e) = &kept {
+        tracing::error!(
+            "{DOCUMENT} cannot be written ({e}): what it says is done, and is lost with this agent"
+        );
+    }
     tracing::debug!(generation = new.generation, guests = new.guests.len(), "new document");
     host.desired.send_replace(Some(Arc::new(new)));
-    Ok(())
+    Ok(kept.is_ok())
+}
+
+/// Writes the document for the next start. On a full disk the old one, which is not true any more, gives its
+/// room.
+fn keep_document(data: &Path, document: &Desired) -> Result<()> {
+    let (file, bytes) = (data.join(DOCUMENT), serde_json::to_vec(document)?);
+    let mut written = tls::write_private(&file, &bytes);
+    if written.as_ref().is_err_and(|e| e.kind == Kind::TooLarge) {
+        let new = file.with_extension("new");
+        for held in [&new, &file] {
+            let _ = std::fs::remove_file(held);
+        }
+        written = tls::write_private(&file, &bytes);
+        if written.is_err() {
+            let _ = std::fs::remove_file(&new);
+        }
+    }
+    written
 }
 
 /// A document is ours and newer than the one held, or it is refused.
@@ -279,19 +312,48 @@ pub async fn trim_logs(host: Arc<Host>) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn refuses_documents_that_are_old_or_of_others() {
-        let host = HostId::new();
-        let new = Desired {
+    fn document(host: HostId, generation: u64) -> Desired {
+        Desired {
             version: VERSION,
             host,
-            generation: 5,
+            generation,
             guests: vec![],
             networks: vec![],
             groups: vec![],
             routers: vec![],
             fence_s: None,
-        };
+        }
+    }
+
+    #[test]
+    fn on_a_full_disk_the_old_document_gives_its_room() {
+        let data = tempfile::tempdir().unwrap();
+        let (old, new) = (document(HostId::new(), 1), document(HostId::new(), 2));
+        keep_document(data.path(), &old).unwrap();
+        // The next write finds no space, the one after it does.
+        std::os::unix::fs::symlink("/dev/full", data.path().join("desired.new")).unwrap();
+        keep_document(data.path(), &new).unwrap();
+        assert_eq!(remembered(data.path()).unwrap(), Some(new));
+    }
+
+    #[test]
+    fn a_document_that_cannot_be_written_leaves_the_old_one() {
+        let data = tempfile::tempdir().unwrap();
+        let (old, new) = (document(HostId::new(), 1), document(HostId::new(), 2));
+        keep_document(data.path(), &old).unwrap();
+        let obstacle = data.path().join("desired.new");
+        std::fs::create_dir(&obstacle).unwrap();
+        assert!(keep_document(data.path(), &new).is_err());
+        assert_eq!(remembered(data.path()).unwrap(), Some(old));
+        std::fs::remove_dir(&obstacle).unwrap();
+        keep_document(data.path(), &new).unwrap();
+        assert_eq!(remembered(data.path()).unwrap(), Some(new));
+    }
+
+    #[test]
+    fn refuses_documents_that_are_old_or_of_others() {
+        let host = HostId::new();
+        let new = document(host, 5);
         assert!(acceptable(host, None, &new).is_ok());
         assert!(acceptable(host, Some(4), &new).is_ok());
         assert!(acceptable(host, Some(5), &new).is_err());

@@ -155,17 +155,20 @@ async fn rebuild_makes_the_disk_anew() {
     let other = region.store(other_image());
     region.change_guest(id, |g| {
         g.disk = RootDisk { image: Some(other.clone()), bytes: 3 << 20, epoch: 1, ..RootDisk::default() };
+        g.local_disks = vec![LocalDisk { name: "swap".into(), bytes: 1 << 20, format: "swap".into() }];
         (g.boots, g.boot_kind) = (1, BootKind::Hard);
     });
     region.until_guest(id, "running", |g| (g.epoch, g.boots, g.state) == (1, 1, GuestState::Running)).await;
     agent.until_serial(id, "the new image's greeting", |s| s.contains(OTHER)).await;
     assert_eq!(size_of(&agent, id, "disk.qcow2"), 3 << 20);
-    // A stopped guest has its disk taken at once, and the new one made when it starts.
+    assert!(agent.guest_file(id, "local-swap.img").exists());
+    // A stopped guest has its disks taken at once, and new ones made when it starts.
     region.change_guest(id, |g| g.power = Power::Off);
     region.until_state(id, GuestState::Stopped).await;
     region.change_guest(id, |g| g.disk.epoch = 2);
     region.until_guest(id, "the epoch", |g| g.epoch == 2 && g.state == GuestState::Stopped).await;
     assert!(!agent.guest_file(id, "disk.qcow2").exists());
+    assert!(!agent.guest_file(id, "local-swap.img").exists());
     region.change_guest(id, |g| (g.power, g.boots) = (Power::On, 2));
     region.until_guest(id, "running", |g| g.boots == 2 && g.state == GuestState::Running).await;
     agent.end().await;

@@ -6,6 +6,7 @@ mod parts;
 
 use base::doc::*;
 use parts::{Agent, GREETING, Region, kill};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ async fn boots_and_outlives_the_agent() {
     assert!(running.started_at.is_some());
     agent.until_serial(id, GREETING, |s| s.contains(GREETING)).await;
     let pid = agent.pid(id).expect("a process");
-    if std::path::Path::new("/sys/fs/cgroup/cpu/cgroup.procs").exists() {
+    if Path::new("/sys/fs/cgroup/cpu/cgroup.procs").exists() {
         let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
         assert!(groups.contains(&format!("cpu:/hanok-{}/{id}", agent.config.prefix)), "{groups}");
     }
@@ -228,6 +229,23 @@ async fn the_regions_own_image_store_is_linked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_lost_its_content_is_fetched_again() {
+    let region = Region::start().await;
+    let id = region.add_guest();
+    let agent = Agent::start(&region).await;
+    agent.until_serial(id, GREETING, |s| s.contains(GREETING)).await;
+    region.change_guest(id, |g| g.power = Power::Off);
+    region.until_state(id, GuestState::Stopped).await;
+    // As a loss of power leaves a file whose name was on the disk before its content.
+    let sha512 = region.desired.borrow().guests[0].disk.image.clone().unwrap().sha512;
+    std::fs::write(agent.config.data.join("images").join(sha512), "").unwrap();
+    region.change_guest(id, |g| g.power = Power::On);
+    agent.until_serial(id, "a second boot", |s| s.matches(GREETING).count() == 2).await;
+    assert_eq!(region.downloads.load(Ordering::Relaxed), 2);
+    agent.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_newer_ownership_makes_the_disk_anew() {
     let region = Region::start().await;
     let id = region.add_guest();
@@ -337,6 +355,11 @@ async fn an_agent_killed_again_and_again_starts_a_guest_once() {
     let ids = [region.add_guest(), region.add_guest()];
     region.change_guest(ids[1], |g| g.config_drive = true);
     let mut agent = Agent::start(&region).await;
+    // Guests wait for it, which may take longer than any life below.
+    let probed = agent.config.data.join(agent::guest::accel::ANSWER);
+    while Path::new("/dev/kvm").exists() && !probed.exists() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let mut ms = 0;
     while !ids.iter().all(|id| agent.serial(*id).contains(GREETING)) {
         agent.kill().await;
@@ -377,6 +400,64 @@ async fn a_full_disk_is_said_with_what_is_missing() {
     assert!(!agent.guest_file(id, "disk.qcow2").exists());
     agent.end().await;
     assert!(mount(&["umount", "-l"]).unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_whose_disk_found_no_room_waits_for_it() {
+    let region = Region::start().await;
+    let mut guest = parts::guest(region.store(parts::image_of(parts::WRITES)));
+    guest.disk.bytes = 128 << 20;
+    let id = guest.id;
+    let small = tempfile::tempdir().unwrap();
+    let mount =
+        |args: &[&str]| std::process::Command::new(args[0]).args(&args[1..]).arg(small.path()).status();
+    assert!(mount(&["mount", "-t", "tmpfs", "-o", "size=180m", "hanok-test"]).unwrap().success());
+    let others = small.path().join("others");
+    std::fs::write(&others, vec![1; 100 << 20]).unwrap();
+    region.change(|d| d.guests.push(guest));
+    let agent = Agent::with(&region, |c| c.data = small.path().canonicalize().unwrap()).await;
+    let waits = |g: &GuestStatus| g.state == GuestState::Paused && g.reason.contains("waits");
+    region.until_guest(id, "that it waits", waits).await;
+
+    // It is let go on now and then, not at once again.
+    let dir = agent::guest::Dir::of(&agent.config.data, id);
+    let mut monitor = agent::guest::qmp::Qmp::looking(&dir).await.unwrap();
+    let mut tries = 0;
+    let count = async {
+        while let Ok(event) = monitor.event().await {
+            tries += usize::from(event == "RESUME");
+        }
+    };
+    let from = region.observed.borrow().as_ref().unwrap().at;
+    tokio::select! {
+        () = count => {}
+        _ = region.until("some seconds more", |o| o.at >= from.plus(Duration::from_secs(6))) => {}
+    }
+    assert!(tries <= 2, "let go on {tries} times");
+
+    // And it goes on when there is room.
+    std::fs::remove_file(others).unwrap();
+    region.until_state(id, GuestState::Running).await;
+    agent.end().await;
+    assert!(mount(&["umount", "-l"]).unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_cannot_be_written_is_followed() {
+    let region = Region::start().await;
+    let id = region.add_guest();
+    let agent = Agent::start(&region).await;
+    region.until_state(id, GuestState::Running).await;
+    let obstacle = agent.config.data.join("desired.new");
+    std::fs::create_dir(&obstacle).unwrap();
+    region.change(|d| d.guests.clear());
+    region.until("no guests", |o| o.guests.is_empty()).await;
+    assert!(!agent.guest_file(id, "").exists());
+
+    // It is written when it can be.
+    std::fs::remove_dir(&obstacle).unwrap();
+    agent.until_applied(region.desired.borrow().generation).await;
+    agent.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

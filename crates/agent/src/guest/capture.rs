@@ -6,24 +6,29 @@
 //!  no longer asked (it is there, or nobody wants it) ─▶ job, copy and upload are given up
 //! ```
 //! What was done is seen in QEMU's list of jobs and by the file, so an agent that starts anew goes on, or
-//! begins again; the region takes the same image twice. The guest runs meanwhile: the job keeps what is
-//! overwritten. Its agent, where it has one, brings its file systems to rest for the moment of the start. A file
-//! says that they rest, so that whoever comes next wakes them when that moment was cut short.
+//! begins again; the region takes the same image twice. What went wrong is tried again after a pause, and a region
+//! that is away is waited for. The guest runs meanwhile: the job keeps what is overwritten. Its agent, where it has
+//! one, brings its file systems to rest for the moment of the start. A file says that they rest, so that whoever
+//! comes next wakes them when that moment was cut short.
 
 use super::qga::Qga;
 use super::qmp::Qmp;
 use super::{Dir, disk};
 use crate::link::Link;
 use base::doc::{Capture, CaptureStage, CaptureStatus, Guest};
-use base::{Fault, ImageId, Kind, Result};
+use base::{Backoff, Fault, ImageId, Kind, Result};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::time::Duration;
-use tokio::task::JoinSet;
+use std::time::{Duration, Instant};
+use tokio::task::{JoinError, JoinSet};
 
 /// Tries of one image before it is given up.
 const TRIES: u32 = 4;
+/// A region that cannot take an image is waited for at least so long.
+const AWAY_FOR: Duration = Duration::from_secs(1800);
+/// Between two tries: the first pause, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long busy file systems may take to come to rest.
 const AGENT_LIMIT: Duration = Duration::from_secs(15);
 /// There while the guest's file systems may be at rest.
@@ -43,19 +48,51 @@ fn job(image: ImageId) -> String {
     format!("capture-{image}")
 }
 
-/// What a task came to.
-enum Done {
-    Copied,
-    Delivered,
+/// What is done for an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Copy,
+    Deliver,
+}
+
+/// A task of an image, and how it ended.
+type Ended = std::result::Result<(ImageId, Task, Result<()>), JoinError>;
+
+/// What has gone wrong with an image's present task.
+struct Trouble {
+    /// When it did for the first time.
+    since: Instant,
+    backoff: Backoff,
+    /// When it is tried again.
+    next_at: Instant,
+}
+
+impl Trouble {
+    fn new(now: Instant) -> Self {
+        Trouble { since: now, backoff: Backoff::new(PAUSES.0, PAUSES.1), next_at: now }
+    }
+    /// Takes note of a failure. Whether it is worth another try, which is due after a pause then.
+    fn again(&mut self, task: Task, fault: &Fault, now: Instant) -> bool {
+        self.next_at = now + self.backoff.next_wait();
+        let few = self.backoff.tries() < TRIES;
+        match fault.kind {
+            // It will be back; or it has not noticed yet that the try before broke off.
+            Kind::Unavailable | Kind::Conflict if task == Task::Deliver => {
+                few || now.duration_since(self.since) < AWAY_FOR
+            }
+            Kind::Unavailable | Kind::Conflict | Kind::Internal => few,
+            _ => false,
+        }
+    }
 }
 
 /// What one guest's keeper remembers of its captures; all of it may be forgotten.
 pub struct Captures {
     link: Link,
     /// A copy of a stopped guest's disk, or an upload.
-    tasks: JoinSet<(ImageId, Result<Done>)>,
+    tasks: JoinSet<(ImageId, Task, Result<()>)>,
     busy: Option<ImageId>,
-    tries: HashMap<ImageId, u32>,
+    troubles: HashMap<ImageId, Trouble>,
     failed: HashMap<ImageId, String>,
     delivered: HashSet<ImageId>,
     stages: Vec<CaptureStatus>,
@@ -67,7 +104,7 @@ impl Captures {
             link,
             tasks: JoinSet::new(),
             busy: None,
-            tries: HashMap::new(),
+            troubles: HashMap::new(),
             failed: HashMap::new(),
             delivered: HashSet::new(),
             stages: Vec::new(),
@@ -79,12 +116,15 @@ impl Captures {
         self.stages.clone()
     }
 
-    /// Returns when a task of ours has ended; for ever when there is none.
+    /// Returns when a task of ours has ended, or is due again after a pause; never when there is none.
     pub async fn ended(&mut self) {
-        match self.tasks.join_next().await {
-            Some(Ok((image, outcome))) => self.note(image, outcome),
-            Some(Err(_)) => self.busy = None,
-            None => std::future::pending().await,
+        let now = Instant::now();
+        let due = self.troubles.values().map(|t| t.next_at).filter(|at| *at > now).min();
+        let pause = due.map_or(Duration::ZERO, |at| at - now);
+        tokio::select! {
+            Some(ended) = self.tasks.join_next() => self.note(ended),
+            () = tokio::time::sleep(pause), if due.is_some() => {}
+            else => std::future::pending().await,
         }
     }
 
@@ -94,32 +134,40 @@ impl Captures {
         self.busy = None;
     }
 
-    fn note(&mut self, image: ImageId, outcome: Result<Done>) {
+    fn note(&mut self, ended: Ended) {
         self.busy = None;
-        let fault = match outcome {
-            Ok(Done::Copied) => return,
-            Ok(Done::Delivered) => {
-                self.delivered.insert(image);
-                return;
+        match ended {
+            Ok((image, task, Ok(()))) => {
+                self.troubles.remove(&image);
+                if task == Task::Deliver {
+                    self.delivered.insert(image);
+                }
             }
-            Err(fault) => fault,
-        };
-        let tries = self.tries.entry(image).or_default();
-        *tries += 1;
-        tracing::warn!(%image, tries, "capture: {fault}");
-        if *tries >= TRIES || !matches!(fault.kind, Kind::Unavailable | Kind::Internal | Kind::Conflict) {
+            Ok((image, task, Err(fault))) => self.trouble(image, task, &fault),
+            Err(_) => {}
+        }
+    }
+
+    fn trouble(&mut self, image: ImageId, task: Task, fault: &Fault) {
+        let now = Instant::now();
+        let trouble = self.troubles.entry(image).or_insert_with(|| Trouble::new(now));
+        let again = trouble.again(task, fault, now);
+        tracing::warn!(%image, tries = trouble.backoff.tries(), again, "capture: {fault}");
+        if !again {
             self.failed.insert(image, fault.to_string());
         }
+    }
+
+    /// Whether the image waits for its next try.
+    fn pauses(&self, image: ImageId) -> bool {
+        self.troubles.get(&image).is_some_and(|t| t.next_at > Instant::now())
     }
 
     /// Does the next thing for the captures that the document asks for. `monitor` is that of a guest that
     /// runs. Comes back soon; what takes long goes on by itself.
     pub async fn step(&mut self, dir: &Dir, guest: &Guest, monitor: Option<&mut Qmp>) -> Result<()> {
         while let Some(ended) = self.tasks.try_join_next() {
-            match ended {
-                Ok((image, outcome)) => self.note(image, outcome),
-                Err(_) => self.busy = None,
-            }
+            self.note(ended);
         }
         let wanted: Vec<ImageId> = guest.captures.iter().map(|c: &Capture| c.image).collect();
         let mut monitor = monitor;
@@ -132,7 +180,10 @@ impl Captures {
             let outcome = self.advance(dir, guest, image, monitor).await;
             match outcome {
                 Ok(now) => stage = now,
-                Err(fault) => self.note(image, Err(fault)),
+                Err(fault) => {
+                    self.busy = None;
+                    self.trouble(image, Task::Copy, &fault);
+                }
             }
         }
         let status = |image: ImageId| match self.failed.get(&image) {
@@ -154,16 +205,19 @@ impl Captures {
         image: ImageId,
         monitor: Option<&mut Qmp>,
     ) -> Result<CaptureStage> {
+        let pauses = self.pauses(image);
         if dir.path(&file(image)).exists() {
-            if self.busy.is_none() {
+            if self.busy.is_none() && !pauses {
                 self.upload(dir, image);
             }
             return Ok(CaptureStage::Uploading);
         }
         match monitor {
+            _ if pauses => {}
             Some(qmp) => {
                 self.let_go();
                 if copy_running(dir, guest, qmp, image).await? {
+                    self.troubles.remove(&image);
                     self.upload(dir, image);
                     return Ok(CaptureStage::Uploading);
                 }
@@ -171,8 +225,7 @@ impl Captures {
             None if self.busy.is_none() => {
                 let dir = dir.clone();
                 self.busy = Some(image);
-                self.tasks
-                    .spawn(async move { (image, copy_stopped(&dir, image).await.map(|()| Done::Copied)) });
+                self.tasks.spawn(async move { (image, Task::Copy, copy_stopped(&dir, image).await) });
             }
             None => {}
         }
@@ -182,7 +235,7 @@ impl Captures {
     fn upload(&mut self, dir: &Dir, image: ImageId) {
         let (link, path) = (self.link.clone(), dir.path(&file(image)));
         self.busy = Some(image);
-        self.tasks.spawn(async move { (image, link.deliver(image, &path).await.map(|()| Done::Delivered)) });
+        self.tasks.spawn(async move { (image, Task::Deliver, link.deliver(image, &path).await) });
     }
 
     /// Clears what nobody asks for (any more), and takes note of what has arrived.
@@ -191,7 +244,7 @@ impl Captures {
             self.let_go();
         }
         self.failed.retain(|i, _| wanted.contains(i));
-        self.tries.retain(|i, _| wanted.contains(i));
+        self.troubles.retain(|i, _| wanted.contains(i));
         self.delivered.retain(|i| wanted.contains(i));
         for (name, image) in files(dir) {
             if image.is_none_or(|i| !wanted.contains(&i) || self.delivered.contains(&i)) {
@@ -227,7 +280,7 @@ fn files(dir: &Dir) -> Vec<(String, Option<ImageId>)> {
 async fn copy_stopped(dir: &Dir, image: ImageId) -> Result<()> {
     let temporary = part(image);
     disk::flatten(dir, &temporary).await?;
-    Ok(std::fs::rename(dir.path(&temporary), dir.path(&file(image)))?)
+    dir.complete_large(&temporary, &file(image)).await
 }
 
 /// Jobs of captures with their status.
@@ -264,7 +317,7 @@ async fn copy_running(dir: &Dir, guest: &Guest, qmp: &mut Qmp, image: ImageId) -
         let kind = if why.contains("No space left") { Kind::TooLarge } else { Kind::Unavailable };
         return Err(Fault::new(kind, format!("The disk could not be copied: {why}.")));
     }
-    std::fs::rename(dir.path(&part(image)), dir.path(&file(image)))?;
+    dir.complete_large(&part(image), &file(image)).await?;
     Ok(true)
 }
 
@@ -358,4 +411,71 @@ async fn wake(dir: &Dir, monitor: Option<&mut Qmp>) {
         }
     }
     let _ = std::fs::remove_file(mark);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::ServerId;
+
+    #[test]
+    fn a_region_that_is_away_is_waited_for() {
+        let begun = Instant::now();
+        let after = |minutes: u64| begun + Duration::from_secs(60 * minutes);
+        let (away, taken) = (Fault::unavailable("away"), Fault::conflict("another upload has begun"));
+        let mut trouble = Trouble::new(begun);
+        for minute in 0..30 {
+            let fault = if minute % 2 == 0 { &away } else { &taken };
+            assert!(trouble.again(Task::Deliver, fault, after(minute)), "given up after {minute} minutes");
+            assert!(trouble.next_at > after(minute), "tried again at once");
+        }
+        assert!(!trouble.again(Task::Deliver, &away, after(30)));
+        // Tries may take long themselves.
+        let mut trouble = Trouble::new(begun);
+        let tries: Vec<_> = (0..4).map(|n| trouble.again(Task::Deliver, &away, after(40 * n))).collect();
+        assert_eq!(tries, [true, true, true, false]);
+    }
+
+    #[test]
+    fn what_does_not_pass_is_given_up() {
+        let now = Instant::now();
+        let mut trouble = Trouble::new(now);
+        let broken = Fault::unavailable("the disk has bad sectors");
+        let tries: Vec<_> = (0..4).map(|_| trouble.again(Task::Copy, &broken, now)).collect();
+        assert_eq!(tries, [true, true, true, false]);
+        for fault in [Fault::not_found("nobody asks for it"), Fault::new(Kind::TooLarge, "no room")] {
+            assert!(!Trouble::new(now).again(Task::Deliver, &fault, now), "{fault}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_failed_pauses() {
+        let data = tempfile::tempdir().unwrap();
+        let dir = Dir::of(data.path(), ServerId::new());
+        dir.make().unwrap();
+        let image = ImageId::new();
+        std::fs::write(dir.path(&file(image)), "x").unwrap();
+        let guest: Guest = serde_json::from_value(json!({
+            "id": dir.id, "ownership": 1, "power": "off", "vcpus": 1, "memory_mib": 64,
+            "disk": {"image": null, "bytes": 1}, "captures": [{"image": image}],
+            "metadata": {"name": "a", "hostname": "a", "project_id": "p", "availability_zone": "nova",
+                "launch_index": 0, "flavor": "nano"},
+        }))
+        .unwrap();
+        // Nobody listens there.
+        let mut captures = Captures::new(Link::new("http://127.0.0.1:1", "t").unwrap());
+        captures.step(&dir, &guest, None).await.unwrap();
+        captures.ended().await;
+        let due_in = |captures: &mut Captures, time: Duration| {
+            captures.troubles.get_mut(&image).unwrap().next_at = Instant::now() + time;
+        };
+        due_in(&mut captures, Duration::from_secs(3600));
+        captures.step(&dir, &guest, None).await.unwrap();
+        assert!(captures.tasks.is_empty(), "it is tried again at once");
+        assert_eq!(captures.stages()[0].stage, CaptureStage::Uploading, "{:?}", captures.stages());
+        due_in(&mut captures, Duration::from_millis(20));
+        captures.ended().await;
+        captures.step(&dir, &guest, None).await.unwrap();
+        assert_eq!(captures.tasks.len(), 1, "the pause is over");
+    }
 }

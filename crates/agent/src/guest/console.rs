@@ -2,23 +2,28 @@
 //!
 //! QEMU's serial socket takes one client. The first viewer has it connected, and one task copies what
 //! comes to all who watch; it ends with the last viewer or with QEMU. A viewer too slow for the
-//! guest misses output; the guest never waits for one. Nothing is replayed: that is what the log is for.
+//! guest misses output; the guest never waits for one. A guest that does not read misses what is typed, so that
+//! viewers never wait for it. Nothing is replayed: that is what the log is for.
 
 use super::Dir;
 use axum::extract::ws::{Message, WebSocket};
 use base::{Fault, Kind, Result, ServerId};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use std::collections::HashMap;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, broadcast, mpsc};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Pieces of output that a viewer may lag behind before it misses some.
 const BEHIND: usize = 256;
 const VIEWERS_MAX: usize = 32;
 const PIECE: usize = 8192;
+/// A guest that takes nothing of what is typed for so long does not read.
+const TAKES: Duration = Duration::from_secs(1);
 
 /// The serial consoles that somebody watches.
 pub struct Consoles {
@@ -90,9 +95,16 @@ impl Consoles {
 async fn share(stream: UnixStream, mut typed: mpsc::Receiver<Bytes>, say: broadcast::Sender<Bytes>) {
     let (mut from, mut to) = stream.into_split();
     let write = async {
-        while let Some(text) = typed.recv().await {
-            if to.write_all(&text).await.is_err() {
-                return;
+        while let Some(mut text) = typed.recv().await {
+            while !text.is_empty() {
+                match timeout(TAKES, to.write(&text)).await {
+                    Ok(Ok(n)) => text.advance(n),
+                    Ok(Err(_)) => return,
+                    Err(_) => {
+                        text.clear();
+                        while typed.try_recv().is_ok() {}
+                    }
+                }
             }
         }
     };
@@ -168,5 +180,31 @@ async fn next(from: &mut futures_util::stream::SplitStream<WebSocket>) -> Option
             Message::Close(_) => return None,
             Message::Ping(_) | Message::Pong(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_guest_that_does_not_read_holds_up_nobody() {
+        let (ours, guests) = UnixStream::pair().unwrap();
+        let (input, typed) = mpsc::channel(16);
+        let (say, mut output) = broadcast::channel(BEHIND);
+        let task = tokio::spawn(share(ours, typed, say));
+        // More than a socket holds, and more than waits for its turn.
+        let typing = async {
+            for _ in 0..40 {
+                input.send(Bytes::from(vec![b'x'; 1 << 20])).await.unwrap();
+            }
+        };
+        timeout(Duration::from_secs(60), typing).await.expect("a viewer waits for the guest");
+        // What it says still comes, and the console ends with its viewers.
+        let (_, mut to) = guests.into_split();
+        to.write_all(b"hello").await.unwrap();
+        assert_eq!(output.recv().await.unwrap(), "hello");
+        drop(input);
+        timeout(Duration::from_secs(60), task).await.expect("the console outlives its viewers").unwrap();
     }
 }

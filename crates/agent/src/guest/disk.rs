@@ -18,11 +18,18 @@ const FILE: &str = "disk.qcow2";
 const KEPT: &str = "kept.qcow2";
 const KEPT_MAKING: &str = "kept.qcow2.tmp";
 pub const RESCUE: &str = "rescue.qcow2";
-/// How long a whole disk may take to be copied.
+/// How long a small disk may take to be copied.
 const COPY_LIMIT: Duration = Duration::from_secs(1800);
+/// Bytes per second below which copying a large one is given up; compressing does several times that.
+const COPY_SLOWEST: u64 = 4 << 20;
 const LIMIT: Duration = Duration::from_secs(120);
 /// Kept free on the file system, so that running guests do not stop because a new one came.
 const RESERVE: u64 = 64 << 20;
+
+/// How long copying so many bytes may take.
+fn copy_limit(bytes: u64) -> Duration {
+    COPY_LIMIT + Duration::from_secs(bytes / COPY_SLOWEST)
+}
 
 pub fn exists(dir: &Dir) -> bool {
     dir.path(FILE).exists()
@@ -48,7 +55,7 @@ pub async fn make_as(dir: &Dir, name: &str, image: Option<&ImageSource>, bytes: 
             qemu_img(dir, &create).await?
         }
     };
-    Ok(std::fs::rename(dir.path(temporary), dir.path(name))?)
+    dir.complete(temporary, name)
 }
 
 /// Removes the disk and the copy of it: another one takes its place.
@@ -75,16 +82,16 @@ pub async fn keep(dir: &Dir) -> Result<()> {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(COPY_LIMIT, copy)
+    let limit = copy_limit(used);
+    let output = tokio::time::timeout(limit, copy)
         .await
-        .map_err(|_| Fault::unavailable(format!("The disk was not copied in {} s.", COPY_LIMIT.as_secs())))?
+        .map_err(|_| Fault::unavailable(format!("The disk was not copied in {} s.", limit.as_secs())))?
         .map_err(|e| Fault::internal(format!("starting cp: {e}")))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(Fault::unavailable(format!("The disk could not be copied: {said}")));
     }
-    std::fs::File::open(dir.path(KEPT_MAKING))?.sync_all()?;
-    Ok(std::fs::rename(dir.path(KEPT_MAKING), dir.path(KEPT))?)
+    dir.complete_large(KEPT_MAKING, KEPT).await
 }
 
 /// Makes the kept copy the disk again. False when that was done before.
@@ -134,7 +141,9 @@ pub async fn grow(dir: &Dir, bytes: u64) -> Result<()> {
 pub async fn flatten(dir: &Dir, to: &str) -> Result<()> {
     need_for_copy(dir)?;
     let convert = ["convert", "-q", "-c", "-f", "qcow2", "-O", "qcow2", FILE, to];
-    let done = qemu_img_within(dir, &convert, COPY_LIMIT).await;
+    // What is held may be compressed already, so the disk's whole size counts too.
+    let bytes = dir.load()?.map_or(0, |r| r.disk_bytes).max(held(dir)?);
+    let done = qemu_img_within(dir, &convert, copy_limit(bytes)).await;
     if done.is_err() {
         let _ = std::fs::remove_file(dir.path(to));
     }
@@ -149,10 +158,15 @@ pub async fn blank(dir: &Dir, name: &str, bytes: u64) -> Result<()> {
 /// # Errors
 /// `TooLarge` when a copy of the disk might not fit.
 pub fn need_for_copy(dir: &Dir) -> Result<()> {
+    need(dir.root(), held(dir)?)
+}
+
+/// What the disk and the image below it occupy, in bytes.
+fn held(dir: &Dir) -> Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let held = |path: std::path::PathBuf| path.metadata().map_or(0, |m| m.blocks() * 512);
     let base = dir.load()?.and_then(|r| r.image).map_or(0, |sha| held(dir.path("../../images").join(sha)));
-    need(dir.root(), held(dir.path(FILE)) + base)
+    Ok(held(dir.path(FILE)) + base)
 }
 
 /// Checks a disk that another host sent: it lies over the image that it should, or over none, and refers to
@@ -183,18 +197,7 @@ async fn inspect(dir: &Dir, path: &str, format: &str) -> Result<u64> {
     }
     let told = qemu_img(dir, &["info", "--output=json", "-f", format, path]).await?;
     let info: Value = serde_json::from_slice(&told)?;
-    let data = &info["format-specific"]["data"];
-    let extents = data["extents"].as_array();
-    let foreign = info.get("backing-filename").is_some()
-        || data.get("data-file").is_some()
-        || extents.is_some_and(|all| all.iter().any(|e| e["filename"].as_str().is_some_and(|f| f != path)));
-    if foreign {
-        return Err(Fault::bad_request(
-            "The image refers to another file (a backing file, data file or extent). \
-             Upload one that is whole, such as `qemu-img convert` writes it.",
-        ));
-    }
-    info["virtual-size"].as_u64().ok_or_else(|| Fault::bad_request("The image has no readable size."))
+    base::disk::of_one_file(&info, path)
 }
 
 async fn qemu_img(dir: &Dir, arguments: &[&str]) -> Result<Vec<u8>> {
@@ -275,4 +278,19 @@ pub fn need(path: &Path, bytes: u64) -> Result<()> {
             mib(need - free)
         ),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_disk_may_take_its_time() {
+        assert_eq!(copy_limit(0), COPY_LIMIT);
+        for gib in [1_u64, 50, 500, 4096] {
+            // A slow processor compresses 20 MB/s; half of the time is what the processor may be used.
+            let needed = (gib << 30) / 20_000_000;
+            assert!(copy_limit(gib << 30).as_secs() / 2 > needed, "{gib} GiB in {needed} s");
+        }
+    }
 }

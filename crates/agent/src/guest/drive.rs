@@ -24,5 +24,5 @@ pub async fn make(dir: &Dir, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(Fault::unavailable(format!("The config drive could not be made: {}", said.trim())));
     }
-    Ok(std::fs::rename(dir.path("config.iso.tmp"), dir.path("config.iso"))?)
+    dir.complete("config.iso.tmp", "config.iso")
 }

@@ -168,9 +168,9 @@ pub fn firmware(dir: &Dir, h: &Hardware) -> Result<Vec<String>> {
     })?;
     let own = dir.path(VARS);
     if !own.exists() {
-        let temporary = own.with_extension("tmp");
-        std::fs::copy(vars, &temporary)?;
-        std::fs::rename(temporary, &own)?;
+        let temporary = format!("{VARS}.tmp");
+        std::fs::copy(vars, dir.path(&temporary))?;
+        dir.complete(&temporary, VARS)?;
     }
     let drive = |unit: u8, file: &Path, readonly: &str| {
         format!(
@@ -188,15 +188,33 @@ pub fn local_file(disk: &LocalDisk) -> String {
     format!("local-{name}.img")
 }
 
-/// Makes the local disks that are not there yet, with the file system that they should hold.
-pub async fn make_local(dir: &Dir, disks: &[LocalDisk]) -> Result<()> {
-    for disk in disks {
-        let file = local_file(disk);
-        if dir.path(&file).exists() {
-            continue;
+/// Brings the local disks of a guest that does not run to what the document names: makes those that are not there
+/// yet, with the file system that they should hold, and swap of another size anew; removes those that are not named
+/// any more. Others grow if they `may_grow`: their file systems are the guest's to grow, so none ever shrinks.
+pub async fn make_local(dir: &Dir, disks: &[LocalDisk], may_grow: bool) -> Result<()> {
+    let named: Vec<String> = disks.iter().map(local_file).collect();
+    forget_local(dir, &named)?;
+    for (disk, file) in disks.iter().zip(&named) {
+        let bytes = disk.bytes.next_multiple_of(4096);
+        let has = match dir.path(file).metadata() {
+            Ok(there) => Some(there.len()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(e.into()),
+        };
+        match has {
+            Some(has) if has == bytes => continue,
+            Some(has) if disk.format != "swap" => {
+                if has < bytes && may_grow {
+                    let grown = std::fs::OpenOptions::new().write(true).open(dir.path(file))?;
+                    grown.set_len(bytes)?;
+                    grown.sync_all()?;
+                }
+                continue;
+            }
+            _ => {}
         }
         let temporary = format!("{file}.tmp");
-        std::fs::File::create(dir.path(&temporary))?.set_len(disk.bytes.next_multiple_of(4096))?;
+        std::fs::File::create(dir.path(&temporary))?.set_len(bytes)?;
         let (tool, package, words): (_, _, Vec<&str>) = match disk.format.as_str() {
             "ext4" => ("mkfs.ext4", "e2fsprogs", vec!["-q", "-F", "-L", &disk.name, &temporary]),
             "ext3" => ("mkfs.ext3", "e2fsprogs", vec!["-q", "-F", "-L", &disk.name, &temporary]),
@@ -209,7 +227,17 @@ pub async fn make_local(dir: &Dir, disks: &[LocalDisk]) -> Result<()> {
             let said = String::from_utf8_lossy(&made.stderr);
             return Err(Fault::unavailable(format!("{tool}: {}: {}", made.status, said.trim())));
         }
-        std::fs::rename(dir.path(&temporary), dir.path(&file))?;
+        dir.complete(&temporary, file)?;
+    }
+    Ok(())
+}
+
+/// Removes the local disks whose files are none of `but`.
+pub fn forget_local(dir: &Dir, but: &[String]) -> Result<()> {
+    for name in std::fs::read_dir(dir.root())?.flatten().filter_map(|e| e.file_name().into_string().ok()) {
+        if name.starts_with("local-") && !but.contains(&name) {
+            std::fs::remove_file(dir.path(&name))?;
+        }
     }
     Ok(())
 }
@@ -217,6 +245,53 @@ pub async fn make_local(dir: &Dir, disks: &[LocalDisk]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::ServerId;
+
+    fn local(name: &str, bytes: u64, format: &str) -> LocalDisk {
+        LocalDisk { name: name.into(), bytes, format: format.into() }
+    }
+
+    /// The guest's local disks with their lengths in MiB.
+    fn there(dir: &Dir) -> Vec<(String, u64)> {
+        let mut all: Vec<_> = std::fs::read_dir(dir.root())
+            .unwrap()
+            .flatten()
+            .map(|e| (e.file_name().into_string().unwrap(), e.metadata().unwrap().len() >> 20))
+            .collect();
+        all.sort();
+        all
+    }
+
+    #[tokio::test]
+    async fn local_disks_follow_the_document() {
+        let data = tempfile::tempdir().unwrap();
+        let dir = Dir::of(data.path(), ServerId::new());
+        dir.make().unwrap();
+        // As if it had been made with a file system, and written to.
+        let ephemeral = dir.path("local-ephemeral0.img");
+        std::fs::write(&ephemeral, vec![7_u8; 1 << 20]).unwrap();
+        let disks = |ephemeral: u64, swap: u64| {
+            vec![local("ephemeral0", ephemeral << 20, "ext4"), local("swap", swap << 20, "swap")]
+        };
+        let file = |name: &str, mib: u64| (format!("local-{name}.img"), mib);
+        make_local(&dir, &disks(1, 1), true).await.unwrap();
+        assert_eq!(there(&dir), [file("ephemeral0", 1), file("swap", 1)]);
+        // A resize under trial may be taken back.
+        make_local(&dir, &disks(3, 2), false).await.unwrap();
+        assert_eq!(there(&dir), [file("ephemeral0", 1), file("swap", 2)]);
+        make_local(&dir, &disks(3, 2), true).await.unwrap();
+        assert_eq!(there(&dir), [file("ephemeral0", 3), file("swap", 2)]);
+        let swap = std::fs::read(dir.path("local-swap.img")).unwrap();
+        assert!(swap.windows(10).any(|w| w == b"SWAPSPACE2"), "made anew as swap");
+        // What was written is not cut off, whatever the document says.
+        make_local(&dir, &disks(2, 1), true).await.unwrap();
+        assert_eq!(there(&dir), [file("ephemeral0", 3), file("swap", 1)]);
+        assert!(std::fs::read(&ephemeral).unwrap()[..1 << 20].iter().all(|b| *b == 7));
+        make_local(&dir, &disks(2, 1)[..1], true).await.unwrap();
+        assert_eq!(there(&dir), [file("ephemeral0", 3)]);
+        forget_local(&dir, &[]).unwrap();
+        assert!(there(&dir).is_empty());
+    }
 
     #[test]
     fn disks_sit_where_the_machine_has_room_for_them() {
@@ -228,9 +303,6 @@ mod tests {
         assert_eq!(disk(&pc, "ide", false, "b", 3).unwrap()["bus"], "ide.1");
         assert!(disk(&q35, "ide", false, "root", 0).is_err());
         assert!(disk(&q35, "floppy", false, "root", 0).is_err());
-        assert_eq!(
-            local_file(&LocalDisk { name: "../x0".into(), bytes: 1, format: "ext4".into() }),
-            "local-x0.img"
-        );
+        assert_eq!(local_file(&local("../x0", 1, "ext4")), "local-x0.img");
     }
 }

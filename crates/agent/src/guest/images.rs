@@ -1,9 +1,10 @@
 //! The image cache: `images/<sha512>`, each the base of any number of overlays.
 //!
 //! Content is addressed by its SHA-512 and verified as it streams in, so a file that bears its name
-//! is whole and true. When the region's store is on this machine its file is linked (same content
-//! address) or cloned, not fetched. An entry that no guest uses goes after an hour, or at once when
-//! space is short. Two guests that want the same image fetch it once.
+//! is whole and true; it is on the disk before it gets that name, so that a power cut leaves no other.
+//! When the region's store is on this machine its file is linked (same content address) or cloned, not
+//! fetched. An entry that no guest uses goes after an hour, or at once when space is short. Two guests
+//! that want the same image fetch it once.
 
 use super::{Dir, disk, process};
 use crate::link::Link;
@@ -82,7 +83,13 @@ impl Images {
         self.make_room(image.bytes)?;
         let part = Part(self.dir.join(format!("{sha}.part")));
         self.fetch(image, &part.0, progress).await?;
-        Ok(std::fs::rename(&part.0, &path)?)
+        self.name(&part.0, &path).await
+    }
+
+    /// Gives a file that is on the disk its name, for good.
+    async fn name(&self, part: &Path, path: &Path) -> Result<()> {
+        std::fs::rename(part, path)?;
+        Ok(tokio::fs::File::open(&self.dir).await?.sync_all().await?)
     }
 
     /// Links or clones the region's own file. False when there is none of the right length.
@@ -99,7 +106,7 @@ impl Images {
         let part = Part(self.dir.join(format!("{}.part", image.sha512)));
         let (from, to) = (source, part.0.clone());
         tokio::task::spawn_blocking(move || copy(&from, &to)).await.map_err(Fault::internal)??;
-        std::fs::rename(&part.0, path)?;
+        self.name(&part.0, path).await?;
         Ok(true)
     }
 
@@ -138,7 +145,7 @@ impl Images {
                 &found[..16]
             )));
         }
-        Ok(())
+        Ok(file.get_ref().sync_all().await?)
     }
 
     /// Fails with how much is missing, after unused entries were given up for it.
@@ -187,7 +194,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
         std::fs::copy(from, to)?;
     }
-    Ok(())
+    Ok(target.sync_all()?)
 }
 
 /// A file in the making: removed when it was not renamed away.

@@ -14,10 +14,10 @@ mod start;
 use super::capture::Captures;
 use super::process::Process;
 use super::qmp::Qmp;
-use super::{Dir, Record, disk, logs, memory, moving, nics, process, qga, throttle};
+use super::{Dir, Record, disk, hardware, logs, memory, moving, nics, process, qga, throttle};
 use crate::host::Host;
 use crate::lease::bound;
-use base::doc::{BootKind, Guest, GuestState, GuestStatus, MoveStatus, Power};
+use base::doc::{BootKind, Guest, GuestState, GuestStatus, MoveStatus, Nic, Power};
 use base::{Backoff, Fault, Kind, Result, ServerId};
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ const LOOK: Duration = Duration::from_secs(30);
 const INCOMING: Duration = Duration::from_millis(100);
 /// A guest that did not react to its power button is told again.
 const PRESS_AGAIN: Duration = Duration::from_secs(10);
+/// A guest whose disk failed is let go on again after so long, not before: each try is news that ends a rest.
+const GO_ON_AGAIN: Duration = Duration::from_secs(10);
 
 /// What the newest document says of a guest; `guest` is `None` when it should not be here.
 #[derive(Debug, Clone)]
@@ -61,6 +63,8 @@ pub(in crate::guest) struct Keeper {
     /// Why the last process is gone, when it went unasked.
     pub(in crate::guest) lost: Option<String>,
     started: Option<Instant>,
+    /// When it was last let go on after its disk had failed.
+    gone_on: Option<Instant>,
 }
 
 /// Keeps the guest until no document names it any more and nothing of it is left.
@@ -75,6 +79,7 @@ pub async fn keep(host: Arc<Host>, id: ServerId, mut want: watch::Receiver<Want>
         backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
         lost: None,
         started: None,
+        gone_on: None,
     };
     let mut fence = keeper.host.lease.watch();
     loop {
@@ -261,7 +266,10 @@ impl Keeper {
             "paused" => (GuestState::Paused, String::new()),
             "io-error" => {
                 // Resumes when there is space again; else it stops at the same write and is tried later.
-                monitor.run("cont").await?;
+                if until_due(self.gone_on).is_zero() {
+                    self.gone_on = Some(Instant::now());
+                    monitor.run("cont").await?;
+                }
                 (GuestState::Paused, "the host's disk is full or failing: the guest waits for it".into())
             }
             "internal-error" | "guest-panicked" => (
@@ -332,6 +340,7 @@ impl Keeper {
             *record =
                 Record { epoch: wanted.epoch, disk_made: false, kept: None, image: None, ..record.clone() };
             self.dir.make()?;
+            hardware::forget_local(&self.dir, &[])?;
             self.dir.save(record)?;
         }
         match record.kept {
@@ -367,21 +376,19 @@ impl Keeper {
             .collect();
         let mut obstacles = Vec::new();
         for name in leaving {
-            has.remove(&name);
             if nics::unplug(monitor, &name).await? {
+                has.remove(&name);
                 tracing::info!(guest = %guest.id, name, "NIC unplugged");
             } else {
                 obstacles.push("waiting for the guest to let go of a NIC".to_owned());
             }
         }
-        for nic in guest.nics.iter().filter(|n| !has.values().any(|p| *p == Some(n.port))) {
+        // One that still leaves is plugged in anew when the guest has let go of it.
+        let here = |n: &&Nic| has.iter().any(|(name, p)| *p == Some(n.port) || *name == nics::card(n.port));
+        for nic in guest.nics.iter().filter(|n| !here(n)) {
             let mut applied = self.host.applied.subscribe();
             applied.wait_for(|at| *at >= generation).await.map_err(Fault::internal)?;
-            let tap = nics::open_tap(&self.host, nic).await;
-            let plugged = match tap {
-                Ok(tap) => nics::plug(monitor, nic, &guest.hardware, tap).await,
-                Err(e) => Err(e),
-            };
+            let plugged = nics::plug(monitor, nic, &guest.hardware, nics::open_tap(&self.host, nic)).await;
             match plugged {
                 Ok(slot) => {
                     tracing::info!(guest = %guest.id, port = %nic.port, "NIC plugged in");
@@ -434,6 +441,9 @@ impl Keeper {
     /// Returns when something may have changed.
     async fn rest(&mut self, process: Option<Process>) {
         let Keeper { monitor, captures, .. } = self;
+        // One that was let go on is looked at when that may be done again.
+        let due = until_due(self.gone_on);
+        let look = if due.is_zero() { LOOK } else { due };
         let Some(process) = process else {
             return tokio::select! {
                 () = captures.ended() => {}
@@ -458,7 +468,7 @@ impl Keeper {
             () = process.ended() => {}
             () = heard => return,
             () = captures.ended() => return,
-            () = tokio::time::sleep(LOOK) => return,
+            () = tokio::time::sleep(look) => return,
         }
         self.monitor = None;
         let how = process.how_it_ended().await;
@@ -514,6 +524,11 @@ impl Keeper {
         self.say(guest, &record, GuestState::Failed, &reason);
         wait
     }
+}
+
+/// How long until a guest whose disk failed is let go on, after it was at `last`.
+fn until_due(last: Option<Instant>) -> Duration {
+    last.map_or(Duration::ZERO, |at| GO_ON_AGAIN.saturating_sub(at.elapsed()))
 }
 
 /// Stops every guest found under `data`; returns how many ran. Nobody keeps them meanwhile.

@@ -65,14 +65,9 @@ async fn begin(dir: &Dir, qmp: &mut Qmp) -> Result<()> {
 }
 
 fn saved(dir: &Dir, record: &mut Record) -> Result<()> {
-    match File::open(dir.path(MAKING)) {
-        Ok(file) => {
-            file.sync_all()?;
-            std::fs::rename(dir.path(MAKING), dir.path(FILE))?;
-        }
-        // Renamed already, before the agent ended.
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && dir.path(FILE).exists() => {}
-        Err(e) => return Err(e.into()),
+    // Otherwise it was done already, before the agent ended.
+    if dir.path(MAKING).exists() || !dir.path(FILE).exists() {
+        dir.complete(MAKING, FILE)?;
     }
     record.suspended = true;
     dir.save(record)

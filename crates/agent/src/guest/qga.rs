@@ -28,6 +28,8 @@ const SHORT: Duration = Duration::from_secs(10);
 const RUN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 const LINE_MAX: usize = 1 << 20;
+/// Characters of why the agent refuses; they stand in every report of the host.
+const SAID_MAX: usize = 300;
 /// Begins what an agent says after a sync, and makes it forget what half a client said before.
 const MARK: u8 = 0xff;
 
@@ -123,6 +125,7 @@ impl Qga {
             let mut answer: Value = serde_json::from_slice(&self.line().await?)?;
             if let Some(error) = answer.get("error") {
                 let said = error["desc"].as_str().unwrap_or("it gave no reason");
+                let said = base::first_chars(said, SAID_MAX);
                 return Err(Fault::conflict(format!("The guest agent refused: {said}")));
             }
             Ok(answer["return"].take())
@@ -188,4 +191,34 @@ impl Qga {
 fn text(data: &Value) -> String {
     let bytes = data.as_str().and_then(|d| BASE64.decode(d).ok()).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+    #[tokio::test]
+    async fn a_refusal_is_said_in_few_words() {
+        let data = tempfile::tempdir().unwrap();
+        let dir = Dir::of(data.path(), ServerId::new());
+        dir.make().unwrap();
+        let listener = tokio::net::UnixListener::bind(dir.path("qga.sock")).unwrap();
+        let guest = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (from, mut to) = stream.into_split();
+            let mut lines = BufReader::new(from).split(b'\n');
+            let met = lines.next_segment().await.unwrap().unwrap();
+            let met: Value = serde_json::from_slice(&met[1..]).unwrap();
+            let answer = format!("{}\n", json!({"return": met["arguments"]["id"]}));
+            to.write_all(answer.as_bytes()).await.unwrap();
+            lines.next_segment().await.unwrap();
+            let refused = format!("{}\n", json!({"error": {"desc": "\u{e4}".repeat(400_000)}}));
+            to.write_all(refused.as_bytes()).await.unwrap();
+        });
+        let refused = set_password(&dir, "root", "secret").await.unwrap_err();
+        assert_eq!(refused.kind, base::Kind::Conflict);
+        assert!(refused.message.chars().count() < 400, "{} characters", refused.message.chars().count());
+        guest.await.unwrap();
+    }
 }

@@ -19,6 +19,8 @@ use tokio::net::UnixStream;
 const LIMIT: Duration = Duration::from_secs(10);
 const LINE_MAX: usize = 1 << 20;
 const EVENTS_MAX: usize = 256;
+/// Characters of why QEMU refuses; they stand in every report of the host.
+const SAID_MAX: usize = 300;
 
 /// A connection to one QEMU. A command that was abandoned half-way leaves it unusable: drop it then.
 #[derive(Debug)]
@@ -89,6 +91,7 @@ impl Qmp {
                     self.keep_event(&message);
                 } else if let Some(error) = message.get("error") {
                     let said = error["desc"].as_str().unwrap_or("it gave no reason");
+                    let said = base::first_chars(said, SAID_MAX);
                     return Err(Fault::conflict(format!("QEMU refused {command}: {said}")));
                 } else {
                     return Ok(message["return"].take());
@@ -159,5 +162,34 @@ impl Qmp {
                 return Err(Fault::unavailable("QEMU closed its monitor."));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+    #[tokio::test]
+    async fn a_refusal_is_said_in_few_words() {
+        let data = tempfile::tempdir().unwrap();
+        let dir = Dir::of(data.path(), base::ServerId::new());
+        dir.make().unwrap();
+        let listener = tokio::net::UnixListener::bind(dir.path("qmp.sock")).unwrap();
+        let qemu = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (from, mut to) = stream.into_split();
+            let mut lines = BufReader::new(from).lines();
+            let refused = json!({"error": {"desc": "x".repeat(500_000)}, "id": 2});
+            for answer in [json!({"QMP": {}}), json!({"return": {}, "id": 1}), refused] {
+                to.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+                lines.next_line().await.unwrap();
+            }
+        });
+        let mut qmp = Qmp::connect(&dir).await.unwrap();
+        let refused = qmp.run("cont").await.unwrap_err();
+        assert!(refused.message.len() < 400, "{} bytes", refused.message.len());
+        drop(qmp);
+        qemu.await.unwrap();
     }
 }

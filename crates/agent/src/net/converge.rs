@@ -5,12 +5,12 @@
 //! its own: a failure is reported and the others go on.
 
 use super::kernel::{self, Kernel, Tool, act};
-use super::nat;
+use super::nat::{self, Moved};
 use super::plan::{Plan, SpacePlan};
 use super::reason;
 use super::rules::{Rules, Table};
 use super::sockets;
-use super::space::{Kind, Space, UPLINK, VLAN};
+use super::space::{Kind, Mac, Space, UPLINK, VLAN};
 use base::doc::{Problem, Vlan};
 use base::names::Prefix;
 use base::{PortId, Result};
@@ -71,11 +71,14 @@ impl Converge<'_> {
                 outcome.bare.insert(one.ns.clone());
                 continue;
             }
-            let mut done = self.space(one, known);
+            // Of both tries, as the first may have loaded the rules.
+            let had = known.spaces.get(&one.ns).and_then(|a| a.rules.as_ref());
+            let moved = had.map(|had| nat::moved(had, &one.rules));
+            let mut done = self.space(one, known, moved.as_deref());
             if done.is_err() {
                 // What is remembered was wrong, or something was in the way: look, and try once more.
                 known.spaces.remove(&one.ns);
-                done = self.space(one, known);
+                done = self.space(one, known, moved.as_deref());
             }
             match done {
                 Ok(()) => {
@@ -117,7 +120,8 @@ impl Converge<'_> {
         let made = if missing.is_empty() { BTreeSet::new() } else { self.namespaces()? };
         for one in missing.into_iter().filter(|p| made.contains(&p.ns)) {
             outcome.fresh.insert(one.ns.clone());
-            known.spaces.insert(one.ns.clone(), Applied { space: Space::fresh(), rules: None });
+            let rules = Some(Rules::default());
+            known.spaces.insert(one.ns.clone(), Applied { space: Space::fresh(), rules });
         }
         self.part(plan, known, &outcome.fresh);
         Ok(())
@@ -310,12 +314,12 @@ impl Converge<'_> {
         Ok(())
     }
 
-    /// One namespace. Filters are loaded after the taps exist and before they come up.
-    fn space(&self, one: &SpacePlan, known: &mut Known) -> Result<()> {
+    /// One namespace. Filters are loaded after the taps exist and before they come up. What leads elsewhere now is
+    /// `moved`; without that, as after a restart, a router's connections are looked at.
+    fn space(&self, one: &SpacePlan, known: &mut Known, moved: Option<&[Moved]>) -> Result<()> {
         self.prepare(one, known)?;
         let Some(have) = known.spaces.get_mut(&one.ns) else { return Ok(()) };
         let ns = Some(one.ns.as_str());
-        let moved = have.rules.as_ref().map(|had| nat::moved(had, &one.rules)).unwrap_or_default();
         if have.space != one.space {
             let changes = have.space.changes(&one.space, &self.kernel.home());
             self.kernel.batch(Tool::Ip, ns, &changes.devices)?;
@@ -332,7 +336,29 @@ impl Converge<'_> {
             have.space = one.space.clone();
         }
         self.load(ns, have, &one.rules)?;
-        self.kernel.forget_connections(&one.ns, &moved)
+        match moved {
+            Some(moved) => self.kernel.forget_connections(&one.ns, moved),
+            None if one.kind == "router" => {
+                let connections = self.kernel.connections(&one.ns, "ipv4")?;
+                self.kernel.forget_connections(&one.ns, &nat::strays(&connections, &one.rules))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Has a tap take what is sent to a MAC, which went elsewhere until now.
+    pub fn claim(&self, ns: &str, tap: &str, mac: Mac, known: &mut Known) -> Result<()> {
+        // Where nothing is known, the next apply looks and claims as well; a tap that is gone claims nothing.
+        let Some(have) = known.spaces.get_mut(ns).filter(|a| a.space.links.contains_key(tap)) else {
+            return Ok(());
+        };
+        let mut want = have.space.clone();
+        want.forwarding.retain(|(_, m), _| *m != mac);
+        want.forwarding.insert((tap.to_owned(), mac), None);
+        let changes = have.space.changes(&want, &self.kernel.home());
+        self.kernel.batch(Tool::Bridge, Some(ns), &changes.forwarding)?;
+        have.space = want;
+        Ok(())
     }
 
     /// Tells the neighbourhood of a router which addresses it has taken over. Those that listen learn

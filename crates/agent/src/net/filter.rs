@@ -4,7 +4,8 @@
 //! addresses enter, and a mark says which port they came from. On the way to a tap (`bridge`,
 //! forward) the mark is set anew to say which port they go to: the `inet` hooks under br_netfilter
 //! see only the bridge. The `inet` table then dispatches by that mark: what comes from a guest in
-//! `prerouting`, what goes to one in `forward`.
+//! `prerouting`, what goes to one in `forward`. Tagged frames, which those hooks do not see, pass no bridge: a
+//! guest that writes tags would reach others past their groups, or VLANs that are not its network.
 //!
 //! Rules of stateful groups compare the *original* direction of the connection, and both directions
 //! are checked: an original packet against its own rules, a reply against the rules that let the
@@ -40,8 +41,12 @@ udp sport 546 udp dport 547 accept
 ip daddr 169.254.169.254 accept
 ip6 daddr fe80::a9fe:a9fe accept";
 
-/// Frames with a tag, by 802.1Q and 802.1ad.
+/// Frames with a tag, by 802.1Q and 802.1ad, be it that of no VLAN (0), under which a guest takes a frame for a plain
+/// one. Groups see none of them: br_netfilter knows plain packets only.
 const TAGGED: &str = "ether type { 0x8100, 0x88a8 }";
+/// Fragments in which another header of the IPv6 chain comes next: what the packet is may then stand in a later
+/// one, and it is put together only behind the tap. Neighbour discovery in fragments is nobody's (RFC 6980).
+const PIECES: &str = "frag nexthdr { 0, 43, 44, 51, 60, 135 }";
 
 /// The rule set for the secured ports of one network on this host.
 pub fn rules(ports: &[FilterPort], groups: &[SecurityGroup]) -> Rules {
@@ -55,9 +60,11 @@ pub fn rules(ports: &[FilterPort], groups: &[SecurityGroup]) -> Rules {
     let to = Set { keyword: "map", kind: "type ifname : mark;", elements: marks.collect() };
     let bridge = Table {
         sets: [("to".into(), to)].into(),
-        chains: "chain to_port {\ntype filter hook forward priority -200; policy accept;\n\
-                 meta mark set 0\nmeta mark set oifname map @to\n}"
-            .into(),
+        chains: format!(
+            "chain untagged {{\ntype filter hook forward priority -300; policy accept;\n{TAGGED} drop\n}}\n\
+             chain to_port {{\ntype filter hook forward priority -200; policy accept;\n\
+             meta mark set 0\nmeta mark set oifname map @to\n}}"
+        ),
     };
     let mut inet = Table { sets: members(&used, groups), chains: String::new() };
     for group in &used {
@@ -76,14 +83,10 @@ pub fn rules(ports: &[FilterPort], groups: &[SecurityGroup]) -> Rules {
 
 /// What does not pass a NIC that takes the network to a physical one: the bridge itself, which every host has
 /// with the same MAC, the metadata service, and requests for leases where the servers are ours. Tags are the host's
-/// business: what carries one belongs to a VLAN's own link over the NIC, and a guest that writes one would reach
-/// VLANs that are not its network.
+/// business: what carries one belongs to a VLAN's own link over the NIC.
 pub fn at_nic(rules: &mut Rules, device: &str, network: &Network) {
     let Some(table) = rules.tables.get_mut("netdev hanok") else { return };
     let bridge = bridge_mac(network.id);
-    let untagged = format!(
-        "chain untagged {{\ntype filter hook forward priority -300; policy accept;\n{TAGGED} drop\n}}\n"
-    );
     let _ = write!(
         table.chains,
         "chain nic_in {{\ntype filter hook ingress device \"{device}\" priority 0; policy accept;\n\
@@ -102,9 +105,6 @@ pub fn at_nic(rules: &mut Rules, device: &str, network: &Network) {
         }
     }
     table.chains += "}\n";
-    if let Some(table) = rules.tables.get_mut("bridge hanok") {
-        table.chains.insert_str(0, &untagged);
-    }
 }
 
 fn hex(a: std::net::Ipv6Addr) -> String {
@@ -135,7 +135,7 @@ fn dispatch(
 fn ingress(port: &FilterPort, mark: u32) -> String {
     let mut text = format!(
         "chain {0} {{\ntype filter hook ingress device \"{0}\" priority 0; policy accept;\n\
-         meta mark set {mark}\nether saddr != {{ {1} }} drop\n\
+         {TAGGED} drop\n{PIECES} drop\nmeta mark set {mark}\nether saddr != {{ {1} }} drop\n\
          ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept\n\
          udp sport 67 udp dport 68 drop\nudp sport 547 udp dport 546 drop\n\
          icmpv6 type {{ 134, 137 }} drop\n\

@@ -135,7 +135,7 @@ impl Flows {
 
 impl Kernel {
     /// What `conntrack` prints in the form in which it takes it again.
-    fn connections(&self, ns: &str, family: &str) -> Result<String> {
+    pub fn connections(&self, ns: &str, family: &str) -> Result<String> {
         let output = inside(ns, || self.run("conntrack", &["-L", "-f", family, "-o", "save"], ""))??;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

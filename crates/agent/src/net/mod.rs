@@ -49,16 +49,17 @@ mod traffic;
 mod underlay;
 mod view;
 
-use base::doc::{Desired, Network, Problem, RouterLeg};
+use base::doc::{Desired, Guest, Network, Problem, RouterLeg};
 use base::names::Prefix;
-use base::{Fault, HostId, Kind, NetworkId, PortId, Result};
+use base::{Fault, HostId, Kind, NetworkId, PortId, Result, ServerId};
 use converge::{Converge, Known, Outcome};
 pub use door::HostPort;
 pub use flows::{Flow, Flows};
 pub use http::Told;
 use kernel::Kernel;
 use serve::{NetServers, RouterServers};
-use std::collections::BTreeMap;
+use space::Mac;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -98,6 +99,8 @@ pub struct Datapath {
 #[derive(Default)]
 struct State {
     known: Known,
+    /// Guests that have come to this host while the document still has them on their way, under these numbers.
+    arrived: BTreeMap<ServerId, u64>,
     networks: BTreeMap<String, NetServers>,
     routers: BTreeMap<String, RouterServers>,
 }
@@ -123,10 +126,15 @@ impl Datapath {
     /// Makes the kernel and the servers inside the namespaces equal to the document. Idempotent; what
     /// fails is reported and the rest goes on.
     pub async fn apply(&self, desired: &Desired) -> NetReport {
-        let plan = plan::plan(&self.prefix, self.host, desired, &self.open, self.tunnel);
         let (prefix, kernel) = (self.prefix.clone(), self.kernel.clone());
         // The lock goes with the work: a caller that gives up waiting must not let a second one in.
         let mut state = self.state.clone().lock_owned().await;
+        let arrivals: BTreeMap<ServerId, u64> =
+            desired.guests.iter().filter_map(|g| Some((g.id, g.arrival.as_ref()?.number))).collect();
+        state.arrived.retain(|id, number| arrivals.get(id) == Some(&*number));
+        let coming: BTreeSet<ServerId> =
+            arrivals.into_keys().filter(|id| !state.arrived.contains_key(id)).collect();
+        let plan = plan::plan(&self.prefix, self.host, desired, &self.open, self.tunnel, &coming);
         self.take_leave(desired, &state);
         let work = move || {
             let before = kernel.starts();
@@ -145,6 +153,31 @@ impl Datapath {
                 NetReport { ports_up: vec![], problems: vec![Problem { kind: "host".into(), id, reason }] }
             }
         }
+    }
+
+    /// A guest has arrived under this number: what is sent to it from here comes to its taps from now on, and not
+    /// to the host that it left, as the next document says too. Cheap when it is known.
+    ///
+    /// # Errors
+    /// The kernel's; the next [`Datapath::apply`] does it then.
+    pub async fn take_in(&self, guest: &Guest, number: u64) -> Result<()> {
+        let mut state = self.state.clone().lock_owned().await;
+        if state.arrived.insert(guest.id, number) == Some(number) {
+            return Ok(());
+        }
+        let (prefix, kernel) = (self.prefix.clone(), self.kernel.clone());
+        let taps: Vec<(String, String, Mac)> = guest
+            .nics
+            .iter()
+            .filter_map(|n| Some((prefix.network_ns(n.network), prefix.tap(n.port), Mac::parse(&n.mac)?)))
+            .collect();
+        let work = move || {
+            let converge = Converge { kernel: &kernel, prefix: &prefix };
+            let claims = taps.iter().map(|(ns, tap, mac)| converge.claim(ns, tap, *mac, &mut state.known));
+            // Whatever becomes of one of them, the others are claimed.
+            claims.fold(Ok(()), Result::and)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(Fault::internal)?
     }
 
     /// Routers whose legs go with this document say so while they still can.

@@ -12,7 +12,7 @@ use super::traffic::{self, Tap};
 use super::underlay::{self, PORT};
 use base::doc::{Desired, Gateway, Network, Port, PortOwner, Problem, Router, RouterLeg, Uplink, Vlan};
 use base::names::Prefix;
-use base::{HostId, NetworkId, PortId};
+use base::{HostId, NetworkId, PortId, ServerId};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -55,15 +55,17 @@ pub struct Plan {
     pub host_rules: Rules,
 }
 
-/// `tunnel` is where other hosts reach this one, as far as a device here has that address.
+/// `tunnel` is where other hosts reach this one, as far as a device here has that address; guests that are `coming`
+/// still run on another host.
 pub fn plan(
     prefix: &Prefix,
     host: HostId,
     desired: &Desired,
     open: &[HostPort],
     tunnel: Option<IpAddr>,
+    coming: &BTreeSet<ServerId>,
 ) -> Plan {
-    let networks = desired.networks.iter().map(|n| network(prefix, host, n, desired, tunnel));
+    let networks = desired.networks.iter().map(|n| network(prefix, host, n, desired, tunnel, coming));
     let routers = desired.routers.iter().map(|r| router(prefix, r, &desired.networks));
     let spaces = networks.chain(routers).collect();
     let (host, host_rules) = own(prefix, desired, open, tunnel);
@@ -98,6 +100,7 @@ fn network(
     network: &Network,
     desired: &Desired,
     tunnel: Option<IpAddr>,
+    coming: &BTreeSet<ServerId>,
 ) -> SpacePlan {
     let ns = prefix.network_ns(network.id);
     let mut plan = SpacePlan {
@@ -123,10 +126,16 @@ fn network(
             plan.space.neighbours.insert((BRIDGE.into(), address), mac);
         }
         match port.owner {
-            PortOwner::Guest(_) if port.host == Some(host) => {
+            PortOwner::Guest(id) if port.host == Some(host) => {
                 let filter = plan.plug(prefix.tap(port.id), mac, port, network);
                 filtered.extend(filter.filter(|_| port.security));
                 taps.push(plan.limit(prefix, port));
+                // One that is still coming is reached where it runs: by the tunnel there, or by the wire.
+                if coming.contains(&id) {
+                    plan.remote(port, mac);
+                } else {
+                    plan.space.forwarding.insert((prefix.tap(port.id), mac), None);
+                }
             }
             PortOwner::Guest(_) | PortOwner::Other => plan.remote(port, mac),
             PortOwner::Router(_) => {}
@@ -235,7 +244,6 @@ impl SpacePlan {
         let bridge = BridgePort { learning: other_macs, flood: other_macs, tunnel: false };
         let device = Link { up: port.admin_up, bridge: Some(bridge), ..link(Kind::Tap, network.mtu) };
         self.space.links.insert(tap.clone(), device);
-        self.space.forwarding.insert((tap.clone(), mac), None);
         if port.admin_up {
             self.ports.push(port.id);
         }

@@ -2,7 +2,7 @@
 //!
 //! The same type describes what should be and what was found, so applying is a comparison: what is
 //! equal costs nothing, and a restart only has to look once. Only what this agent writes is compared:
-//! routes carry its protocol number, neighbours are permanent, forwarding entries static.
+//! routes carry its protocol number, neighbours are permanent, forwarding entries static and sticky.
 
 use super::kernel::{Kernel, Line, Tool, act, remove};
 use super::shape::{self, Shapes};
@@ -185,11 +185,13 @@ impl Space {
         };
         for (key @ (dev, mac), to) in &want.forwarding {
             let had = self.forwarding.get(key);
-            if anew(dev) && had.is_some_and(Option::is_some) {
+            if anew(dev) && to.is_some() {
                 out.forwarding.push(remove(format!("fdb del {mac} dev {dev} self")));
             }
             if had != Some(to) || anew(dev) {
-                out.forwarding.push(act(format!("fdb replace {mac} dev {dev} master static")));
+                // Sticky: a port that learns would else take a static entry over with the first frame that comes
+                // by it from that address, and keep it.
+                out.forwarding.push(act(format!("fdb replace {mac} dev {dev} master sticky static")));
                 if let Some(to) = to {
                     out.forwarding.push(act(format!("fdb replace {mac} dev {dev} self dst {to} permanent")));
                 }
@@ -272,7 +274,10 @@ impl Space {
 
     fn look_forwarding(&mut self, entries: &[Value]) {
         let key = |e: &Value| Some((e["ifname"].as_str()?.to_owned(), Mac::parse(e["mac"].as_str()?)?));
-        for e in entries.iter().filter(|e| e["state"] == "static" && e["master"].is_string()) {
+        // Those of an older release are not sticky, and are written anew.
+        let sticky = |e: &&Value| e["flags"].as_array().is_some_and(|f| f.iter().any(|f| f == "sticky"));
+        let ours = |e: &&Value| e["state"] == "static" && e["master"].is_string();
+        for e in entries.iter().filter(ours).filter(sticky) {
             self.forwarding.extend(key(e).map(|k| (k, None)));
         }
         for e in entries.iter().filter(|e| e["dst"].is_string()) {
@@ -459,7 +464,7 @@ mod tests {
                 "neigh replace 10.0.0.5 lladdr fa:16:3e:00:00:01 dev br0 nud permanent",
             ]
         );
-        assert_eq!(texts(&changes.forwarding), ["fdb replace fa:16:3e:00:00:01 dev t1 master static"]);
+        assert_eq!(texts(&changes.forwarding), ["fdb replace fa:16:3e:00:00:01 dev t1 master sticky static"]);
         let back = want.changes(&Space::default(), "1");
         assert_eq!(texts(&back.devices), ["link del dev t1"]);
         assert!(back.forwarding.is_empty());

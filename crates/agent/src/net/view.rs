@@ -125,9 +125,52 @@ pub fn adverts(prefix: &Prefix, router: &Router, networks: &[Network]) -> Vec<(S
 }
 
 /// The guests behind a router's legs, for those that send metadata requests to their gateway. The
-/// subnets of one router never overlap, so an address says which guest asks.
+/// subnets of one router never overlap, so an address says which guest asks; but a network may have others beside
+/// those that the router joins.
 pub fn behind<'a>(router: &Router, networks: impl Iterator<Item = (NetworkId, &'a NetView)>) -> Directory {
-    let mine = networks.filter(|(id, _)| router.legs.iter().any(|l| l.network == *id));
-    let entries = mine.flat_map(|(_, v)| v.directory.iter().map(|(a, g)| (*a, g.clone())));
-    entries.filter(|(a, _)| a.is_ipv4()).collect()
+    let joined = |id: NetworkId, address: &IpAddr| {
+        let legs = router.legs.iter().filter(|l| l.network == id);
+        legs.flat_map(|l| &l.addresses).any(|net| net.contains(address))
+    };
+    let all = networks.flat_map(|(id, v)| v.directory.iter().map(move |(a, g)| (id, *a, g.clone())));
+    let mine = all.filter(|(id, a, _)| a.is_ipv4() && joined(*id, a));
+    mine.map(|(_, a, g)| (a, g)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{self, HOST, document, guest, port, subnet};
+    use super::*;
+    use base::RouterId;
+    use base::doc::RouterLeg;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_router_answers_for_the_subnets_that_it_joins() {
+        // Two networks, of which the first has the second's subnet beside its own, without the router.
+        let beside = vec![port(1, &[(1, "10.0.0.5")]), port(2, &[(3, "10.0.1.5")])];
+        let subnets = vec![subnet(1, "10.0.0.0/24", None), subnet(3, "10.0.1.0/24", None)];
+        let one = sample::network(1, subnets, beside);
+        let joined = vec![subnet(2, "10.0.1.0/24", None)];
+        let two = sample::network(2, joined, vec![port(3, &[(2, "10.0.1.5")])]);
+        let held = [&one, &two].into_iter().flat_map(|n| n.ports.iter().map(|p| guest(p, n))).collect();
+        let doc = document(vec![one, two], held);
+        let leg = |n: u8, address: &str| RouterLeg {
+            port: port(100 + n, &[]).id,
+            network: NetworkId(Uuid::from_u128(n.into())),
+            mac: port(100 + n, &[]).mac,
+            addresses: vec![address.parse().unwrap()],
+        };
+        let legs = vec![leg(1, "10.0.0.1/24"), leg(2, "10.0.1.1/24")];
+        let id = RouterId(Uuid::from_u128(77));
+        let router = Router { id, admin_up: true, legs, gateway: None, routes: vec![] };
+        let guests = guests(&doc);
+        let views: Vec<_> = doc.networks.iter().map(|n| (n.id, network(HOST, n, &doc, &guests))).collect();
+        for views in [views.iter().collect::<Vec<_>>(), views.iter().rev().collect()] {
+            let found = behind(&router, views.into_iter().map(|(id, v)| (*id, v)));
+            let name =
+                |a: &str| found.get(&a.parse::<IpAddr>().unwrap()).map(|g| g.guest.metadata.name.as_str());
+            assert_eq!((name("10.0.0.5"), name("10.0.1.5")), (Some("vm1"), Some("vm3")));
+        }
+    }
 }

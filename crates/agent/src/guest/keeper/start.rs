@@ -36,7 +36,13 @@ impl Keeper {
         if guest.config_drive && memory.is_none() {
             drive::make(&self.dir, &host.drive_files(guest)?).await.map_err(|e| blame("config drive", e))?;
         }
-        hardware::make_local(&self.dir, &guest.local_disks).await.map_err(|e| blame("disk", e))?;
+        // Nor does it find other disks than it had. Those of a resize under trial grow when it is confirmed: a file
+        // system that the guest has grown could not be put back.
+        if memory.is_none() {
+            let may_grow = guest.disk.keep.is_none();
+            let made = hardware::make_local(&self.dir, &guest.local_disks, may_grow).await;
+            made.map_err(|e| blame("disk", e))?;
+        }
         let mut taps = Vec::new();
         for nic in &guest.nics {
             taps.push(nics::open_tap(&host, nic).await.map_err(|e| blame("network", e))?);
@@ -97,6 +103,13 @@ impl Keeper {
     async fn disk(&self, guest: &Guest, record: &mut Record) -> Result<()> {
         let bytes = guest.disk.bytes;
         if disk::exists(&self.dir) {
+            // What lies below it may have lost its content when power was lost.
+            if let Some(image) =
+                guest.disk.image.as_ref().filter(|i| record.image.as_ref() == Some(&i.sha512))
+            {
+                let progress = |reason: String| self.say(guest, record, GuestState::Preparing, &reason);
+                self.host.images.ensure(image, &progress).await?;
+            }
             if record.disk_made && record.disk_bytes < bytes {
                 disk::grow(&self.dir, bytes).await?;
             }

@@ -36,6 +36,7 @@ impl Keeper {
         let came: Option<Came> = read(&self.dir, CAME)?.filter(|c: &Came| c.number == number);
         match came.as_ref().map(|c| (c.stage, had)) {
             Some((Coming::Arrived, Some(record))) if record.ownership == guest.ownership => {
+                self.take_in(guest, number);
                 self.moving = Some(status(number, MoveStage::Arrived, ""));
                 return Ok(if arrival.live { None } else { Some(self.arrived(guest, &record)) });
             }
@@ -65,6 +66,17 @@ impl Keeper {
                 Ok(Some(Next::Again))
             }
         }
+    }
+
+    /// Has what is sent to the guest from here come to it. Beside the pass: networks that are being changed at the
+    /// moment are waited for, and the region is to hear of the arrival.
+    fn take_in(&self, guest: &Guest, number: u64) {
+        let (net, guest) = (self.host.net.clone(), guest.clone());
+        tokio::spawn(async move {
+            if let Err(fault) = net.take_in(&guest, number).await {
+                tracing::warn!(guest = %guest.id, "what is sent to it from here does not reach it yet: {fault}");
+            }
+        });
     }
 
     fn arrived(&self, guest: &Guest, record: &Record) -> Next {

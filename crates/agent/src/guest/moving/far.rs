@@ -208,20 +208,12 @@ impl Far {
 
 /// Connects, and has the kernel give a line up on which nothing is acknowledged any more.
 async fn dial(host: &str) -> Result<TcpStream> {
-    use rustix::net::sockopt;
     let stream = tokio::time::timeout(CONNECT, TcpStream::connect(host))
         .await
         .map_err(|_| away(format!("no connection within {} s", CONNECT.as_secs())))?
         .map_err(away)?;
     stream.set_nodelay(true)?;
-    let stall = u32::try_from(STALL.as_millis()).unwrap_or(u32::MAX);
-    let alive = || {
-        sockopt::set_tcp_user_timeout(&stream, stall)?;
-        sockopt::set_socket_keepalive(&stream, true)?;
-        sockopt::set_tcp_keepidle(&stream, STALL / 3)?;
-        sockopt::set_tcp_keepintvl(&stream, STALL / 6)
-    };
-    alive().map_err(std::io::Error::from)?;
+    tls::or_cut(&stream, STALL)?;
     Ok(stream)
 }
 

@@ -222,7 +222,7 @@ async fn spans(v6: bool) {
 /// One more wire, which knows nothing of us: a NIC `e1` of every host, and a computer with an address.
 fn office(room: &Room, address: &str) -> Client {
     let (switch, kernel) = (&room.homes.1, std::sync::Arc::new(Kernel::default()));
-    let ns = switch.replace("ths", "thx");
+    let ns = room.homes.beside();
     kernel.batch(Tool::Names, None, &[act(format!("netns add {ns}"))]).unwrap();
     let mut lines = vec![
         act(format!("link add netns {switch} of0 type bridge")),
@@ -297,6 +297,91 @@ async fn a_provider_network_reaches_what_knows_nothing_of_us() {
     let report = room.worlds[1].path.apply(&Desired { host: ids[1], ..doc.clone() }).await;
     assert!(report.problems[0].reason.contains("no NIC e2"), "{report:?}");
     Kernel::default().batch(Tool::Names, None, &[act(format!("netns del {}", old.ns))]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_moves_on_a_provider_network_is_reached() {
+    let Some(mut room) = Room::new(2, false).await else { return };
+    let _old = office(&room, "10.0.0.200/24");
+    let (_, mut doc) = one_network();
+    doc.networks[0].mtu = 1500;
+    doc.networks[0].uplink = Some(Uplink::Nic { device: "e1".into() });
+    let ids = room.ids.clone();
+    spread(&mut doc, &ids);
+    join(&mut doc, open_group());
+    for (world, host) in room.worlds.iter().zip(&ids) {
+        world.apply(&Desired { host: *host, ..doc.clone() }).await;
+    }
+    let (a, b) = (room.guest(&doc, 0, 0), room.guest(&doc, 0, 1));
+    assert!(a.pings("10.0.0.6"), "by the wire");
+    // Its old host is slow to let go: it is heard from the wire while the new one has its tap already.
+    doc.networks[0].ports[1].host = Some(ids[0]);
+    room.worlds[0].apply(&Desired { host: ids[0], ..doc.clone() }).await;
+    assert!(b.pings("10.0.0.200"));
+    room.worlds[1].apply(&Desired { host: ids[1], ..doc.clone() }).await;
+    let b = room.guest(&doc, 0, 1);
+    assert!(b.pings("10.0.0.200") && a.pings("10.0.0.6"), "at its new host");
+}
+
+/// A guest on its way from the second host to the first is reached where it runs, from the first as well: by the
+/// tunnel, or by the wire of a provider network.
+async fn comes_over(wire: bool) {
+    let Some(mut room) = Room::new(2, false).await else { return };
+    let (_, mut doc) = one_network();
+    let _old = wire.then(|| office(&room, "10.0.0.200/24"));
+    if wire {
+        doc.networks[0].mtu = 1500;
+        doc.networks[0].uplink = Some(Uplink::Nic { device: "e1".into() });
+    }
+    let ids = room.ids.clone();
+    spread(&mut doc, &ids);
+    join(&mut doc, open_group());
+    let told = |doc: &Desired, room: &Room, host: usize| {
+        let mut told = room.document(doc, host, 0);
+        if wire {
+            told.networks[0].peers.clear();
+            told.networks[0].ports.iter_mut().for_each(|p| p.tunnel = None);
+        }
+        told
+    };
+    room.worlds[1].apply(&told(&doc, &room, 1)).await;
+    // Its new host has its port as well, with the tunnel to where it still is.
+    let mut coming = told(&doc, &room, 0);
+    coming.networks[0].ports[1].host = Some(ids[0]);
+    coming.guests[1].arrival = Some(Arrival { number: 7, live: true, token: "t".into() });
+    assert_eq!(room.worlds[0].apply(&coming).await.ports_up.len(), 2);
+    let (a, b) = (room.guest(&doc, 0, 0), room.guest(&doc, 0, 1));
+    assert!(b.pings("10.0.0.5") && a.pings("10.0.0.6"), "it still runs there");
+    // It goes on here, before any document says so.
+    b.ip(&["link set eth0 down"]);
+    doc.networks[0].ports[1].host = Some(ids[0]);
+    let b = room.guest(&doc, 0, 1);
+    room.worlds[0].path.take_in(&coming.guests[1], 7).await.unwrap();
+    assert!(a.pings("10.0.0.6"), "it runs here");
+    let before = room.worlds[0].starts();
+    room.worlds[0].apply(&coming).await;
+    assert_eq!(room.worlds[0].starts(), before, "which is not forgotten");
+    // Nor is another way here taken for the one that has come to its end.
+    coming.guests[1].arrival.as_mut().unwrap().number = 8;
+    room.worlds[0].apply(&coming).await;
+    let ns = room.worlds[0].network_ns(doc.networks[0].id);
+    let port = &doc.networks[0].ports[1];
+    let tap = (room.worlds[0].prefix.tap(port.id), Mac::parse(&port.mac).unwrap());
+    let space = || Space::look(&Kernel::default(), Some(&ns), |_| true).unwrap();
+    let claimed = || space().forwarding.contains_key(&tap);
+    assert!(!claimed());
+    room.worlds[0].apply(&told(&doc, &room, 0)).await;
+    assert!(claimed() && a.pings("10.0.0.6") && b.pings("10.0.0.5"), "it is this host's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_on_its_way_is_reached_where_it_runs() {
+    comes_over(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_on_its_way_is_reached_by_the_wire() {
+    comes_over(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

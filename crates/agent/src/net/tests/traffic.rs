@@ -313,6 +313,57 @@ async fn single_ports_of_a_floating_address_lead_to_guests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_leads_elsewhere_takes_its_connections_along() {
+    fn gateway(doc: &mut Desired) -> &mut Gateway {
+        doc.routers[0].gateway.as_mut().unwrap()
+    }
+    let Some(mut world) = world().await else { return };
+    let at = outside();
+    let mut doc = routed(at);
+    let (external, internal, fixed) = ((7000, 7009), (7000, 7009), "10.0.1.5".parse().unwrap());
+    gateway(&mut doc).forwards = vec![Forward { floating: at(60), protocol: 17, external, fixed, internal }];
+    world.apply(&doc).await;
+    let (one, two) = (doc.networks[0].clone(), doc.networks[1].clone());
+    let (a, b) = (world.client(&one, &one.ports[0]), world.client(&one, &one.ports[1]));
+    let c = world.client(&two, &two.ports[0]);
+    for client in [&a, &b, &c] {
+        client.dhcp();
+    }
+    let host = UdpSocket::bind((at(1), HOST_PORT)).unwrap();
+    let comes = |text: &str, floating: u8, port: u16, to: &UdpSocket| {
+        host.send_to(text.as_bytes(), (at(floating), port)).unwrap();
+        assert_eq!(receive(to).map(|r| r.0), Some(text.to_owned()), "{floating}");
+    };
+    let (a4, b4) = (a.udp("10.0.0.5:4000"), b.udp("10.0.0.6:4000"));
+    let (a7, b7, c7) = (a.udp("10.0.0.5:7009"), b.udp("10.0.0.6:7009"), c.udp("10.0.1.5:7009"));
+    comes("before", 50, 4000, &a4);
+    comes("before", 60, 7009, &c7);
+    gateway(&mut doc).forwards[0].fixed = "10.0.0.6".parse().unwrap();
+    world.apply(&doc).await;
+    comes("a range", 60, 7009, &b7);
+    // What is remembered turns out to be wrong: the router has an address already that it is to be given.
+    let ns = world.prefix.router_ns(doc.routers[0].id);
+    let out = world.prefix.leg_router(gateway(&mut doc).port);
+    let line = act(format!("addr add {}/32 dev {out}", at(52)));
+    Kernel::default().batch(Tool::Ip, Some(&ns), &[line]).unwrap();
+    let (five, six): (IpAddr, IpAddr) = ("10.0.0.5".parse().unwrap(), "10.0.0.6".parse().unwrap());
+    gateway(&mut doc).floating[0].fixed = six;
+    gateway(&mut doc).floating.push(Floating { floating: at(52), fixed: five });
+    gateway(&mut doc).forwards[0].fixed = five;
+    world.apply(&doc).await;
+    comes("at the second try", 50, 4000, &b4);
+    comes("at the second try", 60, 7009, &a7);
+    // Nobody remembers anything: they change while the agent is away.
+    gateway(&mut doc).floating[0].fixed = five;
+    gateway(&mut doc).floating[2].fixed = six;
+    gateway(&mut doc).forwards[0].fixed = fixed;
+    world.restart().await;
+    world.apply(&doc).await;
+    comes("after a restart", 50, 4000, &a4);
+    comes("after a restart", 60, 7009, &c7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn guests_reach_of_the_host_only_what_is_open() {
     let Some(mut world) = world().await else { return };
     let at = outside();

@@ -1,5 +1,6 @@
 //! Who is heard by the tunnels between hosts, seen with packets.
 
+use super::frames::datagram;
 use super::hosts::{Room, open_group, spread};
 use super::world::{receive, waiting};
 use super::*;
@@ -7,25 +8,12 @@ use super::*;
 /// What a tunnel would carry: a datagram from `10.0.9.9` for port 5000 of the guest, in a frame for its MAC.
 fn crafted(vni: u32, to: &Port, text: &str) -> Vec<u8> {
     let IpAddr::V4(address) = to.addresses[0].address else { panic!("an IPv4 address") };
-    let udp_len = 8 + text.len() as u16;
-    let mut ip = vec![0x45, 0];
-    ip.extend((20 + udp_len).to_be_bytes());
-    ip.extend([0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 9, 9]);
-    ip.extend(address.octets());
-    let sum: u32 = ip.chunks(2).map(|two| u32::from(u16::from_be_bytes([two[0], two[1]]))).sum();
-    let check = !((sum & 0xffff) as u16 + (sum >> 16) as u16);
-    ip[10..12].copy_from_slice(&check.to_be_bytes());
     let mut frame = vec![8, 0, 0, 0];
     frame.extend(&vni.to_be_bytes()[1..]);
     frame.push(0);
     frame.extend(Mac::parse(&to.mac).unwrap().0);
     frame.extend([2, 0, 0, 0, 9, 9, 8, 0]);
-    frame.extend(ip);
-    frame.extend(4000_u16.to_be_bytes());
-    frame.extend(5000_u16.to_be_bytes());
-    frame.extend(udp_len.to_be_bytes());
-    frame.extend([0, 0]);
-    frame.extend(text.as_bytes());
+    frame.extend(datagram([10, 0, 9, 9].into(), address, 5000, text));
     frame
 }
 

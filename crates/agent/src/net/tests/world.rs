@@ -89,11 +89,16 @@ impl Homes {
         }
         Homes(homes, switch)
     }
+    /// The name of one more namespace beside them, which goes with them.
+    pub fn beside(&self) -> String {
+        self.1.replace("ths", "thx")
+    }
 }
 
 impl Drop for Homes {
     fn drop(&mut self) {
-        let all = self.0.iter().chain([&self.1]);
+        let beside = self.beside();
+        let all = self.0.iter().chain([&self.1, &beside]);
         let lines: Vec<_> = all.map(|h| kernel::remove(format!("netns del {h}"))).collect();
         let done = Kernel::default().batch(Tool::Names, None, &lines);
         assert!(std::thread::panicking() || done.is_ok(), "{done:?}");
