@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 const SESSION: &str = "/run/hanok-session";
 /// The secret is good once. When it is refused for this long, the machine starts again to be given another.
 const REFUSED: Duration = Duration::from_secs(60);
+/// A rack that was not reached for this long is looked for on all cards again.
+const AWAY: Duration = Duration::from_secs(60);
 
 /// Says hello until the rack answers. None: it is refused for good, and a restart is due.
 pub async fn greet(options: &Options, talk: &Talk, address: &str, peer_port: u16) -> Option<()> {
@@ -21,7 +23,8 @@ pub async fn greet(options: &Options, talk: &Talk, address: &str, peer_port: u16
         talk.set_session(&session);
         return Some(());
     }
-    let hello = words(options, address, peer_port);
+    let mut hello = words(options, address, peer_port);
+    let mut away: Option<Instant> = None;
     let mut once = console::Once::default();
     let mut refused: Option<Instant> = None;
     loop {
@@ -38,6 +41,15 @@ pub async fn greet(options: &Options, talk: &Talk, address: &str, peer_port: u16
                     }
                 } else {
                     refused = None;
+                }
+                // Another card may reach it: a switch lets nothing through for a while, or this was the wrong one.
+                if !fault.message.contains(" answered ") && hello.macs.len() > 1 {
+                    if away.get_or_insert_with(Instant::now).elapsed() > AWAY {
+                        hello = words(options, &net::up(options).await, peer_port);
+                        away = None;
+                    }
+                } else {
+                    away = None;
                 }
             }
         }

@@ -82,14 +82,23 @@ fn health(disk: &DiskFacts) -> Result<String, String> {
     }
     let device = format!("/dev/{}", disk.name);
     let output = Command::new("timeout").args(["60", "smartctl", "-j", "-H", "-A", &device]).output();
-    let text = output.map(|o| o.stdout).unwrap_or_default();
-    judge(&serde_json::from_slice(&text).unwrap_or_default())
+    let output = output.map_err(|e| format!("The disk could not be asked how it is: {e}."))?;
+    judge(output.status.code(), &serde_json::from_slice(&output.stdout).unwrap_or_default())
 }
 
-/// smartctl's JSON: its verdict, and the counters that foretell a failure.
-fn judge(said: &serde_json::Value) -> Result<String, String> {
+/// Some `timeout`s say so when the time is over; with others smartctl has no status, because it was killed.
+const TIME_IS_OVER: i32 = 124;
+const LATE: &str = "The disk did not answer within 60 s how it is. Look at its cable, or replace it.";
+/// Bits of smartctl's status: the disk could not be opened, or it refused what it has to know.
+const NO_ANSWER: i32 = 0b110;
+/// Words of smartctl for what has no opinion of its own: it has none, or stands behind a controller that would have to be
+/// named.
+const NO_OPINION: [&str; 3] = ["lacks SMART capability", "does not support SMART", "'-d "];
+
+/// smartctl's status and JSON: its verdict, and the counters that foretell a failure.
+fn judge(status: Option<i32>, said: &serde_json::Value) -> Result<String, String> {
     let Some(passed) = said["smart_status"]["passed"].as_bool() else {
-        return Ok("The disk does not say how it is.".into());
+        return without_opinion(status, said);
     };
     let mut facts = Vec::new();
     if let Some(hours) = said["power_on_time"]["hours"].as_u64() {
@@ -119,6 +128,27 @@ fn judge(said: &serde_json::Value) -> Result<String, String> {
         return Err(format!("{} sectors cannot be read ({facts}). Replace the disk.", pending.max(lost)));
     }
     Ok(format!("The disk says that it is well ({facts})."))
+}
+
+/// A disk that has nothing to say is no worse for it; one that does not answer is.
+fn without_opinion(status: Option<i32>, said: &serde_json::Value) -> Result<String, String> {
+    let messages = said["smartctl"]["messages"].as_array().into_iter().flatten();
+    let words: Vec<&str> = messages.filter_map(|m| m["string"].as_str()).collect();
+    let words = words.join(" ");
+    let none = said["smart_support"]["available"] == false || NO_OPINION.iter().any(|w| words.contains(w));
+    if none {
+        return Ok("The disk does not say how it is.".into());
+    }
+    match status {
+        // Without any words it was killed before it had some.
+        None | Some(TIME_IS_OVER) => Err(LATE.into()),
+        Some(_) if said.is_null() => Err(LATE.into()),
+        Some(status) if status & NO_ANSWER != 0 => {
+            let words = if words.is_empty() { status.to_string() } else { words };
+            Err(format!("The disk refused to say how it is ({words}). Look at its cable, or replace it."))
+        }
+        Some(_) => Ok("The disk does not say how it is.".into()),
+    }
 }
 
 /// Samples over the whole disk.
@@ -259,6 +289,7 @@ mod tests {
 
     #[test]
     fn a_disk_that_is_ill_says_so() {
+        let judge = |said: &serde_json::Value| judge(Some(0), said);
         let ill = json!({"smart_status": {"passed": false}, "power_on_time": {"hours": 9}});
         assert!(judge(&ill).unwrap_err().contains("about to fail (9 hours in use)"));
         let pending = json!({
@@ -267,7 +298,31 @@ mod tests {
         });
         assert!(judge(&pending).unwrap_err().contains("3 sectors cannot be read"));
         assert!(judge(&json!({"smart_status": {"passed": true}})).is_ok());
-        assert!(judge(&json!(null)).unwrap().contains("does not say"));
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_is_not_well() {
+        let message = |text: &str| json!({"smartctl": {"messages": [{"string": text, "severity": "error"}]}});
+        for status in [None, Some(124), Some(137)] {
+            assert!(judge(status, &json!(null)).unwrap_err().contains("did not answer within 60 s"));
+        }
+        let away = message("Smartctl open device: /dev/sda failed: Input/output error");
+        for status in [2, 4, 6, 0x44] {
+            assert!(judge(Some(status), &away).unwrap_err().contains("Input/output error"), "{status}");
+        }
+        // Who has no opinion, or cannot be asked for it, is let be.
+        let behind = "Smartctl open device: /dev/sda [SAT] failed: please try adding '-d megaraid,N'";
+        for (status, said) in [
+            (0, json!({})),
+            (4, json!({"smart_support": {"available": false}})),
+            (4, message("SMART support is: Unavailable - device lacks SMART capability.")),
+            (2, message(behind)),
+            (1, message("/dev/sdb: Unknown USB bridge; please specify device type with the -d option.")),
+        ] {
+            assert!(judge(Some(status), &said).unwrap().contains("does not say"), "{said}");
+        }
+        // A verdict counts, whatever else was refused.
+        assert!(judge(Some(4), &json!({"smart_status": {"passed": true}})).is_ok());
     }
 
     #[test]

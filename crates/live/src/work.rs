@@ -11,6 +11,10 @@ use base::{Fault, Kind, Result};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
+/// A task that looks whether it is to stop has stopped by then.
+const STOPS: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
 pub enum Ending {
     Reboot,
     PowerOff,
@@ -47,11 +51,11 @@ pub async fn tasks(options: &Options, talk: &Talk, neighbours: &Neighbours, hold
         };
         match next {
             Ok(None) => once.say("waiting for a task"),
-            Ok(Some(task)) => {
+            Ok(Some(mut task)) => {
                 if let Some((desk, handle)) = now.take() {
                     desk.stop();
                     // It stops at its next look; a disk is never written by two tasks.
-                    let _ = handle.await;
+                    task = once_ended(talk, task, handle).await;
                 }
                 since = task.number;
                 let desk = Desk::new(task.number);
@@ -69,6 +73,38 @@ pub async fn tasks(options: &Options, talk: &Talk, neighbours: &Neighbours, hold
                 once.say(&format!("asking for a task: {}; trying again", fault.message));
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
+        }
+    }
+}
+
+/// Waits for a task that was told to stop, and answers the newest that is to take its place. A drive's own erase takes
+/// hours and cannot be stopped: the rack hears of us meanwhile, so that nobody takes the machine for dead and its power away
+/// in the middle of that.
+async fn once_ended(talk: &Talk, mut next: Task, mut before: JoinHandle<Option<Ending>>) -> Task {
+    if tokio::time::timeout(STOPS, &mut before).await.is_ok() {
+        return next;
+    }
+    let mut told = 0;
+    loop {
+        let asking = async {
+            // Of an order to leave nothing is said before it is obeyed.
+            if told != next.number && !matches!(next.work, Work::Reboot | Work::PowerOff) {
+                let desk = Desk::new(next.number);
+                desk.say("The task before is waited for: it cannot be stopped at once.");
+                talk.report(&desk.report()).await?;
+                told = next.number;
+            }
+            talk.task(next.number).await
+        };
+        let answer = tokio::select! {
+            _ = &mut before => return next,
+            answer = asking => answer,
+        };
+        match answer {
+            Ok(Some(newer)) => next = newer,
+            Ok(None) => {}
+            // Without a session, too: what the drive does goes on.
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
         }
     }
 }
@@ -142,5 +178,54 @@ fn name(work: &Work) -> &'static str {
         Work::Write(_) => "write an image",
         Work::Reboot => "restart",
         Work::PowerOff => "switch off",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::body::Bytes;
+    use axum::http::{StatusCode, Uri};
+    use axum::routing::{get, put};
+    use base::doc::live::Report;
+    use std::sync::{Arc, Mutex};
+
+    #[tokio::test]
+    async fn the_rack_hears_of_us_while_a_task_cannot_be_stopped() {
+        let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (asked, said) = (heard.clone(), heard.clone());
+        // A newer one comes, and after that none.
+        let task = move |uri: Uri| async move {
+            let query = uri.query().unwrap_or_default().to_owned();
+            let newer = query.contains("since=5&");
+            asked.lock().unwrap().push(query);
+            let task = serde_json::to_string(&Task { number: 6, work: Work::Idle }).unwrap();
+            if newer { (StatusCode::OK, task) } else { (StatusCode::NO_CONTENT, String::new()) }
+        };
+        let report = move |body: Bytes| async move {
+            let report: Report = serde_json::from_slice(&body).unwrap();
+            said.lock().unwrap().push(format!("{}: {}", report.number, report.reason));
+        };
+        let router = Router::new().route("/live/v1/task", get(task)).route("/live/v1/report", put(report));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let talk = Talk::new(&format!("http://{}", listener.local_addr().unwrap()), 0);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let (end, over) = tokio::sync::oneshot::channel();
+        let before = tokio::spawn(async move {
+            let _ = over.await;
+            None
+        });
+        let next = Task { number: 5, work: Work::Idle };
+        let waiting = tokio::spawn(async move { once_ended(&talk, next, before).await.number });
+        while heard.lock().unwrap().len() < 5 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        end.send(()).unwrap();
+        assert_eq!(waiting.await.unwrap(), 6);
+        let heard = heard.lock().unwrap();
+        assert!(heard[0].contains("cannot be stopped") && heard[0].starts_with("5: "), "{heard:?}");
+        assert!(heard[1].starts_with("since=5") && heard[2].starts_with("6: "), "{heard:?}");
+        assert!(heard[3].starts_with("since=6"), "{heard:?}");
     }
 }

@@ -11,12 +11,15 @@ use base::doc::rack::{RackImageStatus, RackMachineStatus, RackObserved};
 use base::{Fault, MachineId, Micros, RackId, Result, SegmentId};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::time::Duration;
 use store::log::{Level, event};
 use store::{Tx, params, work};
 
 /// How old a note of when power was read may be.
 const READ_LAG: Duration = Duration::from_secs(60);
+/// Most DHCP servers of others that are kept of a segment.
+const FOREIGN: usize = 16;
 
 /// What tells two reports apart: all but the times that always move.
 pub fn digest(o: &RackObserved) -> Result<String> {
@@ -140,10 +143,16 @@ fn images(tx: &Tx<'_>, rack: RackId, told: &[RackImageStatus]) -> Result<Vec<Mac
 fn segments(tx: &Tx<'_>, rack: &Rack, o: &RackObserved) -> Result<()> {
     for t in &o.segments {
         let Some(s) = segment::by_id(tx, t.id)?.filter(|s| s.rack == Some(rack.id)) else { continue };
-        for address in t.foreign_dhcp.iter().filter(|a| !s.foreign_dhcp.contains(a)) {
+        let foreign: Vec<IpAddr> = t.foreign_dhcp.iter().copied().take(FOREIGN).collect();
+        // Once, when there was none: whoever is on the wire can make up new ones without end.
+        if let Some(first) = foreign.first().filter(|_| s.foreign_dhcp.is_empty()) {
+            let more = match foreign.len() - 1 {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
             let words = format!(
-                "Another DHCP server ({address}) answers on the segment {}. Stop it, or let the rack answer beside \
-                 it: hanok segment set {} --dhcp proxy",
+                "Another DHCP server ({first}{more}) answers on the segment {}. Stop it, or let the rack answer \
+                 beside it: hanok segment set {} --dhcp proxy",
                 s.name, s.name
             );
             event(tx, Level::Warning, "segment.foreign_dhcp", &s.id.to_string(), &words)?;
@@ -151,8 +160,8 @@ fn segments(tx: &Tx<'_>, rack: &Rack, o: &RackObserved) -> Result<()> {
         if !t.reason.is_empty() && t.reason != s.reason {
             event(tx, Level::Warning, "segment.trouble", &s.id.to_string(), &t.reason)?;
         }
-        if (s.free, &s.foreign_dhcp, &s.reason) != (t.free, &t.foreign_dhcp, &t.reason) {
-            segment::observed(tx, t.id, t.free, &t.foreign_dhcp, &t.reason)?;
+        if (s.free, &s.foreign_dhcp, &s.reason) != (t.free, &foreign, &t.reason) {
+            segment::observed(tx, t.id, t.free, &foreign, &t.reason)?;
         }
     }
     Ok(())

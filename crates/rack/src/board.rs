@@ -9,7 +9,7 @@ use base::{MachineId, Micros, SegmentId};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 /// Strangers are told of for so long after they last asked.
@@ -18,6 +18,8 @@ const STRANGER: Duration = Duration::from_secs(3600);
 const STRANGERS_MAX: usize = 4096;
 /// A DHCP server that is not heard of for so long is gone: twice it did not answer when it was asked for.
 const FOREIGN: Duration = Duration::from_secs(150);
+/// More are not remembered: anybody can make them up, and the first say what is wrong.
+const FOREIGN_MAX: usize = 16;
 /// That the addresses do not suffice is said for so long after somebody last got none.
 const EXHAUSTED: Duration = Duration::from_secs(600);
 /// More of those who got none are not remembered.
@@ -118,13 +120,26 @@ impl Segment {
         }
     }
 
+    /// Who holds what, and the time for questions about that.
+    pub fn pool_now(&self) -> (MutexGuard<'_, Pool>, Micros) {
+        let mut pool = lock(&self.pool);
+        let now = Micros::now();
+        pool.keep_time(Instant::now(), now);
+        (pool, now)
+    }
+
     pub fn view(&self) -> Arc<View> {
         self.view.borrow().clone()
     }
 
     /// Another DHCP server answers here.
     pub fn foreign(&self, server: IpAddr) {
-        if lock(&self.foreign).insert(server, Micros::now()).is_none() {
+        let (now, mut all) = (Micros::now(), lock(&self.foreign));
+        all.retain(|_, at| now.since(*at) < FOREIGN);
+        if all.len() >= FOREIGN_MAX && !all.contains_key(&server) {
+            return;
+        }
+        if all.insert(server, now).is_none() {
             tracing::info!(interface = self.interface, %server, "another DHCP server answers");
             self.board.news.notify_one();
         }
@@ -199,14 +214,17 @@ impl Segment {
                  that one off, or set this segment's DHCP to proxy."
             ));
         }
-        let free = lock(&self.pool).free(&view.v4, now);
+        let free = {
+            let (pool, now) = self.pool_now();
+            pool.free(&view.v4, now)
+        };
         reasons.extend(self.short(free).filter(|_| view.serves()));
         SegmentStatus { id: self.id, free, foreign_dhcp, reason: reasons.join(" ") }
     }
 
     pub fn leases(&self) -> Vec<Lease> {
-        let pool = lock(&self.pool);
-        let all = pool.leases(Micros::now()).map(|(address, mac, hostname, expires_at)| Lease {
+        let (pool, now) = self.pool_now();
+        let all = pool.leases(now).map(|(address, mac, hostname, expires_at)| Lease {
             segment: self.id,
             mac: mac.to_string(),
             address: address.into(),
@@ -216,20 +234,30 @@ impl Segment {
         all.collect()
     }
 
-    /// Which MAC asks from this address: whoever the kernel has just exchanged frames with, or, behind a
-    /// relay, who holds the lease.
-    pub async fn asker(&self, address: IpAddr) -> Option<Mac> {
-        let address = address.to_canonical();
+    /// Whether an address is reached without a relay.
+    pub fn is_on_link(&self, address: IpAddr) -> bool {
         let view = self.view();
-        let on_link = match address {
+        match address.to_canonical() {
             IpAddr::V4(a) => view.subnet4(a).is_some_and(|s| s.relays.is_empty()),
             IpAddr::V6(a) => a.is_unicast_link_local() || view.v6.iter().any(|s| s.cidr.contains(&a)),
-        };
-        if on_link && let Some(mac) = crate::iface::neighbour(&self.interface, address).await {
-            return Some(mac);
+        }
+    }
+
+    /// Which MAC asks from this address: whoever the kernel exchanges frames with, or, behind a relay, who holds the
+    /// lease. On the link a lease says nothing: anybody can send from any address.
+    pub async fn asker(&self, address: IpAddr) -> Option<Mac> {
+        let address = address.to_canonical();
+        if self.view().segment.subnets.iter().any(|s| s.address == address) {
+            return None;
+        }
+        if self.is_on_link(address) {
+            return crate::iface::asked(&self.interface, address).await;
         }
         match address {
-            IpAddr::V4(a) => lock(&self.pool).holder(a, Micros::now()),
+            IpAddr::V4(a) => {
+                let (pool, now) = self.pool_now();
+                pool.holder(a, now)
+            }
             IpAddr::V6(_) => None,
         }
     }

@@ -86,7 +86,7 @@ pub async fn plan(rack: &Rack, segment: &Segment, asker: &Asker) -> Plan {
         Boot::Local => (Plan::Local, "local"),
         Boot::Off => (Plan::Off, "off"),
         Boot::Live { token } => match view.live.clone() {
-            None => (Plan::Later("no live system has been made yet: `hanok image build live`".into()), ""),
+            None => (Plan::Later("the region has no live system: `hanok up` makes one; without it, docs/howto/ha.md says how to name one".into()), ""),
             Some(live) if !rack.cache.has_files([&live.kernel, &live.initrd, &live.efi]) => {
                 (Plan::Later("the rack is still fetching the live system".into()), "")
             }

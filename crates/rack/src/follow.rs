@@ -67,9 +67,9 @@ pub async fn follow(rack: Arc<Rack>) {
             }
             Ok(None) => (wait, said) = (Duration::from_millis(200), None),
             Err(fault) => {
-                if said != Some(fault.kind) {
-                    said = Some(fault.kind);
+                if said.as_ref() != Some(&fault.message) {
                     complain(&fault);
+                    said = Some(fault.message);
                 }
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(Duration::from_secs(5));
@@ -92,6 +92,8 @@ pub async fn apply(rack: Arc<Rack>) {
     let mut desired = rack.desired.subscribe();
     loop {
         let doc = desired.borrow_and_update().clone();
+        // What is seen is told with its time, which the region compares with its own.
+        base::clock::follow_wall();
         if let Some(doc) = doc {
             rack.cache.want(&doc.images, doc.live.as_ref());
             rack.power.apply(&doc);
@@ -163,7 +165,7 @@ async fn observed(rack: &Rack) -> Result<RackObserved> {
         rack: rack.id,
         applied,
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        interfaces: iface::all().await?,
+        interfaces: iface::all().await?.into_iter().map(|(_, interface)| interface).collect(),
         segments: rack.segments.statuses(),
         machines: machines.collect(),
         images: rack.cache.statuses(),

@@ -1,16 +1,26 @@
 //! The rack's network interfaces, read and set with iproute2.
 
 use crate::mac::Mac;
+use crate::sockets;
 use base::doc::rack::RackInterface;
 use base::{Fault, Result};
 use ipnet::IpNet;
 use serde::Deserialize;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Output;
+use std::time::Duration;
 use tokio::process::Command;
+
+/// The port at which nobody minds (RFC 863).
+const DISCARD: u16 = 9;
+/// How often and after what pauses it is looked whether a neighbour has answered.
+const ASKS: u32 = 10;
+const ASK: Duration = Duration::from_millis(100);
 
 #[derive(Deserialize)]
 struct Shown {
+    #[serde(default)]
+    ifindex: u32,
     #[serde(default)]
     ifname: String,
     #[serde(default)]
@@ -33,7 +43,7 @@ struct ShownAddress {
 
 async fn ip(arguments: &[&str]) -> Result<Output> {
     let run = Command::new("ip").args(arguments).kill_on_drop(true).output();
-    let output = tokio::time::timeout(std::time::Duration::from_secs(10), run).await;
+    let output = tokio::time::timeout(Duration::from_secs(10), run).await;
     let output = output.map_err(|_| Fault::internal("ip does not end"))??;
     if output.status.success() {
         return Ok(output);
@@ -42,17 +52,24 @@ async fn ip(arguments: &[&str]) -> Result<Output> {
     Err(Fault::internal(format!("ip {}: {said}", arguments.join(" "))))
 }
 
-/// All Ethernet interfaces.
-pub async fn all() -> Result<Vec<RackInterface>> {
+/// All Ethernet interfaces, each with the kernel's number: one that is made anew under its name has another.
+pub async fn all() -> Result<Vec<(u32, RackInterface)>> {
     let shown: Vec<Shown> = serde_json::from_slice(&ip(&["-j", "address", "show"]).await?.stdout)?;
     let ether = shown.into_iter().filter(|s| s.link_type == "ether");
     Ok(ether
-        .map(|s| RackInterface {
-            name: s.ifname,
-            mac: s.address,
-            // Administratively up, and a cable is in.
-            up: s.flags.iter().any(|f| f == "UP") && !s.flags.iter().any(|f| f == "NO-CARRIER"),
-            addresses: s.addr_info.iter().filter_map(|a| IpNet::new(a.local?, a.prefixlen).ok()).collect(),
+        .map(|s| {
+            let interface = RackInterface {
+                name: s.ifname,
+                mac: s.address,
+                // Administratively up, and a cable is in.
+                up: s.flags.iter().any(|f| f == "UP") && !s.flags.iter().any(|f| f == "NO-CARRIER"),
+                addresses: s
+                    .addr_info
+                    .iter()
+                    .filter_map(|a| IpNet::new(a.local?, a.prefixlen).ok())
+                    .collect(),
+            };
+            (s.ifindex, interface)
         })
         .collect())
 }
@@ -62,7 +79,14 @@ pub async fn all() -> Result<Vec<RackInterface>> {
 /// # Errors
 /// When it has it not, or is not there.
 pub async fn take(interface: &str, address: IpNet) -> Result<()> {
-    ip(&["address", "del", &address.to_string(), "dev", interface]).await.map(drop)
+    // With the first IPv4 address of a network its others would go too, whoever gave them.
+    let others = format!("/proc/sys/net/ipv4/conf/{interface}/promote_secondaries");
+    let before = std::fs::read(&others).and_then(|before| std::fs::write(&others, "1").map(|()| before));
+    let done = ip(&["address", "del", &address.to_string(), "dev", interface]).await;
+    if let Ok(before) = before {
+        let _ = std::fs::write(&others, before);
+    }
+    done.map(drop)
 }
 
 /// Gives an interface an address.
@@ -106,6 +130,24 @@ pub async fn neighbour(interface: &str, address: IpAddr) -> Option<Mac> {
     let output = ip(&["-j", "neighbour", "show", "to", &text, "dev", interface]).await.ok()?;
     let found: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).ok()?;
     found.first()?["lladdr"].as_str()?.parse().ok()
+}
+
+/// As [`neighbour`]; where the kernel has seen nobody, it asks first.
+pub async fn asked(interface: &str, address: IpAddr) -> Option<Mac> {
+    if let Some(mac) = neighbour(interface, address).await {
+        return Some(mac);
+    }
+    let any = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    // Whatever is to be sent makes the kernel ask whose the address is.
+    let socket = sockets::udp("The question for a neighbour", interface, any, 0).ok()?;
+    let _ = socket.send_to(&[], (address, DISCARD));
+    for _ in 0..ASKS {
+        tokio::time::sleep(ASK).await;
+        if let Some(mac) = neighbour(interface, address).await {
+            return Some(mac);
+        }
+    }
+    None
 }
 
 /// The entry of an address in the kernel's table (proc(5): address, type, flags, MAC, mask, device).

@@ -28,6 +28,7 @@ pub mod join;
 mod leave;
 pub mod link;
 pub mod mac;
+mod places;
 pub mod power;
 mod segments;
 mod sockets;

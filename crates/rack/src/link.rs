@@ -234,6 +234,47 @@ fn kind_of(status: StatusCode) -> Kind {
     }
 }
 
-pub fn away(cause: impl std::fmt::Display) -> Fault {
-    Fault::unavailable("The region cannot be reached at the moment.").because(cause)
+pub fn away(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Fault {
+    let cause = cause.into();
+    let message = if tls::is_distrust(&*cause) {
+        "Region and rack do not take each other's certificates. Are the clocks of both right? If they are, join the rack \
+         again with a new token of `hanok admin rack-token`."
+    } else {
+        "The region cannot be reached at the moment."
+    };
+    Fault::unavailable(message).because(tls::deepest(&*cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::HostId;
+    use tls::{Authority, Front, HostKeys};
+
+    #[tokio::test]
+    async fn a_rack_that_is_not_taken_is_told_to_join_again() {
+        let authority = || {
+            let (certificate, key) = Authority::make().unwrap();
+            Arc::new(Authority::open(&certificate, &key, Duration::from_secs(3600)).unwrap())
+        };
+        let (region, other) = (authority(), authority());
+        let key = tls::new_key().unwrap();
+        let certificate = other.host_certificate(HostId::new(), &tls::public_key(&key).unwrap()).unwrap();
+        let keys = HostKeys::open(&key, &certificate, other.pem()).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let dialer = Dialer::to(keys.client().unwrap(), tls::REGION).unwrap();
+        let link = Link::new(&url, dialer, None).unwrap();
+        let front = Front::new(region, vec![], None).unwrap();
+        let serving = tokio::spawn(async move {
+            let _ = front.accept(listener.accept().await.unwrap().0).await;
+        });
+        let why = link.desired(0, Duration::ZERO).await.unwrap_err();
+        assert!(why.message.contains("rack-token"), "{why}");
+        serving.await.unwrap();
+        let refused = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired);
+        assert!(away(std::io::Error::other(refused)).message.contains("rack-token"));
+        let why = link.desired(0, Duration::ZERO).await.unwrap_err();
+        assert!(why.to_string().contains("refused") && !why.to_string().contains("client error"), "{why}");
+    }
 }

@@ -2,6 +2,7 @@
 //! new document, and ended when it goes.
 
 use crate::board::{Segment, lock};
+use crate::content::Content;
 use crate::dhcp::{self, journal::Journal};
 use crate::dns;
 use crate::filter::Filter;
@@ -10,11 +11,11 @@ use crate::leave::Given;
 use crate::mac::Mac;
 use crate::view::{View, views};
 use crate::{Rack, iface, tftp, v6};
-use base::doc::rack::{DhcpMode, RackDesired, RackInterface, SegmentStatus};
+use base::doc::rack::{self, DhcpMode, RackDesired, RackInterface, RackSubnet, SegmentStatus};
 use base::names::Prefix;
 use base::{Fault, Result, SegmentId};
 use ipnet::IpNet;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,10 @@ impl Drop for Task {
 
 struct Running {
     segment: Arc<Segment>,
+    /// The interface by the kernel's number. Sockets belong to it, and hear nothing of one that comes in its place.
+    number: u32,
+    /// The interface's MAC, which a bridge may change.
+    mac: Mac,
     /// DHCP, while it is wanted.
     dhcp: Option<dhcp::serve::Server>,
     probe: Option<Task>,
@@ -111,19 +116,26 @@ impl Segments {
 
     /// Makes it so.
     pub async fn apply(&self, rack: &Arc<Rack>, doc: &RackDesired) {
-        let shown = match iface::all().await {
-            Ok(shown) => shown,
+        let (numbers, mut shown): (Vec<u32>, Vec<RackInterface>) = match iface::all().await {
+            Ok(all) => all.into_iter().unzip(),
             // What runs stays: that nothing can be looked at does not mean that it has gone.
             Err(fault) => return tracing::warn!("the network interfaces cannot be looked at: {fault}"),
         };
         let mut idle = BTreeMap::new();
         // Those that go first: another segment may have got their interface.
-        lock(&self.running)
-            .retain(|id, r| doc.segments.iter().any(|s| s.id == *id && s.interface == r.segment.interface));
+        lock(&self.running).retain(|id, r| {
+            let name = &r.segment.interface;
+            let same = shown.iter().zip(&numbers).any(|(i, number)| i.name == *name && *number == r.number);
+            same && doc.segments.iter().any(|s| s.id == *id && s.interface == *name)
+        });
+        // Before new ones are given: the same address may have moved to another interface.
+        if let Err(fault) = self.given.take_unwanted(&mut shown, &wanted(doc)).await {
+            tracing::warn!("an address of the rack is not wanted any more and stays for now: {fault}");
+        }
         for view in views(doc) {
             let id = view.segment.id;
             let done = match self.interface(&shown, &view.segment.interface) {
-                Ok(interface) => self.serve(rack, view, interface).await,
+                Ok(at) => self.serve(rack, view, &shown[at], numbers[at]).await,
                 Err(fault) => {
                     lock(&self.running).remove(&id);
                     Err(fault)
@@ -143,25 +155,33 @@ impl Segments {
         }
     }
 
-    fn interface<'a>(&self, shown: &'a [RackInterface], name: &str) -> Result<&'a RackInterface> {
+    /// Which of the interfaces it is.
+    fn interface(&self, shown: &[RackInterface], name: &str) -> Result<usize> {
         if !self.interfaces.is_empty() && !self.interfaces.iter().any(|i| i == name) {
             let may = self.interfaces.join(", ");
             return Err(Fault::unavailable(format!(
                 "This rack may not use the interface {name}, only {may}."
             )));
         }
-        let found = shown.iter().find(|i| i.name == name);
+        let found = shown.iter().position(|i| i.name == name);
         found.ok_or_else(|| Fault::unavailable(format!("This rack has no interface {name}.")))
     }
 
-    async fn serve(&self, rack: &Arc<Rack>, view: Arc<View>, interface: &RackInterface) -> Result<()> {
-        let segment = self.open(rack, &view)?;
+    async fn serve(
+        &self,
+        rack: &Arc<Rack>,
+        view: Arc<View>,
+        interface: &RackInterface,
+        number: u32,
+    ) -> Result<()> {
+        let mac = interface.mac.parse().unwrap_or(Mac([0; 6]));
+        let segment = self.open(rack, &view, number, mac)?;
         segment.view.send_replace(view.clone());
         let down = format!("The interface {} is down, or no cable is in it.", interface.name);
         segment.trouble("interface", (!interface.up).then_some(down));
         let (addresses, trouble) = self.own_addresses(&view, interface).await;
         segment.trouble("address", trouble);
-        let started = self.dhcp(&segment, &view, interface);
+        let started = self.dhcp(&segment, &view, mac);
         segment.trouble("dhcp", started.err().map(|f| f.message));
         let started = self.listen(rack, &segment, &addresses);
         segment.trouble("listen", started.err().map(|f| f.message));
@@ -169,7 +189,7 @@ impl Segments {
     }
 
     /// The segment with its leases. They stay open while it is there, whatever DHCP does.
-    fn open(&self, rack: &Arc<Rack>, view: &Arc<View>) -> Result<Arc<Segment>> {
+    fn open(&self, rack: &Arc<Rack>, view: &Arc<View>, number: u32, mac: Mac) -> Result<Arc<Segment>> {
         let mut all = lock(&self.running);
         let id = view.segment.id;
         if let Some(running) = all.get(&id) {
@@ -179,6 +199,8 @@ impl Segments {
         let segment = Arc::new(Segment::new(view.clone(), pool, rack.board.clone()));
         let running = Running {
             segment: segment.clone(),
+            number,
+            mac,
             dhcp: None,
             probe: None,
             v6: Vec::new(),
@@ -192,7 +214,7 @@ impl Segments {
         self.dir.join(format!("{id}.jsonl"))
     }
 
-    fn dhcp(&self, segment: &Arc<Segment>, view: &View, interface: &RackInterface) -> Result<()> {
+    fn dhcp(&self, segment: &Arc<Segment>, view: &View, mac: Mac) -> Result<()> {
         let mut all = lock(&self.running);
         let Some(running) = all.get_mut(&segment.id) else { return Ok(()) };
         if view.segment.dhcp == DhcpMode::Off {
@@ -200,7 +222,10 @@ impl Segments {
             running.v6.clear();
             return Ok(());
         }
-        let mac = interface.mac.parse().unwrap_or(Mac([0; 6]));
+        if std::mem::replace(&mut running.mac, mac) != mac {
+            // Its advertisements would name a router that is not there.
+            running.v6.clear();
+        }
         if view.v6.is_empty() || view.segment.dhcp != DhcpMode::Serve {
             running.v6.clear();
         } else if running.v6.is_empty() {
@@ -268,19 +293,30 @@ impl Segments {
     }
 }
 
+/// The rack's addresses on its interfaces by the document.
+fn wanted(doc: &RackDesired) -> BTreeSet<(String, IpNet)> {
+    let own = |s: &RackSubnet| IpNet::new(s.address, s.cidr.prefix_len()).ok();
+    let of = |s: &rack::Segment| {
+        let near = s.subnets.iter().filter(|s| s.relays.is_empty()).filter_map(own);
+        near.map(|net| (s.interface.clone(), net)).collect::<Vec<_>>()
+    };
+    doc.segments.iter().flat_map(of).collect()
+}
+
 /// What firmware fetches by TFTP.
-async fn tftp_file(seat: &Seat, name: &str, from: IpAddr) -> Result<crate::content::Content> {
+async fn tftp_file(seat: &Seat, name: &str, from: IpAddr) -> Result<tftp::Found> {
     if name == dhcp::answer::ROM_LOADER {
         let loader = ROM_LOADERS.iter().find_map(|p| File::open(p).ok()).ok_or_else(|| {
             Fault::not_found(
                 "The loader for network cards under BIOS is missing: on the rack, `apt install ipxe`.",
             )
         })?;
-        return Ok(crate::content::Content::file(Arc::new(loader))?);
+        return Ok(tftp::Found { content: Content::file(Arc::new(loader))?, only: None });
     }
     let mac = name.strip_prefix("boot/").and_then(|n| n.strip_suffix(".efi"));
     let mac = mac.ok_or_else(|| Fault::not_found("There is no such file."))?;
     let mut asker = http::asker(seat, mac, from).await?;
     asker.arch = 7;
-    http::program(&seat.rack, &seat.segment, &asker).await
+    let content = http::program(&seat.rack, &seat.segment, &asker).await?;
+    Ok(tftp::Found { content, only: seat.segment.is_on_link(from).then_some(asker.mac) })
 }

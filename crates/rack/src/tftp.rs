@@ -2,6 +2,9 @@
 //! (RFC 7440): for firmware that cannot speak HTTP. Files are read only; each transfer has a socket and a task.
 
 use crate::content::Content;
+use crate::iface;
+use crate::mac::Mac;
+use crate::places::Places;
 use crate::sockets;
 use base::{Fault, Kind, Result};
 use std::future::Future;
@@ -15,10 +18,27 @@ use tokio::time::{Instant, timeout_at};
 pub const PORT: u16 = 69;
 /// Transfers at a time; whoever comes then is told to come again.
 const TRANSFERS: usize = 512;
+/// Of one client: firmware that gives a transfer up does not always say so before it begins another.
+const OF_ONE: usize = 8;
+/// However slowly a client confirms, a transfer ends.
+const LONGEST: Duration = Duration::from_secs(1800);
 /// What fits a frame of Ethernet: fragments are often lost, and many ROMs cannot put them together.
 const BLOCK_MAX: usize = 1468;
 const WINDOW_MAX: u16 = 64;
+/// A longer time-out is not granted: a client that is gone would keep its place for so long, several times over.
+const WAIT_MAX: u8 = 5;
 const TRIES: u32 = 8;
+
+/// The end of a file in which a machine's secret is, in bytes: of an EFI program its command line.
+const SECRET: u64 = 128 << 10;
+
+/// What there is for a client.
+#[derive(Clone)]
+pub struct Found {
+    pub content: Content,
+    /// The end is for this MAC only. Without a connection, who asked from an address may be another than who has it.
+    pub only: Option<Mac>,
+}
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +70,7 @@ fn read(packet: &[u8]) -> Result<Wish, (u16, &'static str)> {
             "windowsize" => {
                 wish.window = value.parse().ok().filter(|w| *w > 0).map(|w: u16| w.min(WINDOW_MAX))
             }
-            "timeout" => wish.seconds = value.parse().ok().filter(|s| *s > 0),
+            "timeout" => wish.seconds = value.parse().ok().filter(|s| (1..=WAIT_MAX).contains(s)),
             "tsize" => wish.size = true,
             _ => {}
         }
@@ -92,53 +112,60 @@ fn refusal(code: u16, words: &str) -> Vec<u8> {
 pub fn start<F, Fut>(interface: &str, address: IpAddr, find: F) -> Result<tokio::task::JoinHandle<()>>
 where
     F: Fn(String, SocketAddr) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Content>> + Send + 'static,
+    Fut: Future<Output = Result<Found>> + Send + 'static,
 {
     let socket = UdpSocket::from_std(sockets::udp("TFTP", interface, address, PORT)?)?;
-    let interface = interface.to_owned();
-    let places = Arc::new(Semaphore::new(TRANSFERS));
-    Ok(tokio::spawn(async move {
-        let mut tasks = tokio::task::JoinSet::new();
-        let mut buffer = [0; 1500];
-        loop {
-            while tasks.try_join_next().is_some() {}
-            let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+    Ok(tokio::spawn(serve(socket, interface.to_owned(), address, find)))
+}
+
+async fn serve<F, Fut>(socket: UdpSocket, interface: String, address: IpAddr, find: F)
+where
+    F: Fn(String, SocketAddr) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Found>> + Send + 'static,
+{
+    let (slots, places) = (Arc::new(Semaphore::new(TRANSFERS)), Places::new(OF_ONE));
+    let mut tasks = tokio::task::JoinSet::new();
+    let mut buffer = [0; 1500];
+    loop {
+        while tasks.try_join_next().is_some() {}
+        let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let wish = match read(&buffer[..length]) {
+            Ok(wish) => wish,
+            Err((code, words)) => {
+                let _ = socket.send_to(&refusal(code, words), from).await;
                 continue;
-            };
-            let wish = match read(&buffer[..length]) {
-                Ok(wish) => wish,
-                Err((code, words)) => {
-                    let _ = socket.send_to(&refusal(code, words), from).await;
-                    continue;
-                }
-            };
-            let Ok(place) = places.clone().try_acquire_owned() else {
-                let _ = socket.send_to(&refusal(0, "too many transfers, try again"), from).await;
-                continue;
-            };
-            let (interface, find) = (interface.clone(), find.clone());
-            tasks.spawn(async move {
-                let _place = place;
-                let file = wish.file.clone();
-                match transfer(&interface, address, from, wish, find).await {
-                    Ok(bytes) => tracing::debug!(%from, file, bytes, "TFTP"),
-                    Err(fault) => tracing::info!(%from, file, "TFTP: {fault}"),
-                }
-            });
-        }
-    }))
+            }
+        };
+        let (Some(place), Ok(slot)) = (places.take(from.ip()), slots.clone().try_acquire_owned()) else {
+            let _ = socket.send_to(&refusal(0, "too many transfers, try again"), from).await;
+            continue;
+        };
+        let (interface, find) = (interface.clone(), find.clone());
+        tasks.spawn(async move {
+            let _held = (place, slot);
+            let file = wish.file.clone();
+            let whole = transfer(&interface, address, from, wish, find);
+            let done = tokio::time::timeout(LONGEST, whole).await;
+            match done.unwrap_or_else(|_| Err(Fault::unavailable("It took too long."))) {
+                Ok(bytes) => tracing::debug!(%from, file, bytes, "TFTP"),
+                Err(fault) => tracing::info!(%from, file, "TFTP: {fault}"),
+            }
+        });
+    }
 }
 
 async fn transfer<F, Fut>(interface: &str, own: IpAddr, to: SocketAddr, wish: Wish, find: F) -> Result<u64>
 where
     F: Fn(String, SocketAddr) -> Fut,
-    Fut: Future<Output = Result<Content>>,
+    Fut: Future<Output = Result<Found>>,
 {
     let socket = UdpSocket::from_std(sockets::udp("TFTP", interface, own, 0)?)?;
     socket.connect(to).await?;
-    let content = match find(wish.file.clone(), to).await {
-        Ok(content) => content,
+    let Found { content, only } = match find(wish.file.clone(), to).await {
+        Ok(found) => found,
         Err(fault) => {
             let code = if fault.kind == Kind::NotFound { 1 } else { 0 };
             socket.send(&refusal(code, &fault.message)).await?;
@@ -151,6 +178,7 @@ where
         block: wish.block.unwrap_or(512),
         window: u64::from(wish.window.unwrap_or(1)),
         content: &content,
+        only: only.map(|mac| (interface, to.ip(), mac)),
     };
     let options = wish.granted(content.len());
     if !options.is_empty() {
@@ -166,9 +194,22 @@ struct Sending<'a> {
     block: usize,
     window: u64,
     content: &'a Content,
+    /// Who alone gets the end: the MAC of an address on an interface.
+    only: Option<(&'a str, IpAddr, Mac)>,
 }
 
 impl Sending<'_> {
+    /// # Errors
+    /// When somebody else answers for the client's address by now.
+    async fn is_whose(&self) -> Result<()> {
+        let Some((interface, address, mac)) = self.only else { return Ok(()) };
+        match iface::asked(interface, address).await {
+            Some(found) if found == mac => Ok(()),
+            Some(other) => Err(Fault::forbidden(format!("{other} answers for {mac}, for whom this is."))),
+            None => Err(Fault::unavailable("The client went away.")),
+        }
+    }
+
     /// Sends the options until they are confirmed.
     async fn offer(&mut self, options: &[u8]) -> Result<()> {
         for _ in 0..TRIES {
@@ -212,6 +253,9 @@ impl Sending<'_> {
         let mut packet = vec![0; self.block + 4];
         while confirmed < last {
             let end = (confirmed + self.window).min(last);
+            if end * self.block as u64 + SECRET > length {
+                self.is_whose().await?;
+            }
             for number in confirmed + 1..=end {
                 let n = self.content.read_at((number - 1) * self.block as u64, &mut packet[4..])?;
                 packet[..4].copy_from_slice(&[0, 3, (number >> 8) as u8, number as u8]);
@@ -274,6 +318,8 @@ mod tests {
         assert_eq!(read(&[0, 2, b'a', 0]), Err((2, "files can only be read here")));
         assert!(read(&request(&["a"])).is_ok_and(|w| w.granted(1).is_empty()));
         assert!(read(&[0, 1]).is_err());
+        let waits = |seconds| read(&request(&["a", "octet", "timeout", seconds])).unwrap().seconds;
+        assert_eq!((waits("5"), waits("6"), waits("255"), waits("0")), (Some(5), None, None, None));
     }
 
     proptest! {
@@ -334,25 +380,57 @@ mod tests {
         }
     }
 
+    /// Serves `it`; without the well-known port, which a test may not have.
+    async fn server(
+        own: IpAddr,
+        content: Content,
+        only: Option<Mac>,
+    ) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+        let socket = UdpSocket::bind((own, 0)).await.unwrap();
+        let at = socket.local_addr().unwrap();
+        let find = move |file: String, _| {
+            let found = Found { content: content.clone(), only };
+            async move { if file == "it" { Ok(found) } else { Err(Fault::not_found("no such file")) } }
+        };
+        (at, tokio::spawn(serve(socket, "lo".into(), own, find)))
+    }
+
+    #[tokio::test]
+    async fn one_client_leaves_places_for_others() {
+        let own: IpAddr = "127.0.0.1".parse().unwrap();
+        let (at, server) = server(own, Content::default().and_bytes("hello"), None).await;
+        let greedy = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+        let mut refused = 0;
+        for _ in 0..TRANSFERS {
+            greedy.send_to(&request(&["it", "octet", "timeout", "255", "tsize", "0"]), at).await.unwrap();
+            let mut buffer = [0; 600];
+            let (n, _) = greedy.recv_from(&mut buffer).await.unwrap();
+            refused += usize::from(buffer[..n].starts_with(&[0, 5]));
+        }
+        // What is offered again and again may be counted twice, but never as a refusal.
+        assert!(refused > TRANSFERS / 2, "{refused}");
+        assert_eq!(fetch(at, &["it", "octet"], 0).await.unwrap(), b"hello");
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn a_secret_goes_to_nobody_else() {
+        let own: IpAddr = "127.0.0.1".parse().unwrap();
+        let content = Content::default().and_bytes(vec![7; 300 << 10]);
+        // Nobody answers for an address of our own.
+        let (at, server) = server(own, content, Some(Mac([2, 0, 0, 0, 0, 1]))).await;
+        let words = ["it", "octet", "blksize", "1468"];
+        let whole = fetch(at, &words, 0);
+        assert!(tokio::time::timeout(Duration::from_secs(3), whole).await.is_err());
+        server.abort();
+    }
+
     #[tokio::test]
     async fn files_arrive_whole_over_a_lossy_wire() {
         let data: Vec<u8> = (0..10_000_u32).flat_map(u32::to_le_bytes).collect();
         let content = Content::default().and_bytes(data.clone());
         let own: IpAddr = "127.0.0.1".parse().unwrap();
-        let socket = UdpSocket::bind((own, 0)).await.unwrap();
-        let at = socket.local_addr().unwrap();
-        // The part of `start` behind the well-known port, which a test may not have.
-        let server = tokio::spawn(async move {
-            let mut buffer = [0; 1500];
-            loop {
-                let (n, from) = socket.recv_from(&mut buffer).await.unwrap();
-                let (wish, content) = (read(&buffer[..n]).unwrap(), content.clone());
-                tokio::spawn(transfer("lo", own, from, wish, move |file, _| {
-                    let content = content.clone();
-                    async move { if file == "it" { Ok(content) } else { Err(Fault::not_found("no such file")) } }
-                }));
-            }
-        });
+        let (at, server) = server(own, content, None).await;
         assert_eq!(fetch(at, &["nothing", "octet"], 0).await, Err("no such file\0".into()));
         for (words, lose) in [
             (vec!["it", "octet"], 0),

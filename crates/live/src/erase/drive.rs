@@ -2,18 +2,22 @@
 //! writing over does not: spare and remapped blocks of flash.
 
 use base::doc::live::{DiskFacts, DiskKind};
+use base::{Fault, Result};
 use std::process::Command;
 
-/// Set for the time of the erase only. A drive that lost power meanwhile is found locked with it and unlocked.
+/// Set for the time of the erase only. A drive that lost its power meanwhile is found locked with it, and unlocked.
 const PASSWORD: &str = "hanok";
 
 /// What the drive did to itself; none: it has no such thing, or refused.
-pub fn own_erase(facts: &DiskFacts) -> Option<&'static str> {
+///
+/// # Errors
+/// `Unavailable` for a drive that is locked and stays so: nothing else erases it either.
+pub fn own_erase(facts: &DiskFacts) -> Result<Option<&'static str>> {
     let device = format!("/dev/{}", facts.name);
     match facts.kind {
-        DiskKind::Nvme => nvme(&device),
-        DiskKind::Ssd | DiskKind::Hdd if facts.name.starts_with("sd") => ata(&device),
-        _ => None,
+        DiskKind::Nvme => Ok(nvme(&device)),
+        DiskKind::Ssd | DiskKind::Hdd if facts.name.starts_with("sd") => ata("hdparm", &device),
+        _ => Ok(None),
     }
 }
 
@@ -36,27 +40,41 @@ fn nvme_can_crypt(device: &str) -> bool {
     fna.is_some_and(|f| f & 4 != 0)
 }
 
-fn ata(device: &str) -> Option<&'static str> {
-    let said = run(&["hdparm", "-I", device])?;
-    let security = Security::parse(&said);
+fn ata(hdparm: &str, device: &str) -> Result<Option<&'static str>> {
+    let look = || run(&[hdparm, "-I", device]).map(|said| Security::parse(&said));
+    let order = |what| run(&[hdparm, "--user-master", "u", what, PASSWORD, device]);
+    let Some(mut security) = look() else { return Ok(None) };
     if security.locked {
-        run(&["hdparm", "--user-master", "u", "--security-disable", PASSWORD, device])?;
+        // While it is locked it takes no order about its password but this one.
+        let _ = order("--security-unlock");
+        let _ = order("--security-disable");
+        match look() {
+            Some(now) if !now.locked => security = now,
+            _ => return Err(locked(device)),
+        }
     }
-    if !security.supported || security.frozen {
-        return None;
+    if !security.supported || security.frozen || order("--security-set-pass").is_none() {
+        return Ok(None);
     }
-    run(&["hdparm", "--user-master", "u", "--security-set-pass", PASSWORD, device])?;
-    let (order, method) = if security.enhanced {
+    let (erase, method) = if security.enhanced {
         ("--security-erase-enhanced", "ata enhanced secure erase")
     } else {
         ("--security-erase", "ata secure erase")
     };
-    let done = run(&["hdparm", "--user-master", "u", order, PASSWORD, device]);
+    let done = order(erase);
     if done.is_none() {
         // It is not left with a password that nobody else knows.
-        let _ = run(&["hdparm", "--user-master", "u", "--security-disable", PASSWORD, device]);
+        let _ = order("--security-disable");
     }
-    done.map(|_| method)
+    Ok(done.map(|_| method))
+}
+
+fn locked(device: &str) -> Fault {
+    Fault::unavailable(format!(
+        "The disk {} is locked with a password that is not known here, and can be neither read nor written. Unlock it \
+         where it was locked, or take it out.",
+        device.trim_start_matches("/dev/")
+    ))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -100,5 +118,43 @@ mod tests {
         assert_eq!(Security::parse(text), want);
         let none = Security { supported: false, locked: false, frozen: false, enhanced: false };
         assert_eq!(Security::parse("no such part"), none);
+    }
+
+    /// A drive that keeps its state in a file, and writes down the orders that it was given.
+    const HDPARM: &str = r#"#!/bin/sh
+cd "$(dirname "$0")"
+if [ "$1" = -I ]; then
+    echo 'Security:'
+    printf '\t\tsupported\n\t\tenabled\n'
+    [ -e locked ] && printf '\t\tlocked\n' || printf '\tnot\tlocked\n'
+    exit 0
+fi
+echo "$3" >> orders
+case "$3" in
+    --security-unlock) [ "$4" = "$(cat locked)" ] && rm locked ;;
+    *) [ ! -e locked ] ;;
+esac
+"#;
+
+    #[test]
+    fn a_drive_whose_erase_was_interrupted_is_unlocked_first() {
+        for (password, opens) in [(PASSWORD, true), ("another", false)] {
+            let dir = tempfile::tempdir().unwrap();
+            let hdparm = dir.path().join("hdparm");
+            std::fs::write(&hdparm, HDPARM).unwrap();
+            std::fs::set_permissions(&hdparm, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            std::fs::write(dir.path().join("locked"), password).unwrap();
+            let outcome = ata(hdparm.to_str().unwrap(), "/dev/sdx");
+            let orders = std::fs::read_to_string(dir.path().join("orders")).unwrap();
+            let orders: Vec<&str> = orders.lines().map(|o| o.trim_start_matches("--security-")).collect();
+            if opens {
+                assert_eq!(outcome.unwrap(), Some("ata secure erase"));
+                assert_eq!(orders, ["unlock", "disable", "set-pass", "erase"]);
+            } else {
+                let words = outcome.unwrap_err().message;
+                assert!(words.contains("sdx is locked with a password"), "{words}");
+                assert_eq!(orders, ["unlock", "disable"]);
+            }
+        }
     }
 }

@@ -60,7 +60,14 @@ fn memory_mib() -> u64 {
 
 /// A sentence for whoever watches.
 pub fn summary(all: &Inventory) -> String {
-    let doubts: Vec<&str> = all.verdicts.iter().filter(|v| !v.ok).map(|v| v.reason.as_str()).collect();
+    let mut doubts: Vec<String> = Vec::new();
+    for v in all.verdicts.iter().filter(|v| !v.ok) {
+        // What a part lacks stands in the verdicts on the whole, too.
+        let new = doubts.iter().fold(v.reason.clone(), |words, known| words.replace(known, ""));
+        if !new.trim().is_empty() {
+            doubts.push(new.trim().to_owned());
+        }
+    }
     format!(
         "{} cores, {} MiB of memory, {} disks, {} network cards.{}{}",
         all.cpu.cores,

@@ -140,5 +140,7 @@ mod tests {
         let verdicts = all(&facts);
         assert!(of(&verdicts, "memory").reason.contains("not recognised"));
         assert!(of(&verdicts, "metal").reason.contains("No disk was found"));
+        facts.verdicts = verdicts;
+        assert_eq!(crate::inventory::summary(&facts).matches("No disk was found").count(), 1);
     }
 }

@@ -3,7 +3,7 @@
 //! The next start goes to the disk. After that the network is asked first, as it was when the live system came up:
 //! the rack then says what to do, and the disk follows at once where the rack is silent.
 
-use super::root::{partition, run};
+use super::root::{SAFELY, partition, run};
 use super::table;
 use crate::disks::Disk;
 use base::doc::live::DiskFacts;
@@ -42,6 +42,7 @@ pub fn set(facts: &DiskFacts, notes: &mut Vec<String>) {
 fn loader(facts: &DiskFacts) -> Result<Option<(u32, String)>> {
     let disk = Disk::open_path(&Path::new("/dev").join(&facts.name))?;
     let head = disk.read(0, 1 << 20)?;
+    let options = format!("ro,{SAFELY}");
     for part in table::read(&head, u64::from(facts.sector.max(512)))?.parts() {
         let device = PathBuf::from("/dev").join(partition(&facts.name, part.number));
         if run(
@@ -50,7 +51,7 @@ fn loader(facts: &DiskFacts) -> Result<Option<(u32, String)>> {
                 "-t".as_ref(),
                 "vfat".as_ref(),
                 "-o".as_ref(),
-                "ro".as_ref(),
+                options.as_ref(),
                 device.as_os_str(),
                 MOUNT.as_ref(),
             ],

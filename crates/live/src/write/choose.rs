@@ -14,6 +14,13 @@ pub fn disk<'a>(all: &'a [DiskFacts], id: &str, need: u64, exact: bool) -> Resul
                 "The machine has no disk {id}. It has: {there}. Commission it again, or name another disk."
             ))
         })?;
+        if found.removable {
+            return Err(Fault::bad_request(format!(
+                "The disk {id} ({}) is removable, and such disks are not erased when the machine is given back. Name \
+                 another disk.",
+                found.name
+            )));
+        }
         return if found.size_bytes >= need { Ok(found) } else { Err(small(found, need, exact)) };
     }
     let spins = |d: &&DiskFacts| matches!(d.kind, DiskKind::Hdd | DiskKind::Unknown);
@@ -67,6 +74,7 @@ mod tests {
         assert_eq!(pick("id-sdb", 8).unwrap(), "sdb");
         assert!(pick("", 3000).unwrap_err().message.contains("too small: it has 2048000 MiB"));
         assert!(pick("id-sdb", 11).unwrap_err().message.contains("id-sdb (sdb) is too small"));
+        assert!(pick("id-sdd", 8).unwrap_err().message.contains("id-sdd (sdd) is removable"));
         assert!(pick("gone", 1).unwrap_err().message.contains("no disk gone. It has: id-sda (sda)"));
         assert!(disk(&[], "", 1, true).unwrap_err().message.contains("No disk was found"));
     }

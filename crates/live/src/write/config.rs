@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 
 const LABEL: [u8; 11] = *b"config-2   ";
-/// Bytes: the smallest, and what a cluster may waste on each file.
+/// Bytes: the smallest, and what the clusters of each file and of its directories may waste, which are as large as the
+/// sectors of some disks.
 const LEAST: u64 = 4 << 20;
-const WASTE: u64 = 8 << 10;
+const WASTE: u64 = 32 << 10;
+/// Of so many bytes the file system needs one to find them again.
+const FOUND: u64 = 128;
 pub const MOST: u64 = 64 << 20;
 
 /// Bytes that the drive needs, whole MiB; 0: there is to be none.
@@ -16,20 +19,29 @@ pub fn size(files: &BTreeMap<String, Vec<u8>>) -> u64 {
         return 0;
     }
     let content: u64 = files.values().map(|c| c.len() as u64 + WASTE).sum();
-    (LEAST + content).div_ceil(1 << 20) << 20
+    (LEAST + content + content / FOUND).div_ceil(1 << 20) << 20
 }
 
-/// The bytes of the file system.
-pub fn make(files: &BTreeMap<String, Vec<u8>>, length: u64) -> Result<Vec<u8>> {
-    if length > MOST {
+/// # Errors
+/// `BadRequest` for more than a drive holds.
+pub fn check(files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+    if size(files) > MOST {
         return Err(Fault::bad_request(format!(
             "The configuration drive would be larger than {} MiB. Give the machine less user data.",
             MOST >> 20
         )));
     }
+    Ok(())
+}
+
+/// The bytes of the file system, for a disk with such sectors: Linux mounts none that is made for smaller ones.
+pub fn make(files: &BTreeMap<String, Vec<u8>>, length: u64, sector: u64) -> Result<Vec<u8>> {
+    check(files)?;
     let words = |e: std::io::Error| Fault::internal(format!("config drive: {e}"));
     let mut bytes = Cursor::new(vec![0_u8; usize::try_from(length).unwrap_or(0)]);
-    fatfs::format_volume(&mut bytes, fatfs::FormatVolumeOptions::new().volume_label(LABEL)).map_err(words)?;
+    let sector = u16::try_from(sector).unwrap_or(512).clamp(512, 4096);
+    let options = fatfs::FormatVolumeOptions::new().volume_label(LABEL).bytes_per_sector(sector);
+    fatfs::format_volume(&mut bytes, options).map_err(words)?;
     {
         let volume = fatfs::FileSystem::new(&mut bytes, fatfs::FsOptions::new()).map_err(words)?;
         for (path, content) in files {
@@ -66,6 +78,25 @@ mod tests {
     }
 
     #[test]
+    fn whatever_has_room_by_its_size_has_room() {
+        let many = |n: usize, bytes: usize| -> BTreeMap<String, Vec<u8>> {
+            (0..n)
+                .map(|n| (format!("a{n}/b{n}/a file with quite a long name {n}"), vec![b'x'; bytes]))
+                .collect()
+        };
+        for files in [many(1, 0), many(1, 12 << 20), many(1, 59 << 20), many(100, 1), many(200, 200 << 10)] {
+            for sector in [512, 4096] {
+                let length = size(&files);
+                assert!(make(&files, length, sector).is_ok(), "{} MiB, sectors of {sector}", length >> 20);
+            }
+        }
+        let one = many(1, 1);
+        for (mib, sector) in (LEAST >> 20..=MOST >> 20).flat_map(|mib| [(mib, 512), (mib, 4096)]) {
+            assert!(make(&one, mib << 20, sector).is_ok(), "{mib} MiB, sectors of {sector}");
+        }
+    }
+
+    #[test]
     fn what_goes_in_comes_out() {
         let big = "x".repeat(3 << 20);
         let files: BTreeMap<String, Vec<u8>> = [
@@ -79,19 +110,22 @@ mod tests {
         .into();
         let length = size(&files);
         assert_eq!(length % (1 << 20), 0);
-        let bytes = make(&files, length).unwrap();
-        assert_eq!(&bytes[43..51], b"config-2");
-        let mut cursor = Cursor::new(bytes);
-        let volume = fatfs::FileSystem::new(&mut cursor, fatfs::FsOptions::new()).unwrap();
-        assert_eq!(volume.volume_label(), "config-2");
-        for (path, content) in &files {
-            let mut bytes = Vec::new();
-            let path = path.trim_start_matches(['.', '/']);
-            volume.root_dir().open_file(path).unwrap().read_to_end(&mut bytes).unwrap();
-            assert!(bytes == *content, "{path}");
+        for sector in [512, 4096] {
+            let bytes = make(&files, length, sector).unwrap();
+            assert_eq!(&bytes[43..51], b"config-2");
+            assert_eq!(u64::from(u16::from_le_bytes([bytes[11], bytes[12]])), sector);
+            let mut cursor = Cursor::new(bytes);
+            let volume = fatfs::FileSystem::new(&mut cursor, fatfs::FsOptions::new()).unwrap();
+            assert_eq!(volume.volume_label(), "config-2");
+            for (path, content) in &files {
+                let mut bytes = Vec::new();
+                let path = path.trim_start_matches(['.', '/']);
+                volume.root_dir().open_file(path).unwrap().read_to_end(&mut bytes).unwrap();
+                assert!(bytes == *content, "{path}");
+            }
         }
         assert_eq!(size(&BTreeMap::new()), 0);
         let huge = BTreeMap::from([("a".to_owned(), vec![b'y'; 70 << 20])]);
-        assert!(make(&huge, size(&huge)).unwrap_err().message.contains("less user data"));
+        assert!(make(&huge, size(&huge), 512).unwrap_err().message.contains("less user data"));
     }
 }

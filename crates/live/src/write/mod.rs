@@ -14,7 +14,7 @@ mod config;
 mod fetch;
 mod gpt;
 mod mbr;
-mod root;
+pub mod root;
 mod sources;
 pub mod table;
 
@@ -43,8 +43,10 @@ pub async fn run(order: &WriteImage, talk: &Talk, holdings: &Holdings, desk: &De
     let manifest = manifest(order, talk, desk).await?;
     let disks = inventory::disk::all(Path::new("/sys/block"));
     let drive = order.drive()?;
+    config::check(&drive)?;
     let need = manifest.size + config::size(&drive);
     let facts = choose::disk(&disks, &order.disk, need, drive.is_empty())?.clone();
+    tokio::task::spawn_blocking(root::leave).await.map_err(Fault::internal)?;
     let disk = Arc::new(Disk::open(&facts)?);
     desk.say(format!("Writing {} MiB to {} ({}).", manifest.size >> 20, facts.name, facts.id));
     let since = Instant::now();
@@ -133,7 +135,7 @@ pub fn fit(
         disk.write(*at, bytes)?;
     }
     if let Some((at, length)) = fitted.config {
-        disk.write(at, &config::make(config, length)?)?;
+        disk.write(at, &config::make(config, length, disk.sector)?)?;
     } else if !config.is_empty() {
         notes.push(
             "The image has no partition table that is understood, so it got no configuration drive.".into(),

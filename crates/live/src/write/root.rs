@@ -3,17 +3,20 @@
 use crate::desk::Desk;
 use base::doc::live::{DiskFacts, SeedFile};
 use base::{Fault, Result};
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, mkdirat, openat2, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2, statat};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 const MOUNT: &str = "/mnt";
+/// An image is anybody's: nothing in it is a device here, or a program.
+pub const SAFELY: &str = "nodev,nosuid,noexec";
 /// The kernel makes devices of partitions within moments.
 const APPEAR: Duration = Duration::from_secs(10);
 /// Where distributions put their root in btrfs: the default subvolume, Debian's and Fedora's.
@@ -38,7 +41,7 @@ pub fn finish(
     desk: &Desk,
     notes: &mut Vec<String>,
 ) -> Result<()> {
-    let _ = run("umount", &[MOUNT.as_ref()]);
+    leave();
     if let Some(number) = grown {
         desk.say("Growing the last file system.");
         let device = Path::new("/dev").join(partition(&facts.name, number));
@@ -52,13 +55,20 @@ pub fn finish(
         return Ok(());
     }
     desk.say("Putting files into the system.");
-    let volumes = run("vgchange", &["-ay".as_ref()]).is_ok();
+    // Of this disk only: others may have volumes of a former life.
+    let devices =
+        std::iter::once(facts.name.clone()).chain(partitions(facts).into_iter().map(|(_, name)| name));
+    let devices: Vec<String> = devices.map(|name| format!("/dev/{name}")).collect();
+    let _ = run("vgchange", &["-ay".as_ref(), "--devices".as_ref(), devices.join(",").as_ref()]);
     let outcome = put_into_root(facts, files);
-    let _ = run("umount", &[MOUNT.as_ref()]);
-    if volumes {
-        let _ = run("vgchange", &["-an".as_ref()]);
-    }
+    leave();
     outcome
+}
+
+/// Nothing of any disk is in use here afterwards, also where a task before died in the middle.
+pub fn leave() {
+    let _ = run("umount", &[MOUNT.as_ref()]);
+    let _ = run("vgchange", &["-an".as_ref()]);
 }
 
 fn wait_for(device: &Path) -> Result<()> {
@@ -94,33 +104,59 @@ fn kind_of(device: &Path) -> String {
 
 fn mount(device: &Path, kind: &str, options: &str) -> Result<()> {
     // Two XFS with the same identity are the rule when one image is written to two disks.
-    let options = if kind == "xfs" { "nouuid" } else { options };
-    let mut words: Vec<&std::ffi::OsStr> = vec!["-t".as_ref(), kind.as_ref()];
-    if !options.is_empty() {
-        words.extend(["-o".as_ref(), std::ffi::OsStr::new(options)]);
-    }
-    words.extend([device.as_os_str(), MOUNT.as_ref()]);
+    let more = if kind == "xfs" { "nouuid" } else { options };
+    let options = [SAFELY, more].into_iter().filter(|o| !o.is_empty()).collect::<Vec<_>>().join(",");
+    let words: [&std::ffi::OsStr; 6] =
+        ["-t".as_ref(), kind.as_ref(), "-o".as_ref(), options.as_ref(), device.as_os_str(), MOUNT.as_ref()];
     run("mount", &words)
+}
+
+/// Sizes and names of the disk's partitions.
+fn partitions(facts: &DiskFacts) -> Vec<(u64, String)> {
+    let entries =
+        std::fs::read_dir(Path::new("/sys/block").join(&facts.name)).into_iter().flatten().flatten();
+    let size = |path: &Path| {
+        std::fs::read_to_string(path.join("size")).ok().and_then(|s| s.trim().parse::<u64>().ok())
+    };
+    entries
+        .filter(|e| e.path().join("partition").exists())
+        .filter_map(|e| Some((size(&e.path())?, e.file_name().to_string_lossy().into_owned())))
+        .collect()
 }
 
 /// Partitions of the disk, volumes on it, and the disk itself when it has no table; the largest first.
 fn candidates(facts: &DiskFacts) -> Vec<PathBuf> {
-    let dir = Path::new("/sys/block").join(&facts.name);
-    let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
-    let size = |path: &Path| {
-        std::fs::read_to_string(path.join("size")).ok().and_then(|s| s.trim().parse::<u64>().ok())
-    };
-    let mut all: Vec<(u64, PathBuf)> = entries
-        .filter(|e| e.path().join("partition").exists())
-        .filter_map(|e| Some((size(&e.path())?, Path::new("/dev").join(e.file_name()))))
-        .collect();
+    let mut all: Vec<(u64, PathBuf)> =
+        partitions(facts).into_iter().map(|(size, name)| (size, Path::new("/dev").join(name))).collect();
     if all.is_empty() {
         all.push((0, Path::new("/dev").join(&facts.name)));
     }
-    let mapped = std::fs::read_dir("/dev/mapper").into_iter().flatten().flatten();
-    all.extend(mapped.filter(|e| e.file_name() != "control").map(|e| (1, e.path())));
+    let mapped = std::fs::read_dir("/dev/mapper").into_iter().flatten().flatten().map(|e| e.path());
+    let own = |path: &PathBuf| {
+        kernel_name(path).is_some_and(|name| lies_on(Path::new("/sys/class/block"), &name, &facts.name))
+    };
+    all.extend(mapped.filter(own).map(|path| (1, path)));
     all.sort_by_key(|(size, path)| (std::cmp::Reverse(*size), path.clone()));
     all.into_iter().map(|(_, path)| path).collect()
+}
+
+/// `dm-0` for a node of it of any name; none for what is no block device.
+fn kernel_name(node: &Path) -> Option<String> {
+    let found = std::fs::metadata(node).ok().filter(|m| m.file_type().is_block_device())?;
+    let (major, minor) = (rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev()));
+    let home = std::fs::canonicalize(format!("/sys/dev/block/{major}:{minor}")).ok()?;
+    Some(home.file_name()?.to_string_lossy().into_owned())
+}
+
+/// Whether a block device is the disk, or a part of it, or made of such and nothing else.
+fn lies_on(class: &Path, name: &str, disk: &str) -> bool {
+    let Ok(home) = std::fs::canonicalize(class.join(name)) else { return false };
+    if name == disk || home.parent().and_then(Path::file_name).is_some_and(|parent| parent == disk) {
+        return true;
+    }
+    let below = std::fs::read_dir(home.join("slaves")).into_iter().flatten().flatten();
+    let below: Vec<String> = below.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    !below.is_empty() && below.iter().all(|under| lies_on(class, under, disk))
 }
 
 fn put_into_root(facts: &DiskFacts, files: &BTreeMap<String, SeedFile>) -> Result<()> {
@@ -168,8 +204,14 @@ pub fn is_root(dir: &Path) -> bool {
 pub fn put(root: &Path, files: &BTreeMap<String, SeedFile>) -> Result<()> {
     let root = OwnedFd::from(File::open(root)?);
     for (path, file) in files {
-        put_one(&root, path, file)
-            .map_err(|e| Fault::unavailable(format!("{path} could not be written into the system: {e}")))?;
+        put_one(&root, path, file).map_err(|e| {
+            let words = format!("{path} could not be written into the system: {e}");
+            if e.kind() == ErrorKind::InvalidInput {
+                Fault::bad_request(words)
+            } else {
+                Fault::unavailable(words)
+            }
+        })?;
     }
     Ok(())
 }
@@ -187,8 +229,17 @@ fn put_one(root: &OwnedFd, path: &str, file: &SeedFile) -> std::io::Result<()> {
         so_far = format!("{so_far}/{part}");
     }
     let mode = if file.mode == 0 { 0o644 } else { file.mode & 0o7777 };
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
-    let fd = inside(root, &format!("{so_far}/{name}"), flags, mode)?;
+    // Nobody waits for whoever might read a pipe.
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let no_file =
+        || std::io::Error::new(ErrorKind::InvalidInput, "the image has something there that is no file");
+    let fd = match inside(root, &format!("{so_far}/{name}"), flags, mode) {
+        Err(e) if e.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => return Err(no_file()),
+        other => other?,
+    };
+    if FileType::from_raw_mode(fstat(&fd)?.st_mode) != FileType::RegularFile {
+        return Err(no_file());
+    }
     // One that was there keeps its mode otherwise.
     rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode))?;
     let mut out = File::from(fd);
@@ -216,6 +267,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn volumes_of_other_disks_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (class, devices) = (dir.path().join("class"), dir.path().join("devices"));
+        std::fs::create_dir(&class).unwrap();
+        for (place, below) in [
+            ("sda", ""),
+            ("sda/sda3", ""),
+            ("sdb", ""),
+            ("sdb/sdb1", ""),
+            // A volume on it, one on that, one on the other disk, one on both.
+            ("dm-0", "sda3"),
+            ("dm-1", "dm-0"),
+            ("dm-2", "sdb1"),
+            ("dm-3", "sda3 sdb1"),
+        ] {
+            let home = devices.join(place);
+            std::fs::create_dir_all(home.join("slaves")).unwrap();
+            for under in below.split_whitespace() {
+                std::fs::write(home.join("slaves").join(under), "").unwrap();
+            }
+            std::os::unix::fs::symlink(&home, class.join(home.file_name().unwrap())).unwrap();
+        }
+        let there: Vec<&str> = ["sda", "sda3", "sdb", "sdb1", "dm-0", "dm-1", "dm-2", "dm-3", "dm-9"]
+            .into_iter()
+            .filter(|name| lies_on(&class, name, "sda"))
+            .collect();
+        assert_eq!(there, ["sda", "sda3", "dm-0", "dm-1"]);
+    }
+
+    #[test]
     fn files_stay_inside_whatever_links_say() {
         let dir = tempfile::tempdir().unwrap();
         let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
@@ -241,11 +322,25 @@ mod tests {
         assert_eq!(std::fs::read_to_string(root.join("really/here")).unwrap(), "b");
         assert_eq!(std::fs::read_to_string(root.join("etc/target")).unwrap(), "c");
         assert_eq!(std::fs::read_to_string(root.join("up")).unwrap(), "d");
-        let mode = std::os::unix::fs::MetadataExt::mode(&root.join("really/here").metadata().unwrap());
+        let mode = root.join("really/here").metadata().unwrap().mode();
         assert_eq!(mode & 0o7777, 0o600);
         let away = BTreeMap::from([("/away/x".to_owned(), file("e", 0))]);
         assert!(put(&root, &away).is_err());
         assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+        // Nobody reads it, and somebody does.
+        let pipe = root.join("etc/fifo");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let into = BTreeMap::from([("/etc/fifo".to_owned(), file("f", 0))]);
+        let (say, hear) = std::sync::mpsc::channel();
+        let put_it = move |root: PathBuf| say.send(put(&root, &into));
+        for reader in [false, true] {
+            let held = reader.then(|| File::options().read(true).write(true).open(&pipe).unwrap());
+            let (put_it, root) = (put_it.clone(), root.clone());
+            std::thread::spawn(move || put_it(root));
+            let outcome = hear.recv_timeout(Duration::from_secs(10)).expect("it waits for a reader");
+            assert_eq!(outcome.unwrap_err().kind, base::Kind::BadRequest);
+            drop(held);
+        }
         assert_eq!((partition("sda", 1), partition("nvme0n1", 2)), ("sda1".into(), "nvme0n1p2".into()));
     }
 }

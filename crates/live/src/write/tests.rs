@@ -174,6 +174,21 @@ fn a_gpt_is_fitted_to_a_larger_disk() {
 }
 
 #[test]
+fn a_configuration_drive_is_made_for_the_sectors_of_its_disk() {
+    let mut head = vec![0_u8; 512];
+    // One partition, counted in the disk's sectors.
+    head[446..462].copy_from_slice(&[0x80, 0, 0, 0, 0x83, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0]);
+    head[510..].copy_from_slice(&[0x55, 0xaa]);
+    let dir = tempfile::tempdir().unwrap();
+    let mut disk = disk(dir.path(), 40 * MIB, 0);
+    Arc::get_mut(&mut disk).unwrap().sector = 4096;
+    disk.write(0, &head).unwrap();
+    let config = BTreeMap::from([("openstack/latest/meta_data.json".to_owned(), b"{}".to_vec())]);
+    let (at, _) = fit(&disk, false, &config, &mut Vec::new()).unwrap().config.unwrap();
+    assert_eq!(disk.read(at + 11, 2).unwrap(), 4096_u16.to_le_bytes());
+}
+
+#[test]
 fn what_is_not_understood_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let disk = disk(dir.path(), 8 * MIB, 0);

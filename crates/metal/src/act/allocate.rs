@@ -19,6 +19,10 @@ pub struct Owner {
     pub agent_name: String,
 }
 
+/// Most notes of an owner.
+const NOTES: usize = 256;
+/// And their most bytes, names and texts together: every list of machines carries them.
+const NOTES_BYTES: usize = 64 << 10;
 /// Candidates that are looked at.
 const CANDIDATES: usize = 5000;
 
@@ -114,6 +118,16 @@ impl Metal {
     /// # Errors
     /// `Conflict` when it is nobody's, or locked.
     pub fn release(&self, tx: &Tx<'_>, id: MachineId, erase: EraseMode) -> Result<Machine> {
+        self.take_back(tx, id, erase, true)
+    }
+
+    /// As [`Metal::release`] where nobody said how. A quick wipe shows as releasing then: clients that asked for no
+    /// erasure wait for the end of that, and take any other word for a failure.
+    pub fn release_as_usual(&self, tx: &Tx<'_>, id: MachineId, erase: EraseMode) -> Result<Machine> {
+        self.take_back(tx, id, erase, false)
+    }
+
+    fn take_back(&self, tx: &Tx<'_>, id: MachineId, erase: EraseMode, asked: bool) -> Result<Machine> {
         let m = hold(tx, id)?;
         unlocked(&m)?;
         if !m.owned() && !m.status.owned() {
@@ -128,12 +142,16 @@ impl Metal {
         let erase = if clean && erase == EraseMode::Quick { EraseMode::None } else { erase };
         let (to, words) = match erase {
             EraseMode::None => (Status::Releasing, "it is switched off"),
+            EraseMode::Quick if !asked => (Status::Releasing, "waiting for its live system"),
             _ => (Status::DiskErasing, "waiting for its live system"),
         };
         self.send(tx, &m, to, &Errand::Release { erase }, words)
     }
 
     /// Sets the owner's own notes; an empty value takes one away.
+    ///
+    /// # Errors
+    /// `BadRequest` for more than are kept.
     pub fn set_owner_data(&self, tx: &Tx<'_>, id: MachineId, notes: &[(String, String)]) -> Result<Machine> {
         let m = hold(tx, id)?;
         let mut all = m.owner_data.clone();
@@ -144,6 +162,21 @@ impl Metal {
                 all.insert(name.clone(), value.clone());
             }
         }
+        if all.len() > NOTES {
+            return Err(Fault::bad_request(format!(
+                "{} would have {} notes, and at most {NOTES} notes are kept. Take some away first: an empty value does.",
+                m.name,
+                all.len()
+            )));
+        }
+        let bytes: usize = all.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > NOTES_BYTES {
+            return Err(Fault::bad_request(format!(
+                "The notes of {} would have {bytes} bytes, and at most {} KiB are kept. Shorten them, or take some away.",
+                m.name,
+                NOTES_BYTES >> 10
+            )));
+        }
         machine::set(tx, id, "owner_data", serde_json::to_string(&all)?)?;
         hold(tx, id)
     }
@@ -152,12 +185,14 @@ impl Metal {
 /// Nobody's any more: what the last owner had is forgotten.
 pub fn disown(tx: &Tx<'_>, m: &Machine) -> Result<()> {
     tx.exec(
-        "UPDATE machine SET project_id = '', user_id = '', owner_data = '{}', agent_name = '', image_id = '',
-           image_name = '', image_sha512 = '', as_host = 0, booted_hash = '', booted_at = 0, deployed_at = 0,
+        "UPDATE machine SET project_id = '', user_id = '', owner_data = '{}', agent_name = '',
+           image_id = '', image_name = '', image_sha512 = '', as_host = 0, booted_hash = '', booted_at = 0, deployed_at = 0,
            errand = '', previous = $2 WHERE id = $1",
         params![m.id, Status::Ready.number()],
     )?;
     crate::table::address::take_back(tx, m.id)?;
+    // The last owner has it still, and the next one's secrets are behind it.
+    crate::maas::forget_node_key(tx, m.id)?;
     // Its rack would lease them to it again as long as it is told so.
     rack::touch_of(tx, m.id)?;
     crate::table::console::forget_kept(tx, m.id)?;

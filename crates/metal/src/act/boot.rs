@@ -26,7 +26,7 @@ pub struct Installation {
 pub const HOST_PACKAGES: &str = "qemu-system-x86 qemu-utils seabios genisoimage nftables conntrack iproute2";
 /// The image that a machine gets that becomes a host: the first of these that there is. The first has the packages, so
 /// that a host needs no mirror of Debian.
-const HOST_IMAGES: [&str; 2] = ["debian-12-host", "debian-12"];
+pub const HOST_IMAGES: [&str; 2] = ["debian-12-host", "debian-12"];
 
 /// By which a machine holds image content, which servers hold too.
 pub fn holder(id: MachineId) -> ServerId {
@@ -104,14 +104,15 @@ impl Metal {
         if let Some(v) = found.verdicts.iter().find(|v| v.what == "host" && !v.ok) {
             return Err(Fault::conflict(format!("{} cannot be a host: {}.", m.name, v.reason)));
         }
-        if m.status == Status::New {
-            machine::set_status(tx, id, Status::Ready, "approved")?;
-        }
         let owner = super::Owner {
             project: auth.project()?.clone(),
             user: auth.user.id.clone(),
             agent_name: String::new(),
         };
+        free_for_host(&m, &owner)?;
+        if m.status == Status::New {
+            machine::set_status(tx, id, Status::Ready, "approved")?;
+        }
         if matches!(m.status, Status::New | Status::Ready) {
             let only = crate::model::Constraints { id: Some(id), ..Default::default() };
             self.allocate(tx, &only, &owner)?;
@@ -151,6 +152,31 @@ impl Metal {
     pub(crate) fn booted_secret() -> String {
         token::secret()
     }
+}
+
+/// Approving a machine overwrites its disk, so it is nobody's, or its owner's who has nothing there yet.
+///
+/// # Errors
+/// `Conflict`, and what to do first.
+fn free_for_host(m: &Machine, who: &super::Owner) -> Result<()> {
+    let bare = matches!(m.status, Status::Allocated | Status::FailedDeployment) && m.deployed_at.0 == 0;
+    let own = bare && m.project == who.project;
+    if own || matches!(m.status, Status::New | Status::Ready) {
+        return Ok(());
+    }
+    let (name, status) = (&m.name, m.status.name());
+    Err(Fault::conflict(match m.status {
+        _ if m.owned() => format!(
+            "{name} is {status} and belongs to the project {}, and as a host its disk would be overwritten. Release it \
+             first, then approve it.",
+            m.project
+        ),
+        busy if busy.busy() => format!("{name} is {status}. Approve it when that is over."),
+        Status::Broken => format!("{name} is {status}. Mark it fixed first, then approve it."),
+        _ => format!(
+            "{name} is {status}. Commission it first (hanok machine commission {name}), then approve it."
+        ),
+    }))
 }
 
 fn host_image(tx: &Tx<'_>) -> Result<ImageId> {
@@ -202,6 +228,12 @@ fn chosen_disk(tx: &Tx<'_>, m: &Machine, wish: &str, needed: u64) -> Result<Stri
             disks.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ")
         )));
     };
+    if d.removable {
+        return Err(Fault::bad_request(format!(
+            "The disk {} of {} is removable, and such disks are not erased when the machine is given back. Name another.",
+            d.name, m.name
+        )));
+    }
     if d.size_bytes < needed {
         return Err(Fault::bad_request(format!(
             "The disk {} of {} is too small: the image needs {} and it has {}.",
@@ -216,7 +248,8 @@ fn chosen_disk(tx: &Tx<'_>, m: &Machine, wish: &str, needed: u64) -> Result<Stri
 
 /// A disk that somebody chose to start from goes before what the live system would choose.
 fn by_role(disks: &[crate::model::Disk], needed: u64) -> Result<String> {
-    let by_hand = disks.iter().filter(|d| d.role_by_hand && d.role == "boot" && d.size_bytes >= needed);
+    let fits = |d: &&crate::model::Disk| !d.removable && d.size_bytes >= needed;
+    let by_hand = disks.iter().filter(|d| d.role_by_hand && d.role == "boot").filter(fits);
     Ok(by_hand.min_by_key(|d| d.size_bytes).map(|d| d.id.clone()).unwrap_or_default())
 }
 

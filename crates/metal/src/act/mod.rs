@@ -11,7 +11,7 @@ mod whole;
 
 pub use allocate::Owner;
 pub(crate) use allocate::{after_release, disown};
-pub use boot::{HOST_PACKAGES, Installation};
+pub use boot::{HOST_IMAGES, HOST_PACKAGES, Installation};
 pub use enter::{Change, NewMachine, good_name};
 pub use power::{Power, wanted};
 pub(crate) use stranger::takes;
@@ -124,8 +124,7 @@ impl Metal {
                 to.name()
             )));
         }
-        // Where it goes back to is a state in which it can stay.
-        if !m.status.busy() && !m.status.is_failure() && m.status != Status::RescueMode {
+        if is_a_place(m.status) {
             machine::set(tx, m.id, "previous", m.status.number())?;
         }
         errand::put(tx, &*self.seal, m.id, what)?;
@@ -224,6 +223,9 @@ impl Metal {
                 )));
             }
         };
+        if !to.is_failure() {
+            self.forget(tx, &m)?;
+        }
         self.put(tx, &m, to, &format!("{} was aborted", m.status.name()))
     }
 
@@ -234,9 +236,19 @@ impl Metal {
         if m.status == Status::Broken {
             return self.put(tx, &m, Status::Broken, why);
         }
-        let before = if m.status.busy() || m.status.is_failure() { settled(&m) } else { m.status };
+        let before = if is_a_place(m.status) { m.status } else { settled(&m) };
         machine::set(tx, id, "previous", before.number())?;
+        self.forget(tx, &m)?;
         self.put(tx, &m, Status::Broken, why)
+    }
+
+    /// What was asked is not asked any more, so nothing that happens later is taken for its end. What was deployed is
+    /// kept: its system asks for its user data when it starts.
+    fn forget(&self, tx: &Tx<'_>, m: &Machine) -> Result<()> {
+        match errand::get(tx, &*self.seal, m.id)? {
+            None | Some(Errand::Deploy(_)) => Ok(()),
+            Some(_) => machine::set(tx, m.id, "errand", ""),
+        }
     }
 
     /// Takes it into use again, where it was.
@@ -271,12 +283,18 @@ impl Metal {
     }
 }
 
-/// The state in which a machine comes to rest when what was under way is over.
+/// Whether a machine goes back there: a state in which it can stay, whatever is done with it on the way.
+fn is_a_place(s: Status) -> bool {
+    !s.busy() && !s.is_failure() && !matches!(s, Status::RescueMode | Status::Broken)
+}
+
+/// The state in which a machine comes to rest when what was under way is over. One that has somebody's system on its
+/// disk is never merely allocated: that would be written anew.
 pub fn settled(m: &Machine) -> Status {
-    match m.previous {
-        Status::Deployed if m.deployed_at.0 > 0 => Status::Deployed,
-        _ if m.owned() => Status::Allocated,
-        _ if m.inventory_at.0 > 0 => Status::Ready,
-        _ => Status::New,
+    match m.owned() {
+        true if m.deployed_at.0 > 0 => Status::Deployed,
+        true => Status::Allocated,
+        false if m.inventory_at.0 > 0 => Status::Ready,
+        false => Status::New,
     }
 }

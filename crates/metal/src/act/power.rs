@@ -3,7 +3,7 @@
 use super::{hold, note, unlocked};
 use crate::Metal;
 use crate::model::{BootWish, Machine, Status};
-use crate::table::machine;
+use crate::table::{machine, token};
 use base::{Fault, MachineId, Result};
 use store::Tx;
 use store::log::Level;
@@ -43,9 +43,12 @@ impl Metal {
             Power::Off { hard } => (false, false, hard, "to be switched off"),
             Power::Cycle { hard } => (true, true, hard, "to be restarted"),
         };
+        let mut cycle = cycle;
         if on && m.status != Status::Deployed && m.boot == BootWish::Off {
-            // There is nothing else that it could start.
+            // There is nothing else that it could start. What runs on it now is no live system.
             machine::set(tx, id, "boot", BootWish::Live.word())?;
+            token::of_machine(tx, &*self.seal, id)?;
+            cycle |= m.seen.power != Some(false) && !m.blind();
         }
         machine::set_power(tx, id, on, cycle, hard, from)?;
         note(tx, Level::Info, &m, "power", words)?;

@@ -1,8 +1,9 @@
 //! Who a live system is that came up as a stranger: a machine that is known by another of its network interfaces,
 //! or a new one.
 //!
-//! A stranger's boot token proves one MAC; everything else is the stranger's word. Invariants: a machine that is
-//! somebody's, or that something is done with, is never joined by a stranger; one whose SMBIOS UUID is known is
+//! A stranger's boot token proves one MAC; everything else is the stranger's word, and heard on the wire. Invariants: a
+//! machine that is somebody's, that something is done with, or that was measured (so that all its NICs are known) is
+//! never joined by a stranger; one whose SMBIOS UUID is known is
 //! joined by one that shows the same UUID only; an address that software gives itself (locally administered, IEEE
 //! 802, 8.4) is nobody's mark unless it is the one that was proved; a MAC stays with the machine that has it, and
 //! whoever else shows it is heard of.
@@ -51,7 +52,7 @@ impl Metal {
             }
             (Some((m, mac)), None) => {
                 let m = hold(tx, m.id)?;
-                if in_use(&m) || contradicts(&m, hello) {
+                if in_use(&m) || contradicts(&m, hello) || (m.inventory_at.0 > 0 && mac != boot) {
                     return refused(tx, &[(m, mac)], boot).map(Err);
                 }
                 m.id
@@ -109,8 +110,8 @@ fn refused(tx: &Tx<'_>, known: &[(Machine, &String)], boot: &str) -> Result<Faul
     for (m, mac) in known {
         let words = format!(
             "a machine that started from {boot} shows its network interface {mac}{} and was not let in as this one, \
-             which is {}; if a card was exchanged, release the machine or remove those that are gone; else somebody \
-             may want to pass for it",
+             which is {}; if a card was exchanged, release the machine and remove it, and it is found anew; else \
+             somebody may want to pass for it",
             if several { " and another machine's too," } else { "" },
             m.status.name()
         );

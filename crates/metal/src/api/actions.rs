@@ -59,6 +59,13 @@ pub async fn act(m: Arc<Metal>, mut req: Req) -> Result<Reply> {
         true => Obj::root(Value::Object(serde_json::Map::new()))?,
         false => Obj::root(api::body::json(&bytes)?)?,
     };
+    match body.opt_id("image_id")? {
+        Some(image) => image::settled(&m.db, image).await?,
+        None if action == "approve" => {
+            image::settled_of(&m.db, |_, name| crate::act::HOST_IMAGES.contains(&name)).await?;
+        }
+        None => {}
+    }
     let (metal, who) = (m.clone(), req.who());
     let done = m.db.write(move |tx| {
         let found = seen(tx, &req.auth, req.text_param("id"))?;
@@ -105,7 +112,12 @@ fn one(metal: &Metal, tx: &Tx<'_>, auth: &Auth, m: &Machine, action: &str, body:
             nothing(&["project_id", "user_id"])?;
             metal.give(tx, m.id, &owner(auth, body)?)
         }
-        "deploy" => metal.deploy(tx, auth, m.id, installation(body)?),
+        "deploy" => {
+            let what = installation(body)?;
+            // This system has a configuration drive; what the one before proved itself with is over.
+            crate::maas::forget_node_key(tx, m.id)?;
+            metal.deploy(tx, auth, m.id, what)
+        }
         "approve" => {
             nothing(&["as", "image_id"])?;
             match body.opt_str("as", 16)?.as_deref() {

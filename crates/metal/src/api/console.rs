@@ -1,11 +1,12 @@
 //! Serial consoles of machines: a ticket for who may, a WebSocket for who has one, and the rack's side of it.
 //!
 //! The rack opens the way: it is told by its document which console is waited for, and brings it. A console ends when
-//! the machine becomes somebody else's. The last of what it says is kept for its owner ([`log_of`]).
+//! the machine becomes somebody else's, and when it is given back: who can type into its firmware could keep it from being
+//! erased. The last of what it says is kept for its owner ([`log_of`]).
 
 use super::machines::seen;
 use super::rack::{known, proof};
-use crate::model::Machine;
+use crate::model::{Machine, Status};
 use crate::table::console::{self, ARRIVAL, Asked, KEPT, TICKET};
 use crate::table::{machine, rack};
 use crate::{Metal, token_hash};
@@ -21,7 +22,7 @@ use std::time::Duration;
 use store::{Tx, log};
 use tokio::sync::oneshot;
 
-/// How often it is looked whether the machine is still whose it was.
+/// How often it is looked whether the machine is still whose it was, besides when its live system is told something.
 const LOOK: Duration = Duration::from_secs(5);
 /// How often what came is put down.
 const KEEP: Duration = Duration::from_secs(2);
@@ -46,8 +47,15 @@ impl Consoles {
 /// A ticket for a machine's console. Who may have one has been looked at.
 ///
 /// # Errors
-/// 409 for a machine whose BMC has no console that we speak.
+/// 409 for a machine whose BMC has no console that we speak, and for its owner while it is given back.
 pub fn ticket(tx: &Tx<'_>, m: &Machine, operator: bool) -> Result<String> {
+    if !operator && is_given_back(m) {
+        return Err(Fault::conflict(format!(
+            "{} is {}: its console is the operators' from now on.",
+            m.name,
+            m.status.name()
+        )));
+    }
     if m.bmc_kind != "ipmi" {
         return Err(Fault::conflict(format!(
             "{} has no serial console: its power is switched by {}, and consoles come by IPMI (Serial over LAN).",
@@ -84,9 +92,15 @@ pub async fn open(m: Arc<Metal>, req: Req) -> Result<Reply> {
     Ok(Reply::json(200, &view))
 }
 
+fn is_given_back(m: &Machine) -> bool {
+    use Status::{DiskErasing, FailedDiskErasing, FailedReleasing, Releasing};
+    matches!(m.status, Releasing | FailedReleasing | DiskErasing | FailedDiskErasing)
+}
+
 /// Whether the console may (still) be looked at.
 fn may(tx: &Tx<'_>, a: &Asked) -> Result<bool> {
-    Ok(machine::by_id(tx, a.machine)?.is_some_and(|m| a.operator || m.project.0 == a.project))
+    let theirs = |m: Machine| m.project.0 == a.project && !is_given_back(&m);
+    Ok(machine::by_id(tx, a.machine)?.is_some_and(|m| a.operator || theirs(m)))
 }
 
 /// `GET /hanok/v1/machine-console?token=`: a WebSocket.
@@ -153,11 +167,17 @@ async fn gone(socket: &mut WebSocket) {
 }
 
 async fn until_theirs(m: &Metal, asked: &Asked) {
+    let bell = m.bells.of(asked.machine.0);
     loop {
-        tokio::time::sleep(LOOK).await;
+        let mut told = std::pin::pin!(bell.notified());
+        told.as_mut().enable();
         let a = asked.clone();
         if let Ok(false) = m.db.read(move |tx| may(tx, &a)).await {
             return;
+        }
+        tokio::select! {
+            () = told => {}
+            () = tokio::time::sleep(LOOK) => {}
         }
     }
 }

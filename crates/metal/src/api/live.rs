@@ -3,11 +3,11 @@
 //! The route table calls these open because they take no user's token: the boot token, the session or the
 //! machine's own secret is the proof. Invariants: a live system comes through a rack, which says from which MAC it
 //! asks; a boot token is good once, for the MACs of its machine, and again only until the session that came of it
-//! was used, because an answer can be lost.
+//! was used, because an answer can be lost; a machine that is to be restarted is not let in before it was.
 
 use super::rack::{number, passed_on_by, wait_until};
 use crate::act::{hold, note, takes};
-use crate::model::{Machine, Status};
+use crate::model::{BootWish, Machine, Status};
 use crate::table::rack::{self, Rack};
 use crate::table::session::{self, Session};
 use crate::table::token::{self, BootToken};
@@ -29,6 +29,8 @@ use tokio_util::io::ReaderStream;
 /// How long an answer to a greeting may have been lost.
 const AGAIN: Duration = Duration::from_secs(300);
 const HELLO_MAX: usize = 1 << 16;
+/// More than any machine has; each is kept as its own from then on.
+const NICS_MAX: usize = 64;
 const BODY_MAX: usize = 8 << 20;
 
 fn bearer(req: &Req) -> Result<String> {
@@ -63,6 +65,9 @@ pub async fn hello(m: Arc<Metal>, mut req: Req) -> Result<Reply> {
     })
     .await?;
     let mut hello: Hello = parse(&req.bytes(HELLO_MAX).await?, "greeting")?;
+    if hello.macs.len() > NICS_MAX {
+        return Err(Fault::bad_request(format!("A machine has at most {NICS_MAX} network interfaces here.")));
+    }
     hello.macs = hello.macs.iter().map(|m| nic::good_mac(m)).collect::<Result<_>>()?;
     let metal = m.clone();
     let welcome = m.db.write(move |tx| {
@@ -77,7 +82,7 @@ fn greet(metal: &Metal, tx: &Tx<'_>, by: &Through, hash: &str, hello: &Hello) ->
     let t = token::by_hash(tx, hash)?.ok_or_else(|| refused("This boot token is not known here."))?;
     its_own(tx, &t, by, hello)?;
     let m = match t.machine {
-        Some(id) => hold(tx, id)?,
+        Some(id) => was_restarted(hold(tx, id)?)?,
         None => match metal.enlist(tx, hello, &t.mac, by.rack.id, t.segment)? {
             Ok(m) => m,
             Err(refusal) => return Ok(Err(refusal)),
@@ -90,26 +95,48 @@ fn greet(metal: &Metal, tx: &Tx<'_>, by: &Through, hash: &str, hello: &Hello) ->
         ));
     }
     let secret = token::secret();
+    // Asked a second time because the answer was lost, it may have let its owner in the first time.
+    let lent_before = session::of(tx, m.id)?.is_some_and(|s| s.lent && s.boot_hash == hash);
     session::begin(tx, m.id, &token_hash(&secret), hash, hello)?;
+    if lent_before || is_lent(&m) {
+        session::lend(tx, m.id)?;
+    }
     // Should it start once more, another token is ready.
     token::of_machine(tx, &*metal.seal, m.id)?;
-    for (n, mac) in hello.macs.iter().enumerate() {
-        if takes(tx, &m, mac, false)? && n == 0 {
-            nic::started_from(tx, m.id, mac, t.segment)?;
+    // Its owner's word changes nothing of what the machine is known by.
+    if !is_lent(&m) {
+        for (n, mac) in hello.macs.iter().enumerate() {
+            if takes(tx, &m, mac, false)? && n == 0 {
+                nic::started_from(tx, m.id, mac, t.segment)?;
+            }
         }
+        describe(tx, &m, hello)?;
     }
-    describe(tx, &m, by, hello)?;
+    arrived(tx, &m, by)?;
     begin_anew(metal, tx, &m)?;
     note(tx, Level::Info, &m, "live", &format!("its live system is up at {}", hello.address))?;
     work::wake(tx, &m.id.to_string())?;
     rack::touch_of(tx, m.id)?;
-    Ok(Ok(Welcome {
-        machine: m.id,
-        name: m.name.clone(),
-        session: secret,
-        ssh_keys: keys(tx, &m)?,
-        now: Micros::now().0,
-    }))
+    let ssh_keys = keys(tx, &m)?;
+    Ok(Ok(Welcome { machine: m.id, name: m.name.clone(), session: secret, ssh_keys, now: Micros::now().0 }))
+}
+
+/// Nobody says hello as a live system of a machine that is to start something else.
+///
+/// Until a restart that was asked for is carried out, what runs there is what ran before: the system of the machine's owner
+/// can ask for a token as well as a live system does. (Where nothing reads the power nobody knows, and a greeting is taken
+/// for the restart.)
+fn was_restarted(m: Machine) -> Result<Machine> {
+    if m.boot != BootWish::Live {
+        return Err(refused("This machine is not to start the live system now. Start it again."));
+    }
+    if m.blind() || m.seen.cycles >= m.power_cycles {
+        return Ok(m);
+    }
+    Err(Fault::conflict(
+        "This machine is going to be restarted, and is let in when it was. Ask again in a moment; where its BMC cannot \
+         restart it, say that a person does (--power manual).",
+    ))
 }
 
 /// The token is for the machine that shows it.
@@ -122,12 +149,21 @@ fn its_own(tx: &Tx<'_>, t: &BootToken, by: &Through, hello: &Hello) -> Result<()
         None => vec![t.mac.clone()],
     };
     let shown = hello.macs.iter().any(|m| own.contains(m));
-    // Once it is known which machine it is, any of the NICs that it names may be the one that asks.
-    let asks = by.mac.as_ref().is_none_or(|m| own.contains(m) || hello.macs.contains(m));
-    if shown && asks {
+    let other = refused("This boot token is another machine's.");
+    if !shown {
+        return Err(other);
+    }
+    // Whoever could fetch a token has shown its card to the rack. One who hides it now is not who did.
+    let Some(mac) = by.mac.as_ref() else { return Err(other) };
+    if own.contains(mac) {
         return Ok(());
     }
-    Err(refused("This boot token is another machine's."))
+    // One may ask by another NIC than it started from, which nobody has told of yet. Of what somebody has all NICs are known.
+    let nobodys = match t.machine {
+        Some(id) => !hold(tx, id)?.owned() && machine::by_mac(tx, mac)?.is_none(),
+        None => true,
+    };
+    if nobodys && hello.macs.contains(mac) { Ok(()) } else { Err(other) }
 }
 
 fn answer_was_lost(tx: &Tx<'_>, t: &BootToken, m: &Machine) -> Result<bool> {
@@ -135,16 +171,20 @@ fn answer_was_lost(tx: &Tx<'_>, t: &BootToken, m: &Machine) -> Result<bool> {
     Ok(recent && session::of(tx, m.id)?.is_some_and(|s| s.boot_hash == t.hash && !s.used))
 }
 
-fn describe(tx: &Tx<'_>, m: &Machine, by: &Through, hello: &Hello) -> Result<()> {
-    if m.rack != Some(by.rack.id) {
-        rack::touch_of(tx, m.id)?;
-        machine::set(tx, m.id, "rack_id", by.rack.id)?;
-    }
+fn describe(tx: &Tx<'_>, m: &Machine, hello: &Hello) -> Result<()> {
     machine::set(tx, m.id, "uefi", hello.uefi)?;
     for (column, value) in [("uuid", &hello.uuid.to_lowercase()), ("serial", &hello.serial)] {
         if !value.is_empty() {
             machine::set(tx, m.id, column, value)?;
         }
+    }
+    Ok(())
+}
+
+fn arrived(tx: &Tx<'_>, m: &Machine, by: &Through) -> Result<()> {
+    if m.rack != Some(by.rack.id) {
+        rack::touch_of(tx, m.id)?;
+        machine::set(tx, m.id, "rack_id", by.rack.id)?;
     }
     // What talks to us is on.
     if m.blind() || m.seen.power.is_none() {
@@ -153,19 +193,37 @@ fn describe(tx: &Tx<'_>, m: &Machine, by: &Through, hello: &Hello) -> Result<()>
     Ok(())
 }
 
-/// A live system that has just come up begins its task anew; an order to leave was for the last one.
+/// A live system that has just come up begins its task anew; an order to leave was for the last one, and what nobody asks
+/// any more, such as an owner's image after the machine was given back, for nobody.
 fn begin_anew(metal: &Metal, tx: &Tx<'_>, m: &Machine) -> Result<()> {
     let Some(told) = task::newer(tx, &*metal.seal, m.id, 0)? else { return Ok(()) };
-    match told.work {
-        Work::Reboot | Work::PowerOff => task::tell(tx, &*metal.seal, m.id, told.number + 1, &Work::Idle),
-        _ => task::again(tx, m.id),
+    let asked = match told.work {
+        Work::Reboot | Work::PowerOff => false,
+        Work::Write(_) => m.status == Status::Deploying,
+        // One that is new is looked at without being asked for.
+        Work::Inventory if m.status == Status::New => true,
+        _ => m.status.busy(),
+    };
+    if asked {
+        return task::again(tx, m.id);
     }
+    task::tell(tx, &*metal.seal, m.id, told.number + 1, &Work::Idle)
+}
+
+fn in_rescue(m: &Machine) -> bool {
+    matches!(m.status, Status::EnteringRescue | Status::RescueMode)
+}
+
+/// What says hello may be its owner's. Also where the owner has no key now: one who was let in before, and has taken it
+/// back since, could say hello once more as a live system that nobody was let into.
+fn is_lent(m: &Machine) -> bool {
+    in_rescue(m) && m.owned()
 }
 
 /// Operators may log in; in rescue mode so may the machine's owner.
 fn keys(tx: &Tx<'_>, m: &Machine) -> Result<Vec<String>> {
     let mut keys = key::operators(tx)?;
-    if matches!(m.status, Status::EnteringRescue | Status::RescueMode) {
+    if in_rescue(m) {
         keys.extend(key::of(tx, &m.user)?.into_iter().map(|k| k.key));
     }
     Ok(keys)
@@ -248,14 +306,26 @@ pub async fn report(m: Arc<Metal>, mut req: Req) -> Result<Reply> {
     Ok(Reply::empty(204))
 }
 
+/// What a live system says of its machine that the machine's owner was let into, the owner may say; and what somebody has
+/// is not measured.
+fn own_words(tx: &Tx<'_>, s: &Session) -> Result<()> {
+    if s.lent || machine::by_id(tx, s.machine)?.is_some_and(|m| m.owned()) {
+        return Err(Fault::forbidden(
+            "The machine is somebody's, who may have been let into this live system, so it does not say what the machine is made of.",
+        ));
+    }
+    Ok(())
+}
+
 /// `PUT /live/v1/inventory`: what the machine is made of.
 pub async fn inventory(m: Arc<Metal>, mut req: Req) -> Result<Reply> {
     let asker = Arc::new(Asker::of(&req)?);
     let who = asker.clone();
-    m.db.read(move |tx| who.session(tx).map(drop)).await?;
+    m.db.read(move |tx| own_words(tx, &who.session(tx)?)).await?;
     let found: Inventory = parse(&req.bytes(BODY_MAX).await?, "inventory")?;
     m.db.write(move |tx| {
         let s = asker.session(tx)?;
+        own_words(tx, &s)?;
         let before = hold(tx, s.machine)?;
         session::seen(tx, s.machine)?;
         facts::settle(tx, &before, &found)?;

@@ -28,15 +28,29 @@ pub async fn inventory(m: Arc<Metal>, req: Req) -> Result<Reply> {
     Ok(Reply::json(200, &read.await?))
 }
 
-/// `GET /hanok/v1/machines/{id}/events`: its history, newest first.
+/// The events with which machines became their owners'. The words tell them from a return to the status.
+pub(crate) const GIVEN: &str =
+    "kind IN ('machine.allocated', 'machine.given') AND message LIKE 'given to the project %'";
+
+/// `GET /hanok/v1/machines/{id}/events`: its history, newest first; for its owner since it is the owner's.
 pub async fn events(m: Arc<Metal>, req: Req) -> Result<Reply> {
     let page = api::Page::parse(&req.query, Some(200), 1000)?;
     let read = m.db.read(move |tx| {
         let found = seen(tx, &req.auth, req.text_param("id"))?;
-        let sql = "SELECT id, at, level, kind, message FROM event WHERE target = $1 AND ($2 = '' OR id < $2)
-                   ORDER BY id DESC LIMIT $3";
+        let id = found.id.to_string();
+        // What was before is of others.
+        let begin = match req.auth.is_admin() {
+            true => None,
+            false => {
+                let given = format!("SELECT MAX(id) FROM event WHERE target = $1 AND {GIVEN}");
+                tx.one(&given, params![&id], |r| r.get::<Option<String>>(0))?
+            }
+        };
+        let sql = "SELECT id, at, level, kind, message FROM event
+                   WHERE target = $1 AND ($2 = '' OR id < $2) AND id >= $3 ORDER BY id DESC LIMIT $4";
         let limit = u64::try_from(page.limit.unwrap_or(200)).unwrap_or(200);
-        tx.rows(sql, params![found.id.to_string(), page.marker.as_deref().unwrap_or(""), limit], |r| {
+        let (begin, end) = (begin.unwrap_or_default(), page.marker.as_deref().unwrap_or(""));
+        tx.rows(sql, params![&id, end, begin, limit], |r| {
             let mut event = json!({
                 "id": r.get::<String>(0)?,
                 "at": r.get::<Micros>(1)?.micros_z(),
@@ -271,6 +285,9 @@ pub async fn set_live(m: Arc<Metal>, mut req: Req) -> Result<Reply> {
     body.only(&["kernel", "initrd", "efi", "cmdline"])?;
     let ids = [body.str("kernel", 64)?, body.str("initrd", 64)?, body.str("efi", 64)?];
     let cmdline = body.opt_str("cmdline", 2048)?.unwrap_or_default();
+    for id in ids.iter().filter_map(|id| id.parse().ok()) {
+        image::settled(&m.db, id).await?;
+    }
     let who = req.who();
     let set = m.db.write(move |tx| {
         let [kernel, initrd, efi] = [content(tx, &ids[0])?, content(tx, &ids[1])?, content(tx, &ids[2])?];

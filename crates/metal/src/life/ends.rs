@@ -3,7 +3,7 @@
 use super::enter::{Phase, enter, set_boot};
 use super::{MachineLife, Seen, State};
 use crate::act::{after_release, disown, note, settled};
-use crate::model::{BootWish, Errand, STAY, Status};
+use crate::model::{BootWish, Errand, Machine, STAY, Status};
 use crate::table::{errand, machine, session, task};
 use base::doc::live::{Stage, Work};
 use base::{MachineId, Micros, Result};
@@ -28,16 +28,12 @@ pub fn finish(life: &MachineLife, seen: &Seen, words: Vec<String>) -> Step<State
         Some(Errand::Commission { stay: true, .. }) => STAY * 48,
         _ => STAY,
     };
-    let (metal, number, alive) = (life.0.clone(), seen.next_task(), seen.alive());
+    let (metal, number) = (life.0.clone(), seen.next_task());
     Step::go(State::Resting).also(move |tx| {
         if leaves {
-            session::end(tx, m.id)?;
-            set_boot(tx, m.id, BootWish::Local)?;
-            if m.seen.power == Some(true) {
-                machine::power_is_theirs(tx, m.id)?;
-            }
+            at_home(tx, &m)?;
         } else {
-            idle(tx, &*metal.seal, m.id, number, alive)?;
+            idle(tx, &*metal.seal, m.id, number)?;
             machine::set(tx, m.id, "stay_until", Micros::now().plus(stay))?;
         }
         match errand {
@@ -52,9 +48,10 @@ pub fn finish(life: &MachineLife, seen: &Seen, words: Vec<String>) -> Step<State
     })
 }
 
-/// A live system that is up has nothing to do for the present.
-fn idle(tx: &Tx<'_>, seal: &dyn crate::Seal, id: MachineId, number: u64, alive: bool) -> Result<()> {
-    if alive { task::tell(tx, seal, id, number, &Work::Idle) } else { Ok(()) }
+/// Its live system has nothing to do for the present. Also one that is not up: what it was told last, an owner's image
+/// among that, is not kept for whoever comes up next.
+fn idle(tx: &Tx<'_>, seal: &dyn crate::Seal, id: MachineId, number: u64) -> Result<()> {
+    task::tell(tx, seal, id, number, &Work::Idle)
 }
 
 /// What was asked cannot be done.
@@ -71,7 +68,10 @@ pub fn fail_as(life: &MachineLife, seen: &Seen, to: Status, why: &str) -> Step<S
     let stay = if to == Status::New { Micros(1) } else { Micros::now().plus(STAY) };
     tracing::info!(machine = %m.id, why, "a machine has failed");
     Step::go(State::Resting).also(move |tx| {
-        idle(tx, &*metal.seal, m.id, number, alive)?;
+        // One that is new is measured if it comes up after all.
+        if alive || to != Status::New {
+            idle(tx, &*metal.seal, m.id, number)?;
+        }
         machine::set(tx, m.id, "stay_until", stay)?;
         machine::set_status(tx, m.id, to, &why)?;
         if !alive && to != Status::New {
@@ -107,6 +107,10 @@ pub fn rest(life: &MachineLife, seen: &Seen) -> Step<State> {
         return enter(life, &Seen { errand: Some(Errand::Measure), ..seen.clone() }, Phase::Measure, 0)
             .also(move |tx| errand::put(tx, &*metal.seal, id, &Errand::Measure));
     }
+    // What its owner may have put there does not wait for whoever comes next.
+    if seen.lent() {
+        return enter(life, seen, Phase::PowerOff, 0);
+    }
     let until = if m.stay_until.0 > 0 {
         m.stay_until
     } else {
@@ -123,7 +127,7 @@ pub fn rest(life: &MachineLife, seen: &Seen) -> Step<State> {
     let stop = aborted.is_some() && errand_is_over(seen);
     Step::wait(until.since(now).min(super::SILENT), words).also(move |tx| {
         // What was given up is not gone on with.
-        if stop { idle(tx, &*metal.seal, id, number, true) } else { Ok(()) }
+        if stop { idle(tx, &*metal.seal, id, number) } else { Ok(()) }
     })
 }
 
@@ -131,6 +135,18 @@ pub fn rest(life: &MachineLife, seen: &Seen) -> Step<State> {
 fn errand_is_over(seen: &Seen) -> bool {
     let told = seen.task.as_ref().map_or(Micros(0), |t| t.told_at);
     seen.m.status_at > told
+}
+
+/// It is back on its own disk, and stays what it was.
+pub fn is_home(seen: &Seen) -> Step<State> {
+    let m = seen.m.clone();
+    Step::go(State::Resting).also(move |tx| at_home(tx, &m))
+}
+
+fn at_home(tx: &Tx<'_>, m: &Machine) -> Result<()> {
+    session::end(tx, m.id)?;
+    set_boot(tx, m.id, BootWish::Local)?;
+    if m.seen.power == Some(true) { machine::power_is_theirs(tx, m.id) } else { Ok(()) }
 }
 
 /// It is off.

@@ -23,10 +23,10 @@ pub enum Phase {
     PowerOff,
 }
 
-/// What an errand needs, once the live system is up.
-pub fn plan(errand: &Errand, previous: Status) -> Vec<Phase> {
+/// What an errand needs, once the live system is up; `settles` is where the machine goes back to.
+pub fn plan(errand: &Errand, settles: Status) -> Vec<Phase> {
     match errand {
-        Errand::Test { tests } if previous == Status::Deployed => {
+        Errand::Test { tests } if settles == Status::Deployed => {
             vec![Phase::Test(tests.clone()), Phase::Restart]
         }
         Errand::Measure => vec![Phase::Measure],
@@ -76,25 +76,36 @@ fn tell(to: State, metal: Arc<Metal>, id: MachineId, run: Run, work: Work) -> St
     Step::go(to).also(move |tx| task::tell(tx, &*metal.seal, id, run.task, &work))
 }
 
-/// Sets what it boots, and has the rack told.
+/// Sets what it boots, and has the rack told. A token for a live system is good for as long as it is to start one: whoever
+/// was root on it may have kept what it was given.
 pub fn set_boot(tx: &Tx<'_>, id: MachineId, boot: BootWish) -> Result<()> {
     machine::set(tx, id, "boot", boot.word())?;
+    if boot != BootWish::Live {
+        token::forget_unused(tx, id)?;
+    }
     rack::touch_of(tx, id)
 }
 
 /// One that is on, or may be, is restarted; the first time it is asked to, then the current is taken away.
 fn boot(metal: Arc<Metal>, seen: &Seen, run: Run) -> Step<State> {
-    let (id, cycle) = (seen.m.id, seen.m.seen.power != Some(false));
+    let (id, blind) = (seen.m.id, seen.m.blind());
+    // What was read as off may be on by now with its owner's system, and a BMC loses nothing by a restart of what is off.
+    let cycle = seen.m.seen.power != Some(false) || (!blind && seen.m.owned());
     // What did not come up the last time has nothing that could shut itself down, and what is about to be overwritten
-    // nothing to save.
+    // nothing to save. Neither has a live system, and one that may be its owner's is not asked whether it will leave.
     let overwritten = match &seen.errand {
         Some(Errand::Deploy(_)) => true,
         Some(Errand::Release { erase }) => *erase != EraseMode::None,
         _ => false,
     };
-    let hard = run.tries > 0 || overwritten || (seen.m.power_hard && seen.m.deployed_at.0 == 0);
+    let hard =
+        run.tries > 0 || overwritten || seen.alive() || (seen.m.power_hard && seen.m.deployed_at.0 == 0);
     Step::go(State::Booting(run)).also(move |tx| {
         session::end(tx, id)?;
+        // Whoever was root on it may have fetched the token that was there before.
+        if cycle && !blind {
+            token::forget_unused(tx, id)?;
+        }
         token::of_machine(tx, &*metal.seal, id)?;
         // Whoever comes up waits for the plan to begin: what it was told before is begun once, not twice.
         task::tell(tx, &*metal.seal, id, run.task, &Work::Idle)?;

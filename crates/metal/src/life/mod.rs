@@ -9,12 +9,14 @@
 //!      │            test:       Testing (─▶ Restarting, if it was deployed)
 //!      │            deploy:     Fetching ─▶ Writing ─▶ Restarting
 //!      │            release:    Erasing, or PoweringOff
-//!      │            rescue:     (as long as people want)
+//!      │            rescue:     (as long as people want; then Restarting or PoweringOff)
 //!      └────── it failed, or was aborted: explained, and the live system stays up for a while
 //! ```
 //! What was asked is the machine's status and [`Errand`], written by [`crate::act`]; the state here is how far
 //! that is. A live system that is up already is used as it is, so that no restart is wasted between
-//! commissioning and deployment. A step acts on nothing itself: it writes what the rack's document and the live
+//! commissioning and deployment; but not one that the machine's owner was let into (rescue), who may have put anything
+//! there: it is started anew before whatever comes next, or switched off, and so that the owner's keys get in, rescue
+//! begins with a restart. A step acts on nothing itself: it writes what the rack's document and the live
 //! system's task say, in the transaction that moves the state, so it may run twice. A machine that loses its power
 //! comes back into its live system with a new token, and is told the same task again, or is brought up anew.
 
@@ -201,6 +203,10 @@ impl Seen {
             Micros::now().since(at) < SILENT && off.is_none_or(|off| off <= s.seen_at)
         };
         self.session.as_ref().is_some_and(heard)
+    }
+    /// The machine's owner was let into its live system, whether that is still heard or not.
+    fn lent(&self) -> bool {
+        self.session.as_ref().is_some_and(|s| s.lent)
     }
     fn elapsed(&self) -> Duration {
         Micros::now().since(self.since)

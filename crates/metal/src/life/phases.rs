@@ -3,10 +3,11 @@
 use super::ends::{fail, finish};
 use super::enter::{self, Phase, enter};
 use super::{LOOK, MachineLife, Run, Seen, State, TRIES};
+use crate::act::settled;
 use crate::model::{Disk, Errand, Status};
 use crate::table::task::Progress;
 use crate::table::{erase, test};
-use base::doc::live::Stage;
+use base::doc::live::{EraseMode, Stage};
 use base::{Micros, Result};
 use std::time::Duration;
 use store::Tx;
@@ -26,19 +27,26 @@ const QUIET: Duration = Duration::from_secs(180);
 pub fn begin(life: &MachineLife, seen: &Seen) -> Step<State> {
     match &seen.errand {
         None => fail(life, seen, "nobody knows what was asked of it; ask again"),
-        Some(Errand::Release { erase: base::doc::live::EraseMode::None }) => {
-            enter(life, seen, Phase::PowerOff, 0)
+        Some(Errand::Release { erase: EraseMode::None }) => enter(life, seen, Phase::PowerOff, 0),
+        // Only one that was deployed starts from its disk; others stay in their live system for a while, unless that may
+        // be its owner's by now.
+        Some(Errand::ExitRescue) if settled(&seen.m) == Status::Deployed => {
+            enter(life, seen, Phase::Restart, 0)
         }
-        // Only one that was deployed starts from its disk; others stay in their live system for a while.
-        Some(Errand::ExitRescue) if seen.m.previous != Status::Deployed => finish(life, seen, vec![]),
-        Some(Errand::ExitRescue) => enter(life, seen, Phase::Restart, 0),
-        Some(_) if seen.alive() => next(life, seen, None, 0),
+        Some(Errand::ExitRescue) if seen.alive() && seen.lent() => enter(life, seen, Phase::PowerOff, 0),
+        Some(Errand::ExitRescue) => finish(life, seen, vec![]),
+        // Its owner's keys are given to a live system as it comes up.
+        Some(Errand::Rescue) => enter(life, seen, Phase::Boot, 0),
+        // What it is to be erased by was never in its owner's hands. Where nothing sees a restart, a person would have to
+        // be asked for one each time.
+        Some(Errand::Release { .. }) if !seen.m.blind() => enter(life, seen, Phase::Boot, 0),
+        Some(_) if seen.alive() && !seen.lent() => next(life, seen, None, 0),
         Some(_) => enter(life, seen, Phase::Boot, 0),
     }
 }
 
 fn planned(seen: &Seen) -> Vec<Phase> {
-    seen.errand.as_ref().map(|e| enter::plan(e, seen.m.previous)).unwrap_or_default()
+    seen.errand.as_ref().map(|e| enter::plan(e, settled(&seen.m))).unwrap_or_default()
 }
 
 /// The phase after `now` (from the beginning: `None`), or the end.
@@ -186,13 +194,15 @@ fn done(life: &MachineLife, state: &State, run: Run, seen: &Seen, p: &Progress) 
 }
 
 /// Clean is what was erased whole, and all that the machine had when it was measured: a disk that is not there now may be
-/// put back with what was on it.
+/// put back with what was on it, and one that shows less of itself than it did hides the rest.
 fn erased(life: &MachineLife, state: &State, run: Run, seen: &Seen, p: &Progress) -> Step<State> {
     let mode = match &seen.errand {
         Some(Errand::Release { erase }) => *erase,
-        _ => base::doc::live::EraseMode::None,
+        _ => EraseMode::None,
     };
-    let there = |d: &&Disk| !p.erased.iter().any(|e| e.disk == d.id);
+    // A quick one leaves most of a disk in any case, and says how much it cleared.
+    let whole = |bytes: u64, d: &Disk| mode == EraseMode::Quick || bytes >= d.size_bytes;
+    let there = |d: &&Disk| !p.erased.iter().any(|e| e.disk == d.id && whole(e.bytes, d));
     let missing: Vec<Disk> = seen.disks.iter().filter(there).cloned().collect();
     let dirty: Vec<&str> = p.erased.iter().filter(|e| e.wrong > 0).map(|e| e.disk.as_str()).collect();
     let mut words = Vec::new();
@@ -202,8 +212,9 @@ fn erased(life: &MachineLife, state: &State, run: Run, seen: &Seen, p: &Progress
     if !missing.is_empty() {
         let names: Vec<String> = missing.iter().map(named).collect();
         words.push(format!(
-            "these of its disks were not there to be erased: {}. Put them back and try again; if they were taken out \
-             for good, release it without erasing, then commission it, so that they are known to be gone",
+            "these of its disks were not there to be erased, or not as large as they were: {}. Put them back and try \
+             again; if they were taken out for good, release it without erasing, then commission it, so that they are \
+             known to be gone",
             names.join(", ")
         ));
     }
@@ -265,7 +276,7 @@ fn left(run: Run, seen: &Seen) -> bool {
 
 fn restarting(life: &MachineLife, run: Run, seen: &Seen) -> Step<State> {
     // Forgotten when the disk was written anew.
-    if seen.m.booted_at.0 > 0 && matches!(seen.errand, Some(Errand::Deploy(_))) {
+    if seen.m.status.busy() && seen.m.booted_at.0 > 0 && matches!(seen.errand, Some(Errand::Deploy(_))) {
         return finish(life, seen, vec![]);
     }
     if !left(run, seen) {
@@ -281,6 +292,10 @@ fn restarting(life: &MachineLife, run: Run, seen: &Seen) -> Step<State> {
                  disk at all?",
             ),
         };
+    }
+    if !seen.m.status.busy() {
+        // Nothing was asked: it only goes back to its disk, and what was asked of it last is not done by that.
+        return super::ends::is_home(seen);
     }
     let waits = match &seen.errand {
         Some(Errand::Deploy(d)) => d.wait_for_system || d.as_host,

@@ -7,7 +7,7 @@ use super::machines::{find, own};
 use super::subnets::{address, around};
 use super::view::{Scene, network as view};
 use super::{Call, Door, missing, names};
-use crate::model::{Nic, Status};
+use crate::model::{Machine, Nic, Status};
 use crate::table::address::{self, Kept};
 use crate::table::nic::{self, good_mac};
 use crate::table::segment::Subnet;
@@ -83,6 +83,13 @@ pub async fn reserve(door: Arc<Door>, call: Call) -> Result<Reply> {
         };
         let mac = f.text("mac")?.map(|m| good_mac(&m).map_err(of_field("mac"))).transpose()?;
         let mac = mac.unwrap_or_default();
+        let host = f.text("hostname")?;
+        if !call.is_admin() {
+            not_others(tx, &call, &mac)?;
+            if let Some(host) = &host {
+                names::not_taken(tx, &metal.settings.domain, host)?;
+            }
+        }
         let wanted = match ip {
             Some(ip) => ip,
             None => address::free(tx, n, &mac)?,
@@ -98,7 +105,7 @@ pub async fn reserve(door: Arc<Door>, call: Call) -> Result<Reply> {
             created_at: Micros::now(),
         };
         let k = address::keep(tx, n, k).map_err(of_keep)?;
-        if let Some(host) = f.text("hostname")? {
+        if let Some(host) = host {
             names::point(tx, &metal.settings.domain, &host, k.address)?;
         }
         touch(tx, &scene, n);
@@ -106,6 +113,18 @@ pub async fn reserve(door: Arc<Door>, call: Call) -> Result<Reply> {
         shown(tx, &scene, &k)
     };
     Ok(Reply::json(200, &door.db.write(kept).await?))
+}
+
+/// # Errors
+/// `Conflict` for a MAC of a machine that is not of the caller's project: it would get the address that is chosen here.
+fn not_others(tx: &Tx<'_>, call: &Call, mac: &str) -> Result<()> {
+    let mine = |m: &Machine| m.owned() && call.auth.project().is_ok_and(|p| *p == m.project);
+    match machine::by_mac(tx, mac)? {
+        Some(m) if !mine(&m) => Err(Fault::conflict(format!(
+            "{mac} is of a machine that is not yours. Allocate it first, or ask those who look after the machines."
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// What is taken is a conflict of its own; the rest is a wrong field.

@@ -5,6 +5,7 @@
 use super::fields::invalid;
 use super::machines::visible;
 use super::{Call, Door};
+use crate::api::parts::GIVEN;
 use crate::table::list::{self, Filter};
 use api::Reply;
 use base::{Micros, Result};
@@ -54,20 +55,37 @@ pub async fn query(door: Arc<Door>, call: Call) -> Result<Reply> {
         macs: f.all("mac_address")?,
         ..Filter::default()
     };
+    // Of all machines, removed ones among them, which are left out afterwards.
+    let everything = call.is_admin() && !["id", "hostname", "mac_address"].iter().any(|name| f.has(name));
     let of = move |tx: &Tx<'_>| {
         let mut machines = list::all(tx, &filter, 20_000)?;
         machines.retain(|m| visible(&call.auth, m) && (call.is_admin() || m.owned()));
         let named: HashMap<String, _> = machines.into_iter().map(|m| (m.id.to_string(), m)).collect();
-        let mut q =
-            Sql::new("SELECT at, level, kind, target, message FROM event WHERE kind LIKE 'machine.%'");
-        q.and_in("level", levels.iter().copied());
+        let mut q = Sql::new("SELECT e.at, e.level, e.kind, e.target, e.message FROM event e");
+        let ids = || named.keys().map(String::as_str);
+        if !call.is_admin() {
+            // An owner's history begins with being the owner; what was before is of others.
+            q.push(&format!(
+                " LEFT JOIN (SELECT target, MAX(id) AS since FROM event WHERE {GIVEN} AND target IN ("
+            ));
+            q.list(ids()).push(") GROUP BY target) mine ON mine.target = e.target");
+        }
+        q.push(" WHERE e.kind LIKE 'machine.%'");
+        if !call.is_admin() {
+            // Where the begin is no longer kept, nothing before it is.
+            q.push(" AND (mine.since IS NULL OR e.id >= mine.since)");
+        }
+        q.and_in("e.level", levels.iter().copied());
+        if !everything {
+            q.and_in("e.target", ids());
+        }
         if let Some(at) = before {
-            q.and("at <", at);
+            q.and("e.at <", at);
         }
         if let Some(at) = after {
-            q.and("at >", at);
+            q.and("e.at >", at);
         }
-        q.push(" ORDER BY at DESC, id DESC").limit(10_000);
+        q.push(" ORDER BY e.at DESC, e.id DESC").limit(10_000);
         let rows = q.rows(tx, |r| {
             let (at, level, kind): (Micros, String, String) = (r.get(0)?, r.get(1)?, r.get(2)?);
             Ok((at, level, kind, r.get::<String>(3)?, r.get::<String>(4)?))

@@ -9,6 +9,8 @@ use serde_json::json;
 
 /// Longest body of a form, in bytes.
 pub const FORM_LIMIT: usize = 32 << 20;
+/// Most fields of a request.
+const FIELDS_MAX: usize = super::multipart::PARTS;
 /// Longest text of a field that is not a file or user data, in characters.
 const TEXT: usize = 65_536;
 
@@ -20,6 +22,10 @@ pub struct Fields {
 /// The refusal of one field.
 pub fn invalid(field: &str, why: impl AsRef<str>) -> Fault {
     Fault::bad_request(json!({ field: [why.as_ref()] }).to_string()).tag(FIELDS)
+}
+
+fn too_many() -> Fault {
+    Fault::bad_request(format!("A request has at most {FIELDS_MAX} fields. Send fewer at a time."))
 }
 
 impl Fields {
@@ -44,6 +50,10 @@ impl Fields {
         }
         match kind.as_str() {
             "application/x-www-form-urlencoded" | "" => {
+                // Before there is a list of them, which would take many times the room of the form.
+                if body.iter().filter(|b| **b == b'&').count() >= FIELDS_MAX {
+                    return Err(too_many());
+                }
                 let text =
                     std::str::from_utf8(body).map_err(|_| Fault::bad_request("The form is not text."))?;
                 self.list.extend(Query::parse(Some(text)).0.into_iter().map(|(k, v)| (k, Bytes::from(v))));
@@ -78,8 +88,12 @@ impl Fields {
     }
 
     /// # Errors
-    /// 400 for a name with a zero character, as a note of a machine could have one.
-    pub fn check_names(&self) -> Result<()> {
+    /// 400 for more fields than anybody needs, and for a name with a zero character, as a note of a machine could have
+    /// one.
+    pub fn check(&self) -> Result<()> {
+        if self.list.len() > FIELDS_MAX {
+            return Err(too_many());
+        }
         match self.list.iter().any(|(name, _)| name.contains('\0')) {
             true => Err(Fault::bad_request("The name of a field holds a zero character.")),
             false => Ok(()),
@@ -156,7 +170,11 @@ impl Fields {
     }
 }
 
-fn text_of(name: &str, bytes: &Bytes) -> Result<String> {
+/// A value as text.
+///
+/// # Errors
+/// 400 when it is no text, has a zero character or is too long.
+pub fn text_of(name: &str, bytes: &Bytes) -> Result<String> {
     let text = std::str::from_utf8(bytes).map_err(|_| invalid(name, "This is not text in UTF-8."))?;
     if text.contains('\0') {
         return Err(invalid(name, "Null characters are not allowed."));

@@ -84,16 +84,14 @@ async fn serve(door: Arc<Door>, request: Request, request_id: &str) -> Result<Re
     let mut fields = Fields::of_query(&query);
     let wanted = suffix.map(str::to_owned).or(query.get("op").map(str::to_owned));
     let limit = if auth.is_some() { FORM_LIMIT } else { FORM_LIMIT / 16 };
-    let bytes = axum::body::to_bytes(body, limit).await.map_err(|_| {
-        Fault::new(Kind::TooLarge, format!("The body is cut off or longer than {limit} bytes."))
-    })?;
+    let bytes = api::body::whole(body, limit).await?;
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let kind = kind.unwrap_or_default();
     let raw = resource.raw_body;
     if !raw {
         fields.add_body(kind, &bytes)?;
     }
-    fields.check_names()?;
+    fields.check()?;
     let wanted = match wanted {
         Some(op) => op,
         None => fields.text("op")?.unwrap_or_default(),

@@ -201,7 +201,7 @@ pub async fn release(door: Arc<Door>, call: Call) -> Result<Reply> {
             if m.status == Status::Releasing || m.status == Status::DiskErasing {
                 continue;
             }
-            metal.release(tx, m.id, erase)?;
+            power::release(&metal, tx, m, erase)?;
             audit(tx, &call.who(), "machine.release", &m.id.to_string())?;
         }
         Ok(done.into_iter().map(|m| json!(m.system_id)).collect())

@@ -40,6 +40,7 @@ mod users;
 mod view;
 
 pub use front::router;
+pub(crate) use metadata::node_key::forget as forget_node_key;
 pub(crate) use multipart::base64;
 
 use crate::Metal;

@@ -13,7 +13,7 @@ use base::{Fault, Result};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
-use store::{Tx, log::audit};
+use store::{Tx, log::audit, params};
 
 const API: &str = "/MAAS/api/2.0";
 /// Longest time that an answer may be kept, in seconds: a week.
@@ -160,7 +160,9 @@ pub async fn create_domain(door: Arc<Door>, call: Call) -> Result<Reply> {
 fn changeable<'a>(all: &'a All, c: &Call) -> Result<&'a Domain> {
     let d = all.domain(c.param("id")).ok_or_else(missing)?;
     if d.number == 0 {
-        return Err(Fault::bad_request("The domain of machines is set in the configuration of the region."));
+        return Err(Fault::bad_request(
+            "The domain of machines is always metal; there is no other to be chosen.",
+        ));
     }
     Ok(d)
 }
@@ -465,18 +467,37 @@ fn drop_record(tx: &Tx<'_>, all: &All, n: &Name, r: &Record) -> Result<()> {
     if all.of(n).all(|o| o.number == r.number) { dns::delete_name(tx, n.number) } else { Ok(()) }
 }
 
-/// Has a host name lead to an address, in its own domain or in the one of machines.
-pub fn point(tx: &Tx<'_>, machines: &str, host: &str, ip: IpAddr) -> Result<()> {
-    let all = All::load(tx, machines)?;
+/// The number of a host name's domain, which is the one of machines where it names no other, and its name in there.
+fn placed(all: &All, host: &str) -> Result<(i64, String)> {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     if !good(&host, true) {
         return Err(invalid("hostname", format!("Invalid hostname: {host}.")));
     }
     let inside = |d: &&Domain| host.ends_with(&format!(".{}", d.name));
-    let (domain, name) = match all.domains.iter().filter(inside).max_by_key(|d| d.name.len()) {
+    Ok(match all.domains.iter().filter(inside).max_by_key(|d| d.name.len()) {
         Some(d) => (d.number, host[..host.len() - d.name.len() - 1].to_owned()),
         None => (0, host),
-    };
+    })
+}
+
+/// # Errors
+/// `Conflict` for a host name that is a machine's, or leads somewhere already.
+pub fn not_taken(tx: &Tx<'_>, machines: &str, host: &str) -> Result<()> {
+    let all = All::load(tx, machines)?;
+    let (domain, name) = placed(&all, host)?;
+    let sql = "SELECT 1 FROM machine WHERE name = $1 AND deleted_at IS NULL";
+    let a_machine = domain == 0 && tx.opt(sql, params![&name], |_| Ok(()))?.is_some();
+    let leads = |n: &Name| n.domain == domain && n.name == name && all.of(n).next().is_some();
+    if a_machine || all.names.iter().any(leads) {
+        return Err(Fault::conflict(format!("The name {host} is taken. Choose another.")));
+    }
+    Ok(())
+}
+
+/// Has a host name lead to an address, in its own domain or in the one of machines.
+pub fn point(tx: &Tx<'_>, machines: &str, host: &str, ip: IpAddr) -> Result<()> {
+    let all = All::load(tx, machines)?;
+    let (domain, name) = placed(&all, host)?;
     let there = all.names.iter().find(|n| n.domain == domain && n.name == name).map(|n| n.number);
     let number = match there {
         Some(number) => number,

@@ -1,6 +1,6 @@
 //! `machines/ID/`: one machine, and everything that can be asked for it.
 
-use super::fields::invalid;
+use super::fields::{invalid, text_of};
 use super::machines::{find, named_ids, own, show};
 use super::{Call, Door, bson, config, power};
 use crate::Metal;
@@ -40,16 +40,16 @@ pub async fn read(door: Arc<Door>, call: Call) -> Result<Reply> {
 /// PUT machines/ID/
 pub async fn update(door: Arc<Door>, call: Call) -> Result<Reply> {
     let f = &call.fields;
-    let change = Change {
+    let mut change = Change {
         name: f.text("hostname")?.map(|n| n.split('.').next().unwrap_or_default().to_owned()),
         description: f.raw_text("description")?,
         arch: f.text("architecture")?.map(|a| a.split('/').next().unwrap_or_default().to_owned()),
-        bmc: power::bmc(f)?,
         zone: f.text("zone")?,
         pool: f.text("pool")?,
         ..Change::default()
     };
-    act(door, call, "update", move |metal, tx, _, m| {
+    act(door, call, "update", move |metal, tx, call, m| {
+        change.bmc = power::bmc(&call.fields, &metal.bmc(tx, m.id)?)?;
         named_ids(tx, Kind::Zone, "zone", change.zone.as_slice())?;
         named_ids(tx, Kind::Pool, "pool", change.pool.as_slice())?;
         metal.change(tx, m.id, &change)
@@ -173,7 +173,7 @@ pub async fn release(door: Arc<Door>, call: Call) -> Result<Reply> {
         let mut m = find(tx, &call.auth, call.param("system_id"))?;
         if !matches!(m.status, Status::Ready | Status::Releasing | Status::DiskErasing) {
             m = own(tx, &call.auth, call.param("system_id"))?;
-            m = metal.release(tx, m.id, erase)?;
+            m = power::release(&metal, tx, &m, erase)?;
             audit(tx, &call.who(), "machine.release", &m.id.to_string())?;
         }
         show(&metal, tx, m)
@@ -184,8 +184,8 @@ pub async fn release(door: Arc<Door>, call: Call) -> Result<Reply> {
 /// Notes of the owner: every field that is not the operation.
 pub async fn set_owner_data(door: Arc<Door>, call: Call) -> Result<Reply> {
     let mut notes = Vec::new();
-    for (name, _) in call.fields.iter().filter(|(name, _)| *name != "op") {
-        notes.push((name.to_owned(), call.fields.raw_text(name)?.unwrap_or_default()));
+    for (name, value) in call.fields.iter().filter(|(name, _)| *name != "op") {
+        notes.push((name.to_owned(), text_of(name, value)?));
     }
     act(door, call, "owner_data", move |metal, tx, _, m| metal.set_owner_data(tx, m.id, &notes)).await
 }
@@ -208,10 +208,15 @@ pub async fn deploy(door: Arc<Door>, call: Call) -> Result<Reply> {
     let user_data = user_data(&call)?;
     let series = call.fields.text("distro_series")?;
     let seal = door.clone();
+    let project = call.auth.project().ok().cloned();
+    image::settled_of(&door.db, |owner, _| Some(owner) == project.as_ref()).await?;
     act(door, call, "deploy", move |metal, tx, call, m| {
-        if !m.owned() {
+        // As in MAAS, also not over a system that is there: a client that lost the answer and asks again would wipe it.
+        if !m.owned() || !matches!(m.status, Status::Allocated | Status::FailedDeployment) {
+            let first =
+                if m.owned() { "Release it first, then allocate it again." } else { "Allocate it first." };
             return Err(Fault::conflict(format!(
-                "Can't deploy {}: it is {}. Allocate it first.",
+                "Can't deploy {}: it is {}. {first}",
                 m.name,
                 m.status.name()
             )));

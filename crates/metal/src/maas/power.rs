@@ -1,6 +1,7 @@
 //! Power as MAAS says it: parameters of each power type, what was read, switching; and machines as they are
 //! entered with them.
 
+use super::config;
 use super::fields::{Fields, invalid};
 use crate::Metal;
 use crate::act::{NewMachine, Power};
@@ -14,9 +15,17 @@ use store::Tx;
 
 /// How a machine's power is switched, with passwords: for administrators.
 pub fn parameters(metal: &Metal, tx: &Tx<'_>, m: &Machine) -> Result<Value> {
-    Ok(match metal.bmc(tx, m.id)? {
+    Ok(shown(metal.bmc(tx, m.id)?))
+}
+
+fn shown(bmc: Bmc) -> Value {
+    match bmc {
         Bmc::Ipmi { address, port, user, password, cipher } => {
-            let place = if port == 0 || port == 623 { address } else { format!("{address}:{port}") };
+            let place = match port {
+                0 | 623 => address,
+                _ if address.contains(':') => format!("[{address}]:{port}"),
+                _ => format!("{address}:{port}"),
+            };
             let cipher = cipher.map(|c| c.to_string()).unwrap_or_default();
             json!({
                 "power_driver": "LAN_2_0", "power_address": place, "power_user": user, "power_pass": password,
@@ -34,17 +43,29 @@ pub fn parameters(metal: &Metal, tx: &Tx<'_>, m: &Machine) -> Result<Value> {
             "power_token": "", "power_verify_ssl": "y",
         }),
         Bmc::Manual => json!({}),
-    })
+    }
 }
 
-/// How power is switched, from `power_type` and `power_parameters_NAME` (or `power_parameters`, JSON).
+/// How power is switched, from `power_type` and `power_parameters_NAME` (or `power_parameters`, JSON). What is not sent
+/// stays as it is `kept`, as long as the type does. `None` where nothing is said of it.
 ///
 /// # Errors
 /// 400 for a type that is not known here.
-pub fn bmc(fields: &Fields) -> Result<Option<Bmc>> {
-    let Some(kind) = fields.text("power_type")? else { return Ok(None) };
+pub fn bmc(fields: &Fields, kept: &Bmc) -> Result<Option<Bmc>> {
     let given = given(fields)?;
-    let get = |name: &str| given.get(name).cloned().unwrap_or_default();
+    let kind = match fields.text("power_type")? {
+        Some(kind) => kind,
+        None if given.is_empty() => return Ok(None),
+        None => kept.kind().to_owned(),
+    };
+    let mut all = BTreeMap::new();
+    if kind == kept.kind()
+        && let Value::Object(shown) = shown(kept.clone())
+    {
+        all.extend(shown.into_iter().map(|(name, value)| (name, text(value))));
+    }
+    all.extend(given);
+    let get = |name: &str| all.get(name).cloned().unwrap_or_default();
     let need = |name: &str| {
         let value = get(name);
         let field = format!("power_parameters_{name}");
@@ -61,11 +82,19 @@ pub fn bmc(fields: &Fields) -> Result<Option<Bmc>> {
             let address = need("power_address")?;
             let url = if address.contains("://") { address } else { format!("https://{address}") };
             let (user, password) = (get("power_user"), get("power_pass"));
-            Bmc::Redfish { url, user, password, system: get("node_id"), fingerprint: String::new() }
+            // The certificate that was pinned is of the BMC at that place.
+            let fingerprint = match kept {
+                Bmc::Redfish { url: old, fingerprint, .. } if *old == url => fingerprint.clone(),
+                _ => String::new(),
+            };
+            Bmc::Redfish { url, user, password, system: get("node_id"), fingerprint }
         }
         "wake_on_lan" => Bmc::WakeOnLan { mac: need("mac_address")? },
         "webhook" => {
-            let mut headers = BTreeMap::new();
+            let mut headers = match kept {
+                Bmc::Webhook { headers, .. } => headers.clone(),
+                _ => BTreeMap::new(),
+            };
             let token = get("power_token");
             if !token.is_empty() {
                 headers.insert("Authorization".to_owned(), format!("Bearer {token}"));
@@ -91,13 +120,20 @@ pub fn bmc(fields: &Fields) -> Result<Option<Bmc>> {
     }))
 }
 
+fn text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
 fn given(fields: &Fields) -> Result<BTreeMap<String, String>> {
     let mut all = BTreeMap::new();
-    if let Some(text) = fields.text("power_parameters")? {
-        let parsed: serde_json::Map<String, Value> = serde_json::from_str(&text)
+    if let Some(json) = fields.text("power_parameters")? {
+        let parsed: serde_json::Map<String, Value> = serde_json::from_str(&json)
             .map_err(|e| invalid("power_parameters", format!("This is no JSON object ({e}).")))?;
         for (name, value) in parsed {
-            all.insert(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            all.insert(name, text(value));
         }
     }
     for (name, _) in fields.iter() {
@@ -132,22 +168,39 @@ pub fn new_machine(fields: &Fields) -> Result<NewMachine> {
         macs,
         arch: arch.split('/').next().unwrap_or_default().to_owned(),
         description: fields.text("description")?.unwrap_or_default(),
-        bmc: bmc(fields)?,
+        bmc: bmc(fields, &Bmc::Manual)?,
         zone: fields.text("zone")?,
         pool: fields.text("pool")?,
         ..NewMachine::default()
     })
 }
 
-/// What happens to the disks of a released machine: as asked, else a quick erase.
-pub fn erase(fields: &Fields) -> Result<EraseMode> {
+/// What is asked for the disks of a released machine; `None` where nothing is.
+pub fn erase(fields: &Fields) -> Result<Option<EraseMode>> {
     let is = |name: &str| Ok::<_, base::Fault>(fields.bool(name)?.unwrap_or(false));
     let asked = fields.bool("erase")?;
     Ok(match (asked, is("secure_erase")?, is("quick_erase")?) {
-        (Some(false), ..) => EraseMode::None,
-        (_, _, true) | (None, false, false) => EraseMode::Quick,
-        _ => EraseMode::Secure,
+        (Some(false), ..) => Some(EraseMode::None),
+        (None, false, false) => None,
+        (_, _, true) => Some(EraseMode::Quick),
+        _ => Some(EraseMode::Secure),
     })
+}
+
+/// Takes a machine back, its disks erased as asked, else as the settings say.
+pub fn release(metal: &Metal, tx: &Tx<'_>, m: &Machine, asked: Option<EraseMode>) -> Result<Machine> {
+    if let Some(erase) = asked {
+        return metal.release(tx, m.id, erase);
+    }
+    let on = |name: &str| Ok::<_, base::Fault>(config::value(tx, name)?.is_some_and(|v| v == true));
+    let erase = match on("enable_disk_erasing_on_release")? {
+        false => EraseMode::None,
+        true if on("disk_erase_with_secure_erase")? => EraseMode::Secure,
+        true if on("disk_erase_with_quick_erase")? => EraseMode::Quick,
+        // Neither: all of it is overwritten, as in MAAS.
+        true => EraseMode::Secure,
+    };
+    metal.release_as_usual(tx, m.id, erase)
 }
 
 /// Off softly where asked, else by taking the current away as MAAS does.
@@ -163,7 +216,7 @@ mod tests {
 
     #[test]
     fn power_as_clients_write_it() {
-        let read = |text: &str| bmc(&Fields::of_query(&Query::parse(Some(text))));
+        let read = |text: &str| bmc(&Fields::of_query(&Query::parse(Some(text))), &Bmc::Manual);
         let ipmi =
             "power_type=ipmi&power_parameters_power_address=10.0.0.9:6230&power_parameters_power_user=u";
         let Some(Bmc::Ipmi { address, port, user, .. }) = read(ipmi).unwrap() else { panic!("no IPMI") };
@@ -183,10 +236,10 @@ mod tests {
     #[test]
     fn disks_are_erased_as_asked() {
         let read = |text: &str| erase(&Fields::of_query(&Query::parse(Some(text)))).unwrap();
-        assert_eq!(read(""), EraseMode::Quick);
-        assert_eq!(read("erase=false&secure_erase=false"), EraseMode::None);
-        assert_eq!(read("erase=true"), EraseMode::Secure);
-        assert_eq!(read("erase=true&quick_erase=true"), EraseMode::Quick);
-        assert_eq!(read("secure_erase=True"), EraseMode::Secure);
+        assert_eq!(read(""), None);
+        assert_eq!(read("erase=false&secure_erase=false"), Some(EraseMode::None));
+        assert_eq!(read("erase=true"), Some(EraseMode::Secure));
+        assert_eq!(read("erase=true&quick_erase=true"), Some(EraseMode::Quick));
+        assert_eq!(read("secure_erase=True"), Some(EraseMode::Secure));
     }
 }

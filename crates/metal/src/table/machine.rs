@@ -205,7 +205,7 @@ pub fn set_sight(tx: &Tx<'_>, id: MachineId, s: &Sight) -> Result<()> {
 
 /// Hides a machine that is removed, and frees what nobody else may have meanwhile: its MACs, name, secrets.
 pub fn hide(tx: &Tx<'_>, id: MachineId) -> Result<()> {
-    for table in ["machine_nic", "boot_token", "live_session", "machine_task"] {
+    for table in ["machine_nic", "boot_token", "live_session", "machine_task", "maas_node_key"] {
         tx.exec(&format!("DELETE FROM {table} WHERE machine_id = $1"), params![id])?;
     }
     set(tx, id, "deleted_at", Micros::now())

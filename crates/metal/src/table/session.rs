@@ -12,12 +12,14 @@ pub struct Session {
     pub seen_at: Micros,
     /// It has asked for a task: what it came by is worth nothing any more.
     pub used: bool,
+    /// The machine's owner was let in: what runs there may be the owner's, and nobody else relies on it.
+    pub lent: bool,
     pub address: String,
     pub peer_port: u16,
     pub version: String,
 }
 
-const COLUMNS: &str = "machine_id, boot_hash, begun_at, seen_at, used, address, peer_port, version";
+const COLUMNS: &str = "machine_id, boot_hash, begun_at, seen_at, used, lent, address, peer_port, version";
 
 fn read(r: &Row<'_>) -> Result<Session> {
     Ok(Session {
@@ -26,9 +28,10 @@ fn read(r: &Row<'_>) -> Result<Session> {
         begun_at: r.get(2)?,
         seen_at: r.get(3)?,
         used: r.get(4)?,
-        address: r.get(5)?,
-        peer_port: u16::try_from(r.get::<u32>(6)?).unwrap_or(0),
-        version: r.get(7)?,
+        lent: r.get(5)?,
+        address: r.get(6)?,
+        peer_port: u16::try_from(r.get::<u32>(7)?).unwrap_or(0),
+        version: r.get(8)?,
     })
 }
 
@@ -63,6 +66,11 @@ pub fn begin(tx: &Tx<'_>, machine: MachineId, hash: &str, boot_hash: &str, h: &H
 pub fn seen(tx: &Tx<'_>, machine: MachineId) -> Result<()> {
     let sql = "UPDATE live_session SET seen_at = $2, used = 1 WHERE machine_id = $1";
     tx.exec(sql, params![machine, Micros::now()]).map(drop)
+}
+
+/// Its owner is let in.
+pub fn lend(tx: &Tx<'_>, machine: MachineId) -> Result<()> {
+    tx.exec("UPDATE live_session SET lent = 1 WHERE machine_id = $1", params![machine]).map(drop)
 }
 
 /// It has left: what it proved itself with opens nothing any more.

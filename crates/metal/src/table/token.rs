@@ -58,6 +58,11 @@ pub fn unused(tx: &Tx<'_>, seal: &dyn Seal, id: MachineId) -> Result<Option<Stri
     tx.opt(sql, params![id], |r| r.get::<String>(0))?.map(|s| seal.unseal(&s)).transpose()
 }
 
+/// Has the machine be given another one.
+pub fn forget_unused(tx: &Tx<'_>, id: MachineId) -> Result<()> {
+    tx.exec("DELETE FROM boot_token WHERE machine_id = $1 AND used_at IS NULL", params![id]).map(drop)
+}
+
 /// The unused token of a MAC that nobody knows.
 pub fn of_stranger(tx: &Tx<'_>, seal: &dyn Seal, mac: &str, segment: SegmentId) -> Result<String> {
     let now = Micros::now();

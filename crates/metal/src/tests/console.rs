@@ -133,23 +133,60 @@ async fn the_last_of_what_a_console_said_is_kept_for_its_owner() {
     }
 }
 
-#[tokio::test]
-async fn a_console_ends_when_the_machine_is_somebody_elses() {
-    for w in worlds().await {
-        let at = listening(&w).await;
-        let id = given(&w).await;
+/// A console of its owner that is in use, both its ends, and a ticket that was not used.
+struct InUse {
+    at: SocketAddr,
+    viewer: WebSocketStream<TcpStream>,
+    rack: WebSocketStream<TcpStream>,
+    unused: String,
+}
+
+impl InUse {
+    async fn of(w: &World, id: base::MachineId) -> InUse {
+        let at = listening(w).await;
         let open = format!("/hanok/v1/machines/{id}/console");
         let path_of = |t: Value| format!("/hanok/v1/machine-console?token={}", t["token"].as_str().unwrap());
         let unused = path_of(w.member("POST", &open, None).await.of(200));
-        let theirs = path_of(w.member("POST", &open, None).await.of(200));
-        let mut viewer = connect(at, &theirs, "").await.unwrap();
-        let key = asked(&w).await.unwrap()["key"].as_str().unwrap().to_owned();
+        let used = path_of(w.member("POST", &open, None).await.of(200));
+        let mut viewer = connect(at, &used, "").await.unwrap();
+        let key = asked(w).await.unwrap()["key"].as_str().unwrap().to_owned();
         let mut rack = connect(at, &format!("/rack/v1/consoles/{key}"), "the-rack").await.unwrap();
         rack.send(Message::Binary("x".into())).await.unwrap();
         assert_eq!(viewer.next().await.unwrap().unwrap(), Message::Binary("x".into()));
+        InUse { at, viewer, rack, unused }
+    }
+
+    /// Both ends are let go, and the older ticket opens nothing.
+    async fn ends(mut self) {
+        assert!(matches!(self.viewer.next().await, Some(Ok(Message::Close(_))) | None));
+        assert!(matches!(self.rack.next().await, Some(Ok(Message::Close(_))) | None));
+        assert_eq!(connect(self.at, &self.unused, "").await.err(), Some(401));
+    }
+}
+
+#[tokio::test]
+async fn a_console_ends_when_the_machine_is_somebody_elses() {
+    for w in worlds().await {
+        let id = given(&w).await;
+        let console = InUse::of(&w, id).await;
         w.db.write(move |tx| crate::table::machine::set(tx, id, "project_id", "b")).await.unwrap();
-        assert!(matches!(viewer.next().await, Some(Ok(Message::Close(_))) | None));
-        assert!(matches!(rack.next().await, Some(Ok(Message::Close(_))) | None));
-        assert_eq!(connect(at, &unused, "").await.err(), Some(401), "nor does an older ticket open it");
+        console.ends().await;
+    }
+}
+
+#[tokio::test]
+async fn its_owner_has_no_console_of_a_machine_that_is_given_back() {
+    for w in worlds().await {
+        let id = given(&w).await;
+        let console = InUse::of(&w, id).await;
+        w.act(id, "release", json!({"erase": "secure"})).await.of(202);
+        console.ends().await;
+        let open = format!("/hanok/v1/machines/{id}/console");
+        let words = w.member("POST", &open, None).await.refused(409);
+        assert!(words.contains("Disk erasing"), "{words}");
+        // It was not erased, and is still to be.
+        w.act(id, "abort", json!({})).await.of(202);
+        w.member("POST", &open, None).await.refused(409);
+        w.admin("POST", &open, None).await.of(200);
     }
 }

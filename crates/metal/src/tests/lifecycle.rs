@@ -1,6 +1,7 @@
 //! The ordinary way, and everything that goes wrong on it.
 
 use super::world::{Room, worlds};
+use crate::model::Errand;
 use crate::table::rack;
 use base::Micros;
 use base::doc::rack::Lease;
@@ -75,8 +76,14 @@ async fn a_disk_that_is_not_there_is_not_called_erased() {
         };
         let first = &reports().await[0];
         assert_eq!((&first["clean"], &first["disks"][1]["method"]), (&json!(false), &json!("missing")));
-        // Put back it is erased with the rest.
+        // Put back it is erased with the rest, but not when a part of it is hidden.
         room.pcs[0].second_disk = true;
+        room.pcs[0].hidden = 512;
+        w.act(id, "retry", json!({})).await.of(202);
+        w.until(&mut room, id, "failed_disk_erasing").await;
+        assert!(w.machine(id).await.message.contains("or not as large as they were: sda"));
+        assert_eq!(reports().await[0]["clean"], json!(false));
+        room.pcs[0].hidden = 0;
         w.act(id, "retry", json!({})).await.of(202);
         w.until(&mut room, id, "ready").await;
         assert_eq!(reports().await[0]["clean"], json!(true));
@@ -273,6 +280,52 @@ async fn a_write_that_would_fail_again_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn what_was_to_be_written_for_one_owner_is_not_written_for_the_next() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.ready(&mut room).await;
+        w.act(id, "allocate", json!({"project_id": "a"})).await.of(202);
+        room.pcs[0].dies_in = Some(("write", 3));
+        w.act(id, "deploy", json!({"image_id": w.image.to_string()})).await.of(202);
+        w.until(&mut room, id, "failed_deployment").await;
+        w.act(id, "release", json!({"erase": "none"})).await.of(202);
+        w.until(&mut room, id, "ready").await;
+        w.act(id, "allocate", json!({"project_id": "b"})).await.of(202);
+        w.act(id, "power-on", json!({})).await.of(202);
+        for _ in 0..6 {
+            w.steps(id).await;
+            room.turn(&w).await;
+        }
+        assert!(room.pcs[0].session.is_some(), "its live system is up");
+        assert!(!room.pcs[0].done.iter().any(|what| what == "write"), "{:?}", room.pcs[0].done);
+        assert_eq!(w.status(id).await, "allocated");
+    }
+}
+
+#[tokio::test]
+async fn a_live_system_does_not_begin_what_was_given_up_while_it_was_off() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.ready(&mut room).await;
+        w.act(id, "allocate", json!({})).await.of(202);
+        room.pcs[0].dies_in = Some(("write", 1));
+        w.act(id, "deploy", json!({"image_id": w.image.to_string()})).await.of(202);
+        while room.pcs[0].on {
+            w.steps(id).await;
+            room.turn(&w).await;
+        }
+        w.act(id, "abort", json!({})).await.of(202);
+        room.pcs[0].start(&w, w.segment).await;
+        for _ in 0..4 {
+            w.steps(id).await;
+            room.turn(&w).await;
+        }
+        assert!(!room.pcs[0].done.iter().any(|what| what == "write"), "{:?}", room.pcs[0].done);
+        assert_eq!(w.status(id).await, "allocated");
+    }
+}
+
+#[tokio::test]
 async fn a_disk_that_is_too_small_is_refused_before_anything_starts() {
     for w in worlds().await {
         let mut room = Room::new(&[MAC]);
@@ -282,6 +335,27 @@ async fn a_disk_that_is_too_small_is_refused_before_anything_starts() {
         let words = w.act(id, "deploy", json!({"image_id": w.image.to_string()})).await.refused(400);
         assert!(words.contains("1024 GiB") && words.contains("100 GiB"), "{words}");
         assert_eq!(w.status(id).await, "allocated");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_to_a_disk_that_would_not_be_erased() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        (room.pcs[0].second_disk, room.pcs[0].stick) = (true, true);
+        let id = w.ready(&mut room).await;
+        w.act(id, "allocate", json!({})).await.of(202);
+        let wish = json!({"image_id": w.image.to_string(), "disk": "sdb"});
+        let words = w.act(id, "deploy", wish).await.refused(400);
+        assert!(words.contains("sdb") && words.contains("removable"), "{words}");
+        // Nor where somebody has called it the one to start from.
+        let roles = json!({"machine": {"disk_roles": {"wwn-2": "boot"}}});
+        w.admin("PATCH", &format!("/hanok/v1/machines/{id}"), Some(roles)).await.of(200);
+        w.act(id, "deploy", json!({"image_id": w.image.to_string()})).await.of(202);
+        let metal = w.metal.clone();
+        let asked = w.db.read(move |tx| crate::table::errand::get(tx, &*metal.seal, id)).await.unwrap();
+        let Some(Errand::Deploy(deploy)) = asked else { panic!("{asked:?}") };
+        assert_eq!(deploy.disk, "", "the live system chooses");
     }
 }
 
@@ -379,27 +453,32 @@ async fn power_that_goes_is_noticed_when_it_is_read() {
 }
 
 #[tokio::test]
-async fn rescue_and_back_and_abort() {
+async fn a_machine_that_somebody_uses_does_not_become_a_host() {
     for w in worlds().await {
         let mut room = Room::new(&[MAC]);
         let id = w.deployed(&mut room).await;
-        w.act(id, "rescue", json!({})).await.of(202);
-        w.until(&mut room, id, "rescue_mode").await;
-        assert!(room.pcs[0].session.is_some());
-        w.act(id, "exit-rescue", json!({})).await.of(202);
-        w.until(&mut room, id, "deployed").await;
-        assert!(room.pcs[0].session.is_none(), "it runs its own system again");
-        assert!(room.pcs[0].marker, "and nothing was written");
-
-        w.act(id, "release", json!({"erase": "secure"})).await.of(202);
-        w.act(id, "abort", json!({})).await.of(202);
-        assert_eq!(w.status(id).await, "failed_disk_erasing");
-        w.act(id, "retry", json!({})).await.of(202);
+        let words = w.act(id, "approve", json!({"as": "host"})).await.refused(409);
+        assert!(words.contains("is Deployed") && words.contains("Release it first"), "{words}");
+        for _ in 0..6 {
+            w.steps(id).await;
+            room.turn(&w).await;
+        }
+        let m = w.machine(id).await;
+        assert_eq!((m.status.word(), m.project.as_str(), m.as_host), ("deployed", "a", false));
+        assert!(room.pcs[0].marker);
+        assert_eq!(room.pcs[0].done.iter().filter(|what| *what == "write").count(), 1);
+        // Nor does one that is another project's and has nothing yet.
+        w.act(id, "release", json!({"erase": "quick"})).await.of(202);
         w.until(&mut room, id, "ready").await;
-        w.act(id, "commission", json!({"tests": ["cpu"]})).await.of(202);
-        w.act(id, "abort", json!({})).await.of(202);
-        assert_eq!(w.status(id).await, "ready");
-        w.act(id, "abort", json!({})).await.refused(409);
+        w.act(id, "allocate", json!({"project_id": "a"})).await.of(202);
+        w.act(id, "approve", json!({"as": "host"})).await.refused(409);
+        w.act(id, "release", json!({"erase": "quick"})).await.of(202);
+        w.until(&mut room, id, "ready").await;
+        // One of the project that asks does.
+        w.act(id, "allocate", json!({})).await.of(202);
+        w.act(id, "approve", json!({"as": "host"})).await.of(202);
+        w.until(&mut room, id, "deployed").await;
+        assert!(w.machine(id).await.as_host);
     }
 }
 

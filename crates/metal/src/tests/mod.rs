@@ -6,4 +6,5 @@ mod crash;
 mod lifecycle;
 mod proofs;
 mod reports;
-mod world;
+mod rescue;
+pub mod world;

@@ -1,9 +1,11 @@
 //! Who may know and do what: boot tokens, sessions, racks, projects.
 
-use super::world::{Answer, Mirror, Room, World, worlds};
+use super::world::{Answer, Mirror, Pc, Room, World, inventory, worlds};
 use crate::Seal;
-use crate::table::{nic, token};
+use crate::model::Sight;
+use crate::table::{machine, nic, session, token};
 use base::MachineId;
+use base::doc::live::NicFacts;
 use base::doc::rack::{Boot, RackDesired};
 use serde_json::{Value, json};
 
@@ -99,7 +101,7 @@ async fn a_stranger_does_not_pass_for_a_machine_that_is_somebodys_or_busy() {
 }
 
 #[tokio::test]
-async fn an_idle_machine_with_another_card_is_known_by_the_rest_of_it() {
+async fn an_idle_machine_with_another_card_is_told_of() {
     for w in worlds().await {
         let mut room = Room::new(&[OTHER]);
         (room.pcs[0].more, room.pcs[0].uuid) = (vec![CARD.into()], BOARD.into());
@@ -107,9 +109,10 @@ async fn an_idle_machine_with_another_card_is_known_by_the_rest_of_it() {
         room.pcs[0].off();
         // The card that it started from is another one now. The mainboard says the same in other letters.
         (room.pcs[0].mac, room.pcs[0].uuid) = (MAC.into(), BOARD.to_uppercase());
-        let told = hello_of_a_stranger(&w, &mut room).await.of(200);
-        assert_eq!(told["machine"], json!(id));
-        assert!(heard_of(&w, id).await.is_empty());
+        // Cards and mainboard are what anybody hears on the wire: a machine that was measured is not joined by them.
+        hello_of_a_stranger(&w, &mut room).await.refused(409);
+        assert!(heard_of(&w, id).await[0].contains("remove it, and it is found anew"));
+        assert!(!macs_of(&w, id).await.contains(&MAC.to_owned()));
         // One that does not say, or says another, is not this machine, whatever cards it shows.
         for (mac, uuid) in
             [("52:54:00:ee:00:07", ""), ("52:54:00:ee:00:08", "4c4c4544-0042-3510-8051-000000000000")]
@@ -160,6 +163,128 @@ async fn boards_that_all_have_one_card_with_the_same_mac_are_told_apart() {
         assert_eq!(have, 1, "it is one's");
         let heard = [heard_of(&w, ids[0]).await, heard_of(&w, ids[1]).await].concat();
         assert_eq!(heard.len(), 1, "{heard:?}");
+    }
+}
+
+/// An owner in rescue mode is root, and has the session and the cards that he likes.
+#[tokio::test]
+async fn who_is_let_in_says_nothing_of_what_the_machine_is() {
+    for w in worlds().await {
+        let key = json!({"key": {"key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA owner"}});
+        w.admin("POST", "/hanok/v1/machine-keys", Some(key)).await.of(201);
+        let mut room = Room::new(&[CARD]);
+        room.pcs[0].uuid = BOARD.into();
+        let id = w.deployed(&mut room).await;
+        w.act(id, "rescue", json!({})).await.of(202);
+        w.until(&mut room, id, "rescue_mode").await;
+        let mut found = inventory(CARD);
+        found.nics.push(NicFacts { mac: OTHER.into(), ..NicFacts::default() });
+        let found = Some(serde_json::to_value(found).unwrap());
+        room.pcs[0].ask(&w, "PUT", "/live/v1/inventory", found).await.refused(403);
+        // Nor by another greeting, with his key taken back so that nobody seems to be let in.
+        w.db.write(|tx| tx.exec("DELETE FROM metal_key", &[])).await.unwrap();
+        (room.pcs[0].more, room.pcs[0].uuid) = (vec![OTHER.into()], "another".into());
+        room.pcs[0].start(&w, w.segment).await;
+        assert_eq!(macs_of(&w, id).await, [CARD]);
+        assert_eq!(w.machine(id).await.uuid, BOARD);
+        let s = w.db.read(move |tx| session::of(tx, id)).await.unwrap().unwrap();
+        assert!(s.lent, "it is as much his as before");
+        // Who has that card is somebody else.
+        let mut second = Room::new(&[OTHER]);
+        second.pcs[0].start(&w, w.segment).await;
+        assert!(second.pcs[0].id.is_some_and(|other| other != id) && second.pcs[0].keys.is_empty());
+    }
+}
+
+/// The owner's system is still up when the machine is to be erased, and asks what a live system would ask.
+#[tokio::test]
+async fn what_ran_before_a_restart_does_not_pass_for_the_live_system() {
+    for w in worlds().await {
+        // Also where it was read as off a moment ago, and has woken itself since.
+        for (mac, on) in [(MAC, true), ("52:54:00:ee:00:02", false)] {
+            let mut room = Room::new(&[mac]);
+            let id = w.deployed(&mut room).await;
+            let seen = Sight { power: Some(on), ..w.machine(id).await.seen };
+            w.db.write(move |tx| machine::set_sight(tx, id, &seen)).await.unwrap();
+            w.act(id, "release", json!({"erase": "verified"})).await.of(202);
+            w.steps(id).await;
+            let told = room.pcs[0].boot(&w, w.segment).await;
+            let Boot::Live { token } = told else { panic!("it is to be erased") };
+            let words = room.pcs[0].hello(&w, &token).await.refused(409);
+            assert!(words.contains("restarted"), "{words}");
+            w.steps(id).await;
+            assert!(w.db.read(move |tx| session::of(tx, id)).await.unwrap().is_none());
+            w.until(&mut room, id, "ready").await;
+            assert!(!room.pcs[0].marker, "it was erased");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_boot_token_that_was_fetched_in_rescue_mode_is_not_good_after_it() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.deployed(&mut room).await;
+        w.act(id, "rescue", json!({})).await.of(202);
+        w.until(&mut room, id, "rescue_mode").await;
+        let Boot::Live { token } = room.pcs[0].boot(&w, w.segment).await else {
+            panic!("it is in rescue mode")
+        };
+        // From another machine, which calls the card its own.
+        let other = Pc { mac: OTHER.into(), more: vec![MAC.into()], ..Pc::default() };
+        let words = other.hello(&w, &token).await.refused(401);
+        assert!(words.contains("another machine's"), "{words}");
+        w.act(id, "release", json!({"erase": "verified"})).await.of(202);
+        w.steps(id).await;
+        for pc in [&room.pcs[0], &other] {
+            pc.hello(&w, &token).await.refused(401);
+        }
+        room.turn(&w).await;
+        for pc in [&room.pcs[0], &other] {
+            pc.hello(&w, &token).await.refused(401);
+        }
+        w.until(&mut room, id, "ready").await;
+        assert!(!room.pcs[0].marker);
+    }
+}
+
+/// Root on a machine keeps a token for a day on which it can pass for a live system that nobody was let into.
+#[tokio::test]
+async fn no_boot_token_outlives_what_it_was_for() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.deployed(&mut room).await;
+        for way_out in ["exit-rescue", "abort"] {
+            w.act(id, "rescue", json!({})).await.of(202);
+            match way_out {
+                "abort" => w.steps(id).await,
+                _ => w.until(&mut room, id, "rescue_mode").await,
+            }
+            let Boot::Live { token } = room.pcs[0].boot(&w, w.segment).await else { panic!("{way_out}") };
+            w.act(id, way_out, json!({})).await.of(202);
+            w.until(&mut room, id, "deployed").await;
+            for _ in 0..5 {
+                w.steps(id).await;
+                room.turn(&w).await;
+            }
+            room.pcs[0].hello(&w, &token).await.refused(401);
+        }
+    }
+}
+
+/// A machine that was entered by hand is known by one card, and its live system may reach the rack by another.
+#[tokio::test]
+async fn a_machine_may_ask_by_a_card_that_nobody_has_told_of() {
+    for w in worlds().await {
+        let known = json!({"machine": {"name": "by-hand", "macs": [MAC], "bmc": {"kind": "manual"}}});
+        let made = w.admin("POST", "/hanok/v1/machines", Some(known)).await.of(201);
+        let id = made["machine"]["id"].as_str().unwrap().to_owned();
+        w.admin("POST", &format!("/hanok/v1/machines/{id}/commission"), Some(json!({}))).await.of(202);
+        let first = Pc { mac: MAC.into(), ..Pc::default() };
+        w.steps(id.parse().unwrap()).await;
+        let Boot::Live { token } = first.boot(&w, w.segment).await else { panic!("it is to be measured") };
+        let by_another = Pc { mac: OTHER.into(), more: vec![MAC.into()], ..Pc::default() };
+        by_another.hello(&w, &token).await.of(200);
     }
 }
 

@@ -111,3 +111,34 @@ async fn strangers_are_forgotten_after_a_week() {
         assert_eq!(left, ["52:54:00:00:00:03", "52:54:00:00:00:02"]);
     }
 }
+
+/// Whoever makes up DHCP servers fills no history with them.
+#[tokio::test]
+async fn other_dhcp_servers_are_told_of_when_they_come() {
+    for w in worlds().await {
+        let tell = async |from: u8, n: u8| {
+            let servers = (from..from + n).map(|n| std::net::IpAddr::from([10, 9, 1, n]));
+            let told = SegmentStatus {
+                id: w.segment,
+                free: 9,
+                foreign_dhcp: servers.collect(),
+                reason: String::new(),
+            };
+            w.take(json!(RackObserved { segments: vec![told], ..w.report() })).await;
+        };
+        let noted = async || {
+            let sql = "SELECT message FROM event WHERE kind = 'segment.foreign_dhcp' ORDER BY id";
+            w.db.read(move |tx| tx.rows(sql, &[], |r| r.get::<String>(0))).await.unwrap()
+        };
+        tell(1, 40).await;
+        tell(50, 40).await;
+        let of = w.segment;
+        let kept = w.db.read(move |tx| segment::by_id(tx, of)).await.unwrap().unwrap().foreign_dhcp;
+        assert_eq!(kept.len(), 16);
+        let words = noted().await;
+        assert!(words.len() == 1 && words[0].contains("10.9.1.1 and 15 more"), "{words:?}");
+        tell(1, 0).await;
+        tell(7, 1).await;
+        assert!(noted().await.len() == 2 && noted().await[1].contains("(10.9.1.7)"));
+    }
+}

@@ -7,8 +7,8 @@ use api::Gate;
 use axum::Router;
 use axum::body::Body;
 use base::doc::live::{
-    CpuFacts, DiskFacts, DiskKind, Erased, Hello, Inventory, NicFacts, Report, Stage, SystemFacts, Task,
-    TestResult, Welcome, Work,
+    CpuFacts, DiskFacts, DiskKind, EraseMode, Erased, Hello, Inventory, NicFacts, Report, Stage, SystemFacts,
+    Task, TestResult, Welcome, Work,
 };
 use base::doc::rack::{
     ASKER_MAC, Boot, BootAnswer, BootQuestion, Lease, RACK_TOKEN, RackDesired, RackImageStatus,
@@ -208,6 +208,8 @@ pub struct Pc {
     pub on: bool,
     pub cycles: u64,
     pub session: Option<String>,
+    /// Whom its live system lets in.
+    pub keys: Vec<String>,
     /// Number of the last task that it did.
     pub did: u64,
     pub done: Vec<String>,
@@ -225,6 +227,10 @@ pub struct Pc {
     pub mute: bool,
     /// A second disk, which was there when it was measured or came later.
     pub second_disk: bool,
+    /// That one is removable.
+    pub stick: bool,
+    /// Bytes of each disk that it does not show to be erased.
+    pub hidden: u64,
     /// What of a last owner is on its disk.
     pub marker: bool,
     pub boot_at: Option<Micros>,
@@ -275,7 +281,8 @@ impl Room {
         let document = self.document.clone().unwrap();
         let by: HashMap<&str, _> =
             document.machines.iter().flat_map(|m| m.nics.iter().map(move |n| (n.mac.as_str(), m))).collect();
-        for pc in &mut self.pcs {
+        let mut starting = Vec::new();
+        for (n, pc) in self.pcs.iter_mut().enumerate() {
             let Some(told) = by.get(pc.mac.as_str()) else { continue };
             pc.id = Some(told.id);
             let restart = told.power.cycles > pc.cycles;
@@ -284,10 +291,18 @@ impl Room {
                 Some(false) => pc.off(),
                 Some(true) if !pc.on || restart => {
                     pc.off();
-                    pc.start(w, w.segment).await;
+                    pc.on = true;
+                    starting.push(n);
                 }
                 _ => {}
             }
+        }
+        // A rack is faster than firmware: that they are on is known before they ask for anything.
+        if !starting.is_empty() {
+            self.report(w).await;
+        }
+        for n in starting {
+            self.pcs[n].start(w, w.segment).await;
         }
     }
 
@@ -341,17 +356,14 @@ impl Pc {
         if self.deaf {
             return;
         }
-        let question = BootQuestion { segment, mac: self.mac.clone(), uuid: String::new(), arch: 7 };
-        let bearer = format!("Bearer {TOKEN}");
-        let body = serde_json::to_value(question).unwrap();
-        let answer = w.send(&[("authorization", &bearer)], "POST", "/rack/v1/boot", Some(body)).await;
-        let answer: BootAnswer = serde_json::from_value(answer.of(200)).unwrap();
+        let boot = self.boot(w, segment).await;
         self.boot_at = Some(Micros::now());
-        self.told = Some(answer.boot.clone());
-        match answer.boot {
+        self.told = Some(boot.clone());
+        match boot {
             Boot::Live { token } => {
                 self.boot_answer = "live".into();
                 let welcome: Welcome = serde_json::from_value(self.hello(w, &token).await.of(200)).unwrap();
+                self.keys = welcome.ssh_keys;
                 (self.session, self.id, self.did) = (Some(welcome.session), Some(welcome.machine), 0);
             }
             Boot::Local => {
@@ -365,6 +377,15 @@ impl Pc {
                 self.off();
             }
         }
+    }
+
+    /// What it is to boot. Whatever runs there may ask.
+    pub async fn boot(&self, w: &World, segment: SegmentId) -> Boot {
+        let question = BootQuestion { segment, mac: self.mac.clone(), uuid: String::new(), arch: 7 };
+        let bearer = format!("Bearer {TOKEN}");
+        let body = serde_json::to_value(question).unwrap();
+        let answer = w.send(&[("authorization", &bearer)], "POST", "/rack/v1/boot", Some(body)).await;
+        serde_json::from_value::<BootAnswer>(answer.of(200)).unwrap().boot
     }
 
     pub async fn hello(&self, w: &World, token: &str) -> Answer {
@@ -383,7 +404,8 @@ impl Pc {
         w.send(&headers, "POST", "/live/v1/hello", Some(serde_json::to_value(hello).unwrap())).await
     }
 
-    async fn ask(&self, w: &World, method: &str, path: &str, body: Option<Value>) -> Answer {
+    /// As its live system asks.
+    pub async fn ask(&self, w: &World, method: &str, path: &str, body: Option<Value>) -> Answer {
         let bearer = format!("Bearer {}", self.session.as_deref().unwrap());
         let headers =
             [("authorization", bearer.as_str()), (RACK_TOKEN, TOKEN), (ASKER_MAC, self.mac.as_str())];
@@ -447,6 +469,7 @@ impl Pc {
             name: "sdb".into(),
             model: "Rust".into(),
             serial: "R7".into(),
+            removable: self.stick,
             ..d.clone()
         });
         first.iter().cloned().chain(second).collect()
@@ -473,16 +496,19 @@ impl Pc {
                 let one = |test| TestResult { test, part: "sda".into(), passed: true, output: "fine".into() };
                 report.results = tests.into_iter().map(one).collect();
             }
-            Work::Erase { .. } => {
+            Work::Erase { mode } => {
                 self.marker = false;
-                let erased = |id: &str| Erased {
-                    disk: id.into(),
+                let erased = |d: &DiskFacts| Erased {
+                    disk: d.id.clone(),
                     method: "overwrite".into(),
-                    bytes: 10,
+                    bytes: match mode {
+                        EraseMode::Quick => d.size_bytes.min(2 << 20),
+                        _ => d.size_bytes - self.hidden,
+                    },
                     read_back: 10,
                     wrong: 0,
                 };
-                report.erased = self.disks().iter().map(|d| erased(&d.id)).collect();
+                report.erased = self.disks().iter().map(erased).collect();
             }
             Work::Write(image) => {
                 self.marker = true;

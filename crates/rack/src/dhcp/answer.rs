@@ -14,8 +14,8 @@ use std::time::Duration;
 
 /// For an address of a range: short, since many who ask are gone soon.
 const RANGE_LEASE: Duration = Duration::from_secs(1200);
-/// For a machine's own address.
-const OWN_LEASE: Duration = Duration::from_secs(3600);
+/// For a machine's own address; no lease is longer.
+pub const OWN_LEASE: Duration = Duration::from_secs(3600);
 /// BOOTP's shortest message (RFC 1542, 2.1); some ROMs hold to it.
 const LEAST: usize = 300;
 /// The loader for network cards that have only PXE's own.

@@ -3,13 +3,17 @@
 //! answer was never sent.
 
 use super::pool::{Held, Pool};
-use base::Result;
+use base::{Fault, Micros, Result};
+use rustix::fs::FallocateFlags;
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Lines that are added before the file is written anew.
 const LONG: usize = 20_000;
+/// Bytes that the file has of the disk from the start, so that leases can be kept while it is full.
+const ROOM: u64 = 4 << 20;
 
 #[derive(Debug)]
 pub struct Journal {
@@ -21,19 +25,25 @@ pub struct Journal {
 
 impl Journal {
     /// Opens or makes the file, and reads who holds what.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read: taken for empty, it would give everybody's address away again.
     pub fn open(path: &Path) -> Result<(Journal, Pool)> {
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(unusable(path, &e)),
+        };
         let mut held = Vec::new();
-        if let Ok(file) = File::open(path) {
-            for line in BufReader::new(file).lines() {
-                match line.map_err(base::Fault::from).and_then(|l| Ok(serde_json::from_str::<Held>(&l)?)) {
-                    Ok(h) => held.push(h),
-                    Err(fault) => tracing::warn!(file = %path.display(), "a lease is left out: {fault}"),
-                }
+        for line in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            match serde_json::from_slice::<Held>(line) {
+                Ok(h) => held.push(h),
+                Err(e) => tracing::warn!(file = %path.display(), "a lease is left out: {e}"),
             }
         }
-        let pool = Pool::with(held);
+        let pool = Pool::with(held, Micros::now());
         // Written anew at each start, so that nothing is ever added behind half a line.
-        let file = write_all(path, &pool)?;
+        let file = write_all(path, &pool).map_err(|f| unusable(path, &f))?;
         Ok((Journal { path: path.to_owned(), file, lines: 0 }, pool))
     }
 
@@ -45,6 +55,18 @@ impl Journal {
         if pool.changed.is_empty() {
             return Ok(());
         }
+        let kept = self.add(pool);
+        if kept.is_err() {
+            // Clients ask again and again meanwhile: only what each address came to in the end is to be kept.
+            let mut known = HashSet::new();
+            pool.changed.reverse();
+            pool.changed.retain(|held| known.insert(held.address));
+            pool.changed.reverse();
+        }
+        kept
+    }
+
+    fn add(&mut self, pool: &mut Pool) -> Result<()> {
         if self.lines > LONG {
             (self.file, self.lines) = (write_all(&self.path, pool)?, 0);
             pool.changed.clear();
@@ -67,6 +89,14 @@ impl Journal {
     }
 }
 
+fn unusable(path: &Path, why: &dyn std::fmt::Display) -> Fault {
+    Fault::unavailable(format!(
+        "Who holds which address cannot be read or kept, so nobody gets one: {}: {why}. Look at the rack's data \
+         directory.",
+        path.display()
+    ))
+}
+
 fn write_all(path: &Path, pool: &Pool) -> Result<File> {
     let new = path.with_extension("new");
     let mut text = Vec::new();
@@ -75,6 +105,8 @@ fn write_all(path: &Path, pool: &Pool) -> Result<File> {
         text.push(b'\n');
     }
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&new)?;
+    // Not every file system can, and most disks never fill up.
+    let _ = rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, ROOM);
     file.write_all(&text)?;
     file.sync_data()?;
     std::fs::rename(&new, path)?;
@@ -84,7 +116,6 @@ fn write_all(path: &Path, pool: &Pool) -> Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::Micros;
 
     #[test]
     fn leases_survive_and_half_a_line_does_no_harm() {
@@ -103,5 +134,30 @@ mod tests {
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"address\":\"10.0.0.3\"").unwrap();
         let (_, pool) = Journal::open(&path).unwrap();
         assert_eq!(pool.all().collect::<Vec<_>>(), vec![held(1), held(2)]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let why = Journal::open(dir.path()).unwrap_err();
+        assert!(why.message.contains(dir.path().to_str().unwrap()), "{why}");
+    }
+
+    #[test]
+    fn what_cannot_be_kept_does_not_pile_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, mut pool) = Journal::open(&dir.path().join("leases")).unwrap();
+        journal.file = File::open(dir.path().join("leases")).unwrap();
+        let held = |n: u8, until| Held {
+            address: [10, 0, 0, n].into(),
+            mac: None,
+            hostname: String::new(),
+            until: Micros(until),
+        };
+        for until in 0..9 {
+            pool.changed.extend([held(1, until), held(2, until)]);
+            assert!(journal.keep(&mut pool).is_err(), "it may only be read");
+        }
+        assert_eq!(pool.changed, [held(1, 8), held(2, 8)]);
     }
 }

@@ -4,14 +4,17 @@
 //! different ones and should have one address. An address has one holder; it goes to another only when its
 //! lease has run out, and the one that has been free longest goes first, so that a machine that comes back
 //! mostly finds its own again. An address that a client found in use (DHCPDECLINE) rests for a while.
+//!
+//! Leases run by the time that goes, as at their clients, and not by what a clock says that may be set.
 
+use super::answer::OWN_LEASE;
 use crate::mac::Mac;
 use crate::view::{Subnet4, View};
-use base::Micros;
+use base::{Micros, clock};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an offer is kept for who asked.
 const OFFER: Duration = Duration::from_secs(30);
@@ -49,6 +52,8 @@ pub struct Pool {
     next: HashMap<Ipv4Addr, u32>,
     /// Changes that are not in the journal yet.
     pub changed: Vec<Held>,
+    /// When the clock was looked at last, and what it said.
+    seen: Option<(Instant, Micros)>,
 }
 
 /// Why there is no address.
@@ -61,8 +66,9 @@ pub enum None4 {
 }
 
 impl Pool {
-    /// With what a journal holds.
-    pub fn with(held: impl IntoIterator<Item = Held>) -> Self {
+    /// With what a journal holds. It may have been written by a clock that was ahead.
+    pub fn with(held: impl IntoIterator<Item = Held>, now: Micros) -> Self {
+        let longest = now.plus(OWN_LEASE);
         let mut pool = Pool::default();
         for h in held {
             let mac = match h.mac.as_deref().map(str::parse) {
@@ -70,9 +76,27 @@ impl Pool {
                 Some(Err(())) => continue,
                 None => None,
             };
-            pool.put(h.address, Slot { mac, hostname: h.hostname, until: h.until, offered: false });
+            pool.put(
+                h.address,
+                Slot { mac, hostname: h.hostname, until: h.until.min(longest), offered: false },
+            );
         }
         pool
+    }
+
+    /// Says what time it is, before anything else is asked. When the clock has jumped, all ends jump with it.
+    pub fn keep_time(&mut self, at: Instant, now: Micros) {
+        let Some((then, said)) = self.seen.replace((at, now)) else { return };
+        let expected = said.plus(at.duration_since(then));
+        let by = now.0.saturating_sub(expected.0);
+        if by.abs() < clock::JUMP {
+            return;
+        }
+        for slot in self.slots.values_mut() {
+            slot.until = Micros(slot.until.0.saturating_add(by));
+        }
+        self.by_end = self.slots.iter().map(|(address, slot)| (slot.until, *address)).collect();
+        self.changed = self.all().collect();
     }
 
     /// The address for an offer, kept for a moment.
@@ -273,5 +297,37 @@ mod tests {
         assert_eq!((pool.slots.len(), pool.of.len(), pool.by_end.len()), (1, 1, 1));
         pool.decline(Mac([0x52, 0x54, 0, 0, 0, 99]), address, Micros(50));
         assert!(pool.of.is_empty());
+    }
+
+    #[test]
+    fn leases_do_not_jump_with_the_clock() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let (begun, now) = (Instant::now(), Micros(1_000_000_000_000));
+        let (mac, address) = (Mac([0x52, 0x54, 0, 0, 0, 1]), Ipv4Addr::new(10, 1, 0, 100));
+        let slot = Slot { mac: Some(mac), hostname: String::new(), until: now.plus(HOUR), offered: false };
+        for to in [now.plus(HOUR * 5), now.minus(HOUR * 9)] {
+            let mut pool = Pool::default();
+            pool.put(address, slot.clone());
+            pool.keep_time(begun, now);
+            pool.keep_time(begun + HOUR / 2, now.plus(HOUR / 2));
+            assert!(pool.changed.is_empty(), "time goes");
+            pool.keep_time(begun + HOUR / 2, to);
+            assert_eq!(pool.holder(address, to), Some(mac));
+            assert_eq!(pool.changed[0].until, to.plus(HOUR / 2), "the journal is told");
+            let end = to.plus(HOUR / 2);
+            pool.keep_time(begun + HOUR, end);
+            assert_eq!((pool.holder(address, end), pool.longest_free(end, &|_| true)), (None, Some(address)));
+        }
+    }
+
+    #[test]
+    fn what_a_clock_wrote_that_was_ahead_ends_in_time() {
+        let (now, year) = (Micros(1_000_000_000_000), Duration::from_secs(365 * 24 * 3600));
+        let address = Ipv4Addr::new(10, 1, 0, 100);
+        let mac = Some("52:54:00:00:00:01".to_owned());
+        let held = Held { address, mac, hostname: String::new(), until: now.plus(year) };
+        let pool = Pool::with([held], now);
+        assert!(pool.holder(address, now).is_some());
+        assert_eq!(pool.holder(address, now.plus(Duration::from_secs(3600))), None);
     }
 }

@@ -9,7 +9,7 @@ use super::frame::Frames;
 use super::journal::Journal;
 use super::pool::None4;
 use super::probe;
-use crate::board::{Segment, lock};
+use crate::board::Segment;
 use crate::mac::Mac;
 use crate::sockets;
 use base::doc::rack::Stranger;
@@ -95,10 +95,10 @@ fn batch(
     buffer: &mut [u8],
     replies: &mut Vec<Reply>,
 ) {
-    let (view, now) = (segment.view(), Micros::now());
+    let view = segment.view();
     replies.clear();
     let kept = {
-        let mut pool = lock(&segment.pool);
+        let (mut pool, now) = segment.pool_now();
         for _ in 0..BATCH {
             let Ok(length) = sockets.dhcp.try_recv(buffer) else { break };
             let Some(ask) = Ask::read(&buffer[..length]).filter(|a| a.mac != probe::own_mac(segment.id))

@@ -83,6 +83,32 @@ fn view_with(change: impl FnOnce(&mut Segment)) -> Arc<View> {
     views(&doc).remove(0)
 }
 
+/// Anybody on the wire can ask for servers that are not there.
+#[test]
+fn other_servers_are_remembered_up_to_a_bound() {
+    let segment = crate::board::Segment::new(view(), Pool::default(), Arc::default());
+    for n in 1..=40 {
+        segment.foreign(std::net::IpAddr::from([10, 1, 0, n]));
+    }
+    assert_eq!(segment.status().foreign_dhcp.len(), 16);
+    segment.foreign(ip("10.1.0.1").into());
+    assert_eq!(segment.status().foreign_dhcp.len(), 16);
+}
+
+/// On the link anybody can send from any address; through a relay only what it leads back arrives.
+#[tokio::test]
+async fn a_lease_says_who_asks_behind_a_relay_only() {
+    let held = ["10.1.0.100", "10.2.0.100"].map(|address| super::pool::Held {
+        address: ip(address),
+        mac: Some(mac(7).to_string()),
+        hostname: String::new(),
+        until: Micros::now().plus(Duration::from_secs(600)),
+    });
+    let segment = crate::board::Segment::new(view(), Pool::with(held, Micros::now()), Arc::default());
+    assert_eq!(segment.asker(ip("10.2.0.100").into()).await, Some(mac(7)));
+    assert_eq!(segment.asker(ip("10.1.0.100").into()).await, None);
+}
+
 fn message(kind: MessageType, from: u8, more: Vec<DhcpOption>) -> Message {
     let none = Ipv4Addr::UNSPECIFIED;
     let mut m = Message::new_with_id(7, none, none, none, none, &mac(from).0);
@@ -206,7 +232,7 @@ fn an_address_goes_to_another_only_when_its_time_is_over() {
     assert_eq!(say_at(&view, &mut pool, &back, later), Said::Nothing);
     assert_eq!(lease(&view, &mut pool, 2, later), Some(ip("10.1.0.100")));
     // The journal tells a new process the same.
-    let mut again = Pool::with(pool.all());
+    let mut again = Pool::with(pool.all(), later);
     assert_eq!(again.holder(ip("10.1.0.100"), later), Some(mac(2)));
     assert_eq!(lease(&view, &mut again, 5, later), None);
 }

@@ -17,6 +17,7 @@ use crate::Rack;
 use crate::board::Segment;
 use crate::boot::{self, Asker, Plan};
 use crate::mac::Mac;
+use crate::places::Places;
 use crate::sockets;
 use axum::Router;
 use axum::body::Body;
@@ -25,8 +26,19 @@ use axum::routing::{any, get};
 use base::doc::rack::HTTP_PORT;
 use base::{Fault, Kind, Result};
 use http::{HeaderMap, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
+use tls::Limits;
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+
+const LIMITS: Limits =
+    Limits { connections: 8192, head: Duration::from_secs(60), silence: Duration::from_secs(180) };
+/// Connections of one address at the same time; more are closed. A live system fetches eight pieces at a time.
+const EACH: usize = 64;
 
 /// What a handler looks at.
 #[derive(Clone)]
@@ -46,11 +58,26 @@ pub type From = ConnectInfo<SocketAddr>;
 pub fn start(rack: Arc<Rack>, segment: Arc<Segment>, address: IpAddr) -> Result<tokio::task::JoinHandle<()>> {
     let listener = sockets::tcp("HTTP for machines", &segment.interface, address, HTTP_PORT)?;
     let app = routes(Seat { rack, segment, address });
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    Ok(tokio::spawn(async move {
-        // It ends only with the task.
-        let _ = axum::serve(listener, app).await;
-    }))
+    Ok(tokio::spawn(serve(listener, app, LIMITS, EACH)))
+}
+
+/// A machine may be anybody's: none keeps the others out.
+async fn serve(listener: TcpListener, app: Router, limits: Limits, each: usize) {
+    let places = Places::new(each);
+    let greet = |stream, from: SocketAddr| {
+        let (app, place) = (app.clone(), places.take(from.ip()));
+        async move {
+            let place = place.ok_or_else(|| io::Error::other("too many connections of one address"))?;
+            let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+                let _held = &place;
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(ConnectInfo(from));
+                app.clone().oneshot(request)
+            });
+            Ok((tls::Stream::Plain(stream), service))
+        }
+    };
+    tls::serve(listener, limits, greet).await;
 }
 
 pub fn routes(seat: Seat) -> Router {
@@ -157,4 +184,41 @@ pub async fn program(rack: &Rack, segment: &Segment, asker: &Asker) -> Result<cr
 pub fn word_of<'a>(query: &'a str, name: &str) -> &'a str {
     let words = query.split('&').filter_map(|w| w.split_once('='));
     words.into_iter().find(|(n, _)| *n == name).map_or("", |(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpSocket, TcpStream};
+
+    async fn connect(from: &str, to: SocketAddr) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        socket.connect(to).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_address_does_not_keep_the_others_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = listener.local_addr().unwrap();
+        let who = |ConnectInfo(from): ConnectInfo<SocketAddr>| async move { from.to_string() };
+        let limits = Limits { connections: 40, head: Duration::from_secs(3600), ..LIMITS };
+        let serving = tokio::spawn(serve(listener, Router::new().fallback(who), limits, 30));
+        let mut silent = tokio::task::JoinSet::new();
+        for _ in 0..200 {
+            let mut stream = connect("127.0.0.1", here).await;
+            silent.spawn(async move { stream.read(&mut [0; 1]).await });
+        }
+        let mut other = connect("127.0.0.2", here).await;
+        other.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut text = String::new();
+        other.read_to_string(&mut text).await.unwrap();
+        assert!(text.contains("127.0.0.2:"), "{text}");
+        for _ in 0..170 {
+            silent.join_next().await;
+        }
+        assert!(silent.try_join_next().is_none(), "it may have as many");
+        serving.abort();
+    }
 }

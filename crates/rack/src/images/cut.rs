@@ -5,33 +5,46 @@ use crate::board::lock;
 use base::doc::rack::{Manifest, RackImage};
 use base::{Fault, Result};
 use rustix::fs::SeekFrom;
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
+use std::ffi::OsStr;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::process::Command;
 
 /// Of a chunk before compression, in bytes.
 pub const CHUNK: u64 = 4 << 20;
 /// Fast: machines and the network should wait for neither side.
 const LEVEL: i32 = 1;
 
-/// Makes the chunks and then the manifest of the image in `file`.
-///
-/// # Errors
-/// `BadRequest` for what is no image of its format, or wants other files.
-pub fn cut(cache: &Cache, image: &RackImage, file: &Path) -> Result<()> {
-    let raw = cache.dir.join("tmp").join(format!("{}.raw", image.sha512));
-    let disk = if image.format == "raw" {
-        file
-    } else {
-        convert(&image.format, file, &raw)?;
-        raw.as_path()
-    };
-    let manifest = chunks(cache, &File::open(disk)?);
-    let _ = std::fs::remove_file(&raw);
-    let manifest = manifest?;
+/// A conversion reads and writes a disk; one that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(3600);
+/// How often it is seen to meanwhile that the disk does not fill up.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// A file that goes when this is dropped, however that comes.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Makes the chunks and then the manifest of the image that as a disk is `disk`.
+pub fn cut(cache: &Cache, image: &RackImage, disk: &Path) -> Result<()> {
+    let manifest = chunks(cache, &File::open(disk)?)?;
     let path = cache.manifest_path(&image.sha512);
     write_whole(&path, &serde_json::to_vec(&manifest)?)?;
     tracing::info!(image = image.sha512, bytes = manifest.size, "an image is here");
@@ -39,32 +52,58 @@ pub fn cut(cache: &Cache, image: &RackImage, file: &Path) -> Result<()> {
     Ok(())
 }
 
-fn qemu_img(arguments: &[&std::ffi::OsStr]) -> Result<Vec<u8>> {
-    let out = Command::new("qemu-img").args(arguments).stdin(Stdio::null()).output();
-    let out = out.map_err(|e| {
-        Fault::unavailable("qemu-img does not run here; install Debian's qemu-utils.").because(e)
-    })?;
+/// The image in `from` as the disk that it is, made by `program`, which is `qemu-img`.
+///
+/// # Errors
+/// `BadRequest` for what is no image of its format, or wants other files; `TooLarge` when the disk gets full.
+pub async fn convert(cache: &Cache, image: &RackImage, from: &Path, program: &str) -> Result<Scratch> {
+    let format: &str = &image.format;
+    if !format.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Err(Fault::bad_request(format!("{format:?} is no format of images.")));
+    }
+    let (format, from): (&OsStr, &OsStr) = (format.as_ref(), from.as_ref());
+    let info = ["info".as_ref(), "--output=json".as_ref(), "-f".as_ref(), format, from];
+    let told = qemu_img(cache, program, 0, &info).await?;
+    let size = base::disk::of_one_file(&serde_json::from_slice(&told)?, &from.to_string_lossy())?;
+    let raw = Scratch(cache.dir.join("tmp").join(format!("{}.raw", image.sha512)));
+    let to: &OsStr = raw.path().as_ref();
+    let convert = ["convert".as_ref(), "-f".as_ref(), format, "-O".as_ref(), "raw".as_ref(), from, to];
+    qemu_img(cache, program, size, &convert).await?;
+    Ok(raw)
+}
+
+/// Runs it under limits on time, memory and the size of what it writes, and only as long as the disk has room.
+async fn qemu_img(cache: &Cache, program: &str, max: u64, arguments: &[&OsStr]) -> Result<Vec<u8>> {
+    let run = Command::new("prlimit")
+        .args(["--as=2147483648", "--core=0", &format!("--fsize={}", max.saturating_add(1 << 20)), program])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let full = async {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if let Err(full) = cache.make_room_for(0) {
+                return full;
+            }
+        }
+    };
+    let out = tokio::select! {
+        out = tokio::time::timeout(LIMIT, run) => out,
+        full = full => return Err(full),
+    };
+    let out = out.map_err(|_| {
+        Fault::unavailable(format!("The conversion took longer than {} s.", LIMIT.as_secs()))
+    })??;
     if out.status.success() {
         return Ok(out.stdout);
     }
     let said = String::from_utf8_lossy(&out.stderr).trim().to_owned();
+    if out.status.code() == Some(127) {
+        let words = "qemu-img does not run here; install Debian's qemu-utils.";
+        return Err(Fault::unavailable(words).because(said));
+    }
     Err(Fault::bad_request("The image cannot be read as what it is said to be.").because(said))
-}
-
-fn convert(format: &str, from: &Path, to: &Path) -> Result<()> {
-    if !format.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        return Err(Fault::bad_request(format!("{format:?} is no format of images.")));
-    }
-    let (format, from) = (format.as_ref(), from.as_os_str());
-    let told = qemu_img(&["info".as_ref(), "--output=json".as_ref(), "-f".as_ref(), format, from])?;
-    let told: serde_json::Value = serde_json::from_slice(&told)?;
-    let data_file = &told["format-specific"]["data"]["data-file"];
-    if !told["backing-filename"].is_null() || !data_file.is_null() {
-        return Err(Fault::bad_request("The image is not whole: it wants another file."));
-    }
-    let words =
-        ["convert".as_ref(), "-f".as_ref(), format, "-O".as_ref(), "raw".as_ref(), from, to.as_os_str()];
-    qemu_img(&words).map(drop)
 }
 
 fn chunks(cache: &Cache, disk: &File) -> Result<Manifest> {
@@ -82,7 +121,7 @@ fn chunks(cache: &Cache, disk: &File) -> Result<Manifest> {
             // A file system that knows no holes says that everything is data.
             data = match rustix::fs::seek(disk, SeekFrom::Data(at)) {
                 Ok(next) => next,
-                Err(rustix::io::Errno::NXIO) => size,
+                Err(Errno::NXIO) => size,
                 Err(_) => at,
             };
         }
@@ -110,6 +149,8 @@ fn chunk(cache: &Cache, piece: &[u8], compressor: &mut zstd::bulk::Compressor<'_
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir)?;
         }
+        // Nothing is let go for it here: what is being cut may share chunks with what would go.
+        cache.fits(0)?;
         write_whole(&path, &compressor.compress(piece)?)?;
     }
     Ok(hash)
@@ -127,15 +168,52 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(std::fs::rename(&new, path)?)
 }
 
+/// Why a chunk is not served.
+#[derive(Debug)]
+pub enum Bad {
+    /// It is not what its name says, or is not there, or the disk has lost it.
+    Spoiled(String),
+    /// It could not be looked at, which says nothing about it: no file may be open any more, say.
+    Unread(std::io::Error),
+}
+
 /// Whether a chunk on the disk is what its name says.
-///
-/// # Errors
-/// What is wrong with it, in words.
-pub fn check(path: &Path, sha256: &str) -> Result<(), String> {
-    let packed = std::fs::read(path).map_err(|e| e.to_string())?;
-    let whole = zstd::bulk::decompress(&packed, CHUNK as usize).map_err(|e| e.to_string())?;
+pub fn check(path: &Path, sha256: &str) -> Result<(), Bad> {
+    let packed = std::fs::read(path).map_err(|e| {
+        let lost = e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(Errno::IO.raw_os_error());
+        if lost { Bad::Spoiled(e.to_string()) } else { Bad::Unread(e) }
+    })?;
+    let whole = zstd::bulk::decompress(&packed, CHUNK as usize).map_err(|e| Bad::Spoiled(e.to_string()))?;
     if hex::encode(Sha256::digest(&whole)) == sha256 {
         return Ok(());
     }
-    Err("its hash is not right".into())
+    Err(Bad::Spoiled("its hash is not right".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[tokio::test]
+    async fn a_conversion_that_fails_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path(), 0).unwrap();
+        let program = dir.path().join("qemu-img");
+        let script = "#!/bin/sh\n\
+             if [ \"$1\" = info ]; then echo '{\"virtual-size\": 4096}'; exit 0; fi\n\
+             for to; do :; done\n\
+             echo half > \"$to\"\n\
+             test -s \"$to\" && echo 'no space' >&2\n\
+             exit 1\n";
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let image = RackImage { sha512: "ab".repeat(64), format: "qcow2".into(), size: 1 };
+        let done = convert(&cache, &image, Path::new("/dev/null"), program.to_str().unwrap()).await;
+        let why = done.err().unwrap();
+        assert_eq!(why.cause.as_deref(), Some("no space"), "{why}");
+        assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
+        let missing = convert(&cache, &image, Path::new("/dev/null"), "/nowhere/qemu-img").await;
+        assert!(missing.err().unwrap().message.contains("qemu-utils"));
+    }
 }

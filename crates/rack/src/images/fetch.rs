@@ -38,14 +38,31 @@ impl Cache {
     }
 
     async fn try_image(self: &Arc<Self>, link: &Link, image: &RackImage) -> Result<()> {
+        // What the disk had no room for is not fetched again before there is more.
+        self.make_room_for(self.progress(&image.sha512, |p| p.short))?;
+        self.progress(&image.sha512, |p| p.short = 0);
         let part = self.fetch(link, &image.sha512, image.size).await?;
-        let (cache, image, file) = (self.clone(), image.clone(), part.clone());
-        let cut = tokio::task::spawn_blocking(move || cut::cut(&cache, &image, &file)).await;
-        let cut = cut.map_err(Fault::internal)?;
+        let cut = self.cut(image, part.clone()).await;
         // An image that cannot be read is no better the next time.
         let _ = std::fs::remove_file(part);
         self.make_room();
+        if cut.as_ref().is_err_and(|f| f.kind == Kind::TooLarge) {
+            let free = self.free()?;
+            self.progress(&image.sha512, |p| p.short = free);
+        }
         cut
+    }
+
+    async fn cut(self: &Arc<Self>, image: &RackImage, file: PathBuf) -> Result<()> {
+        let raw = match image.format.as_str() {
+            "raw" => None,
+            _ => Some(cut::convert(self, image, &file, "qemu-img").await?),
+        };
+        let (cache, image) = (self.clone(), image.clone());
+        let cut = tokio::task::spawn_blocking(move || {
+            cut::cut(&cache, &image, raw.as_ref().map_or(file.as_path(), cut::Scratch::path))
+        });
+        cut.await.map_err(Fault::internal)?
     }
 
     /// The file with this content, in `tmp`.
@@ -65,6 +82,7 @@ impl Cache {
                 (hash, at) = (Sha512::new(), 0);
             }
             let total = length.map_or(size, |l| from + l);
+            self.make_room_for(total.saturating_sub(at))?;
             self.progress(sha512, |p| p.total = total);
             let mut told = at;
             loop {

@@ -6,7 +6,8 @@
 //! ```
 //! A manifest is written when all its chunks are there; so a cut-short run leaves only what is fetched or cut
 //! again. A chunk that went bad on the disk is found when it is first asked for, or when somebody who got it says
-//! so, and the image is fetched again. Images that the document does not ask for any more stay as long as there is room.
+//! so, and the image is fetched again. Images that the document does not ask for any more stay as long as there is
+//! room. The disk is never filled: leases are kept on it too.
 
 mod cut;
 mod fetch;
@@ -61,6 +62,8 @@ struct Progress {
     done: u64,
     total: u64,
     reason: String,
+    /// So many free bytes of the disk were too few for it.
+    short: u64,
 }
 
 fn is_hash(text: &str, digits: usize) -> bool {
@@ -110,8 +113,11 @@ impl Cache {
         let cache = self.clone();
         // What was spoiled while nobody looked would else be booted for ever.
         let _ = tokio::task::spawn_blocking(move || cache.check_files()).await;
+        // Until a document has come, nobody knows what is not wanted.
+        self.work.notified().await;
         loop {
             self.drop_files();
+            self.drop_parts();
             let done = match self.missing() {
                 Some(Missing::File(sha512)) => self.bring_file(&link, &sha512).await,
                 Some(Missing::Image(image)) => self.bring_image(&link, &image).await,
@@ -232,7 +238,10 @@ impl Cache {
             let checked = tokio::task::spawn_blocking(move || cut::check(&path, &hash)).await;
             match checked.map_err(Fault::internal)? {
                 Ok(()) => drop(lock(&self.state).sound.insert(sha256.to_owned())),
-                Err(why) => {
+                Err(cut::Bad::Unread(e)) => {
+                    return Err(Fault::unavailable("This part of the image cannot be read now.").because(e));
+                }
+                Err(cut::Bad::Spoiled(why)) => {
                     if !self.holds(sha512, sha256) {
                         return Err(nothing());
                     }
@@ -275,8 +284,8 @@ impl Cache {
         self.changed.send_modify(|n| *n += 1);
     }
 
-    fn progress(&self, sha512: &str, f: impl FnOnce(&mut Progress)) {
-        f(lock(&self.state).progress.entry(sha512.to_owned()).or_default());
+    fn progress<T>(&self, sha512: &str, f: impl FnOnce(&mut Progress) -> T) -> T {
+        f(lock(&self.state).progress.entry(sha512.to_owned()).or_default())
     }
 
     /// How the images of the document stand.
@@ -301,4 +310,30 @@ impl Cache {
 enum Missing {
     File(String),
     Image(RackImage),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_read_now_is_not_thrown_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (sha512, sha256) = ("aa".repeat(64), "bb".repeat(32));
+        let chunks = vec![sha256.clone()];
+        let manifest = Manifest { size: 1, chunk_bytes: 1, chunks, peers: vec![] };
+        let cache = Arc::new(Cache::open(dir.path(), 0).unwrap());
+        std::fs::write(cache.manifest_path(&sha512), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        let cache = Arc::new(Cache::open(cache.dir.as_path(), 0).unwrap());
+        let kind = async || cache.chunk(&sha512, &sha256).await.unwrap_err().kind;
+        // Root may read everything but a directory.
+        std::fs::create_dir_all(cache.chunk_path(&sha256)).unwrap();
+        assert_eq!(kind().await, base::Kind::Unavailable);
+        assert!(
+            cache.manifest_path(&sha512).exists() && cache.manifest(&sha512, [10, 0, 0, 1].into()).is_ok()
+        );
+        std::fs::remove_dir(cache.chunk_path(&sha256)).unwrap();
+        assert_eq!(kind().await, base::Kind::Unavailable);
+        assert!(!cache.manifest_path(&sha512).exists(), "what is not there is fetched again");
+    }
 }

@@ -59,7 +59,7 @@ mod tests {
         let (keep, none) = Keep::open(&dir.path().join("power")).unwrap();
         assert!(none.is_empty());
         let (a, b) = (MachineId::new(), MachineId::new());
-        let kept = Kept { cycles: 3, down: true, efi: Some(true) };
+        let kept = Kept { cycles: 3, off_for: 4, efi: Some(true) };
         keep.put(a, Kept::default()).unwrap();
         keep.put(a, kept).unwrap();
         keep.put(b, kept).unwrap();

@@ -57,8 +57,8 @@ const SELDOM: u32 = 6;
 pub(super) struct Kept {
     /// Restarts carried out.
     pub cycles: u64,
-    /// The machine was off since the restart was asked for that is under way.
-    pub down: bool,
+    /// The restart for which the machine was seen off, by its number; 0 when none is under way.
+    pub off_for: u64,
     /// Whether its firmware is UEFI, as it showed when it booted from the network.
     pub efi: Option<bool>,
 }
@@ -101,12 +101,12 @@ pub(super) fn next(
     (now, times, quirks): (Instant, &Times, &Quirks),
 ) -> Move {
     let restart = order.cycles > kept.cycles;
-    if kept.down && !restart {
-        return Move::Keep(Kept { down: false, ..kept });
+    if kept.off_for > 0 && !restart {
+        return Move::Keep(Kept { off_for: 0, ..kept });
     }
     let goal = match order.want {
         Some(false) => Some(Order::Off),
-        _ if restart && !kept.down => Some(Order::Off),
+        _ if restart && kept.off_for != order.cycles => Some(Order::Off),
         Some(true) => Some(Order::On),
         None if restart => Some(Order::On),
         None => None,
@@ -114,15 +114,25 @@ pub(super) fn next(
     match (goal, on) {
         // Whoever is to be off and is has nothing left to be restarted.
         (Some(Order::Off), false) if order.want == Some(false) => match restart {
-            true => Move::Keep(Kept { cycles: order.cycles, down: false, ..kept }),
+            true => Move::Keep(Kept { cycles: order.cycles, off_for: 0, ..kept }),
             false => Move::Rest,
         },
-        (Some(Order::Off), false) => Move::Keep(Kept { down: true, ..kept }),
-        (Some(Order::On), true) if restart => Move::Keep(Kept { cycles: order.cycles, down: false, ..kept }),
+        (Some(Order::Off), false) if starts_already(kept, course) => {
+            give(Order::Off, course, now, times, "It may be coming up for what was asked before.")
+        }
+        (Some(Order::Off), false) => Move::Keep(Kept { off_for: order.cycles, ..kept }),
+        (Some(Order::On), true) if restart => Move::Keep(Kept { cycles: order.cycles, off_for: 0, ..kept }),
         (Some(Order::On), true) | (None, _) => Move::Rest,
         (Some(Order::Off), true) => towards_off(order, course, now, times),
         (Some(Order::On), false) => towards_on(course, now, times, quirks),
     }
+}
+
+/// It reads off, and may have been switched on a moment ago for an older order: from elsewhere than it is to start now, and
+/// with another's word in its ear. What then comes up is no restart that this order asked for.
+fn starts_already(kept: Kept, course: &Course) -> bool {
+    let last = course.sent.map(|(order, ..)| order);
+    last == Some(Order::On) || (kept.off_for > 0 && last != Some(Order::Off))
 }
 
 fn towards_off(order: &PowerOrder, course: &Course, now: Instant, times: &Times) -> Move {

@@ -40,7 +40,11 @@ impl Play {
                 }
                 Move::Keep(kept) => {
                     self.kept = kept;
-                    self.say(&format!("keep {} {}", kept.cycles, if kept.down { "down" } else { "-" }));
+                    self.say(&format!(
+                        "keep {} {}",
+                        kept.cycles,
+                        if kept.off_for > 0 { "down" } else { "-" }
+                    ));
                 }
                 Move::Wait(wait, _) => self.now += wait.unwrap_or(times.look),
                 Move::Soft(_) => {
@@ -107,6 +111,24 @@ fn a_restart_goes_through_off_once() {
     play.order.hard = false;
     play.course = Course::default();
     assert_eq!(play.run(9), "2 soft\n2 keep 1 down\n4 on\n4 keep 5 -\n4 rest\n", "several are one");
+}
+
+/// What the owner of a machine asks for a moment before it is taken back.
+#[test]
+fn what_comes_up_for_an_older_order_is_no_restart_of_a_newer_one() {
+    for (on, older) in [(false, 0), (true, 1)] {
+        let mut play = Play::new(on, want(Some(true), older, true));
+        let before = if on { play.run(2) } else { String::new() };
+        // The BMC is slow to show that it is on.
+        play.heeds.1 = false;
+        let before = before + &play.run(1 + u32::from(on));
+        assert!(before.ends_with(" on\n"), "{before}");
+        play.order.cycles = 2;
+        play.heeds.1 = true;
+        let said = play.run(20);
+        let said: Vec<&str> = said.lines().filter_map(|l| l.split_once(' ')).map(|(_, what)| what).collect();
+        assert_eq!(said, ["off", "keep 0 down", "on", "keep 2 -", "rest"], "{before}");
+    }
 }
 
 #[test]

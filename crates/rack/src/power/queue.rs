@@ -119,7 +119,9 @@ impl Bench {
         let new = &seat.machine.power;
         let intent = PowerOrder { cycled: self.order.cycled, said: self.order.said, ..new.clone() };
         if self.order != intent {
-            self.course = Course { off_since: self.course.off_since, ..Course::default() };
+            // That it was switched on a moment ago is still to be seen.
+            let sent = self.course.sent.filter(|(order, ..)| *order == Order::On);
+            self.course = Course { off_since: self.course.off_since, sent, ..Course::default() };
             self.blind = Blind::default();
             self.boot_note.clear();
         }
@@ -146,6 +148,7 @@ impl Bench {
                     seat.read_at = Some(Micros::now());
                 });
                 self.course.off_since = self.course.off_since.filter(|_| !on).or((!on).then(Instant::now));
+                self.course.sent = self.course.sent.filter(|(order, ..)| !on || *order != Order::On);
                 self.act(shared, on).await
             }
             Ok(None) => blind::look(shared, self.id, &self.bmc, &self.order, &mut self.blind).await,
@@ -185,7 +188,7 @@ impl Bench {
                     return Ok((pause - spread / 2 + random(spread), String::new()));
                 }
                 Move::Keep(new) => {
-                    tracing::info!(machine = %self.id, restarts = new.cycles, down = new.down, "power");
+                    tracing::info!(machine = %self.id, restarts = new.cycles, off_for = new.off_for, "power");
                     keep(shared, self.id, new).await?;
                 }
                 Move::Wait(most, reason) => {
@@ -257,7 +260,7 @@ pub(super) async fn keep(shared: &Shared, id: MachineId, new: Kept) -> Result<()
     }
     shared.tell(id, |seat| {
         seat.kept.cycles = seat.kept.cycles.max(new.cycles);
-        seat.kept.down = new.down;
+        seat.kept.off_for = new.off_for;
     });
     Ok(())
 }

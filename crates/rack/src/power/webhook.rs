@@ -11,6 +11,17 @@ use std::collections::BTreeMap;
 const ON: &str = r#"status.*:.*running"#;
 const OFF: &str = r#"status.*:.*stopped"#;
 
+/// By its scheme and host: the rest of the URL may be its key, and whoever has the machine reads the reason. Nor is an
+/// answer cited, which may hold anything.
+fn name(url: &Uri) -> String {
+    let scheme = url.scheme_str().unwrap_or("http");
+    match (url.host(), url.port()) {
+        (Some(host), Some(port)) => format!("The webhook at {scheme}://{host}:{port}"),
+        (Some(host), None) => format!("The webhook at {scheme}://{host}"),
+        _ => "The webhook".to_owned(),
+    }
+}
+
 pub(super) struct Webhook {
     http: Http,
     on_url: String,
@@ -48,8 +59,8 @@ impl Webhook {
         match (on.is_match(&body), off.is_match(&body)) {
             (true, false) => Ok(true),
             (false, true) => Ok(false),
-            (true, true) => Err(self.puzzled("both patterns fit its answer", &body)),
-            (false, false) => Err(self.puzzled("neither pattern fits its answer", &body)),
+            (true, true) => Err(self.puzzled("both patterns fit its answer")),
+            (false, false) => Err(self.puzzled("neither pattern fits its answer")),
         }
     }
 
@@ -65,16 +76,16 @@ impl Webhook {
         self.http.rest();
     }
 
-    fn puzzled(&self, how: &str, body: &str) -> Trouble {
-        let start: String = body.chars().take(80).collect();
-        Trouble::Unable(format!("The webhook {} does not tell: {how} ({start:?}).", self.query_url))
+    fn puzzled(&self, how: &str) -> Trouble {
+        let who = self.query_url.parse().map_or_else(|_| "The webhook".to_owned(), |url| name(&url));
+        Trouble::Unable(format!("{who} does not tell whether the machine is on: {how}."))
     }
 
     async fn call(&self, method: Method, url: &str, what: &str) -> Result<String, Trouble> {
         let Ok(uri) = url.parse::<Uri>() else {
-            return Err(Trouble::Unable(format!("The webhook has no good URL to be asked {what}: {url:?}.")));
+            return Err(Trouble::Unable(format!("The webhook has no good URL to be asked {what}.")));
         };
-        let who = format!("The webhook {url}");
+        let who = name(&uri);
         let headers: Vec<(&str, &str)> =
             self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let answer = self.http.call(&who, method, &uri, &headers, None).await?;

@@ -1,7 +1,7 @@
 //! DHCP by packets, content by HTTP.
 
 use crate::region::{machine, segment};
-use crate::world::in_world;
+use crate::world::{addresses, in_world, ip};
 use base::doc::rack::{Boot, DhcpMode, Manifest, RackImage};
 use sha2::{Digest, Sha256};
 use std::net::Ipv4Addr;
@@ -77,6 +77,69 @@ fn leases_outlive_the_rack_and_a_full_range_says_so() {
         })
         .await
         .unwrap();
+    });
+}
+
+#[test]
+fn an_interface_that_is_made_anew_is_served_again() {
+    in_world(async |world| {
+        let (url, _region) = world.region.serve().await;
+        let range = ("10.77.0.100", "10.77.0.102");
+        world.region.tell(|d| d.segments = vec![segment(DhcpMode::Serve, &[range])]);
+        let _rack = world.rack(&url);
+        let wire = world.clients();
+        let wire = tokio::task::spawn_blocking(move || {
+            assert!(wire.discover(ONE, &[]).is_some());
+            wire
+        });
+        let wire = wire.await.unwrap();
+        for line in
+            ["link del br0", "link add br0 type bridge", "link set br0 up", "link set c0 master br0 up"]
+        {
+            ip(line);
+        }
+        let offer = tokio::task::spawn_blocking(move || wire.discover(stranger(1), &[]));
+        assert!(offer.await.unwrap().is_some());
+        let (status, _) = get("/nothing").await;
+        assert_eq!(status, 404, "HTTP is there too, at an address that was given again");
+    });
+}
+
+#[test]
+fn the_rack_takes_back_what_it_gave_and_nothing_else() {
+    in_world(async |world| {
+        let (url, _region) = world.region.serve().await;
+        ip("addr add 10.77.0.9/20 dev br0");
+        world.region.tell(|d| d.segments = vec![segment(DhcpMode::Serve, &[])]);
+        let _rack = world.rack(&url);
+        let own = async |what: &str, address: Option<&str>| {
+            let want = |i: &base::doc::rack::RackInterface| {
+                let mut v4: Vec<_> = i.addresses.iter().filter(|a| a.addr().is_ipv4()).collect();
+                v4.retain(|a| a.to_string() != "10.77.0.9/20");
+                v4.iter().map(|a| a.to_string()).eq(address.map(|a| format!("{a}/20")))
+            };
+            let seen =
+                |s: &base::doc::rack::RackObserved| s.interfaces.iter().any(|i| i.name == "br0" && want(i));
+            world.region.sees(what, seen).await;
+        };
+        own("its address", Some("10.77.0.1")).await;
+        // An address of somebody else that the kernel would take with the first one of its network.
+        ip("addr del 10.77.0.9/20 dev br0");
+        ip("addr add 10.77.0.9/20 dev br0");
+        world.region.tell(|d| d.segments[0].subnets[0].address = "10.77.0.2".parse().unwrap());
+        own("another address", Some("10.77.0.2")).await;
+        world.region.tell(|d| d.segments.clear());
+        own("no address", None).await;
+        assert!(addresses("br0").contains("10.77.0.9/20"), "that one is not the rack's");
+        // One that is there already stays when its segment goes.
+        world.region.tell(|d| {
+            d.segments = vec![segment(DhcpMode::Serve, &[])];
+            d.segments[0].subnets[0].address = "10.77.0.9".parse().unwrap();
+        });
+        world.region.sees("it is served", |s| s.segments.len() == 1).await;
+        world.region.tell(|d| d.segments.clear());
+        world.region.sees("it is not served", |s| s.segments.is_empty()).await;
+        assert!(addresses("br0").contains("10.77.0.9/20"));
     });
 }
 

@@ -29,6 +29,12 @@ pub fn ip(line: &str) {
     assert!(done.status.success(), "ip {line}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
+/// What an interface has, as `ip` says it.
+pub fn addresses(interface: &str) -> String {
+    let shown = Command::new("ip").args(["address", "show", "dev", interface]).output().unwrap();
+    String::from_utf8(shown.stdout).unwrap()
+}
+
 /// Runs a test in a namespace of its own: every thread that it starts is in there too.
 pub fn in_world<F: Future<Output = ()>>(test: impl FnOnce(World) -> F + Send + 'static) {
     if !rustix::process::geteuid().is_root() {

@@ -8,7 +8,7 @@ use http::Method;
 const ANY: Rule = Rule::READER;
 const MEMBER: Rule = Rule::MEMBER;
 const ADMIN: Rule = Rule::ADMIN;
-const DEFAULT: &str = "The domain of machines is set in the configuration of the region.";
+const DEFAULT: &str = "The domain of machines is always metal; there is no other to be chosen.";
 
 pub fn resources(t: &mut Table) {
     vlans(t);

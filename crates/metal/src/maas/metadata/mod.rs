@@ -6,7 +6,7 @@
 //! a token that is good once and for its MACs. A rack that passes a request on says whose MAC asks, and that must be
 //! one of the machine's.
 
-mod node_key;
+pub(super) mod node_key;
 
 use super::{Call, Door, config, missing, plain};
 use crate::model::{Errand, Machine, Seed};

@@ -19,6 +19,7 @@ pub fn make(tx: &Tx<'_>, machine: MachineId) -> Result<Key> {
     Ok(key)
 }
 
+/// Ends a machine's key: whenever another system is written, and with its owner.
 pub fn forget(tx: &Tx<'_>, machine: MachineId) -> Result<()> {
     tx.exec("DELETE FROM maas_node_key WHERE machine_id = $1", params![machine.to_string()]).map(drop)
 }

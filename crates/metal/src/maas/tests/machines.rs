@@ -3,6 +3,8 @@
 
 use super::{World, worlds};
 use crate::model::Status;
+use crate::table::machine;
+use base::doc::rack::Bmc;
 use serde_json::{Value, json};
 
 /// What is there, and of what type: `s` text, `n` number, `b` boolean, `l` list, `o` object, `?` may be null.
@@ -301,6 +303,25 @@ async fn one_is_released_as_often_as_it_is_asked() {
     }
 }
 
+/// A client that lost the answer and asks again wipes nothing.
+#[tokio::test]
+async fn what_has_a_system_is_not_deployed_again() {
+    let w = World::on_sqlite().await;
+    let id = w.machine("one", 1, Status::Ready).await;
+    w.post(&w.demo, "machines/?op=allocate", "").await.of(200);
+    let deploy =
+        async || w.post(&w.demo, &format!("machines/{id}/?op=deploy"), "distro_series=nothing").await;
+    for status in [Status::Deployed, Status::Deploying, Status::RescueMode] {
+        w.status(&id, status).await;
+        let answer = deploy().await;
+        assert!(answer.status == 409 && answer.text.contains(status.name()), "{}", answer.text);
+    }
+    for status in [Status::Allocated, Status::FailedDeployment] {
+        w.status(&id, status).await;
+        deploy().await.of(400);
+    }
+}
+
 #[tokio::test]
 async fn everybody_sees_what_is_theirs() {
     let w = World::on_sqlite().await;
@@ -381,6 +402,35 @@ async fn what_is_done_with_one() {
     assert!(events["next_uri"].as_str().unwrap().contains("before="));
 }
 
+/// What a project keeps with a machine is bounded, and so is what one request says.
+#[tokio::test]
+async fn notes_are_few_and_short() {
+    for w in worlds().await {
+        let id = w.machine("one", 1, Status::Ready).await;
+        w.post(&w.demo, "machines/?op=allocate", "").await.of(200);
+        let op = format!("machines/{id}/?op=set_owner_data");
+        let many = |n: usize| (0..n).map(|n| format!("f{n}=v")).collect::<Vec<_>>().join("&");
+        let refused = w.post(&w.demo, &op, &many(2_001)).await;
+        assert!(refused.status == 400 && refused.text.contains("2000 fields"), "{}", refused.text);
+        let parts: serde_json::Map<String, Value> =
+            (0..2_001).map(|n| (format!("f{n}"), json!("v"))).collect();
+        let body = axum::body::Body::from(Value::Object(parts).to_string());
+        let refused = w.send(&w.demo, "POST", &op, "application/json", body).await;
+        assert!(refused.status == 400 && refused.text.contains("2000 fields"), "{}", refused.text);
+
+        w.post(&w.demo, &op, "kept=yes").await.of(200);
+        let long = "x".repeat(40_000);
+        for (form, words) in [(many(256), "256 notes"), (format!("a={long}&b={long}"), "64 KiB")] {
+            let refused = w.post(&w.demo, &op, &form).await;
+            assert!(refused.status == 400 && refused.text.contains(words), "{}", refused.text);
+        }
+        let now = w.get(&w.demo, &format!("machines/{id}/")).await.of(200);
+        assert_eq!(now["owner_data"], json!({"kept": "yes"}));
+        let now = w.post(&w.demo, &op, &format!("{}&kept=", many(256))).await.of(200);
+        assert_eq!(now["owner_data"].as_object().unwrap().len(), 256);
+    }
+}
+
 #[tokio::test]
 async fn machines_are_entered_and_described() {
     let w = World::on_sqlite().await;
@@ -416,6 +466,37 @@ async fn machines_are_entered_and_described() {
     w.call(&w.admin, "DELETE", "tags/gpu/", "").await.of(204);
     w.call(&w.admin, "DELETE", &format!("machines/{id}/"), "").await.of(204);
     w.get(&w.admin, &format!("machines/{id}/")).await.of(404);
+}
+
+/// What is not sent stays: above all the certificate by which a BMC is known.
+#[tokio::test]
+async fn power_is_changed_in_part() {
+    let w = World::on_sqlite().await;
+    let id = w.machine("one", 1, Status::Ready).await;
+    let of = |url: &str, password: &str, fingerprint: &str| Bmc::Redfish {
+        url: url.into(),
+        user: "root".into(),
+        password: password.into(),
+        system: "1".into(),
+        fingerprint: fingerprint.into(),
+    };
+    let (metal, system_id, first) = (w.metal.clone(), id.clone(), of("https://bmc", "old", "ab:cd"));
+    let set = move |tx: &store::Tx<'_>| {
+        let m = machine::by_any(tx, &system_id)?.unwrap();
+        metal.set_bmc(tx, m.id, &first).map(|()| m.id)
+    };
+    let number = w.db.write(set).await.unwrap();
+    let put = async |form: &str| {
+        w.call(&w.admin, "PUT", &format!("machines/{id}/"), form).await.of(200);
+        let metal = w.metal.clone();
+        w.db.read(move |tx| metal.bmc(tx, number)).await.unwrap()
+    };
+    assert_eq!(put("power_parameters_power_pass=new").await, of("https://bmc", "new", "ab:cd"));
+    let form = "power_type=redfish&power_parameters_power_address=bmc&power_parameters_power_pass=third";
+    assert_eq!(put(form).await, of("https://bmc", "third", "ab:cd"));
+    let form = "power_parameters_power_address=other";
+    assert_eq!(put(form).await, of("https://other", "third", ""), "another BMC has another certificate");
+    assert_eq!(put("power_type=manual").await, Bmc::Manual);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ async fn deployed(w: &World, system_id: &str) -> Value {
     serde_json::from_str(&file.content).unwrap()
 }
 
-fn key(source: &Value) -> String {
+pub fn key(source: &Value) -> String {
     let part = |name: &str| source["datasource"]["MAAS"][name].as_str().unwrap().to_owned();
     format!("{}:{}:{}", part("consumer_key"), part("token_key"), part("token_secret"))
 }

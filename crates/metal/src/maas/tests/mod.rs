@@ -1,6 +1,7 @@
 //! The door behind its real router, on SQLite always and on PostgreSQL when `HANOK_TEST_POSTGRES` holds a URL.
 
 mod gate;
+mod lives;
 mod machines;
 mod metadata;
 mod networks;
@@ -70,6 +71,15 @@ impl World {
     }
 
     async fn over(db: Db, dir: tempfile::TempDir) -> World {
+        World::before(db, dir, None).await
+    }
+
+    /// The door to the machines of a world in which they live.
+    pub async fn beside(lives: &crate::tests::world::World) -> World {
+        World::before(lives.db.clone(), tempfile::tempdir().unwrap(), Some(lives.metal.clone())).await
+    }
+
+    async fn before(db: Db, dir: tempfile::TempDir, metal: Option<Arc<Metal>>) -> World {
         let rules = identity::Rules::default();
         let identity = Identity::open(db.clone(), &dir.path().join("master-key"), rules).await.unwrap();
         identity.bootstrap("admin's secret", "demo's secret").await.unwrap();
@@ -80,7 +90,7 @@ impl World {
         let (admin, demo) = (key("admin").await, key("demo").await);
         let images = dir.path().join("images");
         let image = image::Image::open(db.clone(), &images, image::Imports::default(), "test").await.unwrap();
-        let metal = Metal::new(db.clone(), identity.clone());
+        let metal = metal.unwrap_or_else(|| Metal::new(db.clone(), identity.clone()));
         let door: Arc<Door> = Door::new(metal.clone(), identity, image, dir.path().join("uploads"), None);
         World { db, metal, router: router(door.clone()), door, admin, demo, _dir: dir }
     }

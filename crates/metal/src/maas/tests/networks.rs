@@ -279,6 +279,39 @@ async fn an_owner_gives_back_what_was_chosen_only() {
     }
 }
 
+/// Nobody takes over the name or the card of what is not theirs.
+#[tokio::test]
+async fn what_is_others_is_not_reserved() {
+    for w in worlds().await {
+        let theirs = w.machine("theirs", 1, Status::Ready).await;
+        let mine = w.machine("mine", 2, Status::Ready).await;
+        w.machine("free", 3, Status::Ready).await;
+        w.post(&w.admin, "machines/?op=allocate", &format!("system_id={theirs}")).await.of(200);
+        w.post(&w.demo, "machines/?op=allocate", &format!("system_id={mine}")).await.of(200);
+        let keep = async |key: &str, form: &str, status: u16| {
+            let path = "ipaddresses/?op=reserve";
+            w.post(key, path, &format!("subnet=lab&{form}")).await.of(status);
+        };
+        keep(&w.admin, "hostname=printer", 200).await;
+        for theirs in [
+            "mac=52:54:00:00:00:01",
+            "mac=52:54:00:00:00:03",
+            "hostname=theirs",
+            "hostname=Free.metal.",
+            "hostname=printer",
+        ] {
+            keep(&w.demo, theirs, 409).await;
+        }
+        let kept = w.get(&w.admin, "ipaddresses/?all=true").await.of(200);
+        assert_eq!(kept.as_array().unwrap().len(), 1, "{kept}");
+        for good in ["mac=52:54:00:00:00:02", "mac=52:54:00:00:00:77", "hostname=scanner"] {
+            keep(&w.demo, good, 200).await;
+        }
+        keep(&w.admin, "mac=52:54:00:00:00:01", 200).await;
+        keep(&w.admin, "hostname=printer", 200).await;
+    }
+}
+
 /// A subnet of IPv6 has more addresses than anybody counts: what may not be given is passed over as a whole.
 #[tokio::test]
 async fn a_subnet_of_any_size_is_searched_at_once() {

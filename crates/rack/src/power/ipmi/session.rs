@@ -100,7 +100,10 @@ impl Session {
                 match shake(&socket, user, password, *suite, privilege).await {
                     Ok((theirs, ours, keys)) => {
                         let mut session = Session::new(socket, keys, theirs, ours);
-                        session.raise(privilege).await?;
+                        if let Err(fail) = session.raise(privilege).await {
+                            session.close().await;
+                            return Err(fail);
+                        }
                         return Ok((session, *suite));
                     }
                     // Perhaps the user is an operator, who may switch power too.
@@ -121,12 +124,15 @@ impl Session {
         Session { socket, keys, theirs, ours, sequence: 0, last_in: 0, number: 0, last_used: Instant::now() }
     }
 
-    /// A session begins with the rights of a user, who may look only.
-    async fn raise(&mut self, privilege: u8) -> Result<(), Fail> {
-        match self.ask(APPLICATION, SET_PRIVILEGE, &[privilege]).await? {
-            (0, _) => Ok(()),
-            _ => Err(Fail::Privilege),
+    /// A session begins with the rights of a user, who may look only. Many BMCs open one for an administrator to an
+    /// operator too, and refuse him only here.
+    async fn raise(&mut self, highest: u8) -> Result<(), Fail> {
+        for privilege in (OPERATOR..=highest).rev() {
+            if self.ask(APPLICATION, SET_PRIVILEGE, &[privilege]).await?.0 == 0 {
+                return Ok(());
+            }
         }
+        Err(Fail::Privilege)
     }
 
     /// Sends a command and gives back completion code and data.
@@ -375,3 +381,7 @@ fn of_status(status: u8) -> Fail {
         other => Fail::Status(other),
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
