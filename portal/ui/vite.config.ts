@@ -13,7 +13,8 @@ const ahead: Plugin = {
   name: "hanok-ahead",
   transformIndexHtml: {
     order: "post",
-    handler(_, { bundle = {} }) {
+    handler(_, { path, bundle = {} }) {
+      if (path !== "/index.html") return [];
       const chunks = Object.values(bundle).filter((file) => file.type === "chunk");
       const needed = new Set(chunks.filter((chunk) => chunk.facadeModuleId?.endsWith("/src/Door.tsx")).map((chunk) => chunk.fileName));
       for (const name of needed) chunks.find((chunk) => chunk.fileName === name)?.imports.forEach((other) => needed.add(other));
@@ -27,6 +28,7 @@ export default defineConfig({
   resolve: { alias: { "~": fileURLToPath(new URL("./src", import.meta.url)) } },
   build: {
     target: "es2022",
+    rolldownOptions: { input: ["index.html", "screen.html"] },
     // Fonts and pictures stay files: the content security policy of the portal takes no data: fonts.
     assetsInlineLimit: 0,
     // One file of styles: a page whose own were broken off while it came would stay without them.

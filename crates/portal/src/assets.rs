@@ -2,6 +2,7 @@
 //!
 //! `/` is the portal for who accepts HTML and the region's own description for programs. Every other address that
 //! belongs to no API is a page of the portal (which finds it itself) for browsers, and not found for programs.
+//! `/screen` is the page that shows a server's screen to whoever has its address, and may be a part of other pages.
 //! Files with a hash in their name never change; `index.html`, which names them, is asked for each time.
 
 use api::Reply;
@@ -25,6 +26,7 @@ pub struct File {
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
 const INDEX: &str = "index.html";
+const SCREEN: &str = "screen.html";
 const NOT_BUILT: &str = include_str!("not_built.html");
 /// First parts of addresses that are never pages.
 const APIS: &[&str] = &[
@@ -44,7 +46,7 @@ const APIS: &[&str] = &[
 ];
 /// What a page may do: nothing with anybody but us.
 const POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; connect-src 'self' ws: wss:; \
-    font-src 'self'; style-src 'self'; object-src 'none'; frame-ancestors 'none'; \
+    font-src 'self'; style-src 'self'; object-src 'none'; \
     base-uri 'none'; form-action 'self'";
 
 /// The pages and everything else that no service answers. `welcome` is what programs read at `/`.
@@ -53,10 +55,17 @@ pub fn pages(welcome: Value) -> Router {
     let root = move |request: Request| {
         let welcome = welcome.clone();
         async move {
-            if wants_page(request.headers()) { index(&request) } else { Reply::json(200, &welcome).into() }
+            if wants_page(request.headers()) {
+                page(&request, INDEX)
+            } else {
+                Reply::json(200, &welcome).into()
+            }
         }
     };
-    Router::new().route("/", get(root)).fallback(|request: Request| async move { other(&request) })
+    Router::new()
+        .route("/", get(root))
+        .route("/screen", get(|request: Request| async move { page(&request, SCREEN) }))
+        .fallback(|request: Request| async move { other(&request) })
 }
 
 /// Browsers name HTML when somebody goes to an address; programs say `*/*` or JSON.
@@ -72,17 +81,18 @@ fn other(request: &Request) -> Response {
     }
     let first = path.split('/').next().unwrap_or_default();
     if reads && !APIS.contains(&first) && wants_page(request.headers()) {
-        return index(request);
+        return page(request, INDEX);
     }
     let words = "There is nothing at this address. GET / says where the APIs are.";
     Reply::json(404, &json!({"error": {"code": 404, "message": words, "title": "Not Found"}})).into()
 }
 
-fn index(request: &Request) -> Response {
-    match FILES.iter().find(|f| f.path == INDEX) {
+fn page(request: &Request, path: &'static str) -> Response {
+    match FILES.iter().find(|f| f.path == path) {
         Some(file) => serve(file, request.headers()),
         None => guarded(
             Reply::text(200, "text/html; charset=utf-8", NOT_BUILT).header("cache-control", "no-cache"),
+            path,
         ),
     }
 }
@@ -92,7 +102,7 @@ fn serve(file: &File, asked: &HeaderMap) -> Response {
     let keep = if lasting { "public, max-age=31536000, immutable" } else { "no-cache" };
     let known = asked.get(header::IF_NONE_MATCH).and_then(|m| m.to_str().ok()).unwrap_or_default();
     if known.split(',').any(|m| m.trim().trim_start_matches("W/") == file.mark) {
-        return guarded(Reply::empty(304).header("etag", file.mark).header("cache-control", keep));
+        return guarded(Reply::empty(304).header("etag", file.mark).header("cache-control", keep), file.path);
     }
     let takes = asked.get(header::ACCEPT_ENCODING).and_then(|e| e.to_str().ok()).unwrap_or_default();
     let packed = file.packed.iter().find(|(coding, _)| accepts(takes, coding));
@@ -100,7 +110,9 @@ fn serve(file: &File, asked: &HeaderMap) -> Response {
         Some((coding, bytes)) => Reply::text(200, kind(file.path), *bytes).header("content-encoding", coding),
         None => Reply::text(200, kind(file.path), file.plain),
     };
-    guarded(reply.header("etag", file.mark).header("cache-control", keep).header("vary", "Accept-Encoding"))
+    let reply =
+        reply.header("etag", file.mark).header("cache-control", keep).header("vary", "Accept-Encoding");
+    guarded(reply, file.path)
 }
 
 /// Whether `Accept-Encoding` names a coding and does not refuse it.
@@ -137,12 +149,14 @@ fn kind(path: &str) -> &'static str {
     }
 }
 
-/// With the headers that keep other pages out of ours and ours out of others.
-fn guarded(reply: Reply) -> Response {
+/// With the headers that keep other pages out of ours and ours out of others. A screen needs no session and has an
+/// address that nobody guesses: other dashboards show it inside their own pages.
+fn guarded(reply: Reply, path: &str) -> Response {
+    let frames = if path == SCREEN { "*" } else { "'none'" };
+    let reply = if path == SCREEN { reply } else { reply.header("x-frame-options", "DENY") };
     reply
-        .header("content-security-policy", POLICY)
+        .header("content-security-policy", &format!("{POLICY}; frame-ancestors {frames}"))
         .header("x-content-type-options", "nosniff")
-        .header("x-frame-options", "DENY")
         .header("referrer-policy", "no-referrer")
         .header("cross-origin-opener-policy", "same-origin")
         .header("cross-origin-resource-policy", "same-origin")

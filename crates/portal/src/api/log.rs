@@ -85,10 +85,10 @@ fn name(tx: &Tx<'_>, rows: &mut [Value]) -> Result<()> {
     Ok(())
 }
 
-/// The list of events; the stream has the same route.
+/// The list of events; the stream has the same route. `level` is the least that is told.
 ///
 /// # Errors
-/// 403 for whoever is no reader of the whole system.
+/// 400 for another level, 403 for whoever is no reader of the whole system.
 pub async fn events(p: Arc<Portal>, req: Req) -> Result<Reply> {
     if req.auth.reach() != Reach::Everything {
         return Err(Fault::forbidden(
@@ -96,9 +96,19 @@ pub async fn events(p: Arc<Portal>, req: Req) -> Result<Reply> {
         ));
     }
     let mut q = Sql::new("SELECT e.id, e.at, e.level, e.kind, e.target, e.message FROM event e WHERE 1 = 1");
-    for field in ["level", "target"] {
-        if let Some(value) = req.query.get(field) {
-            q.and(&format!("e.{field} ="), value);
+    if let Some(target) = req.query.get("target") {
+        q.and("e.target =", target);
+    }
+    match req.query.get("level") {
+        None | Some("info") => {}
+        Some("warning") => {
+            q.push(" AND e.level <> 'info'");
+        }
+        Some("error") => {
+            q.push(" AND e.level = 'error'");
+        }
+        Some(other) => {
+            return Err(Fault::bad_request(format!("level is info, warning or error, not {other:?}.")));
         }
     }
     kind(&mut q, &req.query, "kind", "e.kind");

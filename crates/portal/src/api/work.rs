@@ -22,7 +22,7 @@ pub async fn list(p: Arc<Portal>, req: Req) -> Result<Reply> {
     let text = |name: &str| req.query.get(name).filter(|v| !v.is_empty()).map(str::to_owned);
     let own = match req.auth.is_admin() {
         true => None,
-        false => Some((vec![compute::OWN_WORK, image::OWN_WORK], req.auth.project()?.0.clone())),
+        false => Some((own_work(), req.auth.project()?.0.clone())),
     };
     let filter = Filter {
         kind: text("kind"),
@@ -48,6 +48,10 @@ pub async fn list(p: Arc<Portal>, req: Req) -> Result<Reply> {
     let mut answer = json!({"work": rows, "links": {"next": next}});
     base::said::annotate(&mut answer);
     Ok(Reply::json(200, &answer))
+}
+
+fn own_work() -> Vec<&'static str> {
+    std::iter::once(compute::OWN_WORK).chain(image::OWN_WORK).collect()
 }
 
 pub fn view(w: &Explanation, labels: &HashMap<String, (String, Option<String>)>) -> Value {

@@ -156,7 +156,8 @@ fn reporting(f: &Findings) -> Check {
     let silent: Vec<_> = f.hosts.iter().filter(|h| !h.up).map(|h| h.name.as_str()).collect();
     let (id, title) = ("hosts.silent", "Hosts report");
     if f.hosts.is_empty() {
-        let advice = "Join one: `hanok host token` here, then `hanok agent` on the host with what it prints.";
+        let advice =
+            "Join one: `hanok admin join-token` here, then `hanok agent` on the host with what it prints.";
         return check(id, title, false, State::Error, "No host has joined yet.".into(), advice);
     }
     let message = match silent.len() {

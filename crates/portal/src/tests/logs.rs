@@ -49,6 +49,11 @@ async fn who_did_what_can_be_read() {
         w.db.write(|tx| event(tx, Level::Warning, "identity.lockout", "x", "said")).await.unwrap();
         let events = ask(&w, &admin, "events?kind=identity.&level=warning").await;
         assert_eq!(events["events"][0]["message"], "said");
+        for (level, count) in [("info", 1), ("warning", 1), ("error", 0)] {
+            let path = format!("events?kind=identity.&level={level}");
+            assert_eq!(ask(&w, &admin, &path).await["events"].as_array().unwrap().len(), count, "{level}");
+        }
+        admin.ask(&w, "GET", "/hanok/v1/events?level=loud", Value::Null).await.of(400);
     }
 }
 

@@ -209,6 +209,13 @@ async fn browsers_get_pages_and_programs_get_answers() {
             );
             assert_eq!(answer.headers["cache-control"], "no-cache");
         }
+        // A screen has an address of its own, which programs look at too, and other pages show.
+        let screen = w.send("GET", "/screen?path=x", &[], Value::Null).await;
+        assert!(screen.headers["content-type"].to_str().unwrap().starts_with("text/html"));
+        assert!(
+            screen.headers["content-security-policy"].to_str().unwrap().contains("frame-ancestors *")
+                && !screen.headers.contains_key("x-frame-options")
+        );
         assert_eq!(w.send("GET", "/", &[("accept", "*/*")], Value::Null).await.of(200)["name"], "Hanok");
         assert_eq!(w.send("GET", "/", &[], Value::Null).await.of(200)["name"], "Hanok");
         w.send("GET", "/anything", &[], Value::Null).await.of(404);

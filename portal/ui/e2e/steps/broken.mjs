@@ -5,7 +5,7 @@ import { ok, steps } from "../check.mjs";
 import { wordsOf } from "../words.mjs";
 
 /** What the browser and React say about what is broken off here, and that a simulated server has no console. An error that nobody caught is not among it. */
-const EXPECTED = /^console: .*(net::ERR_|status of 404|dynamically imported module|not arrived|WebSocket .* code: 503)/;
+const EXPECTED = /^console: .*(net::ERR_|status of 404|dynamically imported module|not arrived|WebSocket .* code: 409)/;
 
 /** Breaks off the first requests for a file, or all of them until the returned function is called. */
 async function breakOff(page, file, times, how = "internetdisconnected") {

@@ -1,6 +1,6 @@
 // A user's first hour: wrong password, a network, a key, a server that becomes active by itself, its console, a rule, an address, an image, the end.
 import { connect } from "node:net";
-import { LONG } from "../browser.mjs";
+import { LONG, open } from "../browser.mjs";
 import { accessible, ok, steps, until } from "../check.mjs";
 import { wordsOf } from "../words.mjs";
 
@@ -22,6 +22,14 @@ function greeting(host, port, until) {
     call();
   });
 }
+
+/** Waits until a screen shows more than black. */
+const picture = (page) => page.waitForFunction(() => {
+  const screen = document.querySelector("canvas");
+  if (!screen || screen.width < 300) return false;
+  const { data } = screen.getContext("2d").getImageData(0, 0, screen.width, screen.height);
+  return data.some((byte, i) => i % 4 !== 3 && byte > 100);
+});
 
 /** The same in either language. With `guests` servers are real, and so their consoles and addresses are tried too. */
 export async function user(page, { password, guests, lang = "en" }) {
@@ -139,12 +147,26 @@ export async function user(page, { password, guests, lang = "en" }) {
       await page.getByRole("tab", { name: say("server.console") }).click();
     }], ["sees the screen", async () => {
       await button("console.screen").click();
-      await page.waitForFunction(() => {
-        const screen = document.querySelector(".terminal canvas");
-        if (!screen || screen.width < 300) return false;
-        const { data } = screen.getContext("2d").getImageData(0, 0, screen.width, screen.height);
-        return data.some((byte, i) => i % 4 !== 3 && byte > 100);
+      await picture(page);
+    }], ["sees the screen by the address that a client is given, without signing in", async () => {
+      const { context, page: alone, faults } = await open(page.context().browser(), { lang });
+      const identity = { methods: ["password"], password: { user: { name: "demo", domain: { id: "default" }, password } } };
+      const scope = { project: { name: "demo", domain: { id: "default" } } };
+      const login = await context.request.post("/identity/v3/auth/tokens", { data: { auth: { identity, scope } } });
+      const id = new URL(page.url()).pathname.split("/").pop();
+      const made = await context.request.post(`/compute/v2.1/servers/${id}/remote-consoles`, {
+        headers: { "X-Auth-Token": login.headers()["x-subject-token"], "OpenStack-API-Version": "compute 2.6" },
+        data: { remote_console: { protocol: "vnc", type: "novnc" } },
       });
+      await alone.goto((await made.json()).remote_console.url);
+      await picture(alone);
+      await accessible(alone, "the screen by itself");
+      ok(faults.length === 0, faults.join("\n"));
+      await alone.reload();
+      await alone.getByText(say("screen.over")).waitFor();
+      await alone.goto("/screen?path=/hanok/v1/stream");
+      await alone.getByText(say("screen.wrong")).waitFor();
+      await context.close();
     }]] : []),
     ["opens a security group and shuts it", async () => {
       await begin("/security-groups", "groups.create", group);

@@ -39,7 +39,7 @@ test("what life-cycles, the planner, the doctor and the way between two ports sa
     return at > 0 && known(text.slice(0, between === "; " ? at : at + 1)) && known(text.slice(at + 2));
   });
   const files = ["compute/src/life", "network/src/reach", "metal/src/life"].flatMap(sources)
-    .concat(["compute/src/planner.rs", "compute/src/placing.rs", "compute/src/fleet.rs", "network/src/links.rs", "compute/src/metal/decide.rs", "metal/src/act/power.rs", "metal/src/facts.rs", "portal/src/doctor/mends.rs",
+    .concat(["compute/src/planner.rs", "compute/src/placing.rs", "compute/src/fleet.rs", "network/src/links.rs", "network/src/why.rs", "image/src/why.rs", "compute/src/metal/decide.rs", "metal/src/act/power.rs", "metal/src/facts.rs", "portal/src/doctor/mends.rs",
       "portal/src/doctor/mod.rs", "rack/src/power/plan.rs", "rack/src/power/blind.rs", "live/src/inventory/verdict.rs"].map(read));
   // What goes wrong on a host, at a BMC or in a live system is told as why something waits.
   const far = ["agent/src/guest/memory.rs", "agent/src/guest/process.rs", "agent/src/guest/qga.rs", "agent/src/guest/qmp.rs", "agent/src/guest/moving/depart.rs", "agent/src/guest/moving/live.rs",
@@ -53,6 +53,8 @@ test("what life-cycles, the planner, the doctor and the way between two ports sa
 const parts = new Set(`
 CASE WHEN draining > 0 THEN draining ELSE $2 END
 it joined
+lacks SMART capability
+does not support SMART
 {why} Waiting a moment for the silent ones.
 The {side} could not go on: {}
 The {side} {} has gone silent.

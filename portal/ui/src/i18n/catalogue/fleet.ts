@@ -23,6 +23,7 @@ export const fleet = {
   "hosts.one": ["Host", "호스트"],
   "hosts.lead": ["The machines that carry servers.", "서버를 싣는 장비입니다."],
   "hosts.add": ["Add a host", "호스트 추가"],
+  "hosts.loopback": ["You are here by an address that only this computer has. In the line, put the region's own in its place; if it has none, start it with --listen ADDRESS:5240.", "이 컴퓨터에서만 통하는 주소로 접속했습니다. 아래 줄의 주소를 리전의 실제 주소로 바꾸세요. 실제 주소가 없으면 --listen 주소:5240으로 시작하세요."],
   "hosts.addNote": ["Run this as root on a Debian 12 machine that has the hanok program. The line is good once, for one hour.", "hanok 프로그램이 있는 데비안 12 장비에서 root로 실행하세요. 한 번만, 한 시간 동안 쓸 수 있습니다."],
   "hosts.invite": ["Make the line", "명령 만들기"],
   "hosts.empty": ["No hosts yet", "아직 호스트가 없습니다"],

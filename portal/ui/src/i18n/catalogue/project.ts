@@ -62,7 +62,7 @@ export const project = {
   "access.empty": ["No credentials yet", "아직 자격 증명이 없습니다"],
   "access.emptyNote": ["Make one for each program, such as Terraform; it can be taken back alone.", "Terraform 같은 프로그램마다 하나씩 만드세요. 하나만 따로 거둘 수 있습니다."],
   "access.saveNow": ["Save this file now", "지금 이 파일을 저장하세요"],
-  "access.saveNote": ["The secret is shown once. With this file the client and Terraform work at once.", "비밀 값은 한 번만 보여 줍니다. 이 파일이면 클라이언트와 Terraform이 바로 동작합니다."],
+  "access.saveNote": ["The secret is shown once. The client works with this file; where the region is its own certificate authority, add `cacert` with its ca.pem.", "비밀 값은 한 번만 보여 줍니다. 이 파일로 클라이언트를 쓸 수 있습니다. 리전이 자체 인증 기관을 쓰면 `cacert`에 리전의 ca.pem을 적으세요."],
   "access.yamlNote": ["For the openstack client and Terraform. It asks for your password; save it as", "openstack 클라이언트와 Terraform이 읽는 파일입니다. 비밀번호는 따로 물어봅니다. 저장할 곳:"],
   "account.title": ["Account and security", "계정과 보안"],
   "account.lead": ["How you sign in, and how these pages look.", "로그인하는 방법과 화면 모습입니다."],

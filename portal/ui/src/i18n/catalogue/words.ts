@@ -12,6 +12,7 @@ export const words = {
   "kind.router": ["router", "라우터"],
   "kind.floatingip": ["floating IP", "유동 IP"],
   "kind.image_blob": ["image content", "이미지 내용"],
+  "kind.image_check": ["image checksums", "이미지 체크섬"],
   "kind.image_import": ["image import", "이미지 가져오기"],
   "kind.rack": ["rack", "랙"],
   "kind.segment": ["segment", "구간"],

@@ -4,6 +4,7 @@ type Words = Record<string, readonly [en: string, ko: string]>;
 export const work = {
   "job.Scheduling": ["Looking for a host", "호스트 찾는 중"],
   "job.Building": ["Building", "만드는 중"],
+  "job.Withdrawing": ["Leaving a host that cannot make it", "만들지 못하는 호스트에서 내보내는 중"],
   "job.Settled": ["Settled", "완료"],
   "job.Stopping": ["Stopping", "정지하는 중"],
   "job.Starting": ["Starting", "시작하는 중"],

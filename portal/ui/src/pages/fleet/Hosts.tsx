@@ -1,15 +1,10 @@
 import { useNavigate } from "@tanstack/react-router";
-import { useState } from "react";
-import { ask } from "~/api/http";
 import { useList } from "~/api/query";
 import type { Host } from "~/api/types";
 import { t } from "~/i18n";
 import { mib, number } from "~/i18n/format";
 import { Button } from "~/ui/Button";
-import { CodeBlock } from "~/ui/Copy";
-import { Dialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
-import { ErrorNote } from "~/ui/ErrorNote";
 import { useOpen } from "~/ui/hooks";
 import { Icon } from "~/ui/icons";
 import { Page } from "~/ui/Page";
@@ -20,6 +15,7 @@ import { hostState } from "./capacity";
 import { Bar } from "./Fleet";
 import { setEnabled } from "./hostActions";
 import { HostMenu } from "./HostMenu";
+import { Invite } from "./Invite";
 
 export function Hosts() {
   const { data, error, refetch } = useList("host");
@@ -50,22 +46,7 @@ export function Hosts() {
           </>
         )}
         empty={<Empty title={t("hosts.empty")} action={add}>{t("hosts.emptyNote")}</Empty>} />
-      {adding && <Invite onClose={() => setAdding(false)} />}
+      {adding && <Invite kind="host" onClose={() => setAdding(false)} />}
     </Page>
-  );
-}
-
-function Invite({ onClose }: { onClose: () => void }) {
-  const [line, setLine] = useState<string | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const make = () => ask<{ join_token: { token: string } }>("/hanok/v1/join-tokens", { method: "POST", body: { join_token: {} } })
-    .then((made) => setLine(`hanok agent --join ${made.join_token.token}@${location.host}`), setError);
-  return (
-    <Dialog title={t("hosts.add")} open onClose={onClose} wide>
-      <p className="text-ink2 mb-4">{t("hosts.addNote")}</p>
-      {error !== null && <ErrorNote error={error} />}
-      {line ? <CodeBlock text={line} label={t("hosts.add")} /> : <Button look="solid" onPress={() => void make()}>{t("hosts.invite")}</Button>}
-      <div className="flex justify-end mt-4"><Button onPress={onClose}>{t("do.close")}</Button></div>
-    </Dialog>
   );
 }

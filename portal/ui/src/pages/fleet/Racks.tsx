@@ -1,11 +1,8 @@
-import { useState } from "react";
-import { ApiError, ask } from "~/api/http";
+import { ApiError } from "~/api/http";
 import { useAsk } from "~/api/query";
 import { t } from "~/i18n";
 import { Ago } from "~/ui/Ago";
 import { Button } from "~/ui/Button";
-import { CodeBlock } from "~/ui/Copy";
-import { Dialog } from "~/ui/Dialog";
 import { Empty } from "~/ui/Empty";
 import { ErrorNote } from "~/ui/ErrorNote";
 import { useOpen } from "~/ui/hooks";
@@ -13,6 +10,7 @@ import { Icon } from "~/ui/icons";
 import { Page, Waiting } from "~/ui/Page";
 import { Status } from "~/ui/Status";
 import { DataTable } from "~/ui/table/DataTable";
+import { Invite } from "./Invite";
 import { Segments } from "./Segments";
 
 interface Rack { id: string; name: string; state: string; seen_at: string | null; version: string; segments: unknown[]; machines: number }
@@ -38,22 +36,7 @@ export function Racks() {
         ]}
         empty={<Empty title={t("racks.empty")} action={add}>{t("racks.emptyNote")}</Empty>} />
       <Segments racks={racks.data.racks} />
-      {adding && <Invite onClose={() => setAdding(false)} />}
+      {adding && <Invite kind="rack" onClose={() => setAdding(false)} />}
     </div>,
-  );
-}
-
-function Invite({ onClose }: { onClose: () => void }) {
-  const [line, setLine] = useState<string | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const make = () => ask<{ rack_token: { token: string } }>("/hanok/v1/rack-tokens", { method: "POST", body: { rack_token: {} } })
-    .then((made) => setLine(`hanok rack --join ${made.rack_token.token}@${location.host}`), setError);
-  return (
-    <Dialog title={t("racks.add")} open onClose={onClose} wide>
-      <p className="text-ink2 mb-4">{t("racks.addNote")}</p>
-      {error !== null && <ErrorNote error={error} />}
-      {line ? <CodeBlock text={line} label={t("racks.add")} /> : <Button look="solid" onPress={() => void make()}>{t("hosts.invite")}</Button>}
-      <div className="flex justify-end mt-4"><Button onPress={onClose}>{t("do.close")}</Button></div>
-    </Dialog>
   );
 }

@@ -21,10 +21,10 @@ type Kind = "serial" | "screen";
 
 /** The address of a console, good for one use. Whatever name the service knows itself by, the page's own leads there. */
 export async function ticket(server: string, kind: Kind): Promise<string> {
-  const remote_console = kind === "serial" ? { protocol: "serial", type: "serial" } : { protocol: "vnc", type: "novnc" };
-  const made = () => ask<{ remote_console: { url: string } }>(`/compute/v2.1/servers/${server}/remote-consoles`, { method: "POST", body: { remote_console } });
+  const body = { kind: kind === "serial" ? "serial" : "vnc" };
+  const made = () => ask<{ url: string }>(`/hanok/v1/servers/${server}/console`, { method: "POST", body });
   const answer = await patiently(made, (error) => error instanceof ApiError && error.lost);
-  const url = new URL(answer.remote_console.url);
+  const url = new URL(answer.url);
   return `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${url.pathname}${url.search}`;
 }
 
