@@ -1,4 +1,4 @@
-//! A real guest beside plain QEMU: from the request to the first line on the serial port, against the
+//! A real guest beside plain QEMU: from the request to its kernel's first line on the serial port, against the
 //! same program with the same options started by hand.
 
 use crate::product::Product;
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What mini prints first, on its serial port.
-const FIRST: &[u8] = b"mini:";
-/// What it prints when it is up and quiet.
+/// What a kernel prints first.
+const FIRST: &[u8] = b"Linux version";
+/// What mini prints when it is up and quiet.
 const READY: &[u8] = b"mini: ready";
 
 /// Needs root. Prints both medians and what Hanok adds.
@@ -50,7 +50,7 @@ async fn measure(product: &Product, report: &mut Report) -> Result<()> {
         }
     }
     let (ours, plain) = (median(ours), median(plain));
-    report.figure("request to the guest's first line", ours, "s", None);
+    report.figure("request to the guest's first kernel line", ours, "s", None);
     report.figure("plain qemu, same options, to the same line", plain, "s", None);
     report.figure("what Hanok adds", ours - plain, "s", None);
     Ok(())

@@ -120,7 +120,7 @@ async fn pods(session: &Session) -> Result<BTreeMap<String, String>> {
     Ok(places(session).await?.into_iter().filter_map(named).collect())
 }
 
-async fn id_of(session: &Session, name: &str) -> Result<Option<String>> {
+pub(crate) async fn id_of(session: &Session, name: &str) -> Result<Option<String>> {
     let found = places(session).await?.into_iter().find(|(h, _)| h["name"] == name);
     Ok(found.and_then(|(h, _)| h["id"].as_str().map(str::to_owned)))
 }

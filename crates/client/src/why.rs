@@ -1,7 +1,8 @@
 //! `hanok why ID`.
 
+use crate::hosts;
 use crate::login::{Session, path_part};
-use base::Result;
+use base::{Kind, Result};
 use comfy_table::{Table, presets};
 use serde_json::Value;
 use std::io::Write;
@@ -9,7 +10,10 @@ use std::io::Write;
 /// Prints everything that is known about why a resource is as it is.
 pub async fn why(id: &str) -> Result<()> {
     let session = Session::open().await?;
-    let id = session.server(id).await.unwrap_or_else(|_| id.to_owned());
+    let id = match session.server(id).await {
+        Err(fault) if fault.is_not_found() => other(&session, id).await?.unwrap_or_else(|| id.to_owned()),
+        found => found?,
+    };
     let answer = session.ask("GET", &format!("/hanok/v1/why/{}", path_part(&id)), None).await?;
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -17,6 +21,24 @@ pub async fn why(id: &str) -> Result<()> {
     // A closed pipe is the reader's business.
     let _ = writeln!(std::io::stdout(), "{table}");
     Ok(())
+}
+
+/// The id of what administrators know by name besides their project's servers: a machine, a host, anybody's server.
+async fn other(session: &Session, name: &str) -> Result<Option<String>> {
+    let machine = session.send("GET", &format!("/hanok/v1/machines/{}", path_part(name)), None).await?;
+    if machine.status == 200 {
+        return Ok(machine.json()?["machine"]["id"].as_str().map(str::to_owned));
+    }
+    // Refused to whoever is no administrator.
+    if let Ok(Some(host)) = hosts::id_of(session, name).await {
+        return Ok(Some(host));
+    }
+    match session.server_of_all(name).await {
+        Ok(id) => Ok(Some(id)),
+        Err(fault) if fault.kind == Kind::Conflict => Err(fault),
+        // Whoever may not see all of them is told what is said of an unknown id.
+        Err(_) => Ok(None),
+    }
 }
 
 /// One row a value; nested names are joined by dots.

@@ -2,68 +2,38 @@
 
 use api::Channel;
 use axum::Router;
-use base::Result;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use std::sync::Arc;
 use std::time::Duration;
-use tls::{Front, Stream};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tls::{Front, Limits, Stream};
+use tokio::net::TcpListener;
 use tower::ServiceExt;
 
-/// Connections at the same time; one more waits in the kernel's queue. Each host has up to two.
-const CONNECTIONS: usize = 32_768;
-/// A client must send its request's head within this time.
-const HEAD: Duration = Duration::from_secs(60);
+/// Each host has up to two connections.
+const LIMITS: Limits =
+    Limits { connections: 32_768, head: Duration::from_secs(60), silence: Duration::from_secs(300) };
 
-/// Serves until the future is dropped; over TLS if there is something to show.
-pub async fn serve(listener: TcpListener, router: Router, front: Option<Arc<Front>>) -> Result<()> {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(slot) = slots.clone().acquire_owned().await else { return Ok(()) };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                tokio::spawn(connection(stream, router.clone(), front.clone(), slot));
-            }
-            Err(error) => {
-                // Out of file descriptors, most likely: it passes when clients go.
-                tracing::warn!(%error, "cannot take a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+/// Serves until dropped; over TLS if there is something to show.
+pub async fn serve(listener: TcpListener, router: Router, front: Option<Arc<Front>>) {
+    let greet = |stream, _| {
+        let (router, front) = (router.clone(), front.clone());
+        async move {
+            let (stream, channel) = match front {
+                None => (Stream::Plain(stream), Channel::default()),
+                Some(front) => {
+                    let (stream, peer) = front.accept(stream).await?;
+                    (stream, Channel { secure: true, peer: peer.proof })
+                }
+            };
+            let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+                let mut request = without_slash(request).map(axum::body::Body::new);
+                request.extensions_mut().insert(channel.clone());
+                router.clone().oneshot(request)
+            });
+            Ok((stream, service))
         }
-    }
-}
-
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    front: Option<Arc<Front>>,
-    slot: OwnedSemaphorePermit,
-) {
-    let _ = stream.set_nodelay(true);
-    let (stream, channel) = match front {
-        None => (Stream::Plain(stream), Channel::default()),
-        Some(front) => match front.accept(stream).await {
-            Ok((stream, peer)) => (stream, Channel { secure: true, peer: peer.proof }),
-            Err(error) => return tracing::debug!(%error, "no handshake"),
-        },
     };
-    let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
-        let mut request = without_slash(request).map(axum::body::Body::new);
-        request.extensions_mut().insert(channel.clone());
-        router.clone().oneshot(request)
-    });
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "connection ended early");
-    }
-    drop(slot);
+    tls::serve(listener, LIMITS, greet).await;
 }
 
 /// OpenStack's services answer at their own address with and without a slash at the end (`/compute/v2.1/`),

@@ -2,7 +2,10 @@
 
 use crate::config::Config;
 use base::{Fault, Kind, Result};
+use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
 
 /// Programs that guests and networks need, and the Debian package that holds each.
 pub const TOOLS: &[(&str, &str)] = &[
@@ -10,6 +13,7 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("qemu-img", "qemu-utils"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
+    ("conntrack", "conntrack"),
     ("genisoimage", "genisoimage"),
 ];
 
@@ -27,7 +31,7 @@ pub const SPACE: u64 = 2 << 30;
 pub fn machine(config: &Config) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(Fault::forbidden(
-            "Guests need networks, and networks need root. Run it again as root: sudo make up",
+            "Guests need networks, and networks need root. Run the same command with sudo.",
         ));
     }
     let missing: Vec<_> =
@@ -82,10 +86,14 @@ pub fn space(dir: &Path) -> Result<()> {
     ))
 }
 
+/// How long a port may be somebody else's. What a killed process had just begun to start holds its port until it has become
+/// another program.
+const LET_GO: Duration = Duration::from_secs(2);
+
 /// # Errors
 /// When the address cannot be listened on, with what to do.
-pub async fn listen(config: &Config) -> Result<tokio::net::TcpListener> {
-    tokio::net::TcpListener::bind(config.listen).await.map_err(|e| {
+pub async fn listen(config: &Config) -> Result<TcpListener> {
+    bind(config.listen, LET_GO).await.map_err(|e| {
         let advice = match e.kind() {
             std::io::ErrorKind::AddrInUse => {
                 "another program uses this port. Stop it, or choose another with --listen ADDRESS:PORT"
@@ -97,4 +105,39 @@ pub async fn listen(config: &Config) -> Result<tokio::net::TcpListener> {
         };
         Fault::new(Kind::Conflict, format!("Cannot listen on {}: {advice}.", config.listen)).because(e)
     })
+}
+
+/// Asks again while the address is somebody else's, for as long as `patience`.
+async fn bind(address: SocketAddr, patience: Duration) -> std::io::Result<TcpListener> {
+    let begun = Instant::now();
+    loop {
+        match TcpListener::bind(address).await {
+            Err(e) if e.kind() == std::io::ErrorKind::AddrInUse && begun.elapsed() < patience => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+
+    #[tokio::test]
+    async fn a_port_that_is_let_go_of_in_a_moment_is_waited_for() {
+        let held = bind("127.0.0.1:0".parse().unwrap(), Duration::ZERO).await.unwrap();
+        let address = held.local_addr().unwrap();
+        let refused = bind(address, Duration::ZERO).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::AddrInUse);
+        let mut waits = pin!(bind(address, Duration::from_secs(3600)));
+        tokio::select! {
+            biased;
+            done = &mut waits => panic!("it did not wait: {done:?}"),
+            () = std::future::ready(()) => {}
+        }
+        drop(held);
+        assert_eq!(waits.await.unwrap().local_addr().unwrap(), address);
+    }
 }

@@ -82,7 +82,7 @@ enum Command {
     Events {
         #[command(flatten)]
         page: LogPage,
-        /// info, warning or error.
+        /// The least that is told: info, warning or error.
         #[arg(long)]
         level: Option<String>,
         /// Only this kind, such as `identity.lockout`, or `identity.` for all that begin so.
@@ -148,6 +148,14 @@ enum ImageCommand {
 enum AdminCommand {
     /// Seal new tokens with a new key; tokens already given stay good until they expire.
     RotateKeys(Site),
+    /// Give a user another password, for when nobody can sign in: prints it.
+    Password {
+        #[command(flatten)]
+        site: Site,
+        /// A user of the default domain, by name.
+        #[arg(default_value = "admin")]
+        user: String,
+    },
     /// Bring everything from SQLite to PostgreSQL, or back. The region is stopped.
     MoveDatabase {
         #[command(flatten)]
@@ -288,6 +296,9 @@ impl Cli {
             Command::Acl { network, set } => client::acl(&network, set.as_deref()).await,
             Command::Admin { command: AdminCommand::RotateKeys(site) } => {
                 crate::region::rotate_keys(&site.load()?).await
+            }
+            Command::Admin { command: AdminCommand::Password { site, user } } => {
+                crate::region::password(&site.load()?, &user).await
             }
             Command::Admin { command: AdminCommand::JoinToken { site, wish } } => {
                 invite::run(&site.load()?, wish).await

@@ -53,6 +53,10 @@ pub struct Config {
     pub rack: Vec<String>,
     /// Bytes of images that a rack keeps near its machines although none is to be written with them any more.
     pub rack_image_bytes: u64,
+    /// Days for which events are kept; 0: for ever.
+    pub keep_events_days: u64,
+    /// Days for which the audit trail is kept (who asked for what); 0: for ever.
+    pub keep_audit_days: u64,
     /// How images are imported.
     pub image: image::Imports,
     /// How servers are deleted.
@@ -99,6 +103,8 @@ impl Default for Config {
             physical_networks: BTreeMap::new(),
             rack: Vec::new(),
             rack_image_bytes: 50 << 30,
+            keep_events_days: 90,
+            keep_audit_days: 400,
             image: image::Imports::default(),
             compute: compute::Settings::default(),
             metal: metal::Patience::default(),

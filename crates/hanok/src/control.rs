@@ -15,7 +15,7 @@ pub async fn run(config: Config) -> Result<()> {
     let welcome = first::furnish(&site, &region).await?;
     tell(&site.config, &welcome);
     tokio::select! {
-        out = accept::serve(listener, region.router(), region.front()) => out?,
+        () = accept::serve(listener, region.router(), region.front()) => {}
         () = region.run() => return Err(Fault::internal("the region has ended")),
         () = stop => {}
     }
@@ -37,7 +37,7 @@ fn tell(config: &Config, welcome: &first::Welcome) {
                 p.clouds.display()
             ));
         }
-        None => say::out("  the passwords and clouds.yaml are where the first region process started"),
+        None => say::out(&first::elsewhere(config)),
     }
     say::out("ready");
 }

@@ -36,12 +36,12 @@ pub async fn run(mut config: Config, hosts: u32, machines: u32, apart: bool) -> 
     say::progress(&format!("simulating {} hosts", if apart { 0 } else { hosts }));
     let begin = async {
         blank_mini(&site, &region).await?;
-        first::tell(&site.config, &welcome, site.config.public);
+        first::tell(&site.config, &welcome, None);
         std::future::pending::<Result<()>>().await
     };
     tokio::select! {
-        out = accept::serve(listener, region.router(), region.front()) => out?,
-        out = accept::serve(inner, region.router(), None) => out?,
+        () = accept::serve(listener, region.router(), region.front()) => {}
+        () = accept::serve(inner, region.router(), None) => {}
         () = region.run() => {}
         () = fleet.simulate() => {}
         () = async { metal.await; std::future::pending().await } => {}

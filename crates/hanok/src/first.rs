@@ -9,11 +9,12 @@ use base::doc::rack::LiveSystem;
 use base::{HostId, ImageId, Result};
 use ipnet::Ipv4Net;
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What the person at the terminal is told.
 pub struct Welcome {
-    /// `None` where another process made the cloud, and keeps it.
+    /// `None` where another process made the cloud, and keeps it, or where its file was lost.
     pub password: Option<Password>,
 }
 
@@ -37,10 +38,13 @@ pub async fn furnish(site: &Site, region: &Region) -> Result<Welcome> {
             network::first_start(tx, &seed.admin, &seed.demo, public.into())
         })
         .await?;
-    if new && new_demo && !seed.first {
-        // Another process was first: what was made here opens nothing.
-        site.forget_secret("admin-password")?;
-        site.forget_secret("demo-password")?;
+    if (new || new_demo) && !seed.first {
+        // Another process was first, or a file was lost: what was made here opens nothing.
+        for (made, name) in [(new, "admin-password"), (new_demo, "demo-password")] {
+            if made {
+                site.forget_secret(name)?;
+            }
+        }
         return Ok(Welcome { password: None });
     }
     let clouds = write_clouds(site, &password, &demo_password)?;
@@ -104,16 +108,24 @@ fn write_clouds(site: &Site, admin: &str, demo: &str) -> Result<PathBuf> {
         cloud("demo", "demo", "demo", demo)
     );
     let file = site.file("clouds.yaml");
-    tls::write_private(&file, text.as_bytes())?;
-    hand_over(&file)?;
-    hand_over(&site.file("admin-password"))?;
+    write_theirs(&file, &text)?;
+    hand_over(&site.file("admin-password"), None)?;
+    hand_over(&site.file("demo-password"), None)?;
     Ok(file)
 }
 
-/// Who started us by sudo wants to read these as themselves. Nobody else may.
-fn hand_over(file: &Path) -> Result<()> {
+/// Writes a file that people read, and leaves it to whose it was.
+pub fn write_theirs(file: &Path, text: &str) -> Result<()> {
+    let before = std::fs::metadata(file).ok().map(|m| (m.uid(), m.gid()));
+    tls::write_private(file, text.as_bytes())?;
+    hand_over(file, before)
+}
+
+/// Who started us by sudo wants to read these as themselves; so does whose file it was `before`, when a service starts
+/// us. Nobody else may.
+fn hand_over(file: &Path, before: Option<(u32, u32)>) -> Result<()> {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
-    if let (Some(user), Some(group)) = (number("SUDO_UID"), number("SUDO_GID")) {
+    if let Some((user, group)) = number("SUDO_UID").zip(number("SUDO_GID")).or(before) {
         std::os::unix::fs::chown(file, Some(user), Some(group))?;
     }
     Ok(())
@@ -130,18 +142,34 @@ fn program() -> String {
     }
 }
 
-/// The last lines of a start: where it is, how to get in, what to try.
-pub fn tell(config: &Config, welcome: &Welcome, public: Ipv4Net) {
+/// What is said where the passwords are not.
+pub fn elsewhere(config: &Config) -> String {
+    if config.database == "sqlite" {
+        return format!(
+            "  the passwords of this cloud are not in {}: `hanok admin password admin` and `hanok admin password demo` make \
+             others, and the next start writes clouds.yaml",
+            config.data.display()
+        );
+    }
+    "  the passwords and clouds.yaml are where the first region process started".to_owned()
+}
+
+/// The last lines of a start: where it is, how to get in, what to try. `public` are the addresses by which real guests are
+/// reached.
+pub fn tell(config: &Config, welcome: &Welcome, public: Option<Ipv4Net>) {
     let say = crate::say::out;
     say("");
-    say(&format!("Hanok answers at {}", config.url()));
+    say(&format!("Hanok answers at {}   (in a browser: the portal)", config.url()));
     let Some(password) = &welcome.password else {
-        say(
-            "  one of several region processes; the passwords and clouds.yaml are where the first one started",
-        );
+        say(&elsewhere(config));
         say("ready");
         return;
     };
+    if config.listen.ip().is_unspecified() {
+        say(
+            "  listening on every address: no host can join before it is one of this machine's, --listen ADDRESS:PORT",
+        );
+    }
     let clouds = password.clouds.display();
     let kept = config.data.join("admin-password");
     if password.new {
@@ -149,12 +177,15 @@ pub fn tell(config: &Config, welcome: &Welcome, public: Ipv4Net) {
     } else {
         say(&format!("  user admin, password in {}", kept.display()));
     }
+    say(&format!("  user demo, password in {}", config.data.join("demo-password").display()));
     say(&format!("  clouds.yaml: {clouds}   (clouds `hanok` for the admin, `demo` for a user)"));
     crate::channel::tell(config);
-    say(&format!("  floating IPs from {}, reachable from this machine", public.trunc()));
-    say("Three things to try in another terminal:");
+    if let Some(public) = public {
+        say(&format!("  floating IPs from {}, reachable from this machine", public.trunc()));
+    }
+    say("Three things to try in another terminal (README.md says where `openstack` comes from):");
     say(&format!("  export OS_CLIENT_CONFIG_FILE={clouds} OS_CLOUD=demo"));
     say("  openstack server create --image mini --flavor nano --network private --wait first");
-    say(&format!("  {} console first", program()));
+    say(&format!("  {} {} first", program(), if public.is_some() { "console" } else { "why" }));
     say("ready");
 }

@@ -1,8 +1,9 @@
 //! `hanok admin join-token` and `rack-token`: work beside a running region, by the database.
 
 use crate::config::Config;
+use crate::site::Site;
 use crate::{channel, region, say};
-use base::{Fault, Result};
+use base::Result;
 use clap::Args;
 use compute::Invitation;
 use std::net::IpAddr;
@@ -33,7 +34,8 @@ pub struct RackOptions {
 
 /// `hanok admin rack-token`.
 pub async fn rack(config: &Config, wish: RackOptions) -> Result<()> {
-    let db = database(config).await?;
+    let config = &as_it_runs(config);
+    let db = region::existing(config).await?;
     let made = db.write(move |tx| metal::racks::invite(tx, wish.name.as_deref(), wish.ttl)).await?;
     let token = compute::with_fingerprint(&made.secret, channel::fingerprint(config, &db).await?);
     say::progress(&format!("good once, until {}. On the new rack, as root:", made.expires_at.seconds_z()));
@@ -43,18 +45,15 @@ pub async fn rack(config: &Config, wish: RackOptions) -> Result<()> {
     Ok(())
 }
 
-async fn database(config: &Config) -> Result<store::Db> {
-    if !config.data.join("hanok.db").exists() && config.database == "sqlite" {
-        return Err(Fault::bad_request(format!(
-            "There is no region in {}. Run this where the region runs, with its --data.",
-            config.data.display()
-        )));
-    }
-    region::database(config, &config.data.join("hanok.db")).await
+/// With the address of the region that runs here, which it may have been given on its command line.
+fn as_it_runs(config: &Config) -> Config {
+    let own = Site::listening(&config.data).filter(|_| config.listen == Config::default().listen);
+    Config { listen: own.unwrap_or(config.listen), ..config.clone() }
 }
 
 pub async fn run(config: &Config, wish: Options) -> Result<()> {
-    let db = database(config).await?;
+    let config = &as_it_runs(config);
+    let db = region::existing(config).await?;
     let invitation = Invitation { name: wish.name, zone: wish.zone, life: wish.ttl };
     let made = db.write(move |tx| compute::invite(tx, &invitation)).await?;
     let token = compute::with_fingerprint(&made.secret, channel::fingerprint(config, &db).await?);
@@ -66,10 +65,15 @@ pub async fn run(config: &Config, wish: Options) -> Result<()> {
 }
 
 fn hint(config: &Config) {
-    if config.listen.ip().is_loopback() && config.public_url.is_none() {
-        say::progress(
-            "this region listens on loopback only: start it with --listen ADDRESS:PORT, or no other computer reaches it.",
-        );
+    if config.listen.ip().is_loopback() {
+        say::progress(match config.public_url {
+            None => {
+                "this region listens on loopback only: start it with --listen ADDRESS:PORT, or no other computer reaches it."
+            }
+            Some(_) => {
+                "this region listens on loopback: put the address of what stands before it in the place of that one."
+            }
+        });
     }
 }
 

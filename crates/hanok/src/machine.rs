@@ -177,7 +177,7 @@ fn kernel() -> Vec<Finding> {
 /// By running a guest: that the device opens is no proof.
 async fn virtualisation(data: &Path) -> Finding {
     let there = data.ancestors().find(|d| d.is_dir()).unwrap_or(Path::new("/"));
-    let accel = agent::guest::accel::Probe::start(there).accel().await;
+    let accel = agent::guest::accel::ask(there).await;
     match accel {
         agent::guest::accel::Accel::Kvm => Finding::new("virtualisation", "kvm", Verdict::Good, ""),
         agent::guest::accel::Accel::Tcg => Finding::new(

@@ -29,13 +29,14 @@ mod site;
 #[cfg(test)]
 mod tidy;
 mod up;
+#[cfg(test)]
+mod walk;
 
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    memory::share();
     say::start_log();
     files::most();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

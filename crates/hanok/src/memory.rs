@@ -1,37 +1,16 @@
-//! The C library's memory, which would otherwise grow with every thread that was ever busy: it keeps a part
-//! of its own for each, and gives back little of what was freed in it. mimalloc was tried and kept more.
+//! Where memory comes from, for us and for the C libraries in us: jemalloc. The C library's own has a few parts that
+//! threads wait for, or one for each, which it never gives back. On two cores, `servers/detail` of 100 came 394 times a
+//! second with the former and comes 730 times with this, and 66 MiB are resident at rest where they were 82.
 
-use std::time::Duration;
+use tikv_jemallocator::Jemalloc;
 
-/// What was freed goes back to the system this often.
-const EVERY: Duration = Duration::from_secs(60);
+#[global_allocator]
+static MEMORY: Jemalloc = Jemalloc;
 
-#[cfg(target_env = "gnu")]
-mod glibc {
-    use std::ffi::c_int;
+/// What was freed goes back to the system after a second, by a thread that answers no requests.
+const OPTIONS: &[u8] = b"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
 
-    /// `M_ARENA_MAX` of mallopt(3).
-    pub const ARENA_MAX: c_int = -8;
-
-    #[expect(unsafe_code, reason = "mallopt(3) and malloc_trim(3) have no safe wrapper")]
-    unsafe extern "C" {
-        pub safe fn mallopt(param: c_int, value: c_int) -> c_int;
-        pub safe fn malloc_trim(pad: usize) -> c_int;
-    }
-}
-
-/// Threads share a few parts. To be called before there are any.
-pub fn share() {
-    #[cfg(target_env = "gnu")]
-    glibc::mallopt(glibc::ARENA_MAX, 2);
-}
-
-/// Gives back what was freed from time to time, until dropped.
-pub async fn give_back() {
-    loop {
-        tokio::time::sleep(EVERY).await;
-        #[cfg(target_env = "gnu")]
-        // It walks through everything: not on a thread that answers requests.
-        let _ = tokio::task::spawn_blocking(|| glibc::malloc_trim(0)).await;
-    }
-}
+/// As jemalloc(3) has it, a pointer to a C string.
+#[expect(unsafe_code, reason = "jemalloc looks for a symbol of this name")]
+#[unsafe(export_name = "malloc_conf")]
+static CONF: Option<&u8> = OPTIONS.first();

@@ -96,7 +96,7 @@ fn actions() -> (Vec<String>, Vec<String>) {
         |line: &str| line.trim().strip_prefix('"').and_then(|l| l.split('"').next()).map(str::to_owned);
     let later = text.split("const LATER").nth(1).and_then(|t| t.split("];").next()).unwrap_or("");
     let works = text.lines().filter(|l| l.contains(" => ")).filter_map(quoted).collect::<BTreeSet<_>>();
-    (works.into_iter().collect(), later.lines().filter_map(quoted).collect())
+    (works.into_iter().collect(), later.split('"').skip(1).step_by(2).map(str::to_owned).collect())
 }
 
 /// Switches of a tempest configuration that are off, with the comment above each.

@@ -40,6 +40,7 @@ pub struct Region {
     /// This process, by the name of its data directory, which one process at a time works on.
     pub process: String,
     keep_deleted_days: u64,
+    keep: store::log::Keep,
 }
 
 impl Region {
@@ -79,6 +80,8 @@ impl Region {
         let metal = crate::metal_role::open(&site.config, &db, &identity, &image, channel.as_ref());
         let public_url = site.config.public_url.clone();
         let keep_deleted_days = site.config.compute.keep_deleted_days;
+        let keep =
+            store::log::Keep { events: site.config.keep_events_days, audit: site.config.keep_audit_days };
         compute::set_silent_after(Duration::from_secs(site.config.compute.silent_after_s));
         compute.watch().begin().await?;
         let idle = Duration::from_secs(site.config.portal.idle_s.max(60));
@@ -100,6 +103,7 @@ impl Region {
             uploads: site.file("maas-uploads"),
             process,
             keep_deleted_days,
+            keep,
         })
     }
 
@@ -142,6 +146,7 @@ impl Region {
             .with(self.compute.watch())
             .with(self.metal.life())
             .with(image::life(self.image.clone()))
+            .with(image::checks(self.image.clone()))
             .with(image::imports(self.image.clone()))
             .process(&self.process)
             .build()
@@ -154,11 +159,11 @@ impl Region {
             self.identity.clone().maintain(),
             self.network.keep_homes(compute::silent_after()),
             self.compute.clone().tidy(self.keep_deleted_days),
+            store::log::keep_tidy(self.db.clone(), self.keep),
             image::keep_tidy(self.image.clone()),
             self.portal.maintain(),
             compute::MetalKeeper::new(self.db.clone(), self.metal.clone()).run(),
-            self.live(),
-            crate::memory::give_back()
+            self.live()
         );
     }
 
@@ -300,9 +305,58 @@ fn json(status: u16, value: &serde_json::Value) -> Response {
     api::Reply::json(status, value).into()
 }
 
+/// The database of a region that is there, for a command beside it.
+///
+/// # Errors
+/// 400 where there is none, 403 where it is not ours to read.
+pub async fn existing(config: &Config) -> Result<store::Db> {
+    let file = config.data.join("hanok.db");
+    if config.database == "sqlite" {
+        match std::fs::File::options().read(true).write(true).open(&file) {
+            Ok(_) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(Fault::forbidden(format!(
+                    "{} is not yours to change. Run the same command with sudo.",
+                    file.display()
+                )));
+            }
+            Err(_) => {
+                return Err(Fault::bad_request(format!(
+                    "There is no region in {}. Run this where the region runs, with its --data.",
+                    config.data.display()
+                )));
+            }
+        }
+    }
+    database(config, &file).await
+}
+
+/// `hanok admin password`: works beside a running region, by the database.
+///
+/// # Errors
+/// 404 for a user that there is not, 400 where no region is.
+pub async fn password(config: &Config, user: &str) -> Result<()> {
+    let db = existing(config).await?;
+    let identity = Identity::open(db, &config.data.join("master-key"), config.identity.clone()).await?;
+    let new = crate::site::random_text(32);
+    identity.reset_password(user, new.clone()).await?;
+    crate::say::out(&new);
+    let kept = config.data.join(format!("{user}-password"));
+    // Where the first start kept them, clouds.yaml is made from them.
+    if ["admin", "demo"].contains(&user) && (kept.exists() || config.database == "sqlite") {
+        crate::first::write_theirs(&kept, &format!("{new}\n"))?;
+        crate::say::progress(&format!(
+            "kept in {} too; clouds.yaml has it from the next start of the region on.",
+            kept.display()
+        ));
+    }
+    crate::say::progress("Tokens that were given before are refused within a minute.");
+    Ok(())
+}
+
 /// `hanok admin rotate-keys`: works beside a running region, which takes the new key from the database.
 pub async fn rotate_keys(config: &Config) -> Result<()> {
-    let db = database(config, &config.data.join("hanok.db")).await?;
+    let db = existing(config).await?;
     let identity = Identity::open(db, &config.data.join("master-key"), config.identity.clone()).await?;
     identity.rotate_keys().await?;
     crate::say::out("New tokens are sealed with a new key from now on.");
@@ -314,13 +368,7 @@ pub async fn rotate_keys(config: &Config) -> Result<()> {
 /// # Errors
 /// 404 for a user or project that there is not, 400 where no region is.
 pub async fn maas_key(config: &Config, user: String, project: Option<String>, name: String) -> Result<()> {
-    if !config.data.join("hanok.db").exists() && config.database == "sqlite" {
-        return Err(Fault::bad_request(format!(
-            "There is no region in {}. Run this where the region runs, with its --data.",
-            config.data.display()
-        )));
-    }
-    let db = database(config, &config.data.join("hanok.db")).await?;
+    let db = existing(config).await?;
     let key = db.write(move |tx| metal::maas::keys::make_for(tx, &user, project.as_deref(), &name)).await?;
     crate::say::progress("This is the only time that the key is shown. With python-libmaas:");
     crate::say::progress(&format!("  maas login -p hanok --apikey KEY {}/MAAS/", config.url()));

@@ -5,8 +5,12 @@ use base::{Fault, HostId, Kind, Result, names::Prefix};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// Where the process that works on a data directory listens.
+const LISTEN: &str = "listen";
 
 /// A data directory that this process alone works on.
 pub struct Site {
@@ -37,6 +41,7 @@ impl Site {
         lock.set_len(0)?;
         lock.rewind()?;
         writeln!(lock, "{}", std::process::id())?;
+        fs::write(config.data.join(LISTEN), format!("{}\n", config.listen))?;
         let prefix = prefix(&config.data)?;
         Ok(Site { config, prefix, lock })
     }
@@ -57,6 +62,12 @@ impl Site {
             return None;
         }
         pid_in(&mut lock)
+    }
+
+    /// Where the process that works on a data directory was told to listen, by its file or on its command line.
+    pub fn listening(data: &Path) -> Option<SocketAddr> {
+        Self::holder(data)?;
+        fs::read_to_string(data.join(LISTEN)).ok()?.trim().parse().ok()
     }
 
     /// A secret in a file of its own, made on first use: 32 letters and digits, readable by us only.
@@ -96,7 +107,7 @@ impl Site {
 fn make_dir(dir: &Path) -> Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o711).create(dir).map_err(|e| match e.kind() {
         std::io::ErrorKind::PermissionDenied => Fault::forbidden(format!(
-            "{} cannot be made: permission denied. Run as root (`sudo make up`), or choose another --data.",
+            "{} cannot be made: permission denied. Run the same command with sudo, or choose another --data.",
             dir.display()
         )),
         _ => Fault::new(Kind::BadRequest, format!("{} cannot be made: {e}", dir.display())),
@@ -123,7 +134,7 @@ fn pid_in(lock: &mut File) -> Option<i32> {
     text.trim().parse().ok()
 }
 
-fn random_text(n: usize) -> String {
+pub fn random_text(n: usize) -> String {
     use rand::Rng;
     rand::rng().sample_iter(rand::distr::Alphanumeric).take(n).map(char::from).collect()
 }

@@ -37,12 +37,12 @@ pub async fn run(config: Config) -> Result<()> {
     tokio::pin!(rack);
     let begin = async {
         first::mini(&site.config, &region).await?;
-        first::tell(&site.config, &welcome, site.config.public);
+        first::tell(&site.config, &welcome, Some(site.config.public));
         live_system(&site.config, &region).await;
         std::future::pending::<Result<()>>().await
     };
     tokio::select! {
-        out = accept::serve(listener, region.router(), region.front()) => out?,
+        () = accept::serve(listener, region.router(), region.front()) => {}
         () = region.run() => {}
         out = agent => out?,
         out = &mut rack => out?,

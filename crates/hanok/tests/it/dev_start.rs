@@ -1,6 +1,6 @@
 //! Starting, stopping, and starting again.
 
-use crate::world::World;
+use crate::world::{World, both, password_login};
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
@@ -34,6 +34,15 @@ fn first_and_second_start() {
     let id = demo.create_server(&demo.server_body("kept", &[&private]));
     let before = demo.wait_for(&id, "ACTIVE");
 
+    // An administrator has it and the hosts explained by their names, whosever it is.
+    let host = w.osc_admin("hypervisor list")[0]["Hypervisor Hostname"].as_str().unwrap().to_owned();
+    for (name, found) in
+        [("kept", id.as_str()), (&host, "host"), ("nobody", "Nothing is known here of nobody")]
+    {
+        let why = both(&w.hanok_command().env("OS_CLOUD", "hanok").args(["why", name]).output().unwrap());
+        assert!(why.contains(found), "{name}: {why}");
+    }
+
     // A second program on the same data is refused, and says what to do.
     let second = w.hanok(&["dev", "--listen", "127.0.0.1:0", "--data", &data.display().to_string()]);
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
@@ -56,6 +65,41 @@ fn first_and_second_start() {
     assert_eq!(demo.network("private"), private);
     for (collection, name) in [("/network/v2.0/networks", "public"), ("/image/v2/images", "mini")] {
         demo.id_of(collection, name);
+    }
+    w.finish();
+}
+
+/// The files are lost, and nobody knows the passwords: whoever holds the machine gets in again.
+#[test]
+fn a_lost_password() {
+    let mut w = World::dev(0);
+    let data = w.data();
+    let file = |name: &str| data.join(name);
+    let old = std::fs::read_to_string(file("admin-password")).unwrap().trim().to_owned();
+    w.interrupt();
+    std::fs::remove_file(file("admin-password")).unwrap();
+    std::fs::remove_file(file("demo-password")).unwrap();
+    w.start();
+    assert!(w.said.contains("`hanok admin password admin`"), "{}", w.said);
+    assert!(!file("admin-password").exists(), "what was made opens nothing");
+    let place = data.display().to_string();
+    let again = |w: &World, user: &str| w.hanok(&["admin", "password", user, "--data", &place]);
+    let made = again(&w, "admin");
+    assert!(made.status.success(), "{}", both(&made));
+    let new = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    w.anonymous().log_in("admin", &new, "admin");
+    w.anonymous().post("/identity/v3/auth/tokens", &password_login("admin", &old, "admin")).expect(401);
+    assert!(both(&again(&w, "nobody")).contains("There is no user nobody"));
+    assert!(again(&w, "demo").status.success());
+    w.interrupt();
+    w.start();
+    assert!(std::fs::read_to_string(file("clouds.yaml")).unwrap().contains(&new));
+    w.osc("token issue");
+    w.osc_admin("token issue");
+    let nowhere = w.file("nowhere").display().to_string();
+    for command in ["password", "rotate-keys", "maas-key"] {
+        let refused = w.hanok(&["admin", command, "--data", &nowhere]);
+        assert!(both(&refused).contains("There is no region in"), "{command}: {}", both(&refused));
     }
     w.finish();
 }

@@ -2,7 +2,7 @@
 //!
 //! `dev_*` runs over simulated hosts and needs no root; `up_*` has real guests under QEMU. What makes a
 //! world and takes it away again is in `world`, and in `room` if it has several hosts; the rest of the tools are `api`
-//! (direct calls), `guest` (ssh and what is typed in guests), `nfs` (a file server), `leaks` (what is left in the
+//! (direct calls), `client` (the unmodified one), `guest` (ssh and what is typed in guests), `nfs` (a file server), `leaks` (what is left in the
 //! machine), `clock` (clocks that jump) and `wait`.
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +13,7 @@
 
 mod api;
 mod bmc;
+mod client;
 mod clock;
 mod dev_auth;
 mod dev_bad_input;

@@ -264,8 +264,7 @@ impl Room {
     #[track_caller]
     pub fn token(&self, more: &[&str]) -> String {
         let data = self.world().data();
-        let to = format!("{}:{PORT}", self.address(0));
-        let asked = ["admin", "join-token", "--listen", &to, "--data", data.to_str().unwrap()];
+        let asked = ["admin", "join-token", "--data", data.to_str().unwrap()];
         // Where the region runs, or its database may be out of reach.
         let mut command = self.world().role_command(Some(&self.netns(0)));
         let made = command.args(asked).args(more).stdin(Stdio::null()).output().unwrap();

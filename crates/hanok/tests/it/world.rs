@@ -3,6 +3,7 @@
 //! killed test is wiped by the next.
 
 use crate::api::Api;
+use crate::client::Client;
 use crate::clock::Clock;
 use crate::leaks;
 use crate::wait::{LONG, until, until_true};
@@ -15,7 +16,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 const HANOK: &str = env!("CARGO_BIN_EXE_hanok");
@@ -44,6 +45,8 @@ pub struct World {
     /// This machine's address on the external network.
     pub public: Ipv4Addr,
     venv: PathBuf,
+    /// The `openstack` client, from its first use on.
+    client: OnceLock<Client>,
     child: Option<Child>,
     /// What the last start printed on stdout.
     pub said: String,
@@ -128,6 +131,7 @@ impl World {
             to: place.map_or_else(free_address, |(_, to)| to),
             public,
             venv: venv(),
+            client: OnceLock::new(),
             child: None,
             said: String::new(),
             finished: false,
@@ -304,8 +308,8 @@ impl World {
 
     /// The client as it is, whatever comes of it.
     pub fn openstack(&self, cloud: &str, line: &str) -> Output {
-        let mut command = self.command(self.venv.join("bin/openstack"));
-        command.args(line.split_whitespace()).env("OS_CLOUD", cloud).stdin(Stdio::null()).output().unwrap()
+        let start = || Client::start(self.command(self.venv.join("bin/python")), self.file("client.sock"));
+        self.client.get_or_init(start).run(cloud, &line.split_whitespace().collect::<Vec<_>>())
     }
 
     /// A shell as a reader of the documentation has it: `openstack` and `hanok` by their names.
@@ -419,6 +423,10 @@ impl Drop for World {
             return;
         }
         eprintln!("--- log of hanok\n{}\n---", tail(&self.log(), 100));
+        for console in consoles(&self.dir) {
+            let said = String::from_utf8_lossy(&fs::read(&console).unwrap_or_default()).into_owned();
+            eprintln!("--- {}\n{}\n---", console.display(), tail(&said, 15));
+        }
         if std::env::var_os("HANOK_KEEP").is_some() {
             eprintln!("kept as it is: {}", self.dir.display());
             if let Some(mut child) = self.child.take() {
@@ -565,6 +573,13 @@ pub fn is_worrying(line: &str) -> bool {
 pub fn both(output: &Output) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     format!("{}: {out}{err}", output.status)
+}
+
+/// What guests have said, on all hosts of a world.
+fn consoles(dir: &Path) -> Vec<PathBuf> {
+    let within = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+    let hosts = within(dir.to_owned()).flat_map(|d| [d.join("guests"), d.join("host/guests")]);
+    hosts.flat_map(within).map(|guest| guest.join("serial.log")).filter(|log| log.is_file()).collect()
 }
 
 fn tail(text: &str, lines: usize) -> String {
