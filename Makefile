@@ -2,7 +2,7 @@
 
 HANOK := target/release/hanok
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-# Passed on to hanok, such as: make up ARGS="--listen 0.0.0.0:5240"
+# Passed on to hanok, such as: make up ARGS="--listen ADDRESS:5240" with one of this machine's
 ARGS ?=
 
 .PHONY: up down dev build test lint bench tempest screenshots help

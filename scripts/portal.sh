@@ -9,11 +9,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../portal/ui"
 
 if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
   echo "portal: npm is not here, so the program is built without the portal's pages (everything else works)." >&2
-  echo "portal: install Node 20 or newer with npm, and run this again, to have them." >&2
+  echo "portal: install Node 20 or newer with npm (nodejs.org; Debian 12 has 18), and run this again, to have them." >&2
   exit 0
 fi
 if [ "$(node -p 'parseInt(process.versions.node)')" -lt 20 ]; then
-  echo "portal: Node $(node -p process.versions.node) is too old, the pages need 20 or newer; going on without them." >&2
+  echo "portal: Node $(node -p process.versions.node) is too old, the pages need 20 or newer (nodejs.org; Debian 12 has 18); going on without them." >&2
   exit 0
 fi
 

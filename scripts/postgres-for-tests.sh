@@ -35,7 +35,8 @@ for attempt in 1 2 3 4 5; do
   port=$(free_port)
   # The server must not hold our pipes open: whoever reads them waits for their end.
   if as "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/server.log" \
-    -o "-p $port -h 127.0.0.1 -k $dir -F -c max_connections=200 -c synchronous_commit=off -c full_page_writes=off" \
+    -o "-p $port -h 127.0.0.1 -k $dir -F -c max_connections=200 -c synchronous_commit=off -c full_page_writes=off \
+-c wal_level=minimal -c max_wal_senders=0 -c max_wal_size=64MB" \
     start < /dev/null > /dev/null 2>&1; then break; fi
   [ "$attempt" -lt 5 ] || { cat "$dir/server.log" >&2; exit 1; }
 done
