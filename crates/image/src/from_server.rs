@@ -27,8 +27,10 @@ pub struct Snapshot {
     pub server: ServerId,
     pub owner: ProjectId,
     pub name: String,
-    /// What the server was made from. Its properties are taken over, as long as it is there.
+    /// What the server was made from.
     pub base: Option<ImageId>,
+    /// The properties that `base` had then, which are taken over; `None`: those that it has now, if it is there.
+    pub base_properties: Option<BTreeMap<String, String>>,
     /// What the user says, and Compute (`image_type`, `backup_type`, …); goes before what is taken over.
     pub properties: BTreeMap<String, String>,
     /// GiB.
@@ -53,10 +55,12 @@ pub enum Delivery {
 /// have no more images.
 pub fn from_server(tx: &Tx<'_>, ask: &Snapshot) -> Result<ImageId> {
     let limits = Limits::default();
-    let mut properties = match ask.base {
-        Some(base) => inherited(tx, base)?,
-        None => BTreeMap::new(),
+    let mut properties = match (&ask.base_properties, ask.base) {
+        (Some(kept), _) => kept.clone(),
+        (None, Some(base)) => properties_of(tx, base)?,
+        (None, None) => BTreeMap::new(),
     };
+    properties.retain(|name, _| is_inherited(name));
     for (name, value) in &ask.properties {
         attribute::property(name, value)?;
         properties.insert(name.clone(), value.clone());
@@ -83,22 +87,17 @@ pub fn from_server(tx: &Tx<'_>, ask: &Snapshot) -> Result<ImageId> {
     Ok(id)
 }
 
-/// What holds of a disk that was made from the image too: not what says how that one file was made or
+fn properties_of(tx: &Tx<'_>, image: ImageId) -> Result<BTreeMap<String, String>> {
+    let Some(row) = table::image::find(tx, image)? else { return Ok(BTreeMap::new()) };
+    Ok(table::image::complete_one(tx, row)?.properties)
+}
+
+/// Whether a property holds of a disk that was made from the image too: not what says how that one file was made or
 /// signed.
-fn inherited(tx: &Tx<'_>, base: ImageId) -> Result<BTreeMap<String, String>> {
-    let Some(row) = table::image::find(tx, base)? else { return Ok(BTreeMap::new()) };
-    let mut properties = table::image::complete_one(tx, row)?.properties;
-    let own = |name: &str| {
-        ["img_signature", "owner_specified.openstack.", "os_glance", "cinder_encryption_key"]
-            .iter()
-            .any(|p| name.starts_with(p))
-            || matches!(
-                name,
-                "cache_in_nova" | "image_type" | "backup_type" | "instance_uuid" | "base_image_ref"
-            )
-    };
-    properties.retain(|name, _| !own(name));
-    Ok(properties)
+fn is_inherited(name: &str) -> bool {
+    let own = ["img_signature", "owner_specified.openstack.", "os_glance", "cinder_encryption_key"];
+    let made = ["cache_in_nova", "image_type", "backup_type", "instance_uuid", "base_image_ref"];
+    !own.iter().any(|p| name.starts_with(p)) && !made.contains(&name)
 }
 
 /// How far the content is; `None` when the image was deleted, or is none that is made from a server.

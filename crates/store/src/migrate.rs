@@ -51,6 +51,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0042_rebuilt_images", include_str!("../../../migrations/0042_rebuilt_images.sql")),
     ("0046_wrong_codes", include_str!("../../../migrations/0046_wrong_codes.sql")),
     ("0047_lent_sessions", include_str!("../../../migrations/0047_lent_sessions.sql")),
+    ("0048_server_image", include_str!("../../../migrations/0048_server_image.sql")),
 ];
 
 /// Names the schema that they make.

@@ -85,6 +85,7 @@ fn make(tx: &Tx<'_>, limits: &Limits, auth: &Auth, who: &log::Who, wish: &Wish) 
         let s = Server { id, hostname, name, launch_index, ..first.clone() };
         write(tx, auth, who, wish, &s)?;
         table::hardware::put(tx, id, &machine)?;
+        table::origin::put(tx, id, wish.image, &image.properties)?;
         if let Some(g) = &group {
             group::join(tx, &g.id, id)?;
         }

@@ -15,6 +15,7 @@ pub mod keypair;
 pub mod migration;
 pub mod moving;
 pub mod nic_tag;
+pub mod origin;
 pub mod password;
 pub mod reservation;
 pub mod server;

@@ -57,6 +57,35 @@ async fn an_image_is_made_while_the_server_goes_on() {
 }
 
 #[tokio::test]
+async fn an_image_has_what_held_of_the_one_that_the_server_was_made_from() {
+    for w in worlds().await {
+        let base = w.image;
+        let set = async |name: &'static str, value: &'static str| {
+            let sql = "INSERT INTO image_property (image_id, name, value) VALUES ($1, $2, $3)
+                       ON CONFLICT (image_id, name) DO UPDATE SET value = excluded.value";
+            w.db.write(move |tx| tx.exec(sql, params![base, name, value])).await.unwrap();
+        };
+        set("hw_disk_bus", "scsi").await;
+        set("img_signature", "of that file").await;
+        let (mut host, id) = active(&w).await;
+        // It changes, and goes.
+        set("hw_disk_bus", "virtio").await;
+        set("hw_vif_model", "e1000").await;
+        w.db.write(move |tx| tx.exec("DELETE FROM image WHERE id = $1", params![base])).await.unwrap();
+        let made = w.act(id, create_image("later")).await.expect(202);
+        w.until(&mut host, id, "ACTIVE").await;
+        let image = made["image_id"].as_str().unwrap().to_owned();
+        let sql = "SELECT name, value FROM image_property WHERE image_id = $1
+                   AND (name LIKE 'hw_%' OR name LIKE 'img_%' OR name = 'k') ORDER BY name";
+        let has = w
+            .db
+            .read(move |tx| tx.rows(sql, params![image], |r| Ok((r.get::<String>(0)?, r.get::<String>(1)?))));
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(has.await.unwrap(), [pair("hw_disk_bus", "scsi"), pair("k", "v")]);
+    }
+}
+
+#[tokio::test]
 async fn backups_are_kept_as_many_as_asked() {
     for w in worlds().await {
         let (mut host, id) = active(&w).await;

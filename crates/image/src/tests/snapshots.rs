@@ -26,7 +26,7 @@ pub fn qcow2() -> Vec<u8> {
 fn ask(server: ServerId, base: Option<ImageId>) -> Snapshot {
     let properties = BTreeMap::from([("image_type".to_owned(), "snapshot".to_owned())]);
     let (owner, name) = (ProjectId::from("a"), "snap".to_owned());
-    Snapshot { server, owner, name, base, properties, min_disk: 1, min_ram: 64 }
+    Snapshot { server, owner, name, base, base_properties: None, properties, min_disk: 1, min_ram: 64 }
 }
 
 async fn make(w: &World, base: Option<ImageId>) -> (ServerId, ImageId) {

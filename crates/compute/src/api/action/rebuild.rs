@@ -54,6 +54,7 @@ pub async fn rebuild(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Re
         let items = wish.metadata.as_ref().map_or(0, Vec::len);
         quota_of_metadata(tx, &s.project_id, &limits.now(tx)?, items)?;
         crate::table::hardware::put(tx, id, &crate::hardware::of(&s.flavor, &image.properties)?)?;
+        crate::table::origin::put(tx, id, image.source.id, &image.properties)?;
         write(tx, &auth, s, wish, &image)?;
         let user_data = server::user_data(tx, &[id])?.remove(&id);
         Ok((gather(tx, vec![visible(tx, &auth, id)?], &how)?, user_data))

@@ -8,7 +8,7 @@ use crate::api::wish::metadata_pairs;
 use crate::api::{at, held};
 use crate::model::{Server, Task, VmState};
 use crate::table::capture::{Capture, Purpose};
-use crate::table::{capture, server};
+use crate::table::{capture, origin, server};
 use api::{Obj, Reply, Req};
 use base::{Fault, ImageId, Result, ServerId};
 use image::Snapshot;
@@ -50,6 +50,7 @@ pub fn ask(tx: &Tx<'_>, s: &Server, ask: &Ask) -> Result<ImageId> {
             owner: s.project_id.clone(),
             name: ask.name.clone(),
             base: s.image_id,
+            base_properties: origin::properties(tx, s)?,
             properties,
             min_disk: s.flavor.disk,
             min_ram: 0,
