@@ -1,7 +1,7 @@
 //! [`Db`] and [`Tx`]: the facade over SQLite and PostgreSQL.
 
 use crate::change::Change;
-use crate::{Row, Val, host, migrate, pg, sqlite};
+use crate::{Row, Val, host, migrate, params, pg, sqlite};
 use base::{Fault, HostId, Kind, MachineId, Micros, RackId, Result};
 use std::cell::RefCell;
 use std::path::Path;
@@ -213,6 +213,18 @@ impl<'a> Tx<'a> {
     /// held there against others.
     pub fn writes_alone(&self) -> bool {
         matches!(self.conn, Conn::Sqlite(_))
+    }
+    /// Lets nobody else pass here with the same words until this ends, so that what is counted before something is
+    /// added stays so. Asked for before rows are held.
+    pub fn alone(&self, with: &str) -> Result<()> {
+        match &self.conn {
+            Conn::Sqlite(_) => Ok(()),
+            Conn::Pg(t) => {
+                // Other words with the same hash wait for nothing, and harm nothing.
+                let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 5240))";
+                t.rows(sql, params![with], |_| Ok(())).map(drop)
+            }
+        }
     }
     /// The time by the database's clock, which is the same for all processes.
     pub fn clock(&self) -> Result<Micros> {

@@ -102,6 +102,28 @@ async fn a_quota_is_not_given_twice() {
 }
 
 #[tokio::test]
+async fn what_is_counted_alone_stays_so() {
+    const MOST: i64 = 5;
+    for (db, _dir) in databases().await {
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..50 {
+            let db = db.clone();
+            let add = move |tx: &Tx<'_>| {
+                tx.alone("settings")?;
+                let count: i64 = tx.one("SELECT COUNT(*) FROM setting", &[], |r| r.get(0))?;
+                if count < MOST {
+                    let sql = "INSERT INTO setting (name, value) VALUES ($1, 'x')";
+                    tx.exec(sql, params![n.to_string()])?;
+                }
+                Ok(i64::from(count < MOST))
+            };
+            tasks.spawn(async move { db.write(add).await.unwrap() });
+        }
+        assert_eq!(tasks.join_all().await.into_iter().sum::<i64>(), MOST);
+    }
+}
+
+#[tokio::test]
 async fn keyset_pages_and_hints() {
     for (db, _dir) in databases().await {
         let mut topics = db.topics();

@@ -73,6 +73,7 @@ pub async fn show(c: Arc<Compute>, req: Req) -> Result<Reply> {
 
 /// Whether the user may have one more, and of this name.
 fn room(tx: &Tx<'_>, limits: &Limits, project: Option<&ProjectId>, user: &UserId, name: &str) -> Result<()> {
+    tx.alone(&format!("key pairs of {user}"))?;
     let mut most = limits.now(tx)?.key_pairs;
     if let Some(p) = project {
         most = store::quota::usage(tx, p, "key_pairs", most)?.max;

@@ -30,6 +30,7 @@ pub fn check_subnet(n: &Subnet) -> Result<()> {
 /// As [`check_subnet`]; 409 when another subnet has some of its addresses.
 pub fn enter_subnet(tx: &Tx<'_>, n: &Subnet) -> Result<()> {
     check_subnet(n)?;
+    tx.alone("subnets of machines")?;
     for other in segment::subnets(tx)? {
         if other.cidr.contains(&n.cidr.network()) || n.cidr.contains(&other.cidr.network()) {
             return Err(Fault::conflict(format!("The subnet {} overlaps {}.", n.cidr, other.cidr)));
@@ -47,6 +48,7 @@ pub fn check_range(tx: &Tx<'_>, n: &Subnet, r: &Range) -> Result<()> {
             r.first, r.last, n.cidr
         )));
     }
+    tx.alone(&format!("ranges of {}", n.id))?;
     for other in segment::ranges(tx, Some(&n.id))? {
         if other.id != r.id && r.first <= other.last && other.first <= r.last {
             return Err(Fault::conflict(format!("The range overlaps {} to {}.", other.first, other.last)));

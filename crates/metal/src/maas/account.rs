@@ -140,8 +140,9 @@ pub async fn put_file(door: Arc<Door>, call: Call) -> Result<Reply> {
     };
     let kept = move |tx: &Tx<'_>| {
         let user = &call.auth.user.id;
-        let count: i64 =
-            tx.one("SELECT COUNT(*) FROM maas_file WHERE user_id = $1", params![user], |r| r.get(0))?;
+        tx.alone(&format!("MAAS files of {user}"))?;
+        let others = "SELECT COUNT(*) FROM maas_file WHERE user_id = $1 AND name <> $2";
+        let count: i64 = tx.one(others, params![user, &name], |r| r.get(0))?;
         if count >= FILES {
             return Err(Fault::quota(format!("A user keeps at most {FILES} files. Delete one first.")));
         }

@@ -43,6 +43,7 @@ pub fn hash(secret: &str) -> String {
 /// # Errors
 /// 403 when the user has too many.
 pub fn make(tx: &Tx<'_>, user: &UserId, project: &ProjectId, name: &str) -> Result<Key> {
+    tx.alone(&format!("MAAS keys of {user}"))?;
     let count: i64 =
         tx.one("SELECT COUNT(*) FROM maas_key WHERE user_id = $1", params![user], |r| r.get(0))?;
     if count >= MOST {
