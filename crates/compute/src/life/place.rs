@@ -4,6 +4,7 @@ use super::power::follow;
 use super::{FAILED_FOR, LOOK, Seen, State, shelf};
 use crate::model::{Hints, Task};
 use crate::planner::{Ask, Plan, Room, plan};
+use crate::pulse::is_lost;
 use crate::table::{action, guest, host, server};
 use crate::{cpu, placing};
 use base::doc::{GuestState, Power};
@@ -19,6 +20,8 @@ const PORTS_FOR: Duration = Duration::from_secs(30);
 const HOSTS_FOR: Duration = Duration::from_secs(20);
 /// Hosts that a new server is tried on: what fails on three would fail on others, most likely.
 const HOSTS_TRIED: usize = 3;
+/// For how long a host that still cannot do anything with a guest is asked to let go of it.
+const LET_GO_FOR: Duration = Duration::from_secs(180);
 
 pub fn schedule(seen: Seen) -> Step<State> {
     let s = &seen.server;
@@ -65,11 +68,13 @@ fn claim_first(tx: &Tx<'_>, id: ServerId, order: &[HostId], ask: &Ask) -> Result
 }
 
 fn failed(id: ServerId, why: String) -> Step<State> {
-    Step::rest(State::Failed).also(move |tx| {
-        server::fail(tx, id, &why)?;
-        action::finish(tx, id, Some(&why))?;
-        event(tx, Level::Error, "server.failed", &id.to_string(), &why)
-    })
+    Step::rest(State::Failed).also(move |tx| fail(tx, id, &why))
+}
+
+fn fail(tx: &Tx<'_>, id: ServerId, why: &str) -> Result<()> {
+    server::fail(tx, id, why)?;
+    action::finish(tx, id, Some(why))?;
+    event(tx, Level::Error, "server.failed", &id.to_string(), why)
 }
 
 pub fn building(seen: &Seen) -> Step<State> {
@@ -119,12 +124,19 @@ fn withdraw(id: ServerId, from: Option<HostId>, why: String) -> Step<State> {
 }
 
 /// A host that says the guest is off never starts it again: what the server has there is given back, and another host is
-/// looked for.
+/// looked for. Where it never says so, the server fails as it would have without another host.
 pub fn withdrawing(seen: &Seen) -> Step<State> {
     let s = seen.server.clone();
     let Some(from) = s.host_id else { return Step::go(State::Scheduling) };
     if !seen.ours().is_some_and(|g| g.status.state == GuestState::Stopped) {
-        return Step::wait(LOOK, seen.why("waiting for the host to let go of the guest"));
+        return match will_not_let_go(seen) {
+            None => Step::wait(LOOK, seen.why("waiting for the host to let go of the guest")),
+            Some(why) => Step::rest(State::Failed).also(move |tx| {
+                server::want_power(tx, s.id, Power::On, Task::Scheduling)?;
+                fail(tx, s.id, &why)?;
+                store::host::touch(tx, from)
+            }),
+        };
     }
     Step::go(State::Scheduling).also(move |tx| {
         network::for_compute::hold(tx, s.id)?;
@@ -138,4 +150,13 @@ pub fn withdrawing(seen: &Seen) -> Step<State> {
         server::leave_host(tx, s.id)?;
         store::host::touch(tx, from)
     })
+}
+
+fn will_not_let_go(seen: &Seen) -> Option<String> {
+    if seen.host.as_ref().is_none_or(is_lost) {
+        return Some(seen.why("The server could not be made"));
+    }
+    let g = seen.ours().filter(|g| g.status.state == GuestState::Failed)?;
+    let stuck = Micros::now().since(g.since) >= FAILED_FOR + LET_GO_FOR;
+    stuck.then(|| g.status.reason.clone())
 }

@@ -3,6 +3,7 @@
 use super::world::{FakeHost, World, worlds};
 use base::doc::{GuestState, Power};
 use base::{Micros, ServerId};
+use std::time::Duration;
 use store::params;
 use store::work::Ran;
 
@@ -32,7 +33,11 @@ async fn fails(w: &World, host: &mut FakeHost, id: ServerId) {
     host.plan.insert(id, (GuestState::Failed, 0, FULL));
     host.turn(w).await;
     host.plan.clear();
-    let past = Micros(Micros::now().0 - 60_000_000);
+    failed_for(w, id, 60).await;
+}
+
+async fn failed_for(w: &World, id: ServerId, seconds: i64) {
+    let past = Micros(Micros::now().0 - seconds * 1_000_000);
     w.db.write(move |tx| {
         tx.exec("UPDATE host_guest SET since = $1", params![past])?;
         store::work::wake(tx, &id.to_string())
@@ -102,6 +107,42 @@ async fn three_hosts_are_tried_and_no_more() {
             assert!(host.document.as_ref().is_none_or(|d| d.guests.is_empty()));
         }
         w.nothing_left().await;
+    }
+}
+
+/// Its disk breaks, or it goes away: it never says that the guest is off.
+#[tokio::test]
+async fn of_a_host_that_never_lets_go_the_server_fails() {
+    for w in worlds().await {
+        let mut all = hosts(&w, &["a", "b"]).await;
+        for gone in [false, true] {
+            let id = w.create("one").await;
+            steps(&w, id).await;
+            fails(&w, &mut all[0], id).await;
+            steps(&w, id).await;
+            if gone {
+                let past = Micros(Micros::now().0 - 3_600_000_000);
+                let sql = "UPDATE host SET seen_at = $1 WHERE name = 'a'";
+                w.db.write(move |tx| tx.exec(sql, params![past])).await.unwrap();
+                crate::pulse::listens_for(Duration::from_secs(600));
+            } else {
+                all[0].plan.insert(id, (GuestState::Failed, 0, FULL));
+                all[0].turn(&w).await;
+                steps(&w, id).await;
+                assert_eq!(w.status(id).await, "BUILD", "it has a moment");
+                failed_for(&w, id, 300).await;
+            }
+            w.db.write(move |tx| store::work::wake(tx, &id.to_string())).await.unwrap();
+            steps(&w, id).await;
+            let server = w.get(&format!("/servers/{id}")).await["server"].clone();
+            assert_eq!(server["status"], "ERROR");
+            let why = server["fault"]["message"].as_str().unwrap();
+            assert!(why.contains(if gone { "has been silent" } else { FULL }), "{why}");
+            w.delete(id).await.expect(204);
+            all[0].plan.clear();
+            w.until(&mut all[0], id, "GONE").await;
+            w.nothing_left().await;
+        }
     }
 }
 
