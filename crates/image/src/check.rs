@@ -31,6 +31,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 /// How often one notes how far digests are.
 const TICK: Duration = Duration::from_millis(500);
+/// How long one waits after digests that could not be computed.
+const AGAIN: Duration = Duration::from_secs(60);
 /// How long somebody who is about to use an image waits for its digests.
 pub const WAIT: Duration = Duration::from_secs(60);
 
@@ -199,9 +201,10 @@ async fn go_on(image: &Arc<Image>, seen: Seen) -> Result<Step<Check>> {
             Ok(Step::wait(LOOK, format!("its checksums are being computed: {how_far}")))
         }
         State::Done(Err(fault)) => {
-            // Tried again with a growing pause; what was answered for is not given up.
+            // What was answered for is not given up. All of it is read again, so not at once.
+            tracing::warn!(image = %id, %fault, "its checksums could not be computed");
             image.jobs.drop_of(&[file]);
-            Err(fault)
+            Ok(Step::wait(AGAIN, fault.to_string()))
         }
         State::Done(Ok(staged)) => keep(image, row, staged).await,
     }

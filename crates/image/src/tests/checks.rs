@@ -117,14 +117,15 @@ async fn what_is_not_as_long_as_it_arrived_is_no_image() {
         let mut files = std::fs::read_dir(w.dir.path().join("images/staged")).unwrap();
         let file = files.next().unwrap().unwrap().path();
         std::fs::File::options().write(true).open(&file).unwrap().set_len(5).unwrap();
-        let failed =
-            "SELECT COUNT(*) FROM work WHERE kind = 'image_check' AND last_error LIKE '%5 are there%'";
+        let failed = "SELECT COUNT(*) FROM work WHERE kind = 'image_check' AND reason LIKE '%5 are there%'";
         while w.count(failed).await == 0 {
             w.engine.run_one(&id, true).await.unwrap();
             assert_eq!(w.show(&id, "member:a").await["status"], "saving");
         }
-        // Put back, it is gone on with.
+        // Put back, it is gone on with when it is looked at again.
         std::fs::write(&file, "the whole of it").unwrap();
+        let woken = id.clone();
+        w.db.write(move |tx| store::work::wake(tx, &woken)).await.unwrap();
         ends(&w, &id).await;
         as_it_is(&w.show(&id, "member:a").await, b"the whole of it");
     }
