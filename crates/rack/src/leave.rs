@@ -31,14 +31,12 @@ pub struct Given {
     all: Mutex<BTreeSet<Own>>,
 }
 
-/// What is on the disk.
+/// What is on the disk: what was given since this start of the kernel, which forgets all; who gives the same later is
+/// somebody else.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Record {
-    /// What was given since this start of the kernel: it forgets all, and who gives the same later is somebody else.
-    Since { boot: String, all: BTreeSet<Own> },
-    /// As older racks wrote it.
-    Old(BTreeSet<Own>),
+struct Record {
+    boot: String,
+    all: BTreeSet<Own>,
 }
 
 impl Given {
@@ -48,9 +46,12 @@ impl Given {
         let (file, boot) = (data.join(FILE), std::fs::read_to_string(BOOT)?.trim().to_owned());
         let all = match std::fs::read(&file) {
             Ok(bytes) => match serde_json::from_slice(&bytes)? {
-                Record::Since { boot: then, all } if then == boot => all,
-                Record::Since { .. } => BTreeSet::new(),
-                Record::Old(all) => all,
+                // Older racks struck nothing out of their list: by now it may be somebody else's.
+                serde_json::Value::Array(_) => BTreeSet::new(),
+                record => {
+                    let record: Record = serde_json::from_value(record)?;
+                    if record.boot == boot { record.all } else { BTreeSet::new() }
+                }
             },
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => BTreeSet::new(),
             Err(e) => return Err(e.into()),
@@ -93,7 +94,7 @@ impl Given {
         let mut all = lock(&self.all);
         let mut new = all.clone();
         if change(&mut new) {
-            let record = Record::Since { boot: self.boot.clone(), all: new.clone() };
+            let record = Record { boot: self.boot.clone(), all: new.clone() };
             tls::write_private(&self.file, &serde_json::to_vec(&record)?)?;
             *all = new;
         }
@@ -141,8 +142,8 @@ mod tests {
         let own = BTreeSet::from([("eth0".to_owned(), address)]);
         assert_eq!(*lock(&Given::open(dir.path()).unwrap().all), own);
         std::fs::write(dir.path().join(FILE), serde_json::to_vec(&own).unwrap()).unwrap();
-        assert_eq!(*lock(&Given::open(dir.path()).unwrap().all), own, "as older racks wrote it");
-        let other = Record::Since { boot: "another".into(), all: own };
+        assert!(lock(&Given::open(dir.path()).unwrap().all).is_empty(), "as older racks wrote it");
+        let other = Record { boot: "another".into(), all: own };
         std::fs::write(dir.path().join(FILE), serde_json::to_vec(&other).unwrap()).unwrap();
         assert!(lock(&Given::open(dir.path()).unwrap().all).is_empty(), "gone with the kernel that had it");
     }

@@ -209,7 +209,7 @@ impl Bench {
                 Move::Give(order, reason) => {
                     tracing::info!(machine = %self.id, ?order, "power");
                     shared.tell(self.id, |seat| seat.reason.clone_from(&reason));
-                    self.give(order, kept).await?;
+                    self.give(order, kept, on).await?;
                     return Ok((times.look, reason));
                 }
             }
@@ -217,9 +217,13 @@ impl Bench {
         Ok((times.look, String::new()))
     }
 
-    async fn give(&mut self, order: Order, kept: Kept) -> Result<(), Trouble> {
+    async fn give(&mut self, order: Order, kept: Kept, on: bool) -> Result<(), Trouble> {
         match order {
-            Order::Off => self.driver.off().await?,
+            Order::Off => match self.driver.off().await {
+                // There are BMCs that refuse to switch off what is off.
+                Err(Trouble::Unable(_)) if !on => {}
+                done => done?,
+            },
             Order::On => {
                 self.boot_from(kept).await?;
                 self.driver.on().await?;

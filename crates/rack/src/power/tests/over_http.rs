@@ -169,6 +169,30 @@ async fn a_bmc_with_sessions_tags_and_a_certificate() {
 }
 
 #[tokio::test]
+async fn a_bmc_that_does_not_switch_off_what_is_off_still_switches_on() {
+    let (tls, print) = certificate();
+    let bmc = Service::start(service::redfish, Some(tls)).await;
+    bmc.held.lock().unwrap().dead = true;
+    let url = format!("https://{}", bmc.authority);
+    let mut rack = Rack::new(vec![machine("pc", redfish(&url, "secret", "", &print))]);
+    let has = async |kind: &str| {
+        let given = async {
+            while bmc.log().last().is_none_or(|last| last != kind) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), given).await.unwrap_or_else(|_| panic!("no {kind}"));
+    };
+    rack.order(0, |o| o.want = Some(true));
+    has("ForceOn").await;
+    // It may still come up for that: so it is off first for the restart that is asked for now.
+    rack.order(0, |o| (o.cycles, o.hard) = (1, true));
+    has("ForceOff").await;
+    bmc.held.lock().unwrap().dead = false;
+    rack.until_on(0, true).await;
+}
+
+#[tokio::test]
 async fn a_bmc_that_is_not_ready_yet_is_found_later() {
     let (tls, print) = certificate();
     let bmc = Service::start(service::redfish, Some(tls)).await;

@@ -15,6 +15,8 @@ use tokio::net::TcpListener;
 pub struct Held {
     pub log: Vec<String>,
     pub on: bool,
+    /// It is told to come up, and does not.
+    pub dead: bool,
     pub sessions: Vec<String>,
     pub boot: Value,
     /// Answered to the next question instead of what it would.
@@ -165,8 +167,11 @@ pub fn redfish(held: &mut Held, request: &Request<()>, body: &Value) -> Response
         }
         ("POST", _) => {
             let kind = body["ResetType"].as_str().unwrap_or_default();
-            held.on = kind == "ForceOn";
             held.log.push(kind.to_owned());
+            if kind == "ForceOff" && !held.on {
+                return say(409, &json!({"error": {"message": "The system is off."}}));
+            }
+            held.on = kind == "ForceOn" && !held.dead;
             say(StatusCode::NO_CONTENT.as_u16(), &json!({}))
         }
         _ => say(404, &json!({})),
