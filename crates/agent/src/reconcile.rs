@@ -118,19 +118,20 @@ fn accept(host: &Host, since: u64, new: Desired) -> Result<bool> {
     Ok(kept.is_ok())
 }
 
-/// Writes the document for the next start. On a full disk the old one, which is not true any more, gives its
-/// room.
+/// Writes the document for the next start. On a full disk the old one gives its room; if others took that, it is put
+/// back, as it still tells what belongs to this host.
 fn keep_document(data: &Path, document: &Desired) -> Result<()> {
     let (file, bytes) = (data.join(DOCUMENT), serde_json::to_vec(document)?);
     let mut written = tls::write_private(&file, &bytes);
     if written.as_ref().is_err_and(|e| e.kind == Kind::TooLarge) {
-        let new = file.with_extension("new");
+        let (new, old) = (file.with_extension("new"), std::fs::read(&file));
         for held in [&new, &file] {
             let _ = std::fs::remove_file(held);
         }
         written = tls::write_private(&file, &bytes);
         if written.is_err() {
             let _ = std::fs::remove_file(&new);
+            let _ = old.map(|old| tls::write_private(&file, &old));
         }
     }
     written

@@ -430,7 +430,7 @@ async fn a_guest_whose_disk_found_no_room_waits_for_it() {
     };
     let from = region.observed.borrow().as_ref().unwrap().at;
     tokio::select! {
-        () = count => {}
+        () = count => panic!("the monitor is gone"),
         _ = region.until("some seconds more", |o| o.at >= from.plus(Duration::from_secs(6))) => {}
     }
     assert!(tries <= 2, "let go on {tries} times");

@@ -3,7 +3,7 @@
 //! That `/dev/kvm` opens is no proof: there are kernels that offer it and hang every guest, and some that run nothing but
 //! firmware, by emulating it. So a boot sector that goes the way of every ordinary guest, up to a program in ring 3
 //! of long mode and back, and then writes one byte to the serial port (`probe.S`) is run under it, in the background;
-//! until the byte has come, guests run in software (TCG). What came of it is remembered for an hour of that device, so
+//! until the byte has come, guests run in software (TCG). What came of it is remembered for a while of that device, so
 //! that an agent which is started again and again does not have its guests wait each time.
 
 use super::qemu::QEMU;
@@ -18,6 +18,9 @@ use tokio::sync::watch;
 /// How long the probe may take, and so how long the first guest may have to wait for it.
 const LIMIT: Duration = Duration::from_secs(2);
 const REMEMBERED: Duration = Duration::from_secs(3600);
+/// A busy disk may have made it late.
+const LATE_REMEMBERED: Duration = Duration::from_secs(300);
+const KVM: &str = "/dev/kvm";
 /// `probe.S`, assembled.
 const SECTOR: &[u8; 512] = include_bytes!("probe.bin");
 /// Where the answer is remembered, in the data directory.
@@ -46,15 +49,15 @@ impl Probe {
     /// Starts the probe in the background, unless the answer is known. `data` is where its boot sector is written.
     pub fn start(data: &Path) -> Self {
         let known = data.join(ANSWER);
-        let (tell, answer) = watch::channel(remembered(&known));
+        let (tell, answer) = watch::channel(remembered(&known, KVM));
         if let Some(accel) = *answer.borrow() {
             say(accel);
             return Probe(answer.clone());
         }
         let data = data.to_owned();
         tokio::spawn(async move {
-            let accel = ask(&data).await;
-            if let Some(answer) = answer_of_this_device(accel) {
+            let (accel, certain) = probe(&data).await;
+            if let Some(answer) = answer_of(KVM, accel).filter(|_| certain) {
                 // Asked again if it cannot be kept.
                 let _ = std::fs::write(&known, answer);
             }
@@ -79,21 +82,29 @@ impl Probe {
 
 /// Asks anew. `data` is where the boot sector is written meanwhile.
 pub async fn ask(data: &Path) -> Accel {
-    if !Path::new("/dev/kvm").exists() {
-        return Accel::Tcg;
+    probe(data).await.0
+}
+
+/// The answer, and whether it is the device's, and not that of a QEMU that cannot be started.
+async fn probe(data: &Path) -> (Accel, bool) {
+    if !Path::new(KVM).exists() {
+        return (Accel::Tcg, false);
     }
     let file = data.join("kvm-probe.img");
-    let kvm =
-        tokio::time::timeout(LIMIT, boots(&file, &["-accel", "kvm", "-cpu", "host"])).await.unwrap_or(false);
+    let kvm = tokio::time::timeout(LIMIT, boots(&file, &["-accel", "kvm", "-cpu", "host"])).await;
     let _ = std::fs::remove_file(&file);
-    if kvm { Accel::Kvm } else { Accel::Tcg }
+    match kvm {
+        Ok(Some(true)) => (Accel::Kvm, true),
+        Ok(Some(false)) | Err(_) => (Accel::Tcg, true),
+        Ok(None) => (Accel::Tcg, false),
+    }
 }
 
 /// Whoever wonders why guests are slow finds it in the log.
 fn say(accel: Accel) {
     match accel {
         Accel::Kvm => {}
-        Accel::Tcg if Path::new("/dev/kvm").exists() => {
+        Accel::Tcg if Path::new(KVM).exists() => {
             tracing::warn!("/dev/kvm is there but no guest runs under it: guests run in software (slow)");
         }
         Accel::Tcg => tracing::warn!(
@@ -102,29 +113,30 @@ fn say(accel: Accel) {
     }
 }
 
-/// An answer of this probe about the device that there is, if there is one. A module that was loaded anew makes another,
+/// An answer of this probe about the device, if there is one. A module that was loaded anew makes another,
 /// which may do what the last one could not, and so may another boot.
-fn answer_of_this_device(accel: Accel) -> Option<String> {
-    let device = std::fs::metadata("/dev/kvm").ok()?;
+fn answer_of(device: &str, accel: Accel) -> Option<String> {
+    let device = std::fs::metadata(device).ok()?;
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let probe = hex::encode(&Sha512::digest(SECTOR)[..8]);
     Some(format!("{} {} {} {probe} {}\n", boot.trim(), device.ino(), device.ctime(), accel.name()))
 }
 
-fn remembered(file: &Path) -> Option<Accel> {
-    let written = file.metadata().and_then(|m| m.modified()).ok()?;
-    let fresh = written.elapsed().is_ok_and(|age| age < REMEMBERED);
-    let said = std::fs::read_to_string(file).ok().filter(|_| fresh)?;
-    [Accel::Kvm, Accel::Tcg].into_iter().find(|a| answer_of_this_device(*a).is_some_and(|now| now == said))
+fn remembered(file: &Path, device: &str) -> Option<Accel> {
+    let age = file.metadata().and_then(|m| m.modified()).ok()?.elapsed().ok()?;
+    let said = std::fs::read_to_string(file).ok()?;
+    let (accel, _) = [(Accel::Kvm, REMEMBERED), (Accel::Tcg, LATE_REMEMBERED)]
+        .into_iter()
+        .find(|(accel, most)| age < *most && answer_of(device, *accel).is_some_and(|now| now == said))?;
+    Some(accel)
 }
 
-async fn boots(file: &Path, accel: &[&str]) -> bool {
+/// Whether the byte came; `None` where QEMU cannot be started.
+async fn boots(file: &Path, accel: &[&str]) -> Option<bool> {
     let mut disk = SECTOR.to_vec();
     // The BIOS boots from no disk of a single sector.
     disk.resize(1 << 20, 0);
-    if std::fs::write(file, &disk).is_err() {
-        return false;
-    }
+    std::fs::write(file, &disk).ok()?;
     let drive = serde_json::json!({
         "driver": "raw", "read-only": true, "node-name": "d", "file": { "driver": "file", "filename": file }
     });
@@ -141,12 +153,16 @@ async fn boots(file: &Path, accel: &[&str]) -> bool {
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn();
-    let Ok(mut child) = child else { return false };
-    let Some(mut serial) = child.stdout.take() else { return false };
+    let mut child = child.ok()?;
+    let mut serial = child.stdout.take()?;
     let mut byte = [0u8];
-    let seen = serial.read_exact(&mut byte).await.is_ok() && byte[0] == b'K';
-    let _ = child.kill().await;
-    seen
+    if serial.read_exact(&mut byte).await.is_ok() {
+        let _ = child.kill().await;
+        return Some(byte[0] == b'K');
+    }
+    // As setpriv says that there is no such program, or that it cannot be executed.
+    let ended = child.wait().await.ok()?.code();
+    (!matches!(ended, Some(126 | 127))).then_some(false)
 }
 
 #[cfg(test)]
@@ -160,7 +176,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("probe.img");
         let tcg = boots(&file, &["-accel", "tcg", "-cpu", "max"]);
-        assert!(tokio::time::timeout(Duration::from_secs(60), tcg).await.unwrap());
+        assert_eq!(tokio::time::timeout(Duration::from_secs(60), tcg).await.unwrap(), Some(true));
+        assert_eq!(boots(&file, &["-accel", "none-such"]).await, Some(false));
+        assert_eq!(boots(&dir.path().join("none/probe.img"), &[]).await, None);
     }
 
     #[test]
@@ -177,21 +195,26 @@ mod tests {
     #[tokio::test]
     async fn an_answer_is_remembered_for_a_while_of_one_device() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join(ANSWER);
-        assert_eq!(remembered(&file), None);
-        for accel in [Accel::Kvm, Accel::Tcg] {
-            // Without a device there is nothing to remember.
-            let Some(answer) = answer_of_this_device(accel) else { return };
-            std::fs::write(&file, answer).unwrap();
-            assert_eq!(remembered(&file), Some(accel));
-            assert_eq!(Probe::start(dir.path()).now(), accel);
+        let (file, device) = (dir.path().join(ANSWER), dir.path().join("kvm"));
+        std::fs::write(&device, "").unwrap();
+        let device = device.to_str().unwrap();
+        assert_eq!(remembered(&file, device), None);
+        for (accel, most) in [(Accel::Kvm, REMEMBERED), (Accel::Tcg, LATE_REMEMBERED)] {
+            std::fs::write(&file, answer_of(device, accel).unwrap()).unwrap();
+            assert_eq!(remembered(&file, device), Some(accel));
+            assert_eq!(remembered(&file, "/dev/null"), None, "of another device");
+            let old = std::time::SystemTime::now() - most;
+            std::fs::File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
+            assert_eq!(remembered(&file, device), None);
         }
-        let old = std::time::SystemTime::now() - REMEMBERED;
-        std::fs::File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
-        assert_eq!(remembered(&file), None);
+        // A machine may have none.
+        if let Some(answer) = answer_of(KVM, Accel::Tcg) {
+            std::fs::write(&file, answer).unwrap();
+            assert_eq!(Probe::start(dir.path()).now(), Accel::Tcg);
+        }
         for other in ["", "another-boot kvm\n", "another-boot tcg\n"] {
             std::fs::write(&file, other).unwrap();
-            assert_eq!(remembered(&file), None, "{other:?}");
+            assert_eq!(remembered(&file, device), None, "{other:?}");
         }
     }
 }

@@ -65,13 +65,18 @@ impl Dir {
     /// Gives a file that is whole its name. After a power cut too, whoever finds the name finds all of it.
     pub fn complete(&self, from: &str, to: &str) -> Result<()> {
         std::fs::File::open(self.path(from))?.sync_all()?;
+        self.rename(from, to)
+    }
+    /// The same for one that may be large: nobody else waits for the disk meanwhile. Given up, it leaves the name as
+    /// it is, for the file may be another one by then.
+    pub async fn complete_large(&self, from: &str, to: &str) -> Result<()> {
+        let file = std::fs::File::open(self.path(from))?;
+        tokio::task::spawn_blocking(move || file.sync_all()).await.map_err(Fault::internal)??;
+        self.rename(from, to)
+    }
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
         std::fs::rename(self.path(from), self.path(to))?;
         Ok(std::fs::File::open(&self.root)?.sync_all()?)
-    }
-    /// The same for one that may be large: nobody else waits for the disk meanwhile.
-    pub async fn complete_large(&self, from: &str, to: &str) -> Result<()> {
-        let (dir, from, to) = (self.clone(), from.to_owned(), to.to_owned());
-        tokio::task::spawn_blocking(move || dir.complete(&from, &to)).await.map_err(Fault::internal)?
     }
     /// Removes the directory and everything in it; one that is not there is fine. It is renamed first, so
     /// that a half-removed guest is never taken for one.
