@@ -29,7 +29,7 @@ const SYNC: u64 = 32 << 20;
 /// Bytes of a file that are read together.
 const PART: u64 = 1 << 20;
 /// How much digests give way, in the units of nice(1).
-const NICE: i32 = 5;
+const NICE: i32 = 10;
 
 /// What the writer is told.
 pub enum Piece {
