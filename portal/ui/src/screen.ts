@@ -6,7 +6,7 @@ import "./shell/theme";
 import "./styles/index.css";
 
 /** Whatever the address says, nothing but a console is connected to. */
-const CONSOLE = /^\/hanok\/v1\/console\/vnc\?token=\w+$/;
+const CONSOLE = /^hanok\/v1\/console\/vnc\?token=\w+$/;
 const BUTTON = "h-7 px-2 rounded-[7px] text-[13px] border border-line2 bg-surface hover:border-ink3 disabled:opacity-45";
 
 const root = document.getElementById("root")!;
@@ -43,7 +43,7 @@ function start() {
   root.replaceChildren(head, place);
   if (!CONSOLE.test(path)) return over("screen.wrong");
   state.textContent = t("screen.connecting");
-  screen = new RFB(place, `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`);
+  screen = new RFB(place, `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/${path}`);
   screen.scaleViewport = true;
   screen.background = "#14191c";
   screen.addEventListener("disconnect", () => over("screen.over"));

@@ -120,9 +120,10 @@ fn socket_url(req: &Req, path: &str) -> String {
     format!("{}{path}", req.base.replacen("http", "ws", 1))
 }
 
-/// The page that shows a screen. As noVNC's own, it is told in `path` where to connect to.
+/// The page that shows a screen. As noVNC's own, it is told in `path`, which begins without a slash, where to connect to.
 fn page_url(req: &Req, path: &str) -> String {
-    format!("{}/screen?path={}", req.base, utf8_percent_encode(path, NON_ALPHANUMERIC))
+    let path = utf8_percent_encode(path.trim_start_matches('/'), NON_ALPHANUMERIC);
+    format!("{}/screen?path={path}", req.base)
 }
 
 /// `os-getSerialConsole {type: serial}`, until 2.5.
@@ -239,12 +240,18 @@ pub async fn socket(c: Arc<Compute>, mut req: Req) -> Result<Reply> {
     let kind = req.text_param("kind");
     let kind = Screen::parse(kind).ok_or_else(|| Fault::not_found("A console is serial or vnc."))?;
     let upgrade = req.upgrade()?;
-    let (id, host) =
-        c.db.write(move |tx| {
-            let (id, host) = redeem(tx, &hash, kind)?;
-            Ok((id, host.map(|h| host::by_id(tx, h)).transpose()?.flatten()))
-        })
-        .await?;
+    let redeemed = c.db.write(move |tx| {
+        let (id, host) = redeem(tx, &hash, kind)?;
+        Ok((id, host.map(|h| host::by_id(tx, h)).transpose()?.flatten()))
+    });
+    let (id, host) = match redeemed.await {
+        // Clients of WebSockets read no body; there are some that take it for what the console says.
+        Err(fault) if fault.kind == Kind::Unauthorized => {
+            tracing::info!(%fault, "a console is refused");
+            return Ok(Reply::empty(401).header("connection", "close"));
+        }
+        redeemed => redeemed?,
+    };
     let host = host.ok_or_else(|| not_ready(id))?;
     let there = c.wire.socket(&host, &format!("/v1/guests/{id}/{}", kind.as_str())).await?;
     let response = upgrade.protocols(["binary"]).on_upgrade(move |here| pass(here, there));

@@ -129,7 +129,7 @@ async fn addresses_of_screens() {
     let body = json!({"remote_console": {"protocol": "vnc", "type": "novnc"}});
     let url =
         w.member("2.6", "POST", &path, Some(body.clone())).await.expect(200)["remote_console"]["url"].clone();
-    let page = "http://hanok.test/screen?path=%2Fhanok%2Fv1%2Fconsole%2Fvnc%3Ftoken%3D";
+    let page = "http://hanok.test/screen?path=hanok%2Fv1%2Fconsole%2Fvnc%3Ftoken%3D";
     assert!(url.as_str().unwrap().starts_with(page), "{url}");
     w.member("2.5", "POST", &path, Some(body)).await.expect(404);
     let act = format!("/servers/{id}/action");

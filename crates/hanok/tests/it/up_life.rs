@@ -161,7 +161,7 @@ fn in_a_terminal(w: &World, demo: &Api, id: &str) {
 /// The client gets the address of a page. What it shows stands in the browser's own tests.
 fn in_a_browser(w: &World, demo: &Api) {
     let url = w.osc("console url show --novnc solo")["url"].as_str().unwrap().to_owned();
-    let page = url.split_once("/screen?path=%2Fhanok%2Fv1%2Fconsole%2Fvnc%3Ftoken%3D");
+    let page = url.split_once("/screen?path=hanok%2Fv1%2Fconsole%2Fvnc%3Ftoken%3D");
     assert!(page.is_some(), "{url}");
     let page = demo.get(&url[url.find("/screen").unwrap()..]);
     assert!(page.text().contains("<html"), "{}", page.text());
