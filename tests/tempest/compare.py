@@ -84,7 +84,7 @@ def say_interop(listed):
 
 
 # Reasons to skip a test here that the run with real guests does not have.
-NEEDS_GUEST = re.compile(r"alidation (tests are|must be|should be)|Console output not supported|Change password")
+NEEDS_GUEST = re.compile(r"alidation (tests are|must be|should be)|Console output not supported|Change password|VNC Console feature")
 
 
 def verdicts():
