@@ -19,7 +19,7 @@ use ipnet::IpNet;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr, TcpStream, UdpSocket};
 use uuid::Uuid;
-use world::{HOST_PORT, PATIENCE, receive, reserve, waiting, world};
+use world::{Client, HOST_PORT, PATIENCE, World, receive, reserve, waiting, world};
 
 fn one_network() -> (Network, Desired) {
     let ports = vec![port(1, &[(1, "10.0.0.5")]), port(2, &[(1, "10.0.0.6")])];
@@ -295,18 +295,24 @@ fn routed(at: impl Fn(u8) -> IpAddr) -> Desired {
     doc
 }
 
+/// Two guests on the first network and one on the second, with their addresses.
+fn three(world: &mut World, doc: &Desired) -> [Client; 3] {
+    let [one, two] = [0, 1].map(|n| doc.networks[n].clone());
+    let ports = [(&one, &one.ports[0]), (&one, &one.ports[1]), (&two, &two.ports[0])];
+    ports.map(|(network, port)| {
+        let client = world.client(network, port);
+        client.dhcp();
+        client
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn routers_route_translate_and_carry_floating_addresses() {
     let Some(mut world) = world().await else { return };
     let at = outside();
     let mut doc = routed(at);
     world.apply(&doc).await;
-    let (one, two) = (doc.networks[0].clone(), doc.networks[1].clone());
-    let (a, b) = (world.client(&one, &one.ports[0]), world.client(&one, &one.ports[1]));
-    let c = world.client(&two, &two.ports[0]);
-    for client in [&a, &b, &c] {
-        client.dhcp();
-    }
+    let [a, b, c] = three(&mut world, &doc);
     assert!(a.pings("10.0.0.1"), "the gateway answers");
     assert!(b.pings("10.0.1.5"), "between networks");
     // Out through the gateway: with the floating address, or else the router's.

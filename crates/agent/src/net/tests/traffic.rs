@@ -278,12 +278,7 @@ async fn single_ports_of_a_floating_address_lead_to_guests() {
         forward(6, (2222, 2222), "10.0.0.6", (22, 22)),
     ];
     world.apply(&doc).await;
-    let (one, two) = (doc.networks[0].clone(), doc.networks[1].clone());
-    let (a, b) = (world.client(&one, &one.ports[0]), world.client(&one, &one.ports[1]));
-    let c = world.client(&two, &two.ports[0]);
-    for client in [&a, &b, &c] {
-        client.dhcp();
-    }
+    let [a, b, c] = three(&mut world, &doc);
     let host = UdpSocket::bind((at(1), HOST_PORT)).unwrap();
     host.set_read_timeout(Some(PATIENCE)).unwrap();
     let (b0, b2, c9) = (b.udp("10.0.0.6:4000"), b.udp("10.0.0.6:4002"), c.udp("10.0.1.5:7009"));
@@ -323,12 +318,7 @@ async fn what_leads_elsewhere_takes_its_connections_along() {
     let (external, internal, fixed) = ((7000, 7009), (7000, 7009), "10.0.1.5".parse().unwrap());
     gateway(&mut doc).forwards = vec![Forward { floating: at(60), protocol: 17, external, fixed, internal }];
     world.apply(&doc).await;
-    let (one, two) = (doc.networks[0].clone(), doc.networks[1].clone());
-    let (a, b) = (world.client(&one, &one.ports[0]), world.client(&one, &one.ports[1]));
-    let c = world.client(&two, &two.ports[0]);
-    for client in [&a, &b, &c] {
-        client.dhcp();
-    }
+    let [a, b, c] = three(&mut world, &doc);
     let host = UdpSocket::bind((at(1), HOST_PORT)).unwrap();
     let comes = |text: &str, floating: u8, port: u16, to: &UdpSocket| {
         host.send_to(text.as_bytes(), (at(floating), port)).unwrap();
