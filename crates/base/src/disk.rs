@@ -1,8 +1,53 @@
-//! What `qemu-img info --output=json` says of a disk image. Images come from tenants: none is opened for its content
-//! before this was looked at.
+//! `qemu-img`, and what its `info --output=json` says of a disk image. Images come from tenants: none is opened for its
+//! content before this was looked at.
 
 use crate::{Fault, Result};
 use serde_json::Value;
+use std::ffi::OsStr;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+/// A conversion reads and writes a disk; one that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(3600);
+/// How often it is seen to meanwhile that the disk does not fill up.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Runs `program`, which is `qemu-img`, under limits on time, memory and the size of what it writes (`most` bytes, and a
+/// mebibyte), and only as long as there is `room`.
+///
+/// # Errors
+/// That of `room`; `Unavailable` when it takes too long. How it ended is in the output.
+pub async fn qemu_img<R>(
+    program: &str,
+    most: u64,
+    arguments: &[&OsStr],
+    room: impl Fn() -> R,
+) -> Result<Output>
+where
+    R: Future<Output = Result<()>>,
+{
+    let run = tokio::process::Command::new("prlimit")
+        .args(["--as=2147483648", "--core=0", &format!("--fsize={}", most.saturating_add(1 << 20)), program])
+        .args(arguments)
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let full = async {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if let Err(full) = room().await {
+                return full;
+            }
+        }
+    };
+    let out = tokio::select! {
+        out = tokio::time::timeout(LIMIT, run) => out,
+        full = full => return Err(full),
+    };
+    let late = |_| Fault::unavailable(format!("The conversion took longer than {} s.", LIMIT.as_secs()));
+    Ok(out.map_err(late)??)
+}
 
 /// The virtual size, in bytes, of an image that is one file: the one at `path`, as `qemu-img` was told it.
 ///

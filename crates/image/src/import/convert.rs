@@ -11,14 +11,7 @@ use crate::upload::Limit;
 use crate::{Image, probe, room};
 use base::{Fault, ImageId, Result};
 use std::ffi::OsStr;
-use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// A conversion reads and writes a disk; one that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(3600);
-/// How often it is seen to meanwhile that the disk does not fill up.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// qemu-img's name of a format that can be converted.
 pub fn name(format: DiskFormat) -> Option<&'static str> {
@@ -80,30 +73,11 @@ pub async fn convert(
 
 /// What it says. Files that it writes may be as large as `max`, and leave the disk its room.
 async fn qemu_img(image: &Image, arguments: &[&OsStr], max: Limit) -> Result<Vec<u8>> {
-    let bytes = max.bytes().saturating_add(1 << 20);
-    let child = tokio::process::Command::new("prlimit")
-        .args(["--as=2147483648", "--core=0", &format!("--fsize={bytes}"), "qemu-img"])
-        .args(arguments)
-        .env("LC_ALL", "C.UTF-8")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let full = async {
-        loop {
-            tokio::time::sleep(LOOK).await;
-            let place = image.contents.incoming();
-            if let Err(full) = blocking(move || room::need(&place, 0)).await {
-                return full;
-            }
-        }
+    let room = || {
+        let place = image.contents.incoming();
+        blocking(move || room::need(&place, 0))
     };
-    let done = tokio::select! {
-        done = tokio::time::timeout(LIMIT, child) => done,
-        full = full => return Err(full),
-    };
-    let done = done.map_err(|_| {
-        Fault::unavailable(format!("The conversion took longer than {} s.", LIMIT.as_secs()))
-    })??;
+    let done = base::disk::qemu_img("qemu-img", max.bytes(), arguments, room).await?;
     if done.status.success() {
         return Ok(done.stdout);
     }

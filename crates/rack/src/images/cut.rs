@@ -12,20 +12,12 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::process::Command;
 
 /// Of a chunk before compression, in bytes.
 pub const CHUNK: u64 = 4 << 20;
 /// Fast: machines and the network should wait for neither side.
 const LEVEL: i32 = 1;
-
-/// A conversion reads and writes a disk; one that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(3600);
-/// How often it is seen to meanwhile that the disk does not fill up.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// A file that goes when this is dropped, however that comes.
 pub struct Scratch(PathBuf);
@@ -72,29 +64,10 @@ pub async fn convert(cache: &Cache, image: &RackImage, from: &Path, program: &st
     Ok(raw)
 }
 
-/// Runs it under limits on time, memory and the size of what it writes, and only as long as the disk has room.
+/// What it says, writing at most `max` bytes and leaving the cache its room.
 async fn qemu_img(cache: &Cache, program: &str, max: u64, arguments: &[&OsStr]) -> Result<Vec<u8>> {
-    let run = Command::new("prlimit")
-        .args(["--as=2147483648", "--core=0", &format!("--fsize={}", max.saturating_add(1 << 20)), program])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let full = async {
-        loop {
-            tokio::time::sleep(LOOK).await;
-            if let Err(full) = cache.make_room_for(0) {
-                return full;
-            }
-        }
-    };
-    let out = tokio::select! {
-        out = tokio::time::timeout(LIMIT, run) => out,
-        full = full => return Err(full),
-    };
-    let out = out.map_err(|_| {
-        Fault::unavailable(format!("The conversion took longer than {} s.", LIMIT.as_secs()))
-    })??;
+    let room = || std::future::ready(cache.make_room_for(0));
+    let out = base::disk::qemu_img(program, max, arguments, room).await?;
     if out.status.success() {
         return Ok(out.stdout);
     }
