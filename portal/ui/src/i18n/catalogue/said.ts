@@ -144,6 +144,7 @@ export const said = {
   "server.deleted_blindly": ["Deleted while its host {host} was disabled and silent for {seconds} s or more; the host removes the guest when it comes back.", "호스트 {host}이(가) {seconds}초 넘게 소식이 없는 동안 삭제했습니다. 호스트가 돌아오면 서버를 지웁니다."],
   "server.reclaimed": ["The time to restore it has passed.", "되살릴 수 있는 기간이 지났습니다."],
   "server.is_deleted": ["The server is deleted.", "서버가 삭제되었습니다."],
+  "server.not_made": ["The server could not be made", "서버를 만들지 못함"],
   "guest.copy_long": ["The disk was not copied in {seconds} s.", "디스크를 {seconds}초 안에 복사하지 못했습니다."],
   "guest.over_other": ["{name} that came lies over something else than it should.", "받은 {name}이(가) 맞지 않는 것 위에 있습니다."],
   "guest.image_short": ["The region sent {much} bytes of the image instead of {size}.", "리전이 이미지 {size}바이트 대신 {much}바이트를 보냈습니다."],
