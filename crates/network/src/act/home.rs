@@ -13,9 +13,13 @@ use super::Caller;
 use crate::model::{Network, Port, Router, json};
 use crate::{err, links, table, touch, transit};
 use base::{Fault, HostId, Micros, NetworkId, Result, RouterId};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::log::{Level, event};
-use store::{Sql, Tx, params};
+use store::{Db, Sql, Tx, params};
+
+/// How long an answer waits at most for a router's home, and how often it is looked at.
+const HEARD: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The host that is to be home to a router with its gateway on `network`: enabled, in one of `zones` if there
 /// are any, heard of since `alive` if that is given, and not `but`.
@@ -101,6 +105,33 @@ pub fn settle(tx: &Tx<'_>) -> Result<()> {
         touch::router(tx, id)?;
     }
     homeless(tx, None)?.iter().try_for_each(|one| give(tx, one, None).map(drop))
+}
+
+/// Waits until the homes of these routers have done what their documents ask for by now, so that whoever calls an address
+/// right after the answer is led where it leads now. For [`HEARD`] at most: a home that is busy or silent does it later,
+/// and one that has never done anything is not waited for.
+pub async fn heard(db: &Db, routers: impl IntoIterator<Item = RouterId>) {
+    let routers: Vec<RouterId> = routers.into_iter().collect();
+    if routers.is_empty() {
+        return;
+    }
+    let asked = db.read(move |tx| {
+        let mut q = Sql::new(
+            "SELECT DISTINCT h.id, h.generation FROM router r JOIN host h ON h.id = r.home_host_id WHERE r.id IN (",
+        );
+        table::fill(&mut q, routers);
+        q.push(")").rows(tx, |r| Ok((r.get::<HostId>(0)?, r.get::<i64>(1)?)))
+    });
+    let given_up = Instant::now() + HEARD;
+    for (host, generation) in asked.await.unwrap_or_default() {
+        let is_late = move |tx: &Tx<'_>| {
+            let sql = "SELECT id FROM host WHERE id = $1 AND applied > 0 AND applied < $2";
+            tx.opt(sql, params![host, generation], |r| r.get::<HostId>(0))
+        };
+        while Instant::now() < given_up && matches!(db.read(is_late).await, Ok(Some(_))) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
 }
 
 /// Whether [`fail_over`] would look for a home.

@@ -8,7 +8,7 @@ use crate::model::{Floating, Port, Std};
 use crate::table::qos::Holder;
 use crate::{err, table};
 use ::api::Obj;
-use base::{Fault, PortId, QosPolicyId, Result};
+use base::{Fault, PortId, QosPolicyId, Result, RouterId};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -213,6 +213,9 @@ impl Noun for Floatings {
     fn delete(tx: &Tx<'_>, _caller: &Caller, f: Floating) -> Result<()> {
         act::forward::none_of(tx, &f)?;
         act::floating::delete(tx, &f)
+    }
+    fn leads_through(f: &Floating) -> Option<RouterId> {
+        f.port.and(f.router)
     }
 }
 

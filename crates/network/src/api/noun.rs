@@ -6,11 +6,11 @@
 
 use super::list::{Filters, Plan, prune};
 use super::{bytes, caller, fields, tag};
-use crate::act::Caller;
+use crate::act::{Caller, home};
 use crate::model::Std;
 use crate::{Network, err, table};
 use ::api::{Obj, Reply, Req};
-use base::{Fault, Result};
+use base::{Fault, Result, RouterId};
 use serde::Serialize;
 use std::sync::Arc;
 use store::{Row, Sql, Tx, log};
@@ -49,6 +49,10 @@ pub trait Noun: 'static {
     fn parse_change(o: &Obj, caller: &Caller) -> Result<Self::Change>;
     fn update(tx: &Tx<'_>, caller: &Caller, row: Self::Row, change: Self::Change) -> Result<()>;
     fn delete(tx: &Tx<'_>, caller: &Caller, row: Self::Row) -> Result<()>;
+    /// The router that it leads through, if it leads nowhere before that router's home knows of it.
+    fn leads_through(_row: &Self::Row) -> Option<RouterId> {
+        None
+    }
     /// Whether a caller who sees the resource may do this to it (`update`, `delete`, …).
     fn may_change(_tx: &Tx<'_>, caller: &Caller, row: &Self::Row, _verb: &str) -> Result<bool> {
         Ok(caller.owns(&Self::std(row).project))
@@ -145,14 +149,17 @@ pub async fn create<N: Noun>(net: Arc<Network>, mut req: Req) -> Result<Reply> {
             log::audit(tx, &who, &format!("{}.create", N::ONE), &id)?;
             rows.push(row);
         }
+        let routers: Vec<RouterId> = rows.iter().filter_map(N::leads_through).collect();
         if bulk {
             let views = N::views(tx, &caller, rows)?;
-            return Ok(serde_json::to_vec(&serde_json::json!({N::MANY: views}))?);
+            return Ok((serde_json::to_vec(&serde_json::json!({N::MANY: views}))?, routers));
         }
         let row = rows.pop().ok_or_else(|| Fault::internal("nothing was made"))?;
-        one::<N>(tx, &caller, row, &[])
+        Ok((one::<N>(tx, &caller, row, &[])?, routers))
     });
-    Ok(bytes(201, answer.await?))
+    let (body, routers) = answer.await?;
+    home::heard(&net.db, routers).await;
+    Ok(bytes(201, body))
 }
 
 /// Holds a resource for change: it is there, the caller may, and `If-Match` is true of it.
@@ -191,9 +198,12 @@ pub async fn update<N: Noun>(net: Arc<Network>, mut req: Req) -> Result<Reply> {
         table::bump(tx, N::TABLE, &id)?;
         log::audit(tx, &who, &format!("{}.update", N::ONE), &id)?;
         let row = N::find(tx, &caller, &id)?;
-        one::<N>(tx, &caller, row, &[])
+        let router = N::leads_through(&row);
+        Ok((one::<N>(tx, &caller, row, &[])?, router))
     });
-    Ok(bytes(200, answer.await?))
+    let (body, router) = answer.await?;
+    home::heard(&net.db, router).await;
+    Ok(bytes(200, body))
 }
 
 pub async fn delete<N: Noun>(net: Arc<Network>, req: Req) -> Result<Reply> {

@@ -2,6 +2,7 @@
 
 use super::world::{DEMO, OTHER, World, worlds};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 struct Site {
     w: World,
@@ -30,6 +31,32 @@ async fn sites() -> Vec<Site> {
 
 fn fip(body: Value) -> Value {
     json!({"floatingip": body})
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_the_home_of_the_router() {
+    for Site { w, public, port, .. } in sites().await {
+        let host = w.host("one", 1).await;
+        let f = w.make("demo", "/floatingips", fip(json!({"floating_network_id": public}))).await;
+        let path = format!("/floatingips/{}", f["id"].as_str().unwrap());
+        w.applied(host, w.generation(host).await).await;
+        let asked = w.generation(host).await + 1;
+        let told = AtomicBool::new(false);
+        let change = async {
+            w.put("demo", &path, fip(json!({"port_id": port}))).await;
+            assert!(told.load(SeqCst), "the answer came before the home had done it");
+        };
+        let home = async {
+            while w.generation(host).await < asked {
+                tokio::task::yield_now().await;
+            }
+            told.store(true, SeqCst);
+            w.applied(host, asked).await;
+        };
+        tokio::join!(change, home);
+        // Nobody waits where nothing leads on.
+        w.put("demo", &path, fip(json!({"port_id": null}))).await;
+    }
 }
 
 #[tokio::test]

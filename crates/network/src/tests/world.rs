@@ -174,6 +174,12 @@ impl World {
             .unwrap()
     }
 
+    /// What the host says it has done.
+    pub async fn applied(&self, host: HostId, generation: i64) {
+        let sql = "UPDATE host SET applied = $2 WHERE id = $1";
+        self.db.write(move |tx| tx.exec(sql, params![host, generation])).await.unwrap();
+    }
+
     /// A server of the demo project with one NIC on its only network, bound to `host`.
     pub async fn server(&self, host: HostId) -> ServerId {
         let id = ServerId::new();
