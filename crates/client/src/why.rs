@@ -2,17 +2,23 @@
 
 use crate::hosts;
 use crate::login::{Session, path_part};
-use base::{Kind, Result};
+use base::{Fault, Kind, Result};
 use comfy_table::{Table, presets};
 use serde_json::Value;
 use std::io::Write;
+use std::net::IpAddr;
 
 /// Prints everything that is known about why a resource is as it is.
-pub async fn why(id: &str) -> Result<()> {
+pub async fn why(name: &str) -> Result<()> {
     let session = Session::open().await?;
-    let id = match session.server(id).await {
-        Err(fault) if fault.is_not_found() => other(&session, id).await?.unwrap_or_else(|| id.to_owned()),
-        found => found?,
+    let id = match name.parse() {
+        Ok(address) => of_address(&session, address).await?,
+        Err(_) => match session.server(name).await {
+            Err(fault) if fault.is_not_found() => {
+                other(&session, name).await?.unwrap_or_else(|| name.to_owned())
+            }
+            found => found?,
+        },
     };
     let answer = session.ask("GET", &format!("/hanok/v1/why/{}", path_part(&id)), None).await?;
     let mut table = Table::new();
@@ -39,6 +45,30 @@ async fn other(session: &Session, name: &str) -> Result<Option<String>> {
         // Whoever may not see all of them is told what is said of an unknown id.
         Err(_) => Ok(None),
     }
+}
+
+/// The id of the floating IP or port that has this address.
+async fn of_address(session: &Session, address: IpAddr) -> Result<String> {
+    let at = path_part(&address.to_string());
+    for (noun, filter) in [("floatingips", "floating_ip_address="), ("ports", "fixed_ips=ip_address%3D")] {
+        let list = session.ask("GET", &format!("/network/v2.0/{noun}?fields=id&{filter}{at}"), None).await?;
+        let found: Vec<_> =
+            list[noun].as_array().into_iter().flatten().filter_map(|v| v["id"].as_str()).collect();
+        match found.as_slice() {
+            [] => {}
+            [one] => return Ok((*one).to_owned()),
+            many => {
+                return Err(Fault::conflict(format!(
+                    "{} ports have the address {address}, on networks of their own; give the id of one: {}",
+                    many.len(),
+                    many.join(", ")
+                )));
+            }
+        }
+    }
+    Err(Fault::not_found(format!(
+        "No floating IP and no port has the address {address}. `openstack port list` shows those that you may see."
+    )))
 }
 
 /// One row a value; nested names are joined by dots.

@@ -61,7 +61,7 @@ enum Command {
     Live,
     /// Explain a resource: its state, why, since when, and how long it may take.
     Why {
-        /// A server's name or id, or any resource's id.
+        /// A server's name or id, an address of the cloud, or any resource's id.
         id: String,
     },
     /// Who did what, newest last: in every service for administrators, else in one's project.

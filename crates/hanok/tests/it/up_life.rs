@@ -5,7 +5,7 @@ use crate::guest::{Guest, make_key};
 use crate::leaks;
 use crate::up_cloud::{BOOT, console};
 use crate::wait::{LONG, until, until_true};
-use crate::world::World;
+use crate::world::{World, both};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -84,7 +84,7 @@ fn one_server_through_its_life() {
     until(BOOT, "another process runs the guest", || only(&w).filter(|pid| *pid != victim));
     guest.wait(BOOT);
 
-    explained(&w, &id);
+    explained(&w, &demo, &id);
     in_a_terminal(&w, &demo, &id);
     in_a_browser(&w, &demo);
     demo.delete_server(&id);
@@ -102,11 +102,21 @@ fn another_boot(guest: &Guest, before: &str) {
 }
 
 /// `hanok why` says what the server is, and knows its host's view.
-fn explained(w: &World, id: &str) {
+fn explained(w: &World, demo: &Api, id: &str) {
     let why = w.hanok(&["why", "solo"]);
     let said = String::from_utf8_lossy(&why.stdout).into_owned();
     assert!(why.status.success() && said.contains(id), "{why:?}");
     assert!(said.to_lowercase().contains("running") || said.to_lowercase().contains("active"), "{said}");
+    let floating = demo.get("/network/v2.0/floatingips").expect(200);
+    let floating = &floating["floatingips"][0]["floating_ip_address"];
+    let fixed = &demo.ports_of(id)[0]["fixed_ips"][0]["ip_address"];
+    for (address, says) in [(floating, "It leads to"), (fixed, id)] {
+        let why = w.hanok(&["why", address.as_str().unwrap()]);
+        let said = String::from_utf8_lossy(&why.stdout).into_owned();
+        assert!(why.status.success() && said.contains(says), "{address}: {why:?}");
+    }
+    let why = w.hanok(&["why", "192.0.2.77"]);
+    assert!(!why.status.success() && both(&why).contains("No floating IP and no port"), "{why:?}");
 }
 
 /// `hanok console` in a real terminal: what is typed arrives, Ctrl-] leaves, the terminal is as before.
