@@ -29,7 +29,8 @@ pub struct Limits {
     pub conversions: usize,
     /// Bytes that digests may be behind an upload whose client waits for them in any case; about 0.1 s.
     pub behind: u64,
-    /// Where they are more behind: how long it waits, in percent of what the upload took.
+    /// Where they are more behind, but not by more than so many percent of the content: how long it waits, in percent of
+    /// the time that the upload took.
     pub patience: u32,
     /// How long a download waits for the digests of what has arrived.
     pub settle: Duration,

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use store::{Tx, log, work};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -235,7 +235,10 @@ where
     let incoming = if answer == Answer::Active || arrived.behind() < image.limits.behind {
         arrived.digested().await?
     } else {
-        let patience = begun.elapsed() * image.limits.patience / 100;
+        // Digests that saw most of it on the way see the rest soon; others would be waited for in vain.
+        let part = image.limits.patience;
+        let soon = arrived.behind() <= arrived.bytes / 100 * u64::from(part);
+        let patience = if soon { begun.elapsed() * part / 100 } else { Duration::ZERO };
         match arrived.digested_within(patience).await? {
             Ok(incoming) => incoming,
             Err(arrived) => match image.checks.clone().try_acquire_owned() {
