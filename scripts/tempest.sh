@@ -28,7 +28,7 @@ while [ $# -gt 0 ]; do
 done
 case $kind in
   api) all='^tempest\.api\.(identity|image|compute|network)\.' ;;
-  scenario) all='^tempest\.scenario\.test_(minimum_basic|snapshot_pattern|shelve_instance|network_basic_ops|network_advanced_server_ops|network_v6|security_groups_basic_ops|server_advanced_ops|server_basic_ops|server_multinode)\.|^tempest\.api\.compute\.(admin\.test_create_server|servers\.(test_create_server|test_attach_interfaces|test_device_tagging|test_novnc|test_server_actions.*(console_output|vnc_console)))' ;;
+  scenario) all='^tempest\.scenario\.test_(minimum_basic|snapshot_pattern|shelve_instance|network_basic_ops|network_advanced_server_ops|network_v6|security_groups_basic_ops|server_advanced_ops|server_basic_ops|server_multinode)\.|^tempest\.api\.compute\.(admin\.test_create_server|servers\.(test_create_server|test_server_personality|test_attach_interfaces|test_device_tagging|test_novnc|test_server_actions.*(console_output|vnc_console)))' ;;
 esac
 
 venv=$("$root/scripts/python-venv.sh" "$here/requirements.txt" "${HANOK_VENV:-$root/.venv}-tempest")

@@ -1,4 +1,5 @@
-# Reads meta_data.json and writes the files hostname, uuid, admin_pass and keys into `dir`.
+# Reads meta_data.json and writes the files hostname, uuid, admin_pass, keys, and files (where the content of a file is,
+# and its path) into `dir`.
 # A small JSON reader: walks over tokens and keeps the path to the current value.
 function unescape(s,    out, i, c) {
   if (index(s, "\\") == 0) return s
@@ -19,6 +20,9 @@ function ascii(hex,    code) {
 function leaf(value,    where, i) {
   where = name[1]
   for (i = 2; i <= depth; i++) where = where "/" name[i]
+  if (where == "files//path") path = value
+  if (where == "files//content_path") content = value
+  if (path != "" && content != "") { print content " " path > (dir "/files"); path = content = "" }
   if (where == "hostname" || where == "uuid" || where == "admin_pass") print value > (dir "/" where)
   else if (where ~ /^public_keys\// || where ~ /^keys\/\/data$/) {
     # both lists name the same keys

@@ -216,11 +216,22 @@ pub struct Metadata {
     /// Base64 of the user data, as the API received it.
     #[serde(default)]
     pub user_data: Option<String>,
+    /// Files that it is made with, in the user's order.
+    #[serde(default)]
+    pub files: Vec<InjectedFile>,
     #[serde(default)]
     pub admin_pass: Option<String>,
     /// The guest's password, encrypted, as the guest itself told it.
     #[serde(default)]
     pub password: Option<String>,
+}
+
+/// A file that the guest writes at its first start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InjectedFile {
+    pub path: String,
+    /// Base64.
+    pub content: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

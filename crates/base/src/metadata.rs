@@ -101,6 +101,12 @@ pub fn files(guest: &Guest, nics: &[NicFacts]) -> BTreeMap<String, Vec<u8>> {
             all.insert(format!("ec2/{version}/user-data"), data);
         }
     }
+    for (n, file) in guest.metadata.files.iter().enumerate() {
+        all.insert(
+            format!("openstack/content/{}", content_name(n)),
+            decoded(&file.content).unwrap_or_default(),
+        );
+    }
     all
 }
 
@@ -111,6 +117,11 @@ pub fn answer(path: &str, guest: &Guest, nics: &[NicFacts]) -> Option<Vec<u8>> {
         None => Some(EC2_VERSIONS.join("\n").into_bytes()),
         Some("openstack") => {
             let Some(version) = parts.next() else { return Some(VERSIONS.join("\n").into_bytes()) };
+            if version == "content" {
+                let (name, None) = (parts.next()?, parts.next()) else { return None };
+                let mut files = guest.metadata.files.iter().enumerate();
+                return decoded(&files.find(|(n, _)| content_name(*n) == name)?.1.content);
+            }
             let mut files = openstack(VERSIONS.into_iter().find(|v| *v == version)?, guest, nics);
             match (parts.next(), parts.next()) {
                 (None, _) => Some(files.into_keys().collect::<Vec<_>>().join("\n").into_bytes()),
@@ -137,8 +148,17 @@ pub fn takes_password(path: &str) -> bool {
 
 /// The user data as the guest should read it. What is not valid base64 is absent: the API refuses it.
 fn user_data(guest: &Guest) -> Option<Vec<u8>> {
-    let text: String = guest.metadata.user_data.as_ref()?.split_whitespace().collect();
-    base64::engine::general_purpose::STANDARD.decode(text).ok().filter(|data| !data.is_empty())
+    decoded(guest.metadata.user_data.as_ref()?).filter(|data| !data.is_empty())
+}
+
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let text: String = text.split_whitespace().collect();
+    base64::engine::general_purpose::STANDARD.decode(text).ok()
+}
+
+/// What the content of the file of this number is called in `openstack/content`.
+fn content_name(n: usize) -> String {
+    format!("{n:04}")
 }
 
 // ------------------------------------------------------------------------------------ openstack/
@@ -188,6 +208,11 @@ fn meta_data(guest: &Guest) -> Value {
     }
     if !m.meta.is_empty() {
         doc["meta"] = json!(m.meta);
+    }
+    if !m.files.is_empty() {
+        let content = |n| format!("/content/{}", content_name(n));
+        let files = m.files.iter().enumerate();
+        doc["files"] = files.map(|(n, f)| json!({ "path": f.path, "content_path": content(n) })).collect();
     }
     if let Some(pass) = &m.admin_pass {
         doc["admin_pass"] = json!(pass);
@@ -341,6 +366,7 @@ fn ec2(guest: &Guest, nics: &[NicFacts]) -> Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doc::InjectedFile;
     use proptest::prelude::*;
 
     /// A guest with a key, user data and one NIC with an address.
@@ -416,6 +442,25 @@ mod tests {
         guest.metadata.user_data = None;
         assert_eq!(answer("/openstack/latest/user_data", &guest, &nics), None);
         assert_eq!(answer("/2009-04-04/user-data", &guest, &nics), None);
+    }
+
+    #[test]
+    fn files_are_named_and_kept_beside_the_versions() {
+        let (mut guest, nics) = guest_with_nics();
+        let file = |path: &str, content: &str| InjectedFile { path: path.into(), content: content.into() };
+        guest.metadata.files = vec![file("/etc/motd", "aGVsbG8="), file("empty", "")];
+        let doc: Value =
+            serde_json::from_slice(&answer("/openstack/latest/meta_data.json", &guest, &nics).unwrap())
+                .unwrap();
+        assert_eq!(doc["files"][0], json!({"path": "/etc/motd", "content_path": "/content/0000"}));
+        let drive = files(&guest, &nics);
+        for (name, content) in [("content/0000", &b"hello"[..]), ("content/0001", b"")] {
+            assert_eq!(drive[&format!("openstack/{name}")], content);
+            assert_eq!(answer(&format!("/openstack/{name}"), &guest, &nics).unwrap(), content);
+        }
+        for path in ["content", "content/0002", "content/0000/x", "content/0"] {
+            assert_eq!(answer(&format!("/openstack/{path}"), &guest, &nics), None, "{path}");
+        }
     }
 
     #[test]

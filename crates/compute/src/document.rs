@@ -8,9 +8,10 @@ use crate::model::{Server, Stage};
 use crate::table;
 use crate::table::host::Host;
 use crate::table::moving::Move;
-use crate::table::{capture, fleet, moving, nic_tag, password, server};
+use crate::table::{capture, file, fleet, moving, nic_tag, password, server};
 use base::doc::{
-    Arrival, Capture, Departure, Desired, Guest, Hardware, Metadata, Nic, Password, Power, RootDisk, VERSION,
+    Arrival, Capture, Departure, Desired, Guest, Hardware, InjectedFile, Metadata, Nic, Password, Power,
+    RootDisk, VERSION,
 };
 use base::{HostId, Result, ServerId};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -33,6 +34,11 @@ pub fn make(tx: &Tx<'_>, host: &Host) -> Result<Desired> {
         parts.passwords = password::of(tx, &ids)?;
         parts.metadata = server::metadata(tx, &ids)?;
         parts.user_data = server::user_data(tx, &ids)?;
+        // Those that have files have a drive that they are on.
+        let driven: Vec<ServerId> = servers.iter().filter(|s| s.config_drive).map(|s| s.id).collect();
+        if !driven.is_empty() {
+            parts.files = file::of(tx, &driven)?;
+        }
     }
     parts.restarted = fleet::restarted(tx, host.id)?.into_iter().collect();
     let fence_s = (!parts.restarted.is_empty()).then_some(FENCE.as_secs());
@@ -64,6 +70,7 @@ struct Parts {
     nics: HashMap<ServerId, Vec<Nic>>,
     metadata: HashMap<ServerId, BTreeMap<String, String>>,
     user_data: HashMap<ServerId, String>,
+    files: HashMap<ServerId, Vec<InjectedFile>>,
     captures: HashMap<ServerId, Vec<Capture>>,
     passwords: HashMap<ServerId, String>,
     hardware: HashMap<ServerId, Hardware>,
@@ -140,6 +147,7 @@ fn plain_guest(s: Server, host: &Host, parts: &mut Parts) -> Guest {
             keys: s.key.into_iter().collect(),
             meta: parts.metadata.remove(&s.id).unwrap_or_default(),
             user_data: parts.user_data.remove(&s.id),
+            files: parts.files.remove(&s.id).unwrap_or_default(),
             admin_pass: s.admin_pass,
             password: parts.passwords.remove(&s.id),
         },

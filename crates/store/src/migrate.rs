@@ -52,6 +52,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0046_wrong_codes", include_str!("../../../migrations/0046_wrong_codes.sql")),
     ("0047_lent_sessions", include_str!("../../../migrations/0047_lent_sessions.sql")),
     ("0048_server_image", include_str!("../../../migrations/0048_server_image.sql")),
+    ("0049_server_file", include_str!("../../../migrations/0049_server_file.sql")),
 ];
 
 /// Names the schema that they make.

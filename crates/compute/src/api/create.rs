@@ -289,6 +289,9 @@ fn write(tx: &Tx<'_>, auth: &Auth, who: &log::Who, wish: &Wish, s: &Server) -> R
     for tag in &wish.tags {
         server::add_tag(tx, s.id, tag)?;
     }
+    if !wish.files.is_empty() {
+        table::file::put(tx, s.id, &wish.files)?;
+    }
     let ports = network::for_compute::allocate(
         tx,
         &s.project_id,

@@ -26,6 +26,7 @@ pub mod metadata;
 pub mod metrics;
 pub mod migrations;
 pub mod password;
+pub mod personality;
 pub mod quotas;
 pub mod servers;
 pub mod services;

@@ -1,8 +1,9 @@
 //! What `POST /servers` asks for: the body, checked as far as it can be without the database. Strict: what
 //! does not belong is refused.
 
-use super::at;
+use super::{at, personality};
 use api::{Obj, Req};
+use base::doc::InjectedFile;
 use base::{Fault, ImageId, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -36,6 +37,7 @@ pub struct Wish {
     pub hostname: Option<String>,
     pub hints: Map<String, Value>,
     pub config_drive: bool,
+    pub files: Vec<InjectedFile>,
     pub disk_config: String,
     pub access_ipv4: String,
     pub access_ipv6: String,
@@ -68,6 +70,7 @@ pub fn parse(req: &Req, body: &Obj) -> Result<Wish> {
     };
     check_hints(&hints)?;
     let (zone, host) = zone(req, &o)?;
+    let files = personality::parse(&o)?;
     let name = server_name(&o)?;
     let description = if at(req, 19) { o.opt_str("description", 255)? } else { Some(name.clone()) };
     Ok(Wish {
@@ -86,7 +89,9 @@ pub fn parse(req: &Req, body: &Obj) -> Result<Wish> {
         host,
         hostname: hostname(req, &o)?,
         hints,
-        config_drive: config_drive(&o)?,
+        // cloud-init writes files from there alone.
+        config_drive: config_drive(&o)? || !files.is_empty(),
+        files,
         disk_config: disk_config(&o)?.unwrap_or_else(|| "MANUAL".into()),
         access_ipv4: access_ip(&o, "accessIPv4", false)?.unwrap_or_default(),
         access_ipv6: access_ip(&o, "accessIPv6", true)?.unwrap_or_default(),
@@ -170,12 +175,6 @@ fn known(req: &Req, o: &Obj) -> Result<()> {
         known.push("personality");
     }
     o.only(&known)?;
-    if o.opt_list("personality")?.is_some_and(|l| !l.is_empty()) {
-        return Err(invalid(
-            "personality",
-            "Files are not injected here. Use user_data and cloud-init's write_files.",
-        ));
-    }
     if o.opt_list("trusted_image_certificates")?.is_some() {
         return Err(invalid("trusted_image_certificates", "Signed images are not checked here yet."));
     }

@@ -3,6 +3,7 @@
 pub mod action;
 pub mod aggregate;
 pub mod capture;
+pub mod file;
 pub mod flavor;
 pub mod fleet;
 pub mod group;

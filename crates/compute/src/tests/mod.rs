@@ -8,6 +8,7 @@ mod captures;
 mod consoles;
 mod day;
 mod fields;
+mod files;
 mod fleet;
 mod hosts;
 mod joining;

@@ -8,13 +8,13 @@ use crate::api::servers::{look, must_be, must_stay, quota_of_metadata};
 use crate::api::wish::{
     access_ip, admin_pass, disk_config, hostname, invalid, metadata_pairs, server_name, user_data,
 };
-use crate::api::{at, visible};
+use crate::api::{at, personality, visible};
 use crate::hardware::local_gib;
 use crate::model::{Server, Task, VmState};
-use crate::table::{host, server};
+use crate::table::{file, host, server};
 use crate::view::{Place, View, gather};
 use api::{Auth, Obj, Reply, Req};
-use base::doc::{BootKind, Power, SshKey};
+use base::doc::{BootKind, InjectedFile, Power, SshKey};
 use base::{Fault, ImageId, Result, ServerId};
 use image::BootImage;
 use serde_json::json;
@@ -33,6 +33,8 @@ struct Wish {
     user_data: Option<Option<String>>,
     hostname: Option<String>,
     preserve_ephemeral: bool,
+    /// In the place of those that it was made with.
+    files: Vec<InjectedFile>,
 }
 
 pub async fn rebuild(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Reply> {
@@ -99,12 +101,6 @@ fn parse(req: &Req, o: &Obj) -> Result<Wish> {
         known.push("personality");
     }
     o.only(&known)?;
-    if o.opt_list("personality")?.is_some_and(|l| !l.is_empty()) {
-        return Err(invalid(
-            "personality",
-            "Files are not injected here. Use user_data and cloud-init's write_files.",
-        ));
-    }
     if o.opt_list("trusted_image_certificates")?.is_some() {
         return Err(invalid("trusted_image_certificates", "Signed images are not checked here yet."));
     }
@@ -124,6 +120,7 @@ fn parse(req: &Req, o: &Obj) -> Result<Wish> {
         user_data: if o.has("user_data") { Some(user_data(o)?) } else { None },
         hostname: hostname(req, o)?,
         preserve_ephemeral: o.opt_bool("preserve_ephemeral")?.unwrap_or(false),
+        files: personality::parse(o)?,
     })
 }
 
@@ -144,6 +141,10 @@ fn write(tx: &Tx<'_>, auth: &Auth, s: &Server, wish: Wish, image: &BootImage) ->
     }
     if let Some(user_data) = wish.user_data {
         tx.exec("UPDATE server SET user_data = $2 WHERE id = $1", params![s.id, user_data])?;
+    }
+    file::put(tx, s.id, &wish.files)?;
+    if !wish.files.is_empty() {
+        tx.exec("UPDATE server SET config_drive = 1 WHERE id = $1", params![s.id])?;
     }
     // What it ran on stays held until the disk has been made anew ([`crate::life`]).
     image::hold(tx, s.id, &image.source.sha512)?;
