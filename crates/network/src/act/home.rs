@@ -13,13 +13,14 @@ use super::Caller;
 use crate::model::{Network, Port, Router, json};
 use crate::{err, links, table, touch, transit};
 use base::{Fault, HostId, Micros, NetworkId, Result, RouterId};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::log::{Level, event};
 use store::{Db, Sql, Tx, params};
 
-/// How long an answer waits at most for a router's home, and how often it is looked at.
+/// How long an answer waits at most for a router's home; after how long it is looked at, at first and later on.
 const HEARD: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
+const LOOK_LATER: Duration = Duration::from_millis(200);
 
 /// The host that is to be home to a router with its gateway on `network`: enabled, in one of `zones` if there
 /// are any, heard of since `alive` if that is given, and not `but`.
@@ -108,30 +109,38 @@ pub fn settle(tx: &Tx<'_>) -> Result<()> {
 }
 
 /// Waits until the homes of these routers have done what their documents ask for by now, so that whoever calls an address
-/// right after the answer is led where it leads now. For [`HEARD`] at most: a home that is busy or silent does it later,
-/// and one that has never done anything is not waited for.
-pub async fn heard(db: &Db, routers: impl IntoIterator<Item = RouterId>) {
-    let routers: Vec<RouterId> = routers.into_iter().collect();
+/// right after the answer is led where it leads now. For [`HEARD`] at most: a home that is busy does it later. One that
+/// has been silent for as long as `silence`, or has never done anything, is not waited for.
+pub async fn heard(db: &Db, routers: Vec<RouterId>, silence: Duration) {
     if routers.is_empty() {
         return;
     }
-    let asked = db.read(move |tx| {
-        let mut q = Sql::new(
-            "SELECT DISTINCT h.id, h.generation FROM router r JOIN host h ON h.id = r.home_host_id WHERE r.id IN (",
-        );
-        table::fill(&mut q, routers);
-        q.push(")").rows(tx, |r| Ok((r.get::<HostId>(0)?, r.get::<i64>(1)?)))
-    });
-    let given_up = Instant::now() + HEARD;
-    for (host, generation) in asked.await.unwrap_or_default() {
-        let is_late = move |tx: &Tx<'_>| {
-            let sql = "SELECT id FROM host WHERE id = $1 AND applied > 0 AND applied < $2";
-            tx.opt(sql, params![host, generation], |r| r.get::<HostId>(0))
-        };
-        while Instant::now() < given_up && matches!(db.read(is_late).await, Ok(Some(_))) {
-            tokio::time::sleep(LOOK).await;
+    let all = async {
+        let asked = db.read(move |tx| asked_for(tx, routers, silence)).await.unwrap_or_default();
+        for (host, generation) in asked {
+            let is_late = move |tx: &Tx<'_>| {
+                let sql = "SELECT id FROM host WHERE id = $1 AND applied < $2";
+                tx.opt(sql, params![host, generation], |r| r.get::<HostId>(0))
+            };
+            let mut look = LOOK;
+            while matches!(db.read(is_late).await, Ok(Some(_))) {
+                tokio::time::sleep(look).await;
+                look = (look * 2).min(LOOK_LATER);
+            }
         }
-    }
+    };
+    // What took too long is not an error: the change is written.
+    let _ = tokio::time::timeout(HEARD, all).await;
+}
+
+/// Homes that can be waited for, and the generations of their documents.
+pub fn asked_for(tx: &Tx<'_>, routers: Vec<RouterId>, silence: Duration) -> Result<Vec<(HostId, i64)>> {
+    let mut q = Sql::new(
+        "SELECT DISTINCT h.id, h.generation FROM router r JOIN host h ON h.id = r.home_host_id
+         WHERE h.applied > 0 AND h.forced_down = 0 AND h.seen_at >= ",
+    );
+    table::fill(q.bind(since(silence)).push(" AND r.id IN ("), routers);
+    q.push(")").rows(tx, |r| Ok((r.get(0)?, r.get(1)?)))
 }
 
 /// Whether [`fail_over`] would look for a home.

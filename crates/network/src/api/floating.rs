@@ -1,14 +1,14 @@
 //! `/v2.0/floatingips`
 
 use super::list::{Filters, How};
-use super::noun::Noun;
+use super::noun::{Noun, Way};
 use super::{Common, fields, qos};
 use crate::act::{self, Caller};
 use crate::model::{Floating, Port, Std};
 use crate::table::qos::Holder;
 use crate::{err, table};
 use ::api::Obj;
-use base::{Fault, PortId, QosPolicyId, Result, RouterId};
+use base::{Fault, PortId, QosPolicyId, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -214,8 +214,8 @@ impl Noun for Floatings {
         act::forward::none_of(tx, &f)?;
         act::floating::delete(tx, &f)
     }
-    fn leads_through(f: &Floating) -> Option<RouterId> {
-        f.port.and(f.router)
+    fn way(f: &Floating) -> Option<Way> {
+        Some((f.router?, f.port?, f.fixed))
     }
 }
 

@@ -4,16 +4,21 @@
 //! read of it stay true; whoever does not see a resource gets 404, whoever sees it and may not touch it
 //! gets 403.
 
+use super::agent::SILENCE;
 use super::list::{Filters, Plan, prune};
 use super::{bytes, caller, fields, tag};
 use crate::act::{Caller, home};
 use crate::model::Std;
 use crate::{Network, err, table};
 use ::api::{Obj, Reply, Req};
-use base::{Fault, Result, RouterId};
+use base::{Fault, PortId, Result, RouterId};
 use serde::Serialize;
+use std::net::IpAddr;
 use std::sync::Arc;
 use store::{Row, Sql, Tx, log};
+
+/// By which router, and where to.
+pub type Way = (RouterId, PortId, Option<IpAddr>);
 
 /// What makes a kind of resource different from the others.
 pub trait Noun: 'static {
@@ -49,8 +54,8 @@ pub trait Noun: 'static {
     fn parse_change(o: &Obj, caller: &Caller) -> Result<Self::Change>;
     fn update(tx: &Tx<'_>, caller: &Caller, row: Self::Row, change: Self::Change) -> Result<()>;
     fn delete(tx: &Tx<'_>, caller: &Caller, row: Self::Row) -> Result<()>;
-    /// The router that it leads through, if it leads nowhere before that router's home knows of it.
-    fn leads_through(_row: &Self::Row) -> Option<RouterId> {
+    /// Where it leads, if it does not before the home of a router knows of it.
+    fn way(_row: &Self::Row) -> Option<Way> {
         None
     }
     /// Whether a caller who sees the resource may do this to it (`update`, `delete`, …).
@@ -149,7 +154,7 @@ pub async fn create<N: Noun>(net: Arc<Network>, mut req: Req) -> Result<Reply> {
             log::audit(tx, &who, &format!("{}.create", N::ONE), &id)?;
             rows.push(row);
         }
-        let routers: Vec<RouterId> = rows.iter().filter_map(N::leads_through).collect();
+        let routers: Vec<RouterId> = rows.iter().filter_map(N::way).map(|way| way.0).collect();
         if bulk {
             let views = N::views(tx, &caller, rows)?;
             return Ok((serde_json::to_vec(&serde_json::json!({N::MANY: views}))?, routers));
@@ -158,7 +163,7 @@ pub async fn create<N: Noun>(net: Arc<Network>, mut req: Req) -> Result<Reply> {
         Ok((one::<N>(tx, &caller, row, &[])?, routers))
     });
     let (body, routers) = answer.await?;
-    home::heard(&net.db, routers).await;
+    home::heard(&net.db, routers, SILENCE).await;
     Ok(bytes(201, body))
 }
 
@@ -194,15 +199,17 @@ pub async fn update<N: Noun>(net: Arc<Network>, mut req: Req) -> Result<Reply> {
     let change = N::parse_change(&o, &caller)?;
     let answer = net.db.write(move |tx| {
         let row = held::<N>(tx, &caller, &id, expected, "update")?;
+        let before = N::way(&row);
         N::update(tx, &caller, row, change)?;
         table::bump(tx, N::TABLE, &id)?;
         log::audit(tx, &who, &format!("{}.update", N::ONE), &id)?;
         let row = N::find(tx, &caller, &id)?;
-        let router = N::leads_through(&row);
-        Ok((one::<N>(tx, &caller, row, &[])?, router))
+        let after = N::way(&row);
+        let ways = if before == after { [None, None] } else { [before, after] };
+        Ok((one::<N>(tx, &caller, row, &[])?, ways))
     });
-    let (body, router) = answer.await?;
-    home::heard(&net.db, router).await;
+    let (body, ways) = answer.await?;
+    home::heard(&net.db, ways.into_iter().flatten().map(|way| way.0).collect(), SILENCE).await;
     Ok(bytes(200, body))
 }
 

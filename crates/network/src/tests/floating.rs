@@ -1,8 +1,10 @@
 //! Floating IPs.
 
 use super::world::{DEMO, OTHER, World, worlds};
+use crate::act::home::asked_for;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 
 struct Site {
     w: World,
@@ -54,8 +56,17 @@ async fn an_answer_waits_for_the_home_of_the_router() {
             w.applied(host, asked).await;
         };
         tokio::join!(change, home);
-        // Nobody waits where nothing leads on.
-        w.put("demo", &path, fip(json!({"port_id": null}))).await;
+        let router = w.get("demo", &path).await["floatingip"]["router_id"].as_str().unwrap().parse().unwrap();
+        let asked = async || {
+            let all = move |tx: &store::Tx<'_>| asked_for(tx, vec![router], Duration::from_secs(75));
+            w.db.read(all).await.unwrap()
+        };
+        assert_eq!(asked().await, [(host, w.generation(host).await)]);
+        for gone in ["forced_down = 1", "forced_down = 0, seen_at = 1", "seen_at = created_at, applied = 0"] {
+            let sql = format!("UPDATE host SET {gone}");
+            w.db.write(move |tx| tx.exec(&sql, &[])).await.unwrap();
+            assert_eq!(asked().await, [], "{gone}");
+        }
     }
 }
 
