@@ -58,7 +58,7 @@ impl Default for Limits {
     }
 }
 
-/// Personality files, which left the API with 2.57; shown before it because clients ask.
+/// Of files that servers are made with, which left the API with 2.57.
 pub const INJECTED: [(&str, i64); 3] =
     [("injected_files", 5), ("injected_file_content_bytes", 10_240), ("injected_file_path_bytes", 255)];
 /// Of the network quotas that the API showed until 2.36; the real ones are Network's.

@@ -2,7 +2,7 @@
 
 use super::servers::quota_of_metadata;
 use super::wish::{Wish, parse};
-use super::{links, root};
+use super::{links, personality, root};
 use crate::Compute;
 use crate::hardware;
 use crate::life::{ServerLife, State};
@@ -63,6 +63,7 @@ fn make(tx: &Tx<'_>, limits: &Limits, auth: &Auth, who: &log::Who, wish: &Wish) 
     let machine = hardware::of(&flavor.kept(), &image.properties)?;
     zone_exists(tx, wish)?;
     quota_of_metadata(tx, project, limits, wish.metadata.len())?;
+    personality::within_quota(tx, project, &wish.files)?;
     let key = wish.key_name.as_ref().map(|name| ssh_key(tx, auth, name)).transpose()?;
     let group = wish.hints.get("group").and_then(Value::as_str);
     let group = group.map(|id| group_to_join(tx, auth, id)).transpose()?;

@@ -52,6 +52,12 @@ fn usages(tx: &Tx<'_>, p: &ProjectId, user: Option<&str>, all: &[Default]) -> Re
     Ok(usages)
 }
 
+/// How many files a server of the project may be made with, how many bytes one may have, and its path; -1: any.
+pub fn injected(tx: &Tx<'_>, p: &ProjectId) -> Result<[i64; 3]> {
+    let all = usages(tx, p, None, &INJECTED)?;
+    Ok(INJECTED.map(|(name, max)| all.iter().find(|(n, _)| *n == name).map_or(max, |(_, u)| u.max)))
+}
+
 fn user(req: &Req) -> Option<String> {
     req.query.get("user_id").map(str::to_owned)
 }
@@ -247,7 +253,7 @@ pub async fn limits(c: Arc<Compute>, req: Req) -> Result<Reply> {
         Some(p) if req.auth.is_admin() => ProjectId::from(p),
         _ => req.auth.project()?.clone(),
     };
-    let all = c.limits.all().to_vec();
+    let all = [&c.limits.all()[..], &INJECTED].concat();
     let all = c.db.read(move |tx| usages(tx, &project, None, &all)).await?;
     let get = |name: &str| all.iter().find(|(n, _)| *n == name).map_or((0, 0), |(_, u)| (u.used, u.max));
     let mut absolute = json!({
@@ -270,8 +276,8 @@ pub async fn limits(c: Arc<Compute>, req: Req) -> Result<Reply> {
             map.insert("maxImageMeta".into(), json!(get("metadata_items").1));
         }
         if !at(&req, 57) {
-            map.insert("maxPersonality".into(), json!(INJECTED[0].1));
-            map.insert("maxPersonalitySize".into(), json!(INJECTED[1].1));
+            map.insert("maxPersonality".into(), json!(get("injected_files").1));
+            map.insert("maxPersonalitySize".into(), json!(get("injected_file_content_bytes").1));
         }
     }
     Ok(Reply::json(200, &json!({"limits": {"rate": [], "absolute": absolute}})))

@@ -74,4 +74,14 @@ async fn how_many_how_large_and_until_when() {
     for files in [many(5), large(10_239), json!([])] {
         w.member("2.56", "POST", "/servers", wish(&w, files)).await.expect(202);
     }
+    let most = async || {
+        let limits = w.member("2.56", "GET", "/limits", None).await.expect(200);
+        limits["limits"]["absolute"]["maxPersonality"].clone()
+    };
+    assert_eq!(most().await, 5);
+    let quota = json!({"quota_class_set": {"injected_files": 1, "injected_file_content_bytes": -1}});
+    w.admin("2.56", "PUT", "/os-quota-class-sets/default", Some(quota)).await.expect(200);
+    assert_eq!(most().await, 1);
+    w.member("2.56", "POST", "/servers", wish(&w, many(2))).await.refused(403);
+    w.member("2.56", "POST", "/servers", wish(&w, large(20_000))).await.expect(202);
 }

@@ -55,6 +55,7 @@ pub async fn rebuild(c: &Compute, req: &Req, o: &Obj, id: ServerId) -> Result<Re
         fits(s.ram, s.flavor.disk, &image)?;
         let items = wish.metadata.as_ref().map_or(0, Vec::len);
         quota_of_metadata(tx, &s.project_id, &limits.now(tx)?, items)?;
+        personality::within_quota(tx, &s.project_id, &wish.files)?;
         crate::table::hardware::put(tx, id, &crate::hardware::of(&s.flavor, &image.properties)?)?;
         crate::table::origin::put(tx, id, image.source.id, &image.properties)?;
         write(tx, &auth, s, wish, &image)?;
