@@ -11,7 +11,7 @@ bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tai
 [ -x "$bin/initdb" ] || { say "no PostgreSQL here; apt-get install postgresql"; exit 1; }
 
 # Each test has a database of its own, a thousand files: making and removing them is most of the work on a disk.
-free=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1)
+free=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1) || free=0
 if [ -w /dev/shm ] && [ "${free:-0}" -gt $((2 << 20)) ]; then place=/dev/shm; else place=/tmp; fi
 dir=$(mktemp -d "$place/hanok-pg.XXXXXX")
 # PostgreSQL refuses to run as root.

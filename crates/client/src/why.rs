@@ -11,12 +11,19 @@ use std::net::IpAddr;
 /// Prints everything that is known about why a resource is as it is.
 pub async fn why(name: &str) -> Result<()> {
     let session = Session::open().await?;
-    let id = match name.parse() {
-        Ok(address) => of_address(&session, address).await?,
-        Err(_) => match session.server(name).await {
-            Err(fault) if fault.is_not_found() => {
-                other(&session, name).await?.unwrap_or_else(|| name.to_owned())
-            }
+    let address: Option<IpAddr> = name.parse().ok();
+    let known = match address {
+        Some(address) => of_address(&session, address).await?,
+        None => None,
+    };
+    let id = match known {
+        Some(id) => id,
+        None => match session.server(name).await {
+            Err(fault) if fault.is_not_found() => match (other(&session, name).await?, address) {
+                (Some(id), _) => id,
+                (None, Some(address)) => return Err(nobody_has(address)),
+                (None, None) => name.to_owned(),
+            },
             found => found?,
         },
     };
@@ -48,7 +55,7 @@ async fn other(session: &Session, name: &str) -> Result<Option<String>> {
 }
 
 /// The id of the floating IP or port that has this address.
-async fn of_address(session: &Session, address: IpAddr) -> Result<String> {
+async fn of_address(session: &Session, address: IpAddr) -> Result<Option<String>> {
     let at = path_part(&address.to_string());
     for (noun, filter) in [("floatingips", "floating_ip_address="), ("ports", "fixed_ips=ip_address%3D")] {
         let list = session.ask("GET", &format!("/network/v2.0/{noun}?fields=id&{filter}{at}"), None).await?;
@@ -56,19 +63,23 @@ async fn of_address(session: &Session, address: IpAddr) -> Result<String> {
             list[noun].as_array().into_iter().flatten().filter_map(|v| v["id"].as_str()).collect();
         match found.as_slice() {
             [] => {}
-            [one] => return Ok((*one).to_owned()),
+            [one] => return Ok(Some((*one).to_owned())),
             many => {
                 return Err(Fault::conflict(format!(
-                    "{} ports have the address {address}, on networks of their own; give the id of one: {}",
+                    "{} {noun} have the address {address}, on networks of their own; give the id of one: {}",
                     many.len(),
                     many.join(", ")
                 )));
             }
         }
     }
-    Err(Fault::not_found(format!(
+    Ok(None)
+}
+
+fn nobody_has(address: IpAddr) -> Fault {
+    Fault::not_found(format!(
         "No floating IP and no port has the address {address}. `openstack port list` shows those that you may see."
-    )))
+    ))
 }
 
 /// One row a value; nested names are joined by dots.

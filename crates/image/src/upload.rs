@@ -235,10 +235,7 @@ where
     let incoming = if answer == Answer::Active || arrived.behind() < image.limits.behind {
         arrived.digested().await?
     } else {
-        // Digests that saw most of it on the way see the rest soon; others would be waited for in vain.
-        let part = image.limits.patience;
-        let soon = arrived.behind() <= arrived.bytes / 100 * u64::from(part);
-        let patience = if soon { begun.elapsed() * part / 100 } else { Duration::ZERO };
+        let patience = patience(image.limits.patience, begun.elapsed(), arrived.behind(), arrived.bytes);
         match arrived.digested_within(patience).await? {
             Ok(incoming) => incoming,
             Err(arrived) => match image.checks.clone().try_acquire_owned() {
@@ -248,6 +245,12 @@ where
         }
     };
     keep(image, claim, incoming, virtual_size, who).await
+}
+
+/// How long an upload that took so long waits for its digests. Those that saw most of it on the way see the rest soon;
+/// others would be waited for in vain.
+fn patience(percent: u32, took: Duration, behind: u64, bytes: u64) -> Duration {
+    if behind <= bytes / 100 * u64::from(percent) { took * percent / 100 } else { Duration::ZERO }
 }
 
 /// Takes bytes into a temporary file.
@@ -409,5 +412,18 @@ pub async fn discard(image: &Arc<Image>, sha512: &str) {
     let (files, digest) = (image.clone(), sha512.to_owned());
     if let Err(fault) = blocking(move || files.contents.remove(&digest)).await {
         tracing::warn!(sha512, %fault, "a file without an image stays behind until the next start");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_waited_for_where_that_may_help() {
+        let wait = |behind| patience(25, Duration::from_secs(8), behind, 1000);
+        assert_eq!([wait(0), wait(250)], [Duration::from_secs(2); 2]);
+        assert_eq!(wait(251), Duration::ZERO);
+        assert_eq!(patience(0, Duration::from_secs(8), 1, 1000), Duration::ZERO);
     }
 }
