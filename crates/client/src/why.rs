@@ -11,21 +11,12 @@ use std::net::IpAddr;
 /// Prints everything that is known about why a resource is as it is.
 pub async fn why(name: &str) -> Result<()> {
     let session = Session::open().await?;
-    let address: Option<IpAddr> = name.parse().ok();
-    let known = match address {
-        Some(address) => of_address(&session, address).await?,
-        None => None,
-    };
-    let id = match known {
-        Some(id) => id,
-        None => match session.server(name).await {
-            Err(fault) if fault.is_not_found() => match (other(&session, name).await?, address) {
-                (Some(id), _) => id,
-                (None, Some(address)) => return Err(nobody_has(address)),
-                (None, None) => name.to_owned(),
-            },
-            found => found?,
+    let id = match name.parse() {
+        Ok(address) => match of_address(&session, address).await? {
+            Some(id) => id,
+            None => named(&session, name).await?.ok_or_else(|| nobody_has(address))?,
         },
+        Err(_) => named(&session, name).await?.unwrap_or_else(|| name.to_owned()),
     };
     let answer = session.ask("GET", &format!("/hanok/v1/why/{}", path_part(&id)), None).await?;
     let mut table = Table::new();
@@ -34,6 +25,14 @@ pub async fn why(name: &str) -> Result<()> {
     // A closed pipe is the reader's business.
     let _ = writeln!(std::io::stdout(), "{table}");
     Ok(())
+}
+
+/// The id of what is known by this name.
+async fn named(session: &Session, name: &str) -> Result<Option<String>> {
+    match session.server(name).await {
+        Err(fault) if fault.is_not_found() => other(session, name).await,
+        found => found.map(Some),
+    }
 }
 
 /// The id of what administrators know by name besides their project's servers: a machine, a host, anybody's server.

@@ -62,7 +62,7 @@ async fn an_answer_waits_for_the_home_of_the_router() {
             w.db.read(all).await.unwrap()
         };
         assert_eq!(asked().await, [(host, w.generation(host).await)]);
-        for gone in ["forced_down = 1", "forced_down = 0, seen_at = 1", "seen_at = created_at, applied = 0"] {
+        for gone in ["applied = 0", "applied = 1, forced_down = 1", "forced_down = 0, seen_at = 1"] {
             let sql = format!("UPDATE host SET {gone}");
             w.db.write(move |tx| tx.exec(&sql, &[])).await.unwrap();
             assert_eq!(asked().await, [], "{gone}");
