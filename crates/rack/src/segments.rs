@@ -55,8 +55,10 @@ struct Running {
     /// DHCP, while it is wanted.
     dhcp: Option<dhcp::serve::Server>,
     probe: Option<Task>,
-    /// DHCP for IPv6 and router advertisements, while there are such subnets.
-    v6: Vec<Task>,
+    /// DHCP for IPv6, while there are such subnets.
+    dhcp6: Option<Task>,
+    /// Router advertisements, while addresses are given.
+    adverts: Option<Task>,
     /// What runs at each of our addresses.
     servers: HashMap<(IpAddr, Part), Vec<Task>>,
 }
@@ -203,7 +205,8 @@ impl Segments {
             mac,
             dhcp: None,
             probe: None,
-            v6: Vec::new(),
+            dhcp6: None,
+            adverts: None,
             servers: HashMap::new(),
         };
         all.insert(id, running);
@@ -217,25 +220,32 @@ impl Segments {
     fn dhcp(&self, segment: &Arc<Segment>, view: &View, mac: Mac) -> Result<()> {
         let mut all = lock(&self.running);
         let Some(running) = all.get_mut(&segment.id) else { return Ok(()) };
+        if !view.serves() || std::mem::replace(&mut running.mac, mac) != mac {
+            // The advertisements of another MAC would name a router that is not there.
+            (running.dhcp6, running.adverts) = (None, None);
+        }
         if view.segment.dhcp == DhcpMode::Off {
             (running.dhcp, running.probe) = (None, None);
-            running.v6.clear();
             return Ok(());
-        }
-        if std::mem::replace(&mut running.mac, mac) != mac {
-            // Its advertisements would name a router that is not there.
-            running.v6.clear();
-        }
-        if view.v6.is_empty() || view.segment.dhcp != DhcpMode::Serve {
-            running.v6.clear();
-        } else if running.v6.is_empty() {
-            running.v6 = v6::start(segment, mac)?.into_iter().map(Task).collect();
         }
         if running.dhcp.is_none() {
             let (journal, pool) = Journal::open(&self.journal(segment.id))?;
             *lock(&segment.pool) = pool;
             running.dhcp = Some(dhcp::serve::start(segment.clone(), journal, mac)?);
             running.probe = Some(Task(tokio::spawn(dhcp::probe::run(segment.clone()))));
+        }
+        if view.serves() && running.adverts.is_none() {
+            match v6::start_adverts(segment, mac) {
+                Ok(task) => running.adverts = Some(Task(task)),
+                Err(fault) if !view.v6.is_empty() => return Err(fault),
+                // An interface without IPv6 has nobody to tell.
+                Err(_) => {}
+            }
+        }
+        if view.v6.is_empty() {
+            running.dhcp6 = None;
+        } else if view.serves() && running.dhcp6.is_none() {
+            running.dhcp6 = Some(Task(v6::serve_dhcp(segment, mac)?));
         }
         Ok(())
     }

@@ -51,6 +51,19 @@ pub fn deep(socket: &UdpSocket) -> Result<()> {
     Ok(())
 }
 
+/// A raw socket for neighbour discovery, which is used like a datagram socket; the kernel writes the checksums
+/// (RFC 3542, 3.1).
+pub fn icmpv6(interface: &str) -> Result<UdpSocket> {
+    let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
+    socket.set_nonblocking(true)?;
+    socket.bind_device(Some(interface.as_bytes()))?;
+    // It is only valid with the hop limit 255 (RFC 4861, 6.1.2).
+    socket.set_multicast_hops_v6(255)?;
+    socket.set_unicast_hops_v6(255)?;
+    socket.set_multicast_loop_v6(false)?;
+    Ok(socket.into())
+}
+
 /// A listener for connections.
 pub fn tcp(what: &str, interface: &str, ip: IpAddr, port: u16) -> Result<tokio::net::TcpListener> {
     let address = SocketAddr::new(ip, port);

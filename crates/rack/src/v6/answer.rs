@@ -261,6 +261,15 @@ pub fn advert(view: &View, own: Mac) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// The advertisement of somebody who is no router and knows nothing: no prefix, no DHCP.
+pub fn nothing(own: Mac) -> Vec<u8> {
+    let mut out = vec![0; 16];
+    out[0] = 134;
+    out.extend([1, 1]);
+    out.extend(own.0);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

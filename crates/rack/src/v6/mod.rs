@@ -1,13 +1,13 @@
-//! IPv6 on a segment: addresses and boot files by DHCP ([`answer`]), and router advertisements that say so.
+//! IPv6 on a segment: addresses and boot files by DHCP, and router advertisements ([`answer`]).
 
 mod answer;
 
 use crate::board::Segment;
 use crate::mac::Mac;
 use crate::sockets;
-use answer::{Held, Seat, advert};
+use answer::{Held, Seat, advert, nothing};
 use base::Result;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, netdevice, socket_with, sockopt};
+use rustix::net::{netdevice, sockopt};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
@@ -24,36 +24,33 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ADVERT_EVERY: Duration = Duration::from_secs(30);
 /// Advertisements to all may not be closer together (RFC 4861, 6.2.6).
 const ADVERT_PAUSE: Duration = Duration::from_secs(3);
-const ROUTER_SOLICIT: u8 = 133;
+/// Another router says everything at least this often (RFC 4861, 6.2.1), and answers who asks.
+const ROUTER_HEARD: Duration = Duration::from_secs(1800);
+const SOLICITATION: u8 = 133;
+const ADVERTISEMENT: u8 = 134;
 
-/// Starts both; `own` is the interface's MAC.
+/// Starts DHCP; `own` is the interface's MAC.
 ///
 /// # Errors
 /// When the port is taken.
-pub fn start(segment: &Arc<Segment>, own: Mac) -> Result<Vec<JoinHandle<()>>> {
+pub fn serve_dhcp(segment: &Arc<Segment>, own: Mac) -> Result<JoinHandle<()>> {
     let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
     let socket = sockets::udp("DHCP for IPv6", &segment.interface, any, SERVER)?;
     sockets::deep(&socket)?;
     let index = netdevice::name_to_index(&socket, &segment.interface).map_err(io::Error::from)?;
     sockopt::set_ipv6_add_membership(&socket, &ALL_SERVERS, index).map_err(io::Error::from)?;
-    let icmp = icmp(index)?;
-    Ok(vec![
-        tokio::spawn(serve(segment.clone(), UdpSocket::from_std(socket)?, own)),
-        tokio::spawn(advertise(segment.clone(), UdpSocket::from_std(icmp)?, index, own)),
-    ])
+    Ok(tokio::spawn(serve(segment.clone(), UdpSocket::from_std(socket)?, own)))
 }
 
-/// A raw socket that hears router solicitations and is used like a datagram socket; the kernel writes the
-/// checksums (RFC 3542, 3.1).
-fn icmp(index: u32) -> io::Result<std::net::UdpSocket> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let raw = socket_with(AddressFamily::INET6, SocketType::RAW, flags, Some(ipproto::ICMPV6))?;
-    // Neighbour discovery is only valid with the hop limit 255 (RFC 4861, 6.1.2).
-    sockopt::set_ipv6_multicast_hops(&raw, 255)?;
-    sockopt::set_ipv6_unicast_hops(&raw, Some(255))?;
-    sockopt::set_ipv6_multicast_loop(&raw, false)?;
-    sockopt::set_ipv6_add_membership(&raw, &ALL_ROUTERS, index)?;
-    Ok(raw.into())
+/// Starts router advertisements, from the interface with this MAC.
+///
+/// # Errors
+/// Where there is no IPv6.
+pub fn start_adverts(segment: &Arc<Segment>, own: Mac) -> Result<JoinHandle<()>> {
+    let socket = sockets::icmpv6(&segment.interface)?;
+    let index = netdevice::name_to_index(&socket, &segment.interface).map_err(io::Error::from)?;
+    sockopt::set_ipv6_add_membership(&socket, &ALL_ROUTERS, index).map_err(io::Error::from)?;
+    Ok(tokio::spawn(advertise(segment.clone(), UdpSocket::from_std(socket)?, index, own)))
 }
 
 async fn serve(segment: Arc<Segment>, socket: UdpSocket, own: Mac) {
@@ -71,10 +68,12 @@ async fn serve(segment: Arc<Segment>, socket: UdpSocket, own: Mac) {
     }
 }
 
-/// Says everything now and then, and soon to who asks.
+/// Says everything now and then, and soon to who asks. Where there is nothing to say, firmware that asks hears so: iPXE
+/// waits for an answer before it boots, by IPv4 too, and gives up after 13 seconds only.
 async fn advertise(segment: Arc<Segment>, socket: UdpSocket, index: u32, own: Mac) {
     let mut every = tokio::time::interval(ADVERT_EVERY);
     let mut last = Instant::now();
+    let mut router: Option<Instant> = None;
     let mut buffer = [0; 1500];
     let all = SocketAddrV6::new(ALL_NODES, 0, 0, index);
     loop {
@@ -86,9 +85,17 @@ async fn advertise(segment: Arc<Segment>, socket: UdpSocket, index: u32, own: Ma
                 last = Instant::now();
             }
             got = socket.recv_from(&mut buffer) => match got {
-                Ok((_, SocketAddr::V6(from))) if from.scope_id() == index && buffer[0] == ROUTER_SOLICIT => {
-                    every.reset_after(ADVERT_PAUSE.saturating_sub(last.elapsed()));
+                Ok((_, SocketAddr::V6(from))) if buffer[0] == SOLICITATION => {
+                    let view = segment.view();
+                    if advert(&view, own).is_some() {
+                        every.reset_after(ADVERT_PAUSE.saturating_sub(last.elapsed()));
+                    } else if router.is_none_or(|heard| heard.elapsed() > ROUTER_HEARD)
+                        && Mac::from_link_local(*from.ip()).is_some_and(|mac| !view.ignores(mac))
+                    {
+                        let _ = socket.send_to(&nothing(own), from).await;
+                    }
                 }
+                Ok(_) if buffer[0] == ADVERTISEMENT => router = Some(Instant::now()),
                 Ok(_) => {}
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }

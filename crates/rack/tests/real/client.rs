@@ -1,8 +1,49 @@
 //! DHCP clients as raw as those in firmware.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::time::{Duration, Instant};
+
+/// Firmware with IPv6 at the end of a cable.
+pub struct Six(UdpSocket, SocketAddrV6);
+
+impl Six {
+    /// To be made in the namespace of the device.
+    pub fn on(device: &str) -> Six {
+        let (domain, kind) = (socket2::Domain::IPV6, socket2::Type::RAW);
+        let socket = socket2::Socket::new(domain, kind, Some(socket2::Protocol::ICMPV6)).unwrap();
+        socket.bind_device(Some(device.as_bytes())).unwrap();
+        socket.set_multicast_hops_v6(255).unwrap();
+        socket.set_multicast_loop_v6(false).unwrap();
+        let index = rustix::net::netdevice::name_to_index(&socket, device).unwrap();
+        Six(socket.into(), SocketAddrV6::new(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2), 0, 0, index))
+    }
+
+    /// The advertisement of no router (its lifetime is zero) that comes to who asks so often, a second apart.
+    pub fn solicit(&self, times: u32) -> Option<Vec<u8>> {
+        let mut buffer = [0; 1500];
+        for _ in 0..times {
+            // Nobody can until the address is known to be nobody else's.
+            let _ = self.0.send_to(&[133, 0, 0, 0, 0, 0, 0, 0], self.1);
+            let until = Instant::now() + Duration::from_secs(1);
+            while let Some(left) = until.checked_duration_since(Instant::now()).filter(|l| !l.is_zero()) {
+                self.0.set_read_timeout(Some(left)).unwrap();
+                match self.0.recv(&mut buffer) {
+                    Ok(n) if buffer[0] == 134 && buffer[6..8] == [0, 0] => return Some(buffer[..n].to_vec()),
+                    _ => {}
+                }
+            }
+        }
+        None
+    }
+
+    /// A router says to all that it is one.
+    pub fn advertise(&self) {
+        let mut to = self.1;
+        to.set_ip(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
+        self.0.send_to(&[134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0], to).unwrap();
+    }
+}
 
 /// The end of a cable in a namespace of its own. Its clients have no addresses and want to be answered
 /// through all.

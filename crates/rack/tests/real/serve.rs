@@ -1,5 +1,6 @@
 //! DHCP by packets, content by HTTP.
 
+use crate::client::Six;
 use crate::region::{machine, segment};
 use crate::world::{addresses, in_world, ip};
 use base::doc::rack::{Boot, DhcpMode, Manifest, RackImage};
@@ -77,6 +78,27 @@ fn leases_outlive_the_rack_and_a_full_range_says_so() {
         })
         .await
         .unwrap();
+    });
+}
+
+/// iPXE waits 13 seconds for it, whichever way it boots.
+#[test]
+fn firmware_hears_that_there_is_no_router() {
+    in_world(async |world| {
+        let (url, _region) = world.region.serve().await;
+        world.region.tell(|d| d.segments = vec![segment(DhcpMode::Serve, &[])]);
+        let _rack = world.rack(&url);
+        let (asker, router) = (world.client6(0), world.client6(1));
+        let answers = async |asker: Six, times| {
+            tokio::task::spawn_blocking(move || (asker.solicit(times), asker)).await.unwrap()
+        };
+        let (said, asker) = answers(asker, 60).await;
+        let said = said.expect("an answer");
+        assert_eq!((&said[4..8], &said[16..18]), (&[0; 4][..], &[1, 1][..]), "no router, no DHCP: {said:?}");
+        let (said, router) = answers(router, 60).await;
+        assert!(said.is_some());
+        router.advertise();
+        assert_eq!(answers(asker, 2).await.0, None, "the router answers");
     });
 }
 

@@ -1,6 +1,6 @@
 //! A namespace with a bridge, which is the rack's interface, and a cable from it.
 
-use crate::client::Wire;
+use crate::client::{Six, Wire};
 use crate::region::{Region, TOKEN};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
@@ -82,17 +82,26 @@ impl World {
 
     /// Clients at the other end of a cable, in a namespace of their own, which goes with the world's.
     pub fn clients(&self) -> Wire {
-        let there = Room::new(0);
-        let path = there.path();
-        let wire = std::thread::spawn(move || {
-            let handle = File::open(path).unwrap();
-            move_into_link_name_space(handle.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-            ip("link set e0 up");
-            Wire::on("e0")
-        });
-        // The socket keeps the namespace.
-        wire.join().unwrap()
+        at_a_cable(0, Wire::on)
     }
+
+    /// One with IPv6, at the cable of this number.
+    pub fn client6(&self, n: usize) -> Six {
+        at_a_cable(n, Six::on)
+    }
+}
+
+fn at_a_cable<T: Send + 'static>(n: usize, make: fn(&str) -> T) -> T {
+    let there = Room::new(n);
+    let path = there.path();
+    let made = std::thread::spawn(move || {
+        let handle = File::open(path).unwrap();
+        move_into_link_name_space(handle.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+        ip(&format!("link set e{n} up"));
+        make(&format!("e{n}"))
+    });
+    // Its socket keeps the namespace.
+    made.join().unwrap()
 }
 
 /// A namespace with a cable to the bridge: `e0`, `e1`, ….
