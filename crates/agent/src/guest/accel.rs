@@ -8,14 +8,19 @@
 
 use super::qemu::QEMU;
 use sha2::{Digest, Sha512};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-/// How long the probe may take, and so how long the first guest may have to wait for it.
+/// How long QEMU may take to start, which says nothing about the device, …
+const START: Duration = Duration::from_secs(20);
+/// … and the probe in it. The first guest waits for both.
 const LIMIT: Duration = Duration::from_secs(2);
 const REMEMBERED: Duration = Duration::from_secs(3600);
 /// A busy disk may have made it late.
@@ -91,12 +96,12 @@ async fn probe(data: &Path) -> (Accel, bool) {
         return (Accel::Tcg, false);
     }
     let file = data.join("kvm-probe.img");
-    let kvm = tokio::time::timeout(LIMIT, boots(&file, &["-accel", "kvm", "-cpu", "host"])).await;
+    let kvm = boots(&file, &["-accel", "kvm", "-cpu", "host"], LIMIT).await;
     let _ = std::fs::remove_file(&file);
     match kvm {
-        Ok(Some(true)) => (Accel::Kvm, true),
-        Ok(Some(false)) | Err(_) => (Accel::Tcg, true),
-        Ok(None) => (Accel::Tcg, false),
+        Some(true) => (Accel::Kvm, true),
+        Some(false) => (Accel::Tcg, true),
+        None => (Accel::Tcg, false),
     }
 }
 
@@ -131,8 +136,8 @@ fn remembered(file: &Path, device: &str) -> Option<Accel> {
     Some(accel)
 }
 
-/// Whether the byte came; `None` where QEMU cannot be started.
-async fn boots(file: &Path, accel: &[&str]) -> Option<bool> {
+/// Whether the byte came in time; `None` where QEMU cannot be started.
+async fn boots(file: &Path, accel: &[&str], limit: Duration) -> Option<bool> {
     let mut disk = SECTOR.to_vec();
     // The BIOS boots from no disk of a single sector.
     disk.resize(1 << 20, 0);
@@ -140,15 +145,17 @@ async fn boots(file: &Path, accel: &[&str]) -> Option<bool> {
     let drive = serde_json::json!({
         "driver": "raw", "read-only": true, "node-name": "d", "file": { "driver": "file", "filename": file }
     });
+    let (mut monitor, its) = UnixStream::pair().ok()?;
     // A probe that hangs has to end with an agent that is killed meanwhile.
     let child = tokio::process::Command::new("setpriv")
         .args(["--pdeathsig", "KILL", QEMU])
         .args(["-no-user-config", "-nodefaults", "-display", "none", "-M", "q35", "-m", "32"])
         // What goes wrong in it would start it again, without end.
-        .args(["-no-reboot", "-serial", "stdio"])
+        .args(["-no-reboot", "-chardev", "file,id=serial,path=/dev/stdout", "-serial", "chardev:serial"])
+        .args(["-chardev", "socket,id=monitor,fd=0", "-mon", "monitor,mode=control"])
         .args(accel)
         .args(["-blockdev", &drive.to_string(), "-device", "virtio-blk-pci,drive=d"])
-        .stdin(Stdio::null())
+        .stdin(OwnedFd::from(its.into_std().ok()?))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true)
@@ -156,13 +163,15 @@ async fn boots(file: &Path, accel: &[&str]) -> Option<bool> {
     let mut child = child.ok()?;
     let mut serial = child.stdout.take()?;
     let mut byte = [0u8];
-    if serial.read_exact(&mut byte).await.is_ok() {
-        let _ = child.kill().await;
-        return Some(byte[0] == b'K');
+    // It greets once the machine runs.
+    match timeout(START, monitor.read_exact(&mut byte)).await {
+        Ok(Ok(_)) => {
+            Some(timeout(limit, serial.read_exact(&mut byte)).await.is_ok_and(|r| r.is_ok() && byte == *b"K"))
+        }
+        Err(_) => Some(false),
+        // As setpriv says that there is no such program, or that it cannot be executed.
+        Ok(Err(_)) => (!matches!(child.wait().await.ok()?.code(), Some(126 | 127))).then_some(false),
     }
-    // As setpriv says that there is no such program, or that it cannot be executed.
-    let ended = child.wait().await.ok()?.code();
-    (!matches!(ended, Some(126 | 127))).then_some(false)
 }
 
 #[cfg(test)]
@@ -175,10 +184,12 @@ mod tests {
     async fn the_probe_comes_to_its_end() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("probe.img");
-        let tcg = boots(&file, &["-accel", "tcg", "-cpu", "max"]);
-        assert_eq!(tokio::time::timeout(Duration::from_secs(60), tcg).await.unwrap(), Some(true));
-        assert_eq!(boots(&file, &["-accel", "none-such"]).await, Some(false));
-        assert_eq!(boots(&dir.path().join("none/probe.img"), &[]).await, None);
+        let long = Duration::from_secs(60);
+        let tcg = ["-accel", "tcg", "-cpu", "max"];
+        assert_eq!(boots(&file, &tcg, long).await, Some(true));
+        assert_eq!(boots(&file, &tcg, Duration::ZERO).await, Some(false), "too late");
+        assert_eq!(boots(&file, &["-accel", "none-such"], long).await, Some(false));
+        assert_eq!(boots(&dir.path().join("none/probe.img"), &[], long).await, None);
     }
 
     #[test]
