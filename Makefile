@@ -20,7 +20,9 @@ help:
 up: build
 	$(SUDO) $(HANOK) up $(ARGS)
 
-down: build
+# By the program that is there: what runs should not have to wait for a build.
+down:
+	@[ -x $(HANOK) ] || { echo "There is no $(HANOK): make up builds it, and starts the cloud." >&2; exit 1; }
 	$(SUDO) $(HANOK) down $(ARGS)
 
 dev: build
