@@ -434,7 +434,11 @@ impl Reader {
         });
         // What QEMU 7.2 emulates of virtualisation passes for KVM where there is time for the probe, and its guests stop
         // for ever.
-        self.host().run("sudo modprobe -r kvm_amd && sudo systemctl restart hanok-agent");
+        let host = self.host();
+        until_true(LONG, "the probe has ended and KVM is gone", || {
+            host.attempt("sudo modprobe -r kvm_amd").status.success()
+        });
+        host.run("sudo systemctl restart hanok-agent");
     }
 
     fn host(&self) -> Guest {
