@@ -98,11 +98,7 @@ async fn probe(data: &Path) -> (Accel, bool) {
     let file = data.join("kvm-probe.img");
     let kvm = boots(&file, &["-accel", "kvm", "-cpu", "host"], LIMIT).await;
     let _ = std::fs::remove_file(&file);
-    match kvm {
-        Some(true) => (Accel::Kvm, true),
-        Some(false) => (Accel::Tcg, true),
-        None => (Accel::Tcg, false),
-    }
+    (if kvm == Some(true) { Accel::Kvm } else { Accel::Tcg }, kvm.is_some())
 }
 
 /// Whoever wonders why guests are slow finds it in the log.
@@ -136,7 +132,7 @@ fn remembered(file: &Path, device: &str) -> Option<Accel> {
     Some(accel)
 }
 
-/// Whether the byte came in time; `None` where QEMU cannot be started.
+/// Whether the byte came in time; `None` where QEMU did not start.
 async fn boots(file: &Path, accel: &[&str], limit: Duration) -> Option<bool> {
     let mut disk = SECTOR.to_vec();
     // The BIOS boots from no disk of a single sector.
@@ -168,7 +164,7 @@ async fn boots(file: &Path, accel: &[&str], limit: Duration) -> Option<bool> {
         Ok(Ok(_)) => {
             Some(timeout(limit, serial.read_exact(&mut byte)).await.is_ok_and(|r| r.is_ok() && byte == *b"K"))
         }
-        Err(_) => Some(false),
+        Err(_) => None,
         // As setpriv says that there is no such program, or that it cannot be executed.
         Ok(Err(_)) => (!matches!(child.wait().await.ok()?.code(), Some(126 | 127))).then_some(false),
     }
