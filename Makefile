@@ -5,14 +5,14 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Passed on to hanok, such as: make up ARGS="--listen ADDRESS:5240" with one of this machine's
 ARGS ?=
 
-.PHONY: up down dev build test lint bench tempest screenshots help
+.PHONY: up down dev build test lint style bench tempest screenshots help
 
 help:
 	@echo "make up       start the whole cloud on this machine (Ctrl-C stops the control plane)"
 	@echo "make down     stop it and all guests; make down ARGS=--wipe deletes all data too"
 	@echo "make dev      the control plane over simulated hosts; no root, no guests"
 	@echo "make test     install what the tests need and run all of them"
-	@echo "make lint     rustfmt and clippy"
+	@echo "make lint     rustfmt, clippy, and the types of the pages"
 	@echo "make screenshots  every page of the portal as a picture, to be looked at"
 	@echo "make bench    figures: medians, p99, ratios"
 	@echo "make tempest  OpenStack's own test suite against a running Hanok"
@@ -42,10 +42,12 @@ test:
 	cargo build --locked --bin hanok
 	HANOK=$(CURDIR)/target/debug/hanok scripts/portal-e2e.sh
 
-lint:
+lint: style
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+style:
 	cargo fmt --all --check
 	scripts/portal.sh lint
-	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 screenshots: build
 	scripts/install-test-deps.sh

@@ -79,8 +79,9 @@ rm -f etc/apt/sources.list.d/* etc/apt/apt.conf.d/99mmdebstrap
 cat > etc/cloud/cloud.cfg.d/90_dpkg.cfg <<'F'
 datasource_list: [ConfigDrive, OpenStack, NoCloud, None]
 F
-# Every stage of cloud-init costs seconds in an emulated CPU, and every module some of it: the list
-# has what user data commonly asks for, not the agents of other products (puppet, chef, landscape, …).
+# Every stage of cloud-init is a start of Python, which costs ten seconds in an emulated CPU, and every module some of
+# it: the list has what user data commonly asks for, not the agents of other products (puppet, chef, landscape, …), and
+# what Debian has in the stage "config" comes first in "final", which follows it at once.
 cat > etc/cloud/cloud.cfg.d/95_image.cfg <<'F'
 system_info:
   default_user:
@@ -98,8 +99,8 @@ ssh: {emit_keys_to_console: false}
 locale: C.UTF-8
 apt: {preserve_sources_list: true}
 cloud_init_modules: [seed_random, bootcmd, write-files, growpart, resizefs, disk_setup, mounts, set_hostname, update_hostname, update_etc_hosts, ca-certs, users-groups, ssh]
-cloud_config_modules: [ssh-import-id, set-passwords, apt-configure, ntp, timezone, runcmd]
-cloud_final_modules: [package-update-upgrade-install, write-files-deferred, scripts-vendor, scripts-per-once, scripts-per-boot, scripts-per-instance, scripts-user, ssh-authkey-fingerprints, phone-home, final-message, power-state-change]
+cloud_config_modules: []
+cloud_final_modules: [ssh-import-id, set-passwords, apt-configure, ntp, timezone, runcmd, package-update-upgrade-install, write-files-deferred, scripts-vendor, scripts-per-once, scripts-per-boot, scripts-per-instance, scripts-user, ssh-authkey-fingerprints, phone-home, final-message, power-state-change]
 F
 
 # Only drivers that can carry the root disk of a cloud server; of a computer, of real disks too. Its kernel has none built in.
@@ -136,6 +137,7 @@ done
 chroot . systemctl -q enable systemd-networkd systemd-resolved ssh serial-getty@ttyS0
 chroot . systemctl -q disable apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service \
   systemd-pstore.service dpkg-db-backup.timer 2>/dev/null || true
+chroot . systemctl -q mask cloud-config.service
 # A server whose second network has no DHCP, or none at all, must not wait for the usual two minutes.
 mkdir -p etc/systemd/system/systemd-networkd-wait-online.service.d
 printf '[Service]\nExecStart=\nExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=30\n' > etc/systemd/system/systemd-networkd-wait-online.service.d/timeout.conf

@@ -6,6 +6,7 @@ use crate::up_cloud::console;
 use crate::wait::{LONG, until, until_true};
 use crate::world::{World, both, cache};
 use serde_json::json;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -160,8 +161,11 @@ fn built(name: &str) -> PathBuf {
     let sum = Command::new("sha256sum").arg(&recipe).output().unwrap();
     let sum = String::from_utf8(sum.stdout).unwrap()[..12].to_owned();
     let image = Path::new(&cache()).join(format!("test-{name}-{sum}.qcow2"));
+    std::fs::create_dir_all(cache()).unwrap();
+    // Another test may be at it.
+    let one = File::create(image.with_extension("lock")).unwrap();
+    one.lock().unwrap();
     if !image.exists() {
-        std::fs::create_dir_all(cache()).unwrap();
         let part = image.with_extension("part");
         let mut build = Command::new(env!("CARGO_BIN_EXE_hanok"));
         let built = build.args(["image", "build", name, "--out"]).arg(&part).output().unwrap();

@@ -13,7 +13,9 @@ use crate::wire::Wire;
 use crate::world::{World, both};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
 use std::process::{Command, Output, Stdio};
+use std::thread::spawn;
 
 /// Seconds for firmware, live system and a disk's worth of bytes under emulation on a busy machine.
 const LONG: u64 = 900;
@@ -136,13 +138,11 @@ struct Reader {
     floating: String,
     /// Of the server that is a PC.
     serial: Option<Serial>,
-    /// What its system called its last start.
-    boot: String,
 }
 
 #[test]
 fn up_metal() {
-    let images = [("debian-12", debian()), ("debian-12-host", debian_host())];
+    let images = spawn(|| [("debian-12", debian()), ("debian-12-host", debian_host())]);
     let place = Place::new();
     let tutorial: Vec<_> =
         commands(&page("bare-metal")).into_iter().map(|(who, line)| (who, place.own(&line))).collect();
@@ -154,9 +154,6 @@ fn up_metal() {
     let configuration = place.own("rack = [\"eth1\"]\nphysical_networks = { lab = \"eth2\" }\n");
     let to = SocketAddr::new(place.own("10.77.0.1").parse().unwrap(), PORT);
     let w = World::up_at(to, &configuration);
-    for (name, file) in images {
-        std::os::unix::fs::symlink(file, w.file(&format!("{name}.qcow2"))).unwrap();
-    }
     let key = w.file("id_ed25519");
     make_key(&key);
     let pcs = [
@@ -167,14 +164,18 @@ fn up_metal() {
     // Who approves hosts may look into them.
     let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
     admin.post("/hanok/v1/machine-keys", &json!({"key": {"key": public.trim()}})).expect(201);
-    let [exports, address, floating, boot] = [const { String::new() }; 4];
-    let mut reader = Reader { place, w, admin, demo, pcs, exports, address, floating, serial: None, boot };
+    let [exports, address, floating] = [const { String::new() }; 3];
+    let mut images = Some(images);
+    let mut reader = Reader { place, w, admin, demo, pcs, exports, address, floating, serial: None };
     for (who, line) in &tutorial {
         match who.as_str() {
             "first" => {}
-            // Done already, and kept from test to test.
+            // Under way since the beginning, and kept from test to test.
             "build" => {
                 assert!(images_are_named(line), "{line}");
+                for (name, file) in images.take().map(|made| made.join().unwrap()).into_iter().flatten() {
+                    std::os::unix::fs::symlink(file, reader.w.file(&format!("{name}.qcow2"))).unwrap();
+                }
             }
             _ if line.starts_with("export ") => reader.exports += &format!("{line}; "),
             _ => reader.carry_out(who, line),
@@ -233,6 +234,8 @@ impl Reader {
             assert!(said.contains("reboot: Power down"), "{said}");
         } else if line.contains("server reboot") {
             self.has_restarted(line.contains("--hard"), orders, said_before);
+        } else if line.contains("server rebuild") {
+            self.is_written_anew();
         } else if line.contains("floating ip create") {
             let shown = said.lines().find(|l| l.contains("floating_ip_address")).unwrap();
             self.floating = shown.split('|').nth(2).unwrap().trim().to_owned();
@@ -335,22 +338,33 @@ impl Reader {
         // Debian's client has a session of its own beside it.
         assert!(self.pcs[0].ipmitool(&["power", "status"]).is_some_and(|said| said.contains("is on")));
         self.serial = Some(serial);
-        self.boot = self.last_start().expect("a way in");
         // What the rebuild has to take away.
-        self.inside().run("echo mine > mine && sync");
+        self.inside().run("echo mine > mine");
     }
 
-    fn last_start(&self) -> Option<String> {
-        let said = self.inside().attempt("cat /proc/sys/kernel/random/boot_id");
-        said.status.success().then(|| String::from_utf8_lossy(&said.stdout).trim().to_owned())
+    /// Whether the root file system on the PC's disk has this file, as one sees who takes the disk out.
+    fn has_file(&self, path: &str) -> bool {
+        let disk = self.pcs[0].disk();
+        let table = Command::new("sfdisk").arg("--json").arg(&disk).output().unwrap();
+        let table: Value = serde_json::from_slice(&table.stdout).expect("a partition table");
+        let rows = table["partitiontable"]["partitions"].as_array().unwrap();
+        let root = rows.iter().find(|p| p["name"] == "root").expect("a root partition");
+        let at = format!("{}?offset={}", disk.display(), root["start"].as_u64().unwrap() * 512);
+        let said = Command::new("debugfs").args(["-R", &format!("stat {path}"), &at]).output().unwrap();
+        match both(&said) {
+            s if s.contains("Inode: ") => true,
+            s if s.contains("File not found") => false,
+            s => panic!("{s}"),
+        }
     }
 
-    /// By its BMC, as its console shows; it starts from its disk. The hard one comes while it is still busy with that,
-    /// and so does the rebuild after the hard one: whether Debian gets to its end each time is not the question here.
+    /// By its BMC, as its console shows; it starts from its disk. What comes next comes while it is still busy with that:
+    /// whether Debian gets to its end each time is not the question here.
     fn has_restarted(&mut self, hard: bool, orders: usize, said: usize) {
         let serial = self.serial.as_ref().expect("its console is open");
         if !hard {
             serial.wait_for(LONG, said, "", "reboot: Power down");
+            assert!(self.has_file("/home/debian/mine"), "it was shut down without its last words");
         }
         serial.wait_for(LONG, said, "", "Booting from Hard Disk");
         let orders: Vec<String> = self.pcs[0]
@@ -362,10 +376,15 @@ impl Reader {
         assert_eq!(orders, [if hard { "off" } else { "soft" }, "on"]);
     }
 
-    /// The image as it was: nothing of what its owner had put there.
+    /// The image as it was, with nothing of what its owner had put there; the PC starts from that, and its console is as
+    /// it was.
     fn is_written_anew(&self) {
-        until(LONG, "it has started again", || self.last_start().filter(|now| *now != self.boot));
-        assert_eq!(self.inside().run("hostname; ls"), "db", "the file is gone");
+        until_true(LONG, "it starts from what was written again", || {
+            let said = self.pcs[0].console();
+            let written: Vec<&str> = said.split(" were written to ").collect();
+            written.len() == 3 && written[2].contains("Booting from SAN device")
+        });
+        assert!(self.has_file("/etc/debian_version") && !self.has_file("/home/debian/mine"));
         let said = self.serial.as_ref().expect("its console is open").text();
         assert!(!said.contains(serial::ENDED), "{said}");
     }
@@ -386,7 +405,6 @@ impl Reader {
         let guest = Guest::at(address, "mini", &self.w.file("id_ed25519"));
         guest.wait(LONG);
         eprintln!("the guest is up");
-        self.is_written_anew();
         let (pc, inside) = (&self.address, self.inside());
         until_true(LONG, "they ping each other", || guest.pings(pc) && inside.pings(address));
         eprintln!("they ping each other");
@@ -402,12 +420,11 @@ impl Reader {
         }
     }
 
+    /// Where no file is, and the image did not reach.
     fn leave_traces(&self) {
-        self.inside().run(&format!("echo {MARKER} | sudo tee /marker > /dev/null && sync"));
+        let disk = std::fs::OpenOptions::new().write(true).open(self.pcs[0].disk()).unwrap();
+        disk.write_all_at(MARKER.as_bytes(), (3 << 30) + (5 << 20)).unwrap();
         assert!(on_disk(&self.pcs[0], MARKER));
-        self.w.osc_do("server stop db");
-        until_true(LONG, "the server is SHUTOFF", || self.server("db")["status"] == "SHUTOFF");
-        assert!(!self.pcs[0].is_on());
     }
 
     fn is_clean(&self) {
