@@ -192,6 +192,6 @@ dd if=/usr/lib/syslinux/mbr/gptmbr.bin of=disk.raw conv=notrunc bs=440 count=1 s
 
 say "compressing to $out"
 mkdir -p "$(dirname "$out")"
-qemu-img convert -c -W -m 2 -O qcow2 disk.raw "$partial"
+qemu-img convert -c -W -m 2 -O qcow2 -o compression_type=zstd disk.raw "$partial"
 mv "$partial" "$out"
 say "done: $(($(stat -c %s "$out") >> 20)) MB, $used MB installed"

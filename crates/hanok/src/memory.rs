@@ -1,6 +1,9 @@
 //! Where memory comes from, for us and for the C libraries in us: jemalloc. The C library's own has a few parts that
 //! threads wait for, or one for each, which it never gives back. On two cores, `servers/detail` of 100 came 394 times a
 //! second with the former and comes 730 times with this, and 66 MiB are resident at rest where they were 82.
+//!
+//! It is a sixth of what a build from nothing costs. mimalloc 0.1.52, which is a twentieth of that, had 101 MiB at rest
+//! where this had 70 in the same hour, 781 after all loads of the benchmark (176), and half of those lists.
 
 use tikv_jemallocator::Jemalloc;
 
