@@ -2,8 +2,8 @@
 //! threads wait for, or one for each, which it never gives back. On two cores, `servers/detail` of 100 came 394 times a
 //! second with the former and comes 730 times with this, and 66 MiB are resident at rest where they were 82.
 //!
-//! It is a sixth of what a build from nothing costs. mimalloc 0.1.52, which is a twentieth of that, had 101 MiB at rest
-//! where this had 70 in the same hour, 781 after all loads of the benchmark (176), and half of those lists.
+//! It is a sixth of what a debug build from nothing costs. mimalloc 0.1.52, a single file of C, had 101 MiB at rest where
+//! this had 70 in the same hour, 781 after all loads of the benchmark (176), and half of those lists.
 
 use tikv_jemallocator::Jemalloc;
 
