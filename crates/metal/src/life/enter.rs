@@ -67,7 +67,7 @@ pub fn enter(life: &MachineLife, seen: &Seen, phase: Phase, tries: u32) -> Step<
         Phase::Erase(mode) => tell(State::Erasing(run), metal, id, run, Work::Erase { mode }),
         Phase::Fetch => Step::go(State::Fetching(run)).also(move |tx| rack::touch_of(tx, id)),
         Phase::Write(deploy) => write(metal, seen, run, &deploy),
-        Phase::Restart => restart(metal, seen, run),
+        Phase::Restart => restart(metal, seen, run, false),
         Phase::PowerOff => power_off(metal, seen, run),
     }
 }
@@ -130,9 +130,15 @@ fn write(metal: Arc<Metal>, seen: &Seen, run: Run, deploy: &Deploy) -> Step<Stat
     })
 }
 
-/// Repeated, the current is taken away, in case its live system does not obey.
-fn restart(metal: Arc<Metal>, seen: &Seen, run: Run) -> Step<State> {
-    let (id, cycle) = (seen.m.id, run.tries > 0 || !seen.alive());
+/// Once more into [`Phase::Restart`], after a live system did not obey.
+pub fn restart_by_power(life: &MachineLife, seen: &Seen, tries: u32) -> Step<State> {
+    restart(life.0.clone(), seen, Run { op: seen.m.op, tries, task: seen.next_task() }, true)
+}
+
+/// A live system restarts by itself; where there is none, or it did not obey, the current is taken away. Never both of one
+/// that obeys: its new system would lose its power in the middle of its first start.
+fn restart(metal: Arc<Metal>, seen: &Seen, run: Run, disobeyed: bool) -> Step<State> {
+    let (id, cycle) = (seen.m.id, disobeyed || !seen.alive());
     Step::go(State::Restarting(run)).also(move |tx| {
         task::tell(tx, &*metal.seal, id, run.task, &Work::Reboot)?;
         machine::set_power(tx, id, true, cycle, cycle, "disk")?;

@@ -284,7 +284,7 @@ fn restarting(life: &MachineLife, run: Run, seen: &Seen) -> Step<State> {
             return Step::wait(LOOK, seen.why("its live system is leaving"));
         }
         return match run.tries + 1 < TRIES {
-            true => enter(life, seen, Phase::Restart, run.tries + 1),
+            true => enter::restart_by_power(life, seen, run.tries + 1),
             false => fail(
                 life,
                 seen,

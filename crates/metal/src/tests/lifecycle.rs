@@ -247,6 +247,7 @@ async fn a_spoiled_write_is_repeated_once_and_then_explained() {
         room.pcs[0].fails = Some(("write", 1));
         w.act(id, "deploy", json!({"image_id": w.image.to_string()})).await.of(202);
         w.until(&mut room, id, "deployed").await;
+        assert_eq!(room.pcs[0].cycles, 0, "it restarted by itself, and kept its power for its first start");
         w.act(id, "release", json!({"erase": "none"})).await.of(202);
         w.until(&mut room, id, "ready").await;
         w.act(id, "allocate", json!({})).await.of(202);
@@ -257,6 +258,26 @@ async fn a_spoiled_write_is_repeated_once_and_then_explained() {
         // Aborted, released, nothing stuck.
         w.act(id, "release", json!({})).await.of(202);
         w.until(&mut room, id, "ready").await;
+    }
+}
+
+#[tokio::test]
+async fn a_live_system_that_does_not_restart_loses_its_power() {
+    for w in worlds().await {
+        let mut room = Room::new(&[MAC]);
+        let id = w.ready(&mut room).await;
+        w.act(id, "allocate", json!({})).await.of(202);
+        room.pcs[0].fails = Some(("reboot", 1));
+        w.act(id, "deploy", json!({"image_id": w.image.to_string()})).await.of(202);
+        while room.pcs[0].fails != Some(("reboot", 0)) {
+            w.steps(id).await;
+            room.turn(&w).await;
+        }
+        w.later(id, 2).await;
+        room.pcs[0].ask(&w, "GET", "/live/v1/task?since=99&wait=0", None).await;
+        w.steps(id).await;
+        w.until(&mut room, id, "deployed").await;
+        assert_eq!(room.pcs[0].cycles, 1);
     }
 }
 
