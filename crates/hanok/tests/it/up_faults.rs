@@ -75,8 +75,8 @@ impl Scene {
     /// Region and rack, and a segment with two addresses to lease.
     fn new() -> Scene {
         let wire = Wire::new();
-        // For a machine that never comes up.
-        let w = World::up_with("[metal]\nboot_s = 6\n");
+        // For a machine that never comes up; its BMC has to switch it off and on within this.
+        let w = World::up_with("[metal]\nboot_s = 15\n");
         let admin = w.api("hanok");
         let to = admin.to.to_string();
         let mut asked = w.role_command(None);
@@ -364,7 +364,7 @@ fn gives_up(s: &mut Scene, pc: &Pc) {
     assert!(both(&why).contains("Is its network cable plugged"), "{}", both(&why));
     let file = s.w.file("hanok.toml");
     let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replace("boot_s = 6", "boot_s = 300")).unwrap();
+    fs::write(&file, text.replace("boot_s = 15", "boot_s = 300")).unwrap();
     s.restart_region();
     pc.plug_in("br0");
     s.act("pc-2", "retry", &json!({}));
