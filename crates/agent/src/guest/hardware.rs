@@ -35,6 +35,10 @@ pub fn family(h: &Hardware) -> Result<&'static str> {
     }
 }
 
+/// All that QEMU emulates, but for fast strings: it runs `rep movsb` and `rep stosb` a byte at a time. A system that is not
+/// told that these are fast copies and clears by words, and boots a fifth sooner.
+const EMULATED: &str = "max,erms=off,fsrm=off";
+
 /// What `-cpu` says of a guest that boots. A model that is named must be had whole: a guest that misses a part
 /// of it could go nowhere else.
 pub fn cpu(guest: &Guest, accel: Accel) -> Result<String> {
@@ -44,7 +48,7 @@ pub fn cpu(guest: &Guest, accel: Accel) -> Result<String> {
     }
     let model = match (guest.cpu.as_str(), accel) {
         ("", Accel::Kvm) => "host".to_owned(),
-        ("", Accel::Tcg) => "max".to_owned(),
+        ("", Accel::Tcg) => EMULATED.to_owned(),
         (model, _) => format!("{model},enforce"),
     };
     let hyperv = guest.hardware.hyperv && accel == Accel::Kvm;

@@ -341,10 +341,11 @@ impl Pc {
         };
         // OVMF's HTTP wants random numbers. One thread for both CPUs: with one each, QEMU 7.2 now and then goes on with what it
         // translated of code that the kernel has patched since, and the PC spins for ever (seen when the KVM module of a PC
-        // switched its static key in the scheduler; the same byte written once more by a debugger set it free).
+        // switched its static key in the scheduler; the same byte written once more by a debugger set it free). Without the
+        // fast strings that QEMU emulates slowly, as Hanok's own guests.
         let qemu = format!(
             "exec nsenter --net=/run/netns/{wire} qemu-system-x86_64 -nodefaults -display none {firmware} \
-             -accel tcg,thread=single -cpu max -smp 2 -m {memory} -uuid {uuid} \
+             -accel tcg,thread=single -cpu max,erms=off,fsrm=off -smp 2 -m {memory} -uuid {uuid} \
              -smbios type=1,manufacturer=Hanok,product=Test-PC,serial=PC{number},uuid={uuid} \
              -drive file=disk.raw,if=none,id=disk,format=raw,cache=unsafe,discard=unmap$(cat slow 2>/dev/null) \
              -device virtio-blk-pci,drive=disk,serial=DISK{number},bootindex=$DISK \

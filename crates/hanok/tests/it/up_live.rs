@@ -44,7 +44,7 @@ impl Machine {
                 "-accel",
                 "tcg",
                 "-cpu",
-                "max",
+                "max,erms=off,fsrm=off",
                 "-M",
                 "q35",
             ])

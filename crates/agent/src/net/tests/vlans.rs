@@ -287,7 +287,8 @@ fn vlans_hold_under_debians_kernel() {
     let mut machine = Command::new("qemu-system-x86_64");
     machine
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-M", "pc", "-accel", "tcg"])
-        .args(["-cpu", "max", "-smp", "2", "-m", "1024", "-serial", "stdio", "-kernel", &kernel, "-initrd", &initrd])
+        .args(["-cpu", "max,erms=off,fsrm=off", "-smp", "2", "-m", "1024", "-serial", "stdio"])
+        .args(["-kernel", &kernel, "-initrd", &initrd])
         .args(["-append", "console=ttyS0 quiet mitigations=off no_timer_check panic=-1 cryptomgr.notests random.trust_cpu=on"])
         .stdin(Stdio::null());
     let (_, said) = made_of(&mut machine);
