@@ -29,7 +29,8 @@ if [ -n "$missing" ]; then
 fi
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+partial=$out.part.$$
+trap 'rm -rf "$work" "$partial"' EXIT
 trap 'exit 130' INT TERM
 chmod 755 "$work"
 cd "$work"
@@ -150,13 +151,12 @@ printf 'NAME="Hanok live"\nID=hanok-live\nPRETTY_NAME="Hanok live system"\n' > r
 chmod 600 root/etc/shadow
 
 say "packing"
-rm -rf "$out.part"
-mkdir -p "$out.part"
-cp "kernel/boot/vmlinuz-$version" "$out.part/kernel"
+mkdir -p "$partial"
+cp "kernel/boot/vmlinuz-$version" "$partial/kernel"
 find root -exec touch -h -d @0 {} +
-(cd root && find . | sort | cpio -o -H newc --quiet --reproducible --owner=0:0) | zstd -q -15 > "$out.part/base"
+(cd root && find . | sort | cpio -o -H newc --quiet --reproducible --owner=0:0) | zstd -q -15 > "$partial/base"
 # The live system runs no stranger's code: what guards against that only costs time here.
-printf 'console=tty0 console=ttyS0,115200 quiet loglevel=4 mitigations=off cryptomgr.notests random.trust_cpu=on edd=off\n' > "$out.part/cmdline"
+printf 'console=tty0 console=ttyS0,115200 quiet loglevel=4 mitigations=off cryptomgr.notests random.trust_cpu=on edd=off\n' > "$partial/cmdline"
 rm -rf "$out"
-mv "$out.part" "$out"
+mv "$partial" "$out"
 say "done: kernel $(($(stat -c %s "$out/kernel") >> 20)) MB, base $(($(stat -c %s "$out/base") >> 20)) MB"

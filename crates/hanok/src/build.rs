@@ -4,8 +4,10 @@
 use crate::say;
 use base::{Fault, Kind, Result};
 use sha2::{Digest, Sha256};
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Name {
@@ -83,12 +85,33 @@ pub async fn run(name: Name, out: Option<PathBuf>, cache: Option<PathBuf>) -> Re
 /// The image from the cache, built first if it is not there.
 pub async fn cached(name: Name, cache: &Path) -> Result<PathBuf> {
     let file = cache.join(name.cached());
+    if file.exists() {
+        return Ok(file);
+    }
+    std::fs::create_dir_all(cache)?;
+    let _alone = alone(name, cache).await?;
     if !file.exists() {
-        std::fs::create_dir_all(cache)?;
         say::progress(&format!("building the image {} (once; a minute or so)", name.text()));
         build(name, &file).await?;
     }
     Ok(file)
+}
+
+/// Whoever has this is the only one on this machine that builds the image; it ends with its process.
+async fn alone(name: Name, cache: &Path) -> Result<File> {
+    let lock = File::create(cache.join(format!("{}.lock", name.cached())))?;
+    let mut told = false;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::Error(e)) => return Err(e.into()),
+            Err(TryLockError::WouldBlock) if !told => {
+                say::progress(&format!("another hanok builds the image {}; waiting for it", name.text()));
+                told = true;
+            }
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(500)).await,
+        }
+    }
 }
 
 /// The live system as the directory `out`. All but our own program comes from the cache.
@@ -128,4 +151,23 @@ async fn script(name: Name, script: &str, words: &[&Path]) -> Result<()> {
             name.text()
         ),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_another_builds_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().to_owned();
+        let other = alone(Name::Mini, &cache).await.unwrap();
+        let waiting = tokio::spawn(async move { cached(Name::Mini, &cache).await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        std::fs::write(dir.path().join(Name::Mini.cached()), "built by another").unwrap();
+        drop(other);
+        let file = waiting.await.unwrap().unwrap();
+        assert_eq!(std::fs::read(file).unwrap(), b"built by another");
+    }
 }

@@ -6,10 +6,9 @@ use crate::up_cloud::console;
 use crate::wait::{LONG, until, until_true};
 use crate::world::{World, both, cache};
 use serde_json::json;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Seconds for systemd and cloud-init with an emulated processor on a busy machine.
@@ -17,8 +16,9 @@ const BOOT: u64 = 600;
 
 #[test]
 fn debian_with_cloud_init() {
-    let image = debian();
     let mut w = World::up();
+    let image = w.file("debian-12.qcow2");
+    built("debian-12", &image);
     let demo = w.api("demo");
     let key = w.file("key");
     make_key(&key);
@@ -146,31 +146,9 @@ fn at_rest(w: &mut World, demo: &Api, id: &str, guest: &Guest) {
     assert!(!dir.join("resting").exists());
 }
 
-/// The built image, named after its recipe.
-pub fn debian() -> PathBuf {
-    built("debian-12")
-}
-
-/// The one for computers that become hosts.
-pub fn debian_host() -> PathBuf {
-    built("debian-12-host")
-}
-
-fn built(name: &str) -> PathBuf {
-    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../images/debian-12/build.sh");
-    let sum = Command::new("sha256sum").arg(&recipe).output().unwrap();
-    let sum = String::from_utf8(sum.stdout).unwrap()[..12].to_owned();
-    let image = Path::new(&cache()).join(format!("test-{name}-{sum}.qcow2"));
-    std::fs::create_dir_all(cache()).unwrap();
-    // Another test may be at it.
-    let one = File::create(image.with_extension("lock")).unwrap();
-    one.lock().unwrap();
-    if !image.exists() {
-        let part = image.with_extension("part");
-        let mut build = Command::new(env!("CARGO_BIN_EXE_hanok"));
-        let built = build.args(["image", "build", name, "--out"]).arg(&part).output().unwrap();
-        assert!(built.status.success(), "hanok image build {name}: {}", both(&built));
-        std::fs::rename(part, &image).unwrap();
-    }
-    image
+/// Builds an image as `out`, or takes it from the cache.
+pub fn built(name: &str, out: &Path) {
+    let mut build = Command::new(env!("CARGO_BIN_EXE_hanok"));
+    let built = build.args(["image", "build", name, "--cache", &cache(), "--out"]).arg(out).output().unwrap();
+    assert!(built.status.success(), "hanok image build {name}: {}", both(&built));
 }
