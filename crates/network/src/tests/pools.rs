@@ -2,6 +2,7 @@
 
 use super::world::{ADMIN, DEMO, OTHER, World, worlds};
 use crate::plan::{free_prefix, minus};
+use base::SubnetPoolId;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
@@ -134,7 +135,7 @@ async fn subnets_from_pools() {
             (json!({"cidr": "10.4.0.0/24", "prefixlen": 24}), 400, "BadRequest"),
             (json!({"ip_version": 6}), 400, "BadRequest"),
             (json!({"use_default_subnetpool": true}), 400, "BadRequest"),
-            (json!({"subnetpool_id": p.replace(['1', '2', '3'], "0")}), 404, "SubnetPoolNotFound"),
+            (json!({"subnetpool_id": SubnetPoolId::new()}), 404, "SubnetPoolNotFound"),
         ] {
             w.refused("demo", "POST", "/subnets", from(&n, extra), status, kind).await;
         }
