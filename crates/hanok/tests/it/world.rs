@@ -6,7 +6,7 @@ use crate::api::Api;
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::leaks;
-use crate::wait::{LONG, until, until_true};
+use crate::wait::{LONG, until_true};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -23,8 +23,6 @@ const HANOK: &str = env!("CARGO_BIN_EXE_hanok");
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// How long a start may take on a busy machine, in seconds; building `mini` for the first time is part of it.
 const START: u64 = LONG;
-/// Worlds with real guests at a time, as in .config/nextest.toml: they wait as much as they work.
-const WORLDS: u32 = 2;
 
 pub struct World {
     dir: PathBuf,
@@ -32,8 +30,6 @@ pub struct World {
     _owner: File,
     /// Held so that no other test takes the same external network.
     _net: File,
-    /// Held while real guests run: few worlds of them at a time, whatever runs the tests.
-    _turn: Option<File>,
     role: Vec<String>,
     /// The network namespace that the program runs in, if not the tests' own.
     netns: Option<String>,
@@ -61,12 +57,12 @@ impl World {
 
     /// A region over simulated machines.
     pub fn dev_machines(machines: u64) -> World {
-        World::new(&["dev", "--hosts", "0", "--machines", &machines.to_string()], "", None, None)
+        World::new(&["dev", "--hosts", "0", "--machines", &machines.to_string()], "", None)
     }
 
     /// As `dev`, with more lines in the configuration file.
     pub fn dev_with(hosts: u32, configuration: &str) -> World {
-        World::new(&["dev", "--hosts", &hosts.to_string()], configuration, None, None).started()
+        World::new(&["dev", "--hosts", &hosts.to_string()], configuration, None).started()
     }
 
     /// The whole cloud on this machine, with real guests.
@@ -76,12 +72,12 @@ impl World {
 
     /// As `up`, with more lines in the configuration file.
     pub fn up_with(configuration: &str) -> World {
-        World::new(&["up"], configuration, Some(turn()), None).started()
+        World::real(configuration, None).started()
     }
 
     /// As `up_with`, listening on an address of this machine that others reach.
     pub fn up_at(to: SocketAddr, configuration: &str) -> World {
-        let mut world = World::new(&["up"], configuration, Some(turn()), None);
+        let mut world = World::real(configuration, None);
         world.to = to;
         world.started()
     }
@@ -94,18 +90,18 @@ impl World {
         configuration: &str,
         prepare: impl FnOnce(&mut World),
     ) -> World {
-        let mut world = World::new(&["up"], configuration, Some(turn()), Some((netns, to)));
+        let mut world = World::real(configuration, Some((netns, to)));
         prepare(&mut world);
         world.build_image();
         world.started()
     }
 
-    fn new(
-        role: &[&str],
-        configuration: &str,
-        turn: Option<File>,
-        place: Option<(&str, SocketAddr)>,
-    ) -> World {
+    fn real(configuration: &str, place: Option<(&str, SocketAddr)>) -> World {
+        assert!(rustix::process::geteuid().is_root(), "real guests need root: run `make test` as root");
+        World::new(&["up"], configuration, place)
+    }
+
+    fn new(role: &[&str], configuration: &str, place: Option<(&str, SocketAddr)>) -> World {
         wipe_abandoned();
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap().keep();
         // It is held before anybody finds it: an owner that can be held is taken for dead.
@@ -123,7 +119,6 @@ impl World {
             dir,
             _owner: owner,
             _net: net,
-            _turn: turn,
             role: role.iter().map(|s| (*s).to_owned()).collect(),
             netns: place.map(|(netns, _)| netns.to_owned()),
             clock: None,
@@ -509,17 +504,6 @@ fn wipe_one(dir: &Path, data: &Path) -> Output {
         .stdin(Stdio::null())
         .output()
         .unwrap()
-}
-
-/// Waits until fewer than `WORLDS` others have real guests.
-fn turn() -> File {
-    assert!(rustix::process::geteuid().is_root(), "real guests need root: run `make test` as root");
-    let place = |n: u32| {
-        let turn = File::create(std::env::temp_dir().join(format!("hanok-guests-{n}.lock"))).unwrap();
-        flock(&turn, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(turn)
-    };
-    // As long as the runner of the tests lets it.
-    until(4 * 3600, "a place for a world with guests", || (0..WORLDS).find_map(place))
 }
 
 /// An external network that neither this machine nor another test has.
