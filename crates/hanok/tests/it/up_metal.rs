@@ -20,7 +20,7 @@ use std::thread::spawn;
 const LONG: u64 = 900;
 const MARKER: &str = "what-the-last-one-left-behind";
 const PORT: u16 = 5240;
-/// What the tutorial has built; `up_debian` begins with the other one.
+/// What the tutorial has built. The second one comes last: `up_debian`, which runs beside this, builds it meanwhile.
 const IMAGES: [&str; 2] = ["debian-12-host", "debian-12"];
 
 /// The machine's cards and wires, as the tutorial draws them.
