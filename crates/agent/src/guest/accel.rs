@@ -7,6 +7,7 @@
 //! that an agent which is started again and again does not have its guests wait each time.
 
 use super::qemu::QEMU;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha512};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -22,6 +23,8 @@ use tokio::time::timeout;
 const START: Duration = Duration::from_secs(20);
 /// … and the probe in it. The first guest waits for both.
 const LIMIT: Duration = Duration::from_secs(2);
+/// The same where it was late: a machine that is busy with its own start is slow, and its guests should not be for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
 const REMEMBERED: Duration = Duration::from_secs(3600);
 /// A busy disk may have made it late.
 const LATE_REMEMBERED: Duration = Duration::from_secs(300);
@@ -31,7 +34,8 @@ const SECTOR: &[u8; 512] = include_bytes!("probe.bin");
 /// Where the answer is remembered, in the data directory.
 pub const ANSWER: &str = "kvm-answer";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Accel {
     Kvm,
     Tcg,
@@ -61,13 +65,17 @@ impl Probe {
         }
         let data = data.to_owned();
         tokio::spawn(async move {
-            let (accel, certain) = probe(&data).await;
+            let (mut accel, mut certain) = probe(&data, LIMIT).await;
+            tell.send_replace(Some(accel));
+            if certain && accel == Accel::Tcg {
+                (accel, certain) = probe(&data, PATIENCE).await;
+                tell.send_replace(Some(accel));
+            }
             if let Some(answer) = answer_of(KVM, accel).filter(|_| certain) {
                 // Asked again if it cannot be kept.
                 let _ = std::fs::write(&known, answer);
             }
             say(accel);
-            tell.send_replace(Some(accel));
         });
         Probe(answer)
     }
@@ -79,6 +87,13 @@ impl Probe {
         known.ok().and_then(|a| *a).unwrap_or(Accel::Tcg)
     }
 
+    /// The next answer that is not this one; `None` if there will be no other. Cancel-safe.
+    pub async fn other_than(&self, accel: Accel) -> Option<Accel> {
+        let mut answer = self.0.clone();
+        let other = answer.wait_for(|a| a.is_some_and(|a| a != accel)).await;
+        other.ok().and_then(|a| *a)
+    }
+
     /// The answer so far.
     pub fn now(&self) -> Accel {
         self.0.borrow().unwrap_or(Accel::Tcg)
@@ -87,16 +102,16 @@ impl Probe {
 
 /// Asks anew. `data` is where the boot sector is written meanwhile.
 pub async fn ask(data: &Path) -> Accel {
-    probe(data).await.0
+    probe(data, LIMIT).await.0
 }
 
 /// The answer, and whether it is the device's, and not that of a QEMU that cannot be started.
-async fn probe(data: &Path) -> (Accel, bool) {
+async fn probe(data: &Path, limit: Duration) -> (Accel, bool) {
     if !Path::new(KVM).exists() {
         return (Accel::Tcg, false);
     }
     let file = data.join("kvm-probe.img");
-    let kvm = boots(&file, &["-accel", "kvm", "-cpu", "host"], LIMIT).await;
+    let kvm = boots(&file, &["-accel", "kvm", "-cpu", "host"], limit).await;
     let _ = std::fs::remove_file(&file);
     (if kvm == Some(true) { Accel::Kvm } else { Accel::Tcg }, kvm.is_some())
 }
@@ -174,6 +189,19 @@ async fn boots(file: &Path, accel: &[&str], limit: Duration) -> Option<bool> {
 mod tests {
     use super::*;
     use std::process::Command;
+
+    #[tokio::test]
+    async fn a_late_answer_is_heard() {
+        let (tell, answer) = watch::channel(Some(Accel::Tcg));
+        let probe = Probe(answer);
+        let waiting = probe.clone();
+        let other = tokio::spawn(async move { waiting.other_than(Accel::Tcg).await });
+        tell.send_replace(Some(Accel::Kvm));
+        assert_eq!(other.await.unwrap(), Some(Accel::Kvm));
+        assert_eq!(probe.now(), Accel::Kvm);
+        drop(tell);
+        assert_eq!(probe.other_than(Accel::Kvm).await, None);
+    }
 
     /// On a processor that keeps to the book, which software is.
     #[tokio::test]

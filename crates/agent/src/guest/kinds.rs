@@ -1,7 +1,8 @@
 //! What QEMU here can be: processor models that guests can have under the accelerator in use, and the
 //! versioned names of its machines.
 //!
-//! Asked once per start of the agent, in the background, of a QEMU without a machine (a tenth of a second). A
+//! Asked once per start of the agent, and once more where KVM is found late, in the background, of a QEMU without a
+//! machine (a tenth of a second). A
 //! guest gets the versioned name of its machine at its first start and keeps it over moves and upgrades of
 //! QEMU: what `q35` means changes from release to release, and a running guest's memory fits one meaning.
 
@@ -63,11 +64,15 @@ impl Kinds {
     pub fn start(probe: Probe) -> Self {
         let (tell, answer) = watch::channel(None);
         tokio::spawn(async move {
-            let asked = tokio::time::timeout(LIMIT, ask(probe.accel().await.name())).await;
-            if !matches!(asked, Ok(Some(_))) {
-                tracing::warn!("QEMU does not say which processors and machines it has");
+            let mut next = Some(probe.accel().await);
+            while let Some(accel) = next {
+                let asked = tokio::time::timeout(LIMIT, ask(accel.name())).await;
+                if !matches!(asked, Ok(Some(_))) {
+                    tracing::warn!("QEMU does not say which processors and machines it has");
+                }
+                tell.send_replace(Some(Arc::new(asked.ok().flatten().unwrap_or_default())));
+                next = probe.other_than(accel).await;
             }
-            tell.send_replace(Some(Arc::new(asked.ok().flatten().unwrap_or_default())));
         });
         Kinds(answer)
     }

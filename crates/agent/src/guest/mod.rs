@@ -34,6 +34,7 @@ pub mod qmp;
 pub mod throttle;
 pub mod told;
 
+use accel::Accel;
 use base::{Fault, Micros, PortId, Result, ServerId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -182,6 +183,9 @@ pub struct Record {
     /// The processor as QEMU's command line had it when the guest last booted.
     #[serde(default)]
     pub cpu: Option<String>,
+    /// What the guest last booted under. Its memory is no use to the other, which this host may have found since.
+    #[serde(default)]
+    pub accel: Option<Accel>,
 }
 
 /// A copy of the disk as it was before a resize.
@@ -222,6 +226,7 @@ impl Record {
             slots: BTreeMap::new(),
             machine: None,
             cpu: None,
+            accel: None,
         }
     }
 }

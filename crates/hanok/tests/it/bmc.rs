@@ -339,13 +339,14 @@ impl Pc {
             Controller::Ipmi => "socket,path=serial,server=on,wait=on",
             Controller::Redfish => "file,path=console,append=on",
         };
-        // OVMF's HTTP wants random numbers. One thread for both CPUs: with one each, QEMU 7.2 now and then goes on with what it
-        // translated of code that the kernel has patched since, and the PC spins for ever (seen when the KVM module of a PC
-        // switched its static key in the scheduler; the same byte written once more by a debugger set it free). Without the
-        // fast strings that QEMU emulates slowly, as Hanok's own guests.
+        // OVMF's HTTP wants random numbers. One CPU: of two in threads of their own, QEMU 7.2 now and then goes on with what
+        // it translated of code that the kernel has patched since, and the PC spins for ever (seen when the KVM module
+        // switched its static key in the scheduler); of two in one thread, every second guest under the PC's KVM waits
+        // for a lock for ever. Without nested paging, which is emulated such that all of those stop. Without the fast
+        // strings that QEMU emulates slowly, as Hanok's own guests.
         let qemu = format!(
             "exec nsenter --net=/run/netns/{wire} qemu-system-x86_64 -nodefaults -display none {firmware} \
-             -accel tcg,thread=single -cpu max,erms=off,fsrm=off -smp 2 -m {memory} -uuid {uuid} \
+             -accel tcg -cpu max,erms=off,fsrm=off,npt=off -m {memory} -uuid {uuid} \
              -smbios type=1,manufacturer=Hanok,product=Test-PC,serial=PC{number},uuid={uuid} \
              -drive file=disk.raw,if=none,id=disk,format=raw,cache=unsafe,discard=unmap$(cat slow 2>/dev/null) \
              -device virtio-blk-pci,drive=disk,serial=DISK{number},bootindex=$DISK \

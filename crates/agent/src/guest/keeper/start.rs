@@ -47,7 +47,7 @@ impl Keeper {
         for nic in &guest.nics {
             taps.push(nics::open_tap(&host, nic).await.map_err(|e| blame("network", e))?);
         }
-        let accel = host.probe.accel().await;
+        let mut accel = host.probe.accel().await;
         record.boots = Some(guest.boots);
         record.halted = false;
         record.started_at = Some(Micros::now());
@@ -56,7 +56,9 @@ impl Keeper {
             let family = hardware::family(&guest.hardware)?;
             record.machine = host.kinds.known().await.machine(family, record.machine.take());
             record.cpu = Some(hardware::cpu(guest, accel)?);
+            record.accel = Some(accel);
         }
+        accel = record.accel.unwrap_or(accel);
         record.seat(&guest.nics);
         let incoming = memory.map_or(Incoming::Nothing, Incoming::Memory);
         self.dir.save(&record)?;

@@ -303,7 +303,11 @@ async fn send_live(
     open.extend(locals.map(|l| (format!("local-{}", l.name), hardware::local_file(l), true)));
     let disks = live::disks(qmp, &open).await?;
     record.machine = Some(live::machine(qmp).await?);
-    let accel = host.probe.accel().await.name().to_owned();
+    let accel = match record.accel {
+        Some(accel) => accel,
+        None => host.probe.accel().await,
+    };
+    let accel = accel.name().to_owned();
     let parcel = Parcel { record, files: files(dir, guest, true)?, disks, accel };
     far.parcel(&parcel, PATIENCE).await?;
     let mut log = 0;

@@ -56,7 +56,7 @@ pub struct Parcel {
     /// Disks that are mirrored while the guest runs.
     #[serde(default)]
     pub disks: Vec<Mirrored>,
-    /// `kvm` or `tcg`: a running guest's processor is not the same under the other.
+    /// `kvm` or `tcg`, which a running guest runs under: its processor is not the same under the other.
     #[serde(default)]
     pub accel: String,
 }
