@@ -39,8 +39,6 @@ test:
 	scripts/portal.sh
 	scripts/portal.sh test
 	scripts/postgres-for-tests.sh cargo nextest run --locked --workspace
-	cargo build --locked --bin hanok
-	HANOK=$(CURDIR)/target/debug/hanok scripts/portal-e2e.sh
 
 lint: style
 	cargo clippy --locked --workspace --all-targets -- -D warnings

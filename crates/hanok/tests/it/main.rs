@@ -27,6 +27,7 @@ mod dev_image;
 mod dev_machines;
 mod dev_move;
 mod dev_network;
+mod dev_portal;
 mod dev_postgres;
 mod dev_regions;
 mod dev_start;

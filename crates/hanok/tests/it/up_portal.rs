@@ -1,19 +1,12 @@
-//! The portal as people use it, in a real browser, with real guests. What needs none is driven by
-//! `scripts/portal-e2e.sh` alone.
+//! The portal as people use it, in a real browser, with real guests. What needs none is in `dev_portal`.
 
-use crate::world::{World, both};
-use std::process::{Command, Stdio};
-
-const DRIVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/portal-e2e.sh");
+use crate::dev_portal::pages;
+use crate::world::World;
 
 /// Drives the pages of this cloud by one of the script's parts.
 #[track_caller]
 pub fn drive(w: &World, part: &str) {
-    let mut drive = Command::new(DRIVE);
-    drive.arg(part).env("HANOK_URL", w.url()).env("HANOK_DATA", w.data());
-    let said = drive.stdin(Stdio::null()).output().unwrap();
-    assert!(said.status.success(), "{}", both(&said));
-    eprintln!("{}", both(&said));
+    pages(|script| script.arg(part).env("HANOK_URL", w.url()).env("HANOK_DATA", w.data()));
 }
 
 #[test]
