@@ -13,10 +13,10 @@ use std::time::Duration;
 pub enum Name {
     /// A small test guest (busybox, dropbear): up in seconds.
     Mini,
-    /// Debian 12 with systemd, cloud-init, sshd and the guest agent.
+    /// Debian 12 for guests, with systemd, cloud-init, sshd and the guest agent.
     #[value(name = "debian-12")]
     Debian12,
-    /// The same for computers that become hosts: drivers of real hardware, and what a host needs.
+    /// The same for computers, be they servers or hosts: drivers of real hardware, and what a host needs.
     #[value(name = "debian-12-host")]
     Debian12Host,
     /// What a bare machine boots to be measured, erased and written: a directory with kernel, initrd, efi, cmdline.

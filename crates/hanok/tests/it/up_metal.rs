@@ -20,8 +20,8 @@ use std::thread::spawn;
 const LONG: u64 = 900;
 const MARKER: &str = "what-the-last-one-left-behind";
 const PORT: u16 = 5240;
-/// What the tutorial has built. The second one comes last: `up_debian`, which runs beside this, builds it meanwhile.
-const IMAGES: [&str; 2] = ["debian-12-host", "debian-12"];
+/// What the tutorial has built.
+const IMAGE: &str = "debian-12-host";
 
 /// The machine's cards and wires, as the tutorial draws them.
 struct Place {
@@ -156,8 +156,8 @@ fn up_metal() {
     let configuration = place.own("rack = [\"eth1\"]\nphysical_networks = { lab = \"eth2\" }\n");
     let to = SocketAddr::new(place.own("10.77.0.1").parse().unwrap(), PORT);
     let w = World::up_at(to, &configuration);
-    let files = IMAGES.map(|name| (name, w.file(&format!("{name}.qcow2"))));
-    let images = spawn(move || files.iter().for_each(|(name, file)| built(name, file)));
+    let file = w.file(&format!("{IMAGE}.qcow2"));
+    let image = spawn(move || built(IMAGE, &file));
     let key = w.file("id_ed25519");
     make_key(&key);
     let pcs = [
@@ -169,17 +169,15 @@ fn up_metal() {
     let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
     admin.post("/hanok/v1/machine-keys", &json!({"key": {"key": public.trim()}})).expect(201);
     let [exports, address, floating, boot] = [const { String::new() }; 4];
-    let mut images = Some(images);
+    let mut image = Some(image);
     let mut reader = Reader { place, w, admin, demo, pcs, exports, address, floating, serial: None, boot };
     for (who, line) in &tutorial {
         match who.as_str() {
             "first" => {}
             // Under way since the beginning, and kept from test to test.
             "build" => {
-                assert!(images_are_named(line), "{line}");
-                if let Some(images) = images.take() {
-                    images.join().unwrap();
-                }
+                assert!(line.ends_with(&format!(" {IMAGE} --out {IMAGE}.qcow2")), "{line}");
+                image.take().expect("one image").join().unwrap();
             }
             _ if line.starts_with("export ") => reader.exports += &format!("{line}; "),
             _ => reader.carry_out(who, line),
@@ -190,10 +188,6 @@ fn up_metal() {
     w.finish();
     drop(pcs);
     drop(place);
-}
-
-fn images_are_named(line: &str) -> bool {
-    IMAGES.iter().any(|n| line.ends_with(&format!(" {n} --out {n}.qcow2")))
 }
 
 impl Reader {
