@@ -38,7 +38,7 @@ test:
 	scripts/python-venv.sh
 	scripts/portal.sh
 	scripts/portal.sh test
-	scripts/postgres-for-tests.sh cargo nextest run --locked --workspace
+	scripts/postgres-for-tests.sh chrt --batch 0 cargo nextest run --locked --workspace
 
 lint: style
 	cargo clippy --locked --workspace --all-targets -- -D warnings
