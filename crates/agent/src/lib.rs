@@ -29,7 +29,6 @@ use guest::cgroup::Groups;
 use guest::images::Images;
 use guest::kinds::Kinds;
 use host::Host;
-use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::future::Future;
 use std::os::unix::fs::DirBuilderExt;
@@ -38,8 +37,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-
-const LOCK_TRIES: u32 = 50;
 
 /// How an agent is set up. Every field is known before it starts; nothing here changes while it runs.
 #[derive(Debug, Clone)]
@@ -196,16 +193,9 @@ async fn claim(data: &Path) -> Result<(PathBuf, File)> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
     let data = data.canonicalize()?;
     let lock = File::create(data.join("agent.lock"))?;
-    let mut tries = 0;
-    while rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-        // An agent that was just killed may have left a child between fork and exec, which holds on to
-        // the lock for an instant.
-        if tries == LOCK_TRIES {
-            let message = format!("Another agent runs on {}. Stop it first.", data.display());
-            return Err(Fault::conflict(message));
-        }
-        tries += 1;
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let taken = tokio::task::spawn_blocking(move || base::lock::alone(&lock).then_some(lock)).await;
+    match taken.map_err(Fault::internal)? {
+        Some(lock) => Ok((data, lock)),
+        None => Err(Fault::conflict(format!("Another agent runs on {}. Stop it first.", data.display()))),
     }
-    Ok((data, lock))
 }

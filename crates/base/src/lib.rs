@@ -10,6 +10,7 @@ pub mod disk;
 pub mod doc;
 pub mod fault;
 pub mod id;
+pub mod lock;
 pub mod metadata;
 pub mod names;
 pub mod said;

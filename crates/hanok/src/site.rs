@@ -30,7 +30,7 @@ impl Site {
         let data = fs::canonicalize(&config.data)?;
         let config = Config { data, ..config };
         let mut lock = open_private(&config.data.join("lock"))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if !base::lock::alone(&lock) {
             return Err(Fault::conflict(format!(
                 "Another Hanok (process {}) already runs on {}. Stop it with Ctrl-C or `hanok down --data {}`, or give this one another --data.",
                 pid_in(&mut lock).map_or("unknown".into(), |p| p.to_string()),

@@ -43,7 +43,6 @@ use board::Board;
 use images::Cache;
 pub use leave::wipe;
 use link::Link;
-use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::future::Future;
 use std::os::unix::fs::DirBuilderExt;
@@ -134,7 +133,7 @@ fn claim(data: &Path) -> Result<(PathBuf, File)> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
     let data = data.canonicalize()?;
     let lock = File::create(data.join("rack.lock"))?;
-    if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+    if !base::lock::alone(&lock) {
         let message = format!("Another rack controller runs on {}. Stop it first.", data.display());
         return Err(Fault::conflict(message));
     }

@@ -29,10 +29,12 @@ async fn nics_come_and_go() {
 
         // Onto the only network; by its id, with an address and a name; the same address again.
         w.member("2.79", "POST", &at, Some(ask(json!({})))).await.expect(200);
-        let body = ask(json!({"net_id": net, "fixed_ips": [{"ip_address": beside(77)}], "tag": "storage"}));
+        let taken = w.get(&at).await["interfaceAttachments"].to_string();
+        let own = (77..).map(beside).find(|a| !taken.contains(&format!("{a:?}"))).unwrap();
+        let body = ask(json!({"net_id": net, "fixed_ips": [{"ip_address": own}], "tag": "storage"}));
         let made = w.member("2.79", "POST", &at, Some(body.clone())).await.expect(200)["interfaceAttachment"]
             .clone();
-        assert_eq!(made["fixed_ips"][0]["ip_address"], beside(77));
+        assert_eq!(made["fixed_ips"][0]["ip_address"], own);
         assert_eq!((&made["tag"], &made["port_state"]), (&json!("storage"), &json!("DOWN")));
         w.member("2.48", "POST", &at, Some(body.clone())).await.expect(400);
         assert!(w.member("2.79", "POST", &at, Some(body)).await.status.is_client_error());

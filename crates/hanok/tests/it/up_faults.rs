@@ -53,7 +53,10 @@ impl Rack {
         let mut child = command.spawn().unwrap();
         let said = lines_of(child.stdout.take().unwrap());
         self.child = Some(Running(child));
-        while said.recv_timeout(Duration::from_secs(LONG)).expect("ready") != "ready" {}
+        until(LONG, "the rack is ready", || match said.recv_timeout(Duration::from_secs(LONG)) {
+            Ok(line) => (line == "ready").then_some(()),
+            Err(e) => panic!("{e}: {}", fs::read_to_string(w.file("rack.log")).unwrap()),
+        });
     }
 
     /// `kill -9`.
