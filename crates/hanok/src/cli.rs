@@ -231,8 +231,8 @@ pub struct Site {
     /// `sqlite`, or a postgres:// URL.
     #[arg(long, env = "HANOK_DATABASE", hide_env_values = true)]
     database: Option<String>,
-    /// This machine's address on the external network `public`, with its prefix length.
-    #[arg(long)]
+    /// This machine's address on the external network `public`, with its prefix length; of the first start.
+    #[arg(long, value_name = "ADDRESS/PREFIX", value_parser = crate::config::own_address)]
     public: Option<ipnet::Ipv4Net>,
     /// Network interface on which this machine is the rack controller for machines; may be given several times.
     #[arg(long, value_name = "NAME")]

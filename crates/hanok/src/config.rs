@@ -29,7 +29,8 @@ pub struct Config {
     pub images: Option<PathBuf>,
     /// What clients should be told as our address, if a proxy stands before us.
     pub public_url: Option<String>,
-    /// This machine's address on the external network, with its prefix length.
+    /// This machine's address on the external network, with its prefix length; of the first start.
+    #[serde(deserialize_with = "read_own_address")]
     pub public: Ipv4Net,
     /// Name of the host that runs guests; by default the machine's host name.
     pub host_name: Option<String>,
@@ -182,6 +183,31 @@ impl Config {
     }
 }
 
+/// Reads this machine's own address in a network that has room for floating IPs, such as 172.24.4.1/24.
+///
+/// # Errors
+/// What to give instead, where it is something else.
+pub fn own_address(text: &str) -> std::result::Result<Ipv4Net, String> {
+    const WANTED: &str = "give this machine's own address in the external network and its prefix length";
+    let net: Ipv4Net = text.parse().map_err(|_| format!("{WANTED}, such as 172.24.4.1/24"))?;
+    if net.prefix_len() > 29 {
+        // Its address, a router's, and one to float.
+        return Err(format!(
+            "{} has no room for floating IPs: the prefix length may be 29 at most",
+            net.trunc()
+        ));
+    }
+    if net.addr() == net.network() || net.addr() == net.broadcast() {
+        let first = Ipv4Addr::from(u32::from(net.network()) + 1);
+        return Err(format!("{net} is no machine's address: {WANTED}, such as {first}/{}", net.prefix_len()));
+    }
+    Ok(net)
+}
+
+fn read_own_address<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Ipv4Net, D::Error> {
+    own_address(&String::deserialize(from)?).map_err(serde::de::Error::custom)
+}
+
 /// `postgres://user:secret@host/name?password=secret` without the secrets.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
@@ -213,6 +239,27 @@ mod tests {
         ] {
             assert_eq!(without_password(url), shown);
         }
+    }
+
+    #[test]
+    fn this_machines_own_address_is_wanted() {
+        for good in ["172.24.4.1/24", "10.9.255.254/16", "192.0.2.9/29"] {
+            assert_eq!(own_address(good).map(|net| net.to_string()), Ok(good.to_owned()));
+        }
+        for (bad, part) in [
+            ("172.24.77.0/24", "such as 172.24.77.1/24"),
+            ("172.24.77.255/24", "such as 172.24.77.1/24"),
+            ("192.0.2.1/30", "no room"),
+            ("192.0.2.1/32", "no room"),
+            ("172.24.77.1", "and its prefix length, such as 172.24.4.1/24"),
+            ("fd00::1/64", "such as 172.24.4.1/24"),
+            ("", "such as 172.24.4.1/24"),
+        ] {
+            let said = own_address(bad).unwrap_err();
+            assert!(said.contains(part), "{bad}: {said}");
+        }
+        let said = toml::from_str::<Config>("public = \"172.24.77.0/24\"").unwrap_err().to_string();
+        assert!(said.contains("such as 172.24.77.1/24") && said.contains("public ="), "{said}");
     }
 
     #[test]

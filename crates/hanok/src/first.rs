@@ -7,7 +7,7 @@ use crate::region::Region;
 use crate::site::Site;
 use base::doc::rack::LiveSystem;
 use base::{HostId, ImageId, Result};
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -154,9 +154,23 @@ pub fn elsewhere(config: &Config) -> String {
     "  the passwords and clouds.yaml are where the first region process started".to_owned()
 }
 
-/// The last lines of a start: where it is, how to get in, what to try. `public` are the addresses by which real guests are
-/// reached.
-pub fn tell(config: &Config, welcome: &Welcome, public: Option<Ipv4Net>) {
+/// From where floating IPs come, which is what the first start was told unless somebody has changed it since.
+pub async fn floating(site: &Site, region: &Region) -> Result<Vec<IpNet>> {
+    let ranges = region.db.read(network::floating_ranges).await?;
+    let wanted = site.config.public;
+    if wanted != Config::default().public && !ranges.contains(&IpNet::V4(wanted.trunc())) {
+        crate::say::progress(&format!(
+            "`public` ({wanted}) is of the first start only, and this cloud has no such network; to add it, make a \
+             subnet with the gateway {} on an external network",
+            wanted.addr()
+        ));
+    }
+    Ok(ranges)
+}
+
+/// The last lines of a start: where it is, how to get in, what to try. `floating` is where the floating IPs of real guests
+/// come from; simulated ones have none that answer.
+pub fn tell(config: &Config, welcome: &Welcome, floating: Option<&[IpNet]>) {
     let say = crate::say::out;
     say("");
     say(&format!("Hanok answers at {}   (in a browser: the portal)", config.url()));
@@ -180,12 +194,12 @@ pub fn tell(config: &Config, welcome: &Welcome, public: Option<Ipv4Net>) {
     say(&format!("  user demo, password in {}", config.data.join("demo-password").display()));
     say(&format!("  clouds.yaml: {clouds}   (clouds `hanok` for the admin, `demo` for a user)"));
     crate::channel::tell(config);
-    if let Some(public) = public {
-        say(&format!("  floating IPs from {}, reachable from this machine", public.trunc()));
+    for range in floating.unwrap_or_default() {
+        say(&format!("  floating IPs from {range}, reachable from this machine"));
     }
     say("Three things to try in another terminal (README.md says where `openstack` comes from):");
     say(&format!("  export OS_CLIENT_CONFIG_FILE={clouds} OS_CLOUD=demo"));
     say("  openstack server create --image mini --flavor nano --network private --wait first");
-    say(&format!("  {} {} first", program(), if public.is_some() { "console" } else { "why" }));
+    say(&format!("  {} {} first", program(), if floating.is_some() { "console" } else { "why" }));
     say("ready");
 }

@@ -37,7 +37,8 @@ pub async fn run(config: Config) -> Result<()> {
     tokio::pin!(rack);
     let begin = async {
         first::mini(&site.config, &region).await?;
-        first::tell(&site.config, &welcome, Some(site.config.public));
+        let floating = first::floating(&site, &region).await?;
+        first::tell(&site.config, &welcome, Some(&floating));
         live_system(&site.config, &region).await;
         std::future::pending::<Result<()>>().await
     };

@@ -2,6 +2,7 @@
 
 use crate::act::{self, Caller, router::Outside};
 use crate::table;
+use base::doc::Uplink;
 use base::{Fault, ProjectId, Result};
 use ipnet::IpNet;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -21,7 +22,7 @@ pub fn first_start(tx: &Tx<'_>, admin: &ProjectId, demo: &ProjectId, nat: IpNet)
     let public = act::network::New {
         external: true,
         is_default: true,
-        uplink: Some(base::doc::Uplink::HostNat { addresses: vec![nat] }),
+        uplink: Some(Uplink::HostNat { addresses: vec![nat] }),
         description: "The way out, through the host's own address".into(),
         ..act::network::New::plain(admin, "public")
     };
@@ -40,6 +41,19 @@ pub fn first_start(tx: &Tx<'_>, admin: &ProjectId, demo: &ProjectId, nat: IpNet)
     table::router::update(tx, &router)?;
     act::router::add_subnet(tx, &by_demo, &router, inside.id)?;
     Ok(())
+}
+
+/// What this cloud's hosts themselves give floating IPs from: the IPv4 subnets of external networks that hang on no wire.
+pub fn floating_ranges(tx: &Tx<'_>) -> Result<Vec<IpNet>> {
+    let sql = format!(
+        "SELECT {} FROM network t WHERE t.external AND t.vlan_segment IS NULL ORDER BY t.created_at, t.id",
+        table::network::COLS
+    );
+    let mut outside = tx.rows(&sql, &[], table::network::read)?;
+    outside.retain(|n| matches!(n.uplink, None | Some(Uplink::HostNat { .. })));
+    let ids: Vec<_> = outside.iter().map(|n| n.id).collect();
+    let subnets = table::subnet::of_networks(tx, &ids)?;
+    Ok(subnets.into_iter().map(|s| s.cidr).filter(|cidr| cidr.addr().is_ipv4()).collect())
 }
 
 /// True the first time.

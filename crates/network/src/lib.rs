@@ -33,7 +33,7 @@ mod transit;
 mod why;
 
 pub use audience::{audience, kinds, names};
-pub use first::first_start;
+pub use first::{first_start, floating_ranges};
 pub use why::why;
 
 use std::time::{Duration, Instant};

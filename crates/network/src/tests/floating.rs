@@ -36,6 +36,32 @@ fn fip(body: Value) -> Value {
 }
 
 #[tokio::test]
+async fn a_cloud_knows_where_its_own_floating_ips_come_from() {
+    for Site { w, public, .. } in sites().await {
+        let ranges = async || -> Vec<String> {
+            let found = w.db.read(crate::floating_ranges).await.unwrap();
+            found.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(ranges().await, ["172.24.4.0/24"], "the private network is no such thing");
+        for (kind, segment) in [("flat", None), ("vlan", Some(7))] {
+            let mut wired = json!({"router:external": true, "provider:network_type": kind,
+                "provider:physical_network": format!("lab-{kind}")});
+            if let Some(segment) = segment {
+                wired["provider:segmentation_id"] = json!(segment);
+            }
+            let n = w.make("admin", "/networks", json!({"network": wired})).await;
+            let wired = json!({"network_id": n["id"], "ip_version": 4, "cidr": "198.51.100.0/24"});
+            w.make("admin", "/subnets", json!({"subnet": wired})).await;
+        }
+        assert_eq!(ranges().await, ["172.24.4.0/24"], "what lies on a wire is not this host's");
+        let more = |version: u8, cidr: &str| json!({"subnet": {"network_id": public, "ip_version": version, "cidr": cidr}});
+        w.make("admin", "/subnets", more(4, "203.0.113.0/24")).await;
+        w.make("admin", "/subnets", more(6, "2001:db8::/64")).await;
+        assert_eq!(ranges().await, ["172.24.4.0/24", "203.0.113.0/24"]);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_waits_for_the_home_of_the_router() {
     for Site { w, public, port, .. } in sites().await {
         let host = w.host("one", 1).await;
