@@ -46,7 +46,7 @@ pub fn first_start(tx: &Tx<'_>, admin: &ProjectId, demo: &ProjectId, nat: IpNet)
 /// What this cloud's hosts themselves give floating IPs from: the IPv4 subnets of external networks that hang on no wire.
 pub fn floating_ranges(tx: &Tx<'_>) -> Result<Vec<IpNet>> {
     let sql = format!(
-        "SELECT {} FROM network t WHERE t.external AND t.vlan_segment IS NULL ORDER BY t.created_at, t.id",
+        "SELECT {} FROM network t WHERE t.external = 1 AND t.vlan_segment IS NULL ORDER BY t.created_at, t.id",
         table::network::COLS
     );
     let mut outside = tx.rows(&sql, &[], table::network::read)?;
