@@ -31,10 +31,16 @@ export async function addresses(page, operator) {
   return all;
 }
 
-/** The page as it is when nothing is being waited for. */
-export async function settled(page, path) {
-  await page.goto(path);
-  await page.locator("main h1").first().waitFor();
+/** The page as it is when nothing is being waited for. With `within` it is come to as by a link, from another page. */
+export async function settled(page, path, within = false) {
+  if (within) {
+    await page.evaluate((to) => {
+      document.querySelector("main h1")?.setAttribute("data-before", "");
+      history.pushState({}, "", to);
+      dispatchEvent(new PopStateEvent("popstate"));
+    }, path);
+  } else await page.goto(path);
+  await page.locator("main h1:not([data-before])").first().waitFor();
   await page.waitForFunction(() => !document.querySelector("main .breathe.bg-sunk") && document.fonts.status === "loaded");
 }
 
@@ -90,11 +96,14 @@ async function tabbed(page, where) {
   ok(met >= Math.min(count, 3), `${where}: Tab met ${met} of ${count}`);
 }
 
+/** Whether a page is come to by a link: one walk loads each anew, the others go as people do. A tab is in the page before it. */
+const byLink = (n, path) => n > 0 && !path.includes("?tab=");
+
 export async function walk(page, { who, lang, keyboard }) {
   const list = await addresses(page, who === "admin");
-  await steps(`${who}'s pages, ${lang}`, page, list.map(([name, path]) => [name, async () => {
+  await steps(`${who}'s pages, ${lang}`, page, list.map(([name, path], n) => [name, async () => {
     await page.emulateMedia({ colorScheme: "light" });
-    await settled(page, path);
+    await settled(page, path, !keyboard && byLink(n, path));
     await accessible(page, `${name}, light`);
     await page.emulateMedia({ colorScheme: "dark" });
     // Only colours are others.
@@ -108,8 +117,8 @@ export async function walk(page, { who, lang, keyboard }) {
 /** On a phone: accessible, and nothing wider than the screen. */
 export async function phone(page, { who, lang }) {
   const list = await addresses(page, who === "admin");
-  await steps(`${who}'s pages on a phone, ${lang}`, page, list.map(([name, path]) => [name, async () => {
-    await settled(page, path);
+  await steps(`${who}'s pages on a phone, ${lang}`, page, list.map(([name, path], n) => [name, async () => {
+    await settled(page, path, byLink(n, path));
     await accessible(page, name);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     ok(wide <= 0, `${name} is ${wide} px wider than the screen`);
