@@ -1,6 +1,7 @@
 //! What this machine must have before a cloud starts on it, said plainly when it is missing.
 
 use crate::config::Config;
+use crate::site::{self, Site};
 use base::{Fault, Kind, Result};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -94,6 +95,12 @@ const LET_GO: Duration = Duration::from_secs(2);
 /// When the address cannot be listened on, with what to do.
 pub async fn listen(config: &Config) -> Result<TcpListener> {
     bind(config.listen, LET_GO).await.map_err(|e| {
+        // Mostly it is this cloud itself, which was started before.
+        if e.kind() == std::io::ErrorKind::AddrInUse
+            && let Some(holder) = Site::holder(&config.data)
+        {
+            return site::taken(&config.data, Some(holder));
+        }
         let advice = match e.kind() {
             std::io::ErrorKind::AddrInUse => {
                 "another program uses this port. Stop it, or choose another with --listen ADDRESS:PORT"

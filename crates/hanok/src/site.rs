@@ -31,12 +31,7 @@ impl Site {
         let config = Config { data, ..config };
         let mut lock = open_private(&config.data.join("lock"))?;
         if !base::lock::alone(&lock) {
-            return Err(Fault::conflict(format!(
-                "Another Hanok (process {}) already runs on {}. Stop it with Ctrl-C or `hanok down --data {}`, or give this one another --data.",
-                pid_in(&mut lock).map_or("unknown".into(), |p| p.to_string()),
-                config.data.display(),
-                config.data.display()
-            )));
+            return Err(taken(&config.data, pid_in(&mut lock)));
         }
         lock.set_len(0)?;
         lock.rewind()?;
@@ -102,6 +97,14 @@ impl Site {
     pub fn release(self) {
         drop(self.lock);
     }
+}
+
+/// What whoever wants a directory is told that another process works on.
+pub fn taken(data: &Path, holder: Option<i32>) -> Fault {
+    let (data, holder) = (data.display(), holder.map_or("unknown".into(), |p| p.to_string()));
+    Fault::conflict(format!(
+        "Another Hanok (process {holder}) already runs on {data}. Stop it with Ctrl-C or `hanok down --data {data}`, or give this one another --data."
+    ))
 }
 
 fn make_dir(dir: &Path) -> Result<()> {

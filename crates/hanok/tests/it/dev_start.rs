@@ -43,16 +43,18 @@ fn first_and_second_start() {
         assert!(why.contains(found), "{name}: {why}");
     }
 
-    // A second program on the same data is refused, and says what to do.
-    let second = w.hanok(&["dev", "--listen", "127.0.0.1:0", "--data", &data.display().to_string()]);
-    let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(!second.status.success());
-    assert!(said.contains("already runs") && said.contains("hanok down"), "{said}");
+    // A second program on the same data is refused, and says what to do, also where it is the first start typed again.
+    let taken = demo.to.to_string();
+    for listen in ["127.0.0.1:0", &taken] {
+        let second = w.hanok(&["dev", "--listen", listen, "--data", &data.display().to_string()]);
+        let said = String::from_utf8_lossy(&second.stderr).into_owned();
+        assert!(!second.status.success());
+        assert!(said.contains("already runs") && said.contains("hanok down"), "{listen}: {said}");
+    }
 
     // A taken port is told, too.
-    let taken = demo.to.to_string();
     let third = w.hanok(&["dev", "--listen", &taken, "--data", &w.file("third").display().to_string()]);
-    assert!(String::from_utf8_lossy(&third.stderr).contains("--listen"), "{third:?}");
+    assert!(String::from_utf8_lossy(&third.stderr).contains("another program uses this port"), "{third:?}");
 
     w.interrupt();
     w.start();
